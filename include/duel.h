@@ -1,0 +1,189 @@
+// duel: a GAN training engine.
+//
+// This is the whole public interface, simple calls first. A first program:
+//
+//     duel_run *run;
+//     DUEL_TRY(duel_run_open(&run, &(duel_run_options){.recipe = "mlp", .data = "fashion-mnist"}));
+//     while (!duel_run_done(run)) DUEL_TRY(duel_run_advance(run, 100));
+//     DUEL_TRY(duel_run_save(run, "mlp.safetensors"));
+//     DUEL_TRY(duel_generate_png(run, "grid.png", 8, 8, 0));
+//     duel_run_close(run);
+//
+// Every call that can fail returns a duel_status; duel_last_error() then says what was wrong, where, and what to do.
+// Nothing here prints or exits. A run belongs to one thread at a time; different runs are independent of each other.
+// Link with -lduel (pkg-config duel).
+#ifndef DUEL_H
+#define DUEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define DUEL_API __attribute__((visibility("default")))
+#else
+#define DUEL_API
+#endif
+
+#define DUEL_VERSION "0.1.0"
+
+// ---- errors
+// ------------------------------------------------------------------------------------------------------------- The
+// numbers are the exit codes of the command too.
+typedef enum duel_status {
+  DUEL_OK = 0,
+  DUEL_ERR_INTERNAL = 1, // a bug of ours
+  DUEL_ERR_USAGE = 2,    // a wrong option or recipe
+  DUEL_ERR_DATA = 3,     // bad input: data set, checkpoint
+  DUEL_ERR_IO = 4,       // a file cannot be read or written
+  DUEL_ERR_DEVICE = 5,   // backend, device or memory
+  DUEL_ERR_DIVERGED = 6, // a loss or gradient is no longer finite
+} duel_status;
+
+// Forwards a failure to the caller.
+#define DUEL_TRY(expr)                                                                                                 \
+  do {                                                                                                                 \
+    duel_status duel_try_status_ = (expr);                                                                             \
+    if (duel_try_status_ != DUEL_OK) return duel_try_status_;                                                          \
+  } while (0)
+
+// Message of the last failure on this thread; "" if there was none. Valid until the thread's next call.
+DUEL_API const char *duel_last_error(void);
+DUEL_API const char *duel_version(void); // DUEL_VERSION of the library
+
+// ---- runs: one training in memory
+// -----------------------------------------------------------------------------------------
+typedef struct duel_run duel_run;
+
+typedef struct duel_set { // one recipe key and its value as recipe text: {"optim.lr", "0.0001"}
+  const char *key, *value;
+  const char *origin; // named in messages, "--batch"; NULL: "--set"
+} duel_set;
+
+// All fields may be left zero. Strings are read during the call only.
+typedef struct duel_run_options {
+  const char *recipe;  // built-in name, or a path with a '/' or ending in .yaml; NULL: "mlp"
+  const char *data;    // replaces the recipe's data; NULL: as there
+  const char *backend; // "auto", "cpu", "cuda"; NULL: as in the recipe ("auto")
+  int threads;         // 0: what affinity and the cgroup's quota allow
+  const duel_set *set; // further recipe keys
+  int n_set;
+  const char *checkpoint; // go on from this checkpoint with all its state (recipe NULL: the checkpoint's)
+  const char *init;       // start anew from the weights of this checkpoint
+  int sample_only;        // with checkpoint: builds G alone and reads no data, for duel_generate*
+} duel_run_options;
+
+// Reads recipe and data, builds and plans the graph, allocates everything and initialises the weights.
+// Errors: USAGE (recipe), DATA (data, checkpoint), DEVICE (backend, memory).
+DUEL_API duel_status duel_run_open(duel_run **run, const duel_run_options *options);
+DUEL_API void duel_run_close(duel_run *run); // NULL is fine
+
+// Trains for at most `steps` further steps (fewer at the recipe's end). DIVERGED names the step.
+DUEL_API duel_status duel_run_advance(duel_run *run, int64_t steps);
+DUEL_API int duel_run_done(const duel_run *run);
+
+typedef struct duel_stats { // after the last finished step; losses and scores are that step's
+  int64_t step, steps;      // done, and the recipe's length
+  double epoch, kimg;       // real items seen, in data sets and in thousands
+  double d_loss, g_loss, d_loss_real, d_loss_fake;
+  double score_real, score_fake; // mean of D's output
+  double sign_real, sign_fake;   // mean of its sign
+  double grad_norm_d, grad_norm_g;
+  double lr_d, lr_g;
+} duel_stats;
+DUEL_API duel_status duel_run_stats(duel_run *run, duel_stats *stats);
+
+typedef struct duel_run_info {                  // strings live as long as the run
+  const char *recipe, *data, *backend, *device; // names; device as a sentence
+  const char *text;                             // the resolved recipe, YAML
+  int64_t items, batch, steps, steps_per_epoch; // steps_per_epoch rounded up
+  int rank;
+  int64_t dim[3]; // of one item: C, H, W, or the point's size
+  int64_t classes, latent;
+  int64_t parameters_g, parameters_d;
+  size_t memory_bytes; // all arenas together
+  uint64_t seed;
+} duel_run_info;
+DUEL_API duel_run_info duel_run_describe(const duel_run *run);
+
+// Writes layer tables (output shapes, parameters) and the memory plan; plan != 0 adds every node.
+DUEL_API duel_status duel_run_print(duel_run *run, FILE *out, int plan);
+
+// One safetensors file with all that a bit-exact resume needs, written atomically.
+DUEL_API duel_status duel_run_save(duel_run *run, const char *path);
+
+// Items of G (of G_ema where there is one) in inference mode, [n, C, H, W] or [n, size]; latent i is the draw of
+// seeds[i].
+DUEL_API duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst);
+// rows×columns items of seeds first_seed, first_seed+1, … as one PNG.
+DUEL_API duel_status duel_generate_png(duel_run *run, const char *path, int rows, int columns, uint64_t first_seed);
+
+// ---- training into a run directory: what the command `duel train` does
+// ----------------------------------------------------- OUTDIR/00000-<recipe>-<data>-batch<B>[-desc]/ and a link
+// OUTDIR/latest; see the README for what it holds.
+typedef struct duel_train_event {
+  enum {
+    DUEL_EVENT_START,      // everything is ready; text: the run directory
+    DUEL_EVENT_STEP,       // now and then, at most 20 a second: for a live bar; stats are valid
+    DUEL_EVENT_TICK,       // stats were written to stats.jsonl
+    DUEL_EVENT_EPOCH,      // an epoch ended; stats are its last step's
+    DUEL_EVENT_SAMPLE,     // text: the picture just written
+    DUEL_EVENT_CHECKPOINT, // text: the checkpoint just written
+    DUEL_EVENT_WARNING,    // text: what could not be done; training goes on
+    DUEL_EVENT_NOTE,       // text: something to know
+    DUEL_EVENT_END,        // text: the last checkpoint
+  } kind;
+  const char *text; // without newline; NULL where the list above names none
+  duel_stats stats;
+  double elapsed_s, eta_s, ms_per_step, images_per_sec, rss_mib, gpu_mib;
+} duel_train_event;
+
+typedef struct duel_train_options {
+  duel_run_options run;
+  const char *outdir; // NULL: "runs"
+  const char *desc;   // appended to the directory's name; NULL: nothing
+  const char *resume; // a run directory or checkpoint, or "latest" (in outdir): go on there; NULL: a new run
+  double max_seconds; // stop after the step at which this has passed; 0: never
+  // Called from the training thread. NULL: nobody listens.
+  void (*on_event)(void *ctx, duel_run *run, const duel_train_event *event);
+  void *ctx;
+  // Polled after every step: 0 go on; 1 checkpoint and stop; 2 checkpoint and go on (then set it back). NULL: never.
+  volatile int *request;
+} duel_train_options;
+
+typedef struct duel_train_result {
+  char directory[4096], checkpoint[4096]; // "" if none was written
+  int64_t step;
+  int stopped; // 0: reached its length; 1: by request; 2: by max_seconds; 3: it was finished before it began
+} duel_train_result;
+DUEL_API duel_status duel_train(const duel_train_options *options, duel_train_result *result);
+
+// ---- looking at things
+// ------------------------------------------------------------------------------------------------------ The checkpoint
+// that a run directory (its newest valid one), a checkpoint file or "latest" stands for. outdir NULL: "runs".
+DUEL_API duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n);
+
+// Writes a readable table to out (json != 0: one JSON object): recipes, data sets, devices, runs of a folder, one
+// checkpoint.
+DUEL_API duel_status duel_info_recipes(FILE *out, int json);
+DUEL_API duel_status duel_info_data(FILE *out, int json);
+DUEL_API duel_status duel_info_devices(FILE *out, int json);
+DUEL_API duel_status duel_info_runs(FILE *out, const char *outdir, int json);
+DUEL_API duel_status duel_info_checkpoint(FILE *out, const char *path, int json);
+
+// Writes n items [C,H,W] in [-1,1] to path by its ending: .png one grid, .npy float32 array, .idx ubyte images; a path
+// that ends in '/' or names a folder: one PNG each, NAMES[i].png (names NULL: 00000.png …).
+DUEL_API duel_status duel_write_items(const char *path, const float *items, int64_t n, int rank, const int64_t *dim,
+                                      const uint64_t *names);
+// The nearest of n known words, NULL if none is near: for "did you mean".
+DUEL_API const char *duel_did_you_mean(const char *word, const char *const *known, int n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,93 @@
+// The seam between core and a backend: one const table of kernels plus these calls.
+#ifndef DUEL_CORE_BACKEND_H
+#define DUEL_CORE_BACKEND_H
+
+#include "core/plan.h"
+
+typedef struct duel_operand {
+  void *data;
+  duel_dtype dtype;
+  duel_shape shape;
+} duel_operand;
+
+// One node with its operands resolved: all that a kernel sees. Shapes were validated by core.
+typedef struct duel_call {
+  duel_op op;
+  int n_in, n_out;
+  const duel_operand *in, *out;
+  const duel_attr *attr;
+  void *scratch; // as many bytes as the kernel's scratch() said, aligned to DUEL_ALIGN, contents undefined
+  void *stream;  // CUDA: the stream; CPU: NULL
+} duel_call;
+
+enum { DUEL_MAX_PHASE = 3 };
+
+// A kernel on one backend. CPU kernels run in phases, each cut into pieces that may run in any order and on any thread;
+// all pieces of a phase end before the next phase begins. The cut depends on shapes alone, so the bits do not depend on
+// the number of threads. A kernel may read and write only its operands and scratch, and must not allocate.
+typedef struct duel_kernel {
+  size_t (*scratch)(const duel_call *call);                          // NULL: none. data pointers are NULL here
+  int (*cut)(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]); // number of phases; NULL: one phase, one piece
+  void (*run)(const duel_call *call, int phase, int64_t piece);
+} duel_kernel;
+
+typedef struct duel_backend duel_backend; // one opened device
+typedef struct duel_exec duel_exec;       // one plan, prepared to run on it
+
+typedef struct duel_backend_options {
+  int threads; // 0: what affinity and the cgroup's quota allow
+  int device;
+  const char *precision; // NULL: the default
+} duel_backend_options;
+
+typedef struct duel_backend_api {
+  const char *name; // "cpu", "cpu-f64", "cuda"
+  duel_dtype real;
+  duel_status (*open)(duel_backend **b, const duel_backend_options *options);
+  void (*close)(duel_backend *b);
+  const char *(*describe)(duel_backend *b); // "AMD EPYC, 2 threads, x86-64-v4, OpenBLAS 0.3.21 Haswell"
+  const duel_kernel *(*kernel)(duel_backend *b, duel_op op);     // NULL: no such kernel here
+  duel_status (*alloc)(duel_backend *b, size_t bytes, void **p); // aligned to DUEL_ALIGN, zeroed
+  void (*free)(duel_backend *b, void *p);
+  duel_status (*upload)(duel_backend *b, void *dst, const void *src, size_t bytes);
+  duel_status (*download)(duel_backend *b, void *dst, const void *src, size_t bytes);
+  duel_status (*sync)(duel_backend *b);
+  // Prepares n calls in n_groups groups (as in duel_plan) for running again and again; then runs them once.
+  duel_status (*prepare)(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups, void **program);
+  duel_status (*run)(duel_backend *b, void *program);
+  void (*release)(duel_backend *b, void *program);
+} duel_backend_api;
+
+extern const duel_backend_api duel_cpu_backend;     // float32
+extern const duel_backend_api duel_cpu_f64_backend; // the same kernels compiled for double (tests)
+
+// ---- memory of a run: the arenas of its variables, one allocation each
+// --------------------------------------------------
+typedef struct duel_memory {
+  const duel_backend_api *api;
+  duel_backend *backend;
+  const duel_vars *vars;
+  void *arena[DUEL_ARENA_COUNT]; // WORK: shared by all plans of the run, of the largest one's size
+  size_t bytes[DUEL_ARENA_COUNT];
+} duel_memory;
+
+// Allocates all arenas (zeroed); work_bytes is the largest plan's. On failure nothing is held.
+duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
+                             size_t work_bytes);
+void duel_memory_close(duel_memory *m);
+void *duel_memory_at(const duel_memory *m, int var);                     // device address of a variable
+duel_status duel_memory_write(duel_memory *m, int var, const void *src); // the whole variable
+duel_status duel_memory_read(duel_memory *m, int var, void *dst);
+
+// ---- executor
+// --------------------------------------------------------------------------------------------------------- Optimises
+// and plans the graph (which it takes over) for the backend: fails naming op and backend where a kernel is missing.
+duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, const duel_backend_api *api,
+                          duel_backend *b);
+// Binds a plan to memory. One allocation here, none in duel_exec_run. The plan must outlive the exec.
+duel_status duel_exec_open(duel_exec **e, const duel_plan *plan, duel_memory *m);
+duel_status duel_exec_run(duel_exec *e);
+void duel_exec_close(duel_exec *e);
+const duel_call *duel_exec_calls(const duel_exec *e, int *n); // resolved calls in plan order (tests, bench)
+
+#endif

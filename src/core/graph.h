@@ -1,0 +1,274 @@
+// The graph: values, nodes, variables, the builder calls and the op records.
+//
+//   value    one tensor of the graph; SSA, written by exactly one node
+//   node     one op applied to values; has 1 to DUEL_MAX_OUT outputs
+//   var      a named piece of state (a parameter slab, Adam's moments, a running mean) that outlives a step. Its
+//            versions are values: `state` yields version 0, each writer the next one, in the same storage.
+//
+// Builder calls never fail in the caller's face: on a mistake the graph remembers the first error (naming op, label and
+// shapes), the call yields DUEL_NONE, and every call on DUEL_NONE yields DUEL_NONE. So graphs are built as expressions
+// and duel_graph_status() is asked once, at the end.
+#ifndef DUEL_CORE_GRAPH_H
+#define DUEL_CORE_GRAPH_H
+
+#include "core/status.h"
+#include "core/tensor.h"
+
+typedef enum duel_op {
+#define DUEL_OP(ENUM, name, min_in, max_in, n_out) DUEL_OP_##ENUM,
+#include "core/ops.def"
+#undef DUEL_OP
+  DUEL_OP_COUNT
+} duel_op;
+
+enum { DUEL_MAX_OUT = 4, DUEL_NONE = -1 };
+typedef int32_t duel_val; // index into graph->value, or DUEL_NONE
+
+// Activations that fused ops apply to their result. All derivatives read the output, not the input.
+typedef enum duel_act { DUEL_ACT_NONE, DUEL_ACT_LEAKY_RELU, DUEL_ACT_TANH, DUEL_ACT_SIGMOID } duel_act;
+
+// What an op needs besides its inputs. Zeroed before it is filled, so that two attributes compare bytewise.
+typedef struct duel_attr {
+  union {
+    struct {
+      double value;
+    } constant;
+    struct {
+      int64_t offset;
+    } view; // elements into the slab
+    struct {
+      const int64_t *offset;
+      int64_t count;
+    } pack; // one offset an input (owned by the graph); slab length
+    struct {
+      int perm[DUEL_MAX_RANK];
+    } transpose; // dst axis i is src axis perm[i]
+    struct {
+      int64_t start[DUEL_MAX_RANK];
+    } slice; // the size is the output's shape
+    struct {
+      int64_t before[DUEL_MAX_RANK];
+    } pad; // zeros in front; those behind follow from the shape
+    struct {
+      int axis;
+    } concat;
+    struct {
+      double mul, add;
+    } affine;
+    struct {
+      double slope;
+    } leaky;
+    struct {
+      uint32_t axes;
+    } reduce; // bit i: axis i is reduced (and stays with size 1)
+    struct {
+      int trans_a, trans_b, act;
+      double slope;
+    } matmul; // also dense, matmul_grad
+    struct {
+      uint32_t purpose, k;
+    } random; // counter word c2 = purpose + 256·k
+    struct {
+      int act;
+      double slope, eps;
+    } batchnorm;
+    struct {
+      double target;
+    } bce;
+    struct {
+      int32_t id;
+    } input; // which input block
+  };
+} duel_attr;
+
+typedef struct duel_value {
+  duel_dtype dtype;
+  duel_shape shape;
+  int32_t node; // who writes it
+  int32_t out;  // as which output
+  int32_t var;  // the variable that this is a version of, or -1
+} duel_value;
+
+typedef struct duel_node {
+  duel_op op;
+  int32_t id; // index in graph->node
+  int n_in, n_out;
+  const duel_val *in;
+  duel_val out[DUEL_MAX_OUT];
+  duel_attr attr;
+  const char *label; // "G.3 batchnorm", from duel_scope; for messages and tables
+} duel_node;
+
+// Where a variable lives. One arena each; PARAM and OPT variables are flat slabs.
+typedef enum duel_arena {
+  DUEL_ARENA_PARAM,  // parameters, one slab a player (also EMA copies)
+  DUEL_ARENA_OPT,    // optimiser moments, one slab a player and moment
+  DUEL_ARENA_BUFFER, // running statistics and other small state
+  DUEL_ARENA_DATA,   // the resident data set
+  DUEL_ARENA_INPUT,  // blocks that the host writes before a step
+  DUEL_ARENA_OUTPUT, // blocks that the host reads after a step
+  DUEL_ARENA_WORK,   // everything that dies within a step (gradients too); planned by liveness
+  DUEL_ARENA_COUNT
+} duel_arena;
+
+typedef struct duel_var {
+  char *name;
+  duel_arena arena;
+  duel_dtype dtype;
+  duel_shape shape;
+  size_t offset, bytes; // place in its arena, aligned to DUEL_ALIGN
+} duel_var;
+
+enum { DUEL_ALIGN = 256 }; // bytes; slabs lay their tensors out by the same rule, gaps are zero and stay zero
+
+// The variables of a run: shared by all graphs of it (training step, sampling, evaluation).
+typedef struct duel_vars {
+  duel_var *var;
+  int n, cap;
+  size_t arena_bytes[DUEL_ARENA_COUNT]; // WORK stays 0: it belongs to plans
+} duel_vars;
+
+duel_status duel_vars_add(duel_vars *vars, duel_arena arena, const char *name, duel_dtype dtype, duel_shape shape,
+                          int *id);
+int duel_vars_find(const duel_vars *vars, const char *name); // -1 if absent
+void duel_vars_clear(duel_vars *vars);
+
+typedef struct duel_graph {
+  const duel_vars *vars;
+  duel_dtype real; // DUEL_F32; DUEL_F64 in tests
+  duel_value *value;
+  int n_values, cap_values;
+  duel_node **node; // pointers stay valid while the graph lives
+  int n_nodes, cap_nodes;
+  duel_val *latest; // per var: newest version, DUEL_NONE if the graph does not touch it
+  struct duel_block *pool;
+  char scope[128];
+  duel_status status;
+  char error[512];
+} duel_graph;
+
+duel_status duel_graph_open(duel_graph **g, const duel_vars *vars, duel_dtype real);
+void duel_graph_close(duel_graph *g);
+duel_status duel_graph_status(const duel_graph *g); // DUEL_OK, or the first mistake, as the thread's error
+void duel_scope(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3); // label of the nodes that follow; "" ends it
+
+// Records the first mistake and yields DUEL_NONE. For shape rules and builders.
+duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3);
+
+// The general constructor: checks arity, runs the shape rule, appends. All builders end here; passes call it to copy.
+// shape and dtype are only read by ops whose output does not follow from the inputs (constant, reshape, view, slice,
+// pad, broadcast, random, input); pass NULL otherwise.
+duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr,
+                         const duel_shape *shape);
+void *duel_graph_alloc(duel_graph *g, size_t bytes); // zeroed, lives as long as the graph; NULL sets the error
+duel_shape duel_val_shape(const duel_graph *g, duel_val v);
+
+// ---- builders -------------------------------------------------------------------------------------------------------
+duel_val duel_state(duel_graph *g, int var); // its newest version in this graph (version 0 at first)
+duel_val duel_input(duel_graph *g, int var); // a variable of arena INPUT or DATA
+void duel_output(duel_graph *g, int var,
+                 duel_val v); // assigns v (same shape) to the OUTPUT variable that the host reads
+duel_val duel_constant(duel_graph *g, duel_shape shape, double value);
+
+duel_val duel_reshape(duel_graph *g, duel_val src, duel_shape shape);
+duel_val duel_view(duel_graph *g, duel_val slab, int64_t offset, duel_shape shape);
+duel_val duel_pack(duel_graph *g, int n, const duel_val *src, const int64_t *offset, int64_t count);
+duel_val duel_transpose(duel_graph *g, duel_val src, const int *perm);
+duel_val duel_slice(duel_graph *g, duel_val src, const int64_t *start, duel_shape size);
+duel_val duel_pad(duel_graph *g, duel_val src, const int64_t *before, duel_shape padded);
+duel_val duel_concat(duel_graph *g, int n, const duel_val *src, int axis);
+duel_val duel_broadcast(duel_graph *g, duel_val src, duel_shape shape);
+
+duel_val duel_add(duel_graph *g, duel_val a, duel_val b);
+duel_val duel_sub(duel_graph *g, duel_val a, duel_val b);
+duel_val duel_mul(duel_graph *g, duel_val a, duel_val b);
+duel_val duel_div(duel_graph *g, duel_val a, duel_val b);
+duel_val duel_less_equal(duel_graph *g, duel_val a, duel_val b);
+duel_val duel_select(duel_graph *g, duel_val cond, duel_val a, duel_val b);
+duel_val duel_affine(duel_graph *g, duel_val x, double mul, double add);
+duel_val duel_exp(duel_graph *g, duel_val x);
+duel_val duel_log(duel_graph *g, duel_val x);
+duel_val duel_sqrt(duel_graph *g, duel_val x);
+duel_val duel_tanh(duel_graph *g, duel_val x);
+duel_val duel_sigmoid(duel_graph *g, duel_val x);
+duel_val duel_softplus(duel_graph *g, duel_val x);
+duel_val duel_leaky_relu(duel_graph *g, duel_val x, double slope);
+duel_val duel_tanh_grad(duel_graph *g, duel_val d_dst, duel_val dst);
+duel_val duel_sigmoid_grad(duel_graph *g, duel_val d_dst, duel_val dst);
+duel_val duel_leaky_relu_grad(duel_graph *g, duel_val d_dst, duel_val dst, double slope);
+duel_val duel_activate(duel_graph *g, duel_val x, duel_act act, double slope); // by enum
+duel_val duel_activate_grad(duel_graph *g, duel_val d_dst, duel_val dst, duel_act act, double slope);
+
+duel_val duel_reduce_sum(duel_graph *g, duel_val x, uint32_t axes);
+duel_val duel_reduce_max(duel_graph *g, duel_val x, uint32_t axes);
+duel_val duel_sum(duel_graph *g, duel_val x);                      // over everything, a scalar
+duel_val duel_mean(duel_graph *g, duel_val x);                     // over everything, a scalar
+duel_val duel_sum_to(duel_graph *g, duel_val x, duel_shape shape); // adjoint of broadcasting from shape
+
+duel_val duel_matmul(duel_graph *g, duel_val a, duel_val b, bool trans_a, bool trans_b);
+duel_val duel_random_normal(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
+duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
+duel_val duel_batch(duel_graph *g, duel_val data, duel_val index);
+
+duel_val duel_dense(duel_graph *g, duel_val a, duel_val b, duel_val bias, bool trans_a, bool trans_b, duel_act act,
+                    double slope); // bias may be DUEL_NONE
+void duel_matmul_grad(duel_graph *g, duel_val a, duel_val b, duel_val y, bool trans_a, bool trans_b, duel_act act,
+                      double slope, duel_val out[2]);
+void duel_batchnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, double eps, duel_act act, double slope,
+                    duel_val out[3]); // y, mean, biased variance over all axes but 1
+void duel_batchnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale, duel_val mean, duel_val var,
+                         duel_val y, double eps, duel_act act, double slope, duel_val out[3]);
+duel_val duel_bce_logits(duel_graph *g, duel_val logits, double target);
+duel_val duel_bce_logits_grad(duel_graph *g, duel_val logits, duel_val d_loss, double target);
+
+// Writers. coef is f32[8], written by the host each step: lr/(1−β1ᵗ), 1/sqrt(1−β2ᵗ), eps, 1 − lr·weight_decay, β1,
+// 1−β1, β2, 1−β2 (sgd: lr, 0, 0, 1 − lr·weight_decay, momentum, 0, 0, 0).
+void duel_adam(duel_graph *g, duel_val p, duel_val m, duel_val v, duel_val grad, duel_val coef, duel_val out[4]);
+void duel_sgd(duel_graph *g, duel_val p, duel_val m, duel_val grad, duel_val coef, duel_val out[3]);
+duel_val duel_ema(duel_graph *g, duel_val e, duel_val x, duel_val w);
+duel_val duel_assign(duel_graph *g, duel_val old, duel_val x);
+
+// ---- op records -----------------------------------------------------------------------------------------------------
+enum {
+  DUEL_FLAG_INPLACE = 1,      // element-wise: output 0 may take the storage of an input of the same size
+  DUEL_FLAG_VIEW = 2,         // output 0 is input 0's storage (at attr.view.offset for view)
+  DUEL_FLAG_WRITER = 4,       // output i is the next version of input i, for each input that is a state version
+  DUEL_FLAG_FUSED = 8,        // has expand
+  DUEL_FLAG_COMMUTATIVE = 16, // for common subexpressions
+};
+
+typedef struct duel_cost {
+  double flops, bytes;
+} duel_cost;
+
+typedef struct duel_op_record {
+  const char *name;
+  int min_in, max_in, n_out; // max_in -1: any number
+  // Sets value.dtype and value.shape of all outputs (already appended), or calls duel_graph_error. shape as above.
+  void (*infer)(duel_graph *g, const duel_node *n, const duel_shape *shape);
+  // d_in[i] for the inputs with need[i]; d_out[i] may be DUEL_NONE (no gradient arrives there). Contributions carry
+  // the *output's* broadcast shape where it is easier: autodiff sums them down to the input's and adds them up. Leave
+  // DUEL_NONE for "none". duel_no_grad says that the op has no derivative.
+  void (*vjp)(duel_graph *g, const duel_node *n, const duel_val *d_out, const bool *need, duel_val *d_in);
+  void (*expand)(duel_graph *g, const duel_node *n, duel_val *out); // fused ops: the same in primitives
+  duel_cost (*cost)(const duel_graph *g, const duel_node *n);
+  unsigned flags;
+} duel_op_record;
+
+extern const duel_op_record *const duel_op_records[DUEL_OP_COUNT];
+const char *duel_op_name(duel_op op);
+void duel_no_grad(duel_graph *g, const duel_node *n, const duel_val *d_out, const bool *need, duel_val *d_in);
+void duel_vjp_by_expansion(duel_graph *g, const duel_node *n, const duel_val *d_out, const bool *need, duel_val *d_in);
+
+// ---- autodiff -------------------------------------------------------------------------------------------------------
+// Adds the backward nodes of the scalar loss and yields d loss / d wrt[i] in grad[i], of wrt[i]'s shape; a value that
+// the loss does not depend on gets zeros. Gradients stop at wrt values, at writers and at ops without a derivative.
+// Only gradients that lie on a path from a wrt value to the loss are built. The result is ordinary graph: differentiate
+// again.
+duel_status duel_grad(duel_graph *g, duel_val loss, int n, const duel_val *wrt, duel_val *grad);
+
+// The general form: several outputs, each with a seed of its shape (DUEL_NONE: none); absent gradients stay DUEL_NONE.
+duel_status duel_grad_seeded(duel_graph *g, int n_out, const duel_val *out, const duel_val *seed, int n,
+                             const duel_val *wrt, duel_val *grad);
+
+#endif

@@ -1,0 +1,20 @@
+// Pictures out: grids as PNG.
+#ifndef DUEL_IO_IMAGE_H
+#define DUEL_IO_IMAGE_H
+
+#include <stdint.h>
+
+#include "core/status.h"
+
+// 8-bit PNG, written atomically. pixels [height, width, channels] row-major, channels 1 (grey) or 3 (RGB).
+duel_status duel_png_write(const char *path, const uint8_t *pixels, int64_t width, int64_t height, int channels);
+
+// n items of [C,H,W] in [-1,1] (clipped, rounded to 0..255) laid out row by row in `columns` columns. C 1, 3; any other
+// C: the first channel. Unfilled cells are black.
+duel_status duel_grid_write(const char *path, const float *items, int64_t n, int64_t columns, const int64_t dim[3]);
+
+// n points [n,2] as a scatter plot over [-1.5, 1.5]², size×size grey pixels, real ones (may be NULL) lighter behind.
+duel_status duel_scatter_write(const char *path, const float *points, int64_t n, const float *real, int64_t n_real,
+                               int size);
+
+#endif
