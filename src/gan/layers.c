@@ -1,0 +1,291 @@
+// The layer kinds: their recipe keys and their forward functions, side by side. A new layer adds its entry here.
+#include "gan/layers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/rng.h"
+
+// ---- asking for tensors
+// -------------------------------------------------------------------------------------------------
+
+// The next tensor of the player: declared on the first walk, looked up by position on all later ones.
+static duel_param *next_tensor(duel_pass *p, const char *name, duel_shape shape) {
+  duel_player *player = &p->model->player[p->player];
+  if (p->declare) {
+    if (player->n == player->cap) {
+      int cap = player->cap ? 2 * player->cap : 32;
+      duel_param *grown = duel_realloc(player->param, (size_t)cap * sizeof *grown);
+      if (!grown) {
+        duel_graph_error(p->g, "out of memory for the model's tensors");
+        return NULL;
+      }
+      player->param = grown;
+      player->cap = cap;
+    }
+    duel_param *t = &player->param[player->n];
+    *t = (duel_param){.shape = shape, .var = -1, .ema_var = -1};
+    int length = snprintf(t->name, sizeof t->name, "%s.%s", p->prefix, name);
+    if (length < 0 || (size_t)length >= sizeof t->name) {
+      duel_graph_error(p->g, "the tensor name %s.%s is too long", p->prefix, name);
+      return NULL;
+    }
+    player->n++;
+  }
+  return &player->param[p->cursor++];
+}
+
+static duel_val parameter(duel_pass *p, const char *name, duel_shape shape, duel_init init, int64_t fan_in,
+                          int64_t fan_out) {
+  int64_t count;
+  if (!duel_shape_checked_count(shape, &count)) // before anybody multiplies the sizes
+    return duel_graph_error(p->g, "%s has too many numbers (%s)", name, duel_shape_text(shape));
+  duel_param *t = next_tensor(p, name, shape);
+  if (!t) return DUEL_NONE;
+  if (!p->declare) return duel_view(p->g, p->slab, t->offset, shape);
+  t->init = init;
+  t->fan_in = fan_in;
+  t->fan_out = fan_out;
+  return duel_constant(p->g, shape, 0);
+}
+
+// A buffer that begins as `value` everywhere. Yields its variable, or -1 in the declaring walk.
+static int buffer(duel_pass *p, const char *name, duel_shape shape, double value) {
+  duel_param *t = next_tensor(p, name, shape);
+  if (!t) return -1;
+  if (p->declare) {
+    t->buffer = true;
+    t->init = (duel_init){.name = "constant", .value = value};
+    return -1;
+  }
+  return p->ema ? t->ema_var : t->var;
+}
+
+static const duel_init zeros = {.name = "zeros"}, ones = {.name = "constant", .value = 1};
+
+// ---- forward functions: x [N, ...] -> [N, ...]
+// ------------------------------------------------------------------------------
+
+static int64_t as_int(const duel_layer *l, int key) {
+  return (int64_t)l->value[key].number[0];
+}
+static double as_number(const duel_layer *l, int key) {
+  return l->value[key].number[0];
+}
+
+static duel_val forward_dense(duel_pass *p, const duel_layer *l, duel_val x) {
+  duel_shape in = duel_val_shape(p->g, x);
+  if (in.rank != 2)
+    return duel_graph_error(p->g, "dense reads one row of numbers an item, but gets %s; put flatten before it",
+                            duel_shape_text(in));
+  int64_t inputs = in.dim[1], outputs = as_int(l, 0);
+  duel_val weight = parameter(p, "weight", DUEL_SHAPE(outputs, inputs), l->value[2].init, inputs, outputs);
+  duel_val y = duel_matmul(p->g, x, weight, false, true);
+  if (as_int(l, 1)) y = duel_add(p->g, y, parameter(p, "bias", DUEL_SHAPE(outputs), zeros, inputs, outputs));
+  return y;
+}
+
+static duel_val forward_leaky_relu(duel_pass *p, const duel_layer *l, duel_val x) {
+  return duel_leaky_relu(p->g, x, as_number(l, 0));
+}
+static duel_val forward_relu(duel_pass *p, const duel_layer *l, duel_val x) {
+  (void)l;
+  return duel_leaky_relu(p->g, x, 0);
+}
+static duel_val forward_tanh(duel_pass *p, const duel_layer *l, duel_val x) {
+  (void)l;
+  return duel_tanh(p->g, x);
+}
+static duel_val forward_sigmoid(duel_pass *p, const duel_layer *l, duel_val x) {
+  (void)l;
+  return duel_sigmoid(p->g, x);
+}
+
+// Ioffe & Szegedy 2015, arXiv:1502.03167. As in PyTorch: biased variance normalises, the unbiased one enters the
+// running average, running = (1 − momentum)·running + momentum·batch.
+static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x) {
+  duel_graph *g = p->g;
+  duel_shape in = duel_val_shape(g, x);
+  if (in.rank < 2) return duel_graph_error(g, "batchnorm needs channels, but gets %s", duel_shape_text(in));
+  int64_t channels = in.dim[1], samples = duel_shape_count(in) / (channels > 0 ? channels : 1);
+  duel_shape shape = DUEL_SHAPE(channels);
+  double eps = as_number(l, 0), momentum = as_number(l, 1);
+  duel_val scale = parameter(p, "weight", shape, l->value[2].init.name ? l->value[2].init : ones, 0, 0);
+  duel_val shift = parameter(p, "bias", shape, zeros, 0, 0);
+  int mean_var = buffer(p, "running_mean", shape, 0), var_var = buffer(p, "running_var", shape, 1);
+
+  if (p->declare || p->train) {
+    if (samples < 2)
+      return duel_graph_error(g,
+                              "batchnorm needs at least 2 values a channel in training, but a batch of %s has 1; "
+                              "use a batch of 2 or more",
+                              duel_shape_text(in));
+    duel_val out[3];
+    duel_batchnorm(g, x, scale, shift, eps, DUEL_ACT_NONE, 0, out);
+    if (!p->declare) {
+      duel_val w = duel_constant(g, DUEL_SCALAR, momentum);
+      double unbiased = (double)samples / (double)(samples - 1);
+      duel_ema(g, duel_state(g, mean_var), out[1], w);
+      duel_ema(g, duel_state(g, var_var), duel_affine(g, out[2], unbiased, 0), w);
+    }
+    return out[0];
+  }
+  duel_shape wide = {.rank = in.rank - 1}; // [C, 1, ...]: broadcasts over [N, C, ...]
+  wide.dim[0] = channels;
+  for (int i = 1; i < wide.rank; i++) wide.dim[i] = 1;
+  duel_val mean = duel_state(g, mean_var), var = duel_state(g, var_var);
+  duel_val slope = duel_div(g, scale, duel_sqrt(g, duel_affine(g, var, 1, eps)));
+  duel_val centred = duel_sub(g, x, duel_reshape(g, mean, wide));
+  return duel_add(g, duel_mul(g, centred, duel_reshape(g, slope, wide)), duel_reshape(g, shift, wide));
+}
+
+// Srivastava et al. 2014: each value is dropped with probability p and the others grow by 1/(1 − p).
+static duel_val forward_dropout(duel_pass *p, const duel_layer *l, duel_val x) {
+  double rate = as_number(l, 0);
+  if (!p->train || rate == 0) return x;
+  duel_graph *g = p->g;
+  uint32_t k = (uint32_t)(4096 * p->number + p->slot++);
+  duel_val u = duel_random_uniform(g, p->key, DUEL_PURPOSE_NOISE, k, duel_val_shape(g, x));
+  duel_val dropped = duel_less_equal(g, u, duel_constant(g, DUEL_SCALAR, rate));
+  duel_val zero = duel_constant(g, DUEL_SCALAR, 0);
+  return duel_select(g, dropped, zero, duel_affine(g, x, 1 / (1 - rate), 0));
+}
+
+static duel_val forward_flatten(duel_pass *p, const duel_layer *l, duel_val x) {
+  (void)l;
+  duel_shape in = duel_val_shape(p->g, x);
+  if (in.rank < 1 || in.dim[0] < 1) return DUEL_NONE;
+  return duel_reshape(p->g, x, DUEL_SHAPE(in.dim[0], duel_shape_count(in) / in.dim[0]));
+}
+
+static duel_val forward_reshape(duel_pass *p, const duel_layer *l, duel_val x) {
+  duel_shape in = duel_val_shape(p->g, x), out = {.rank = l->value[0].n + 1};
+  if (out.rank > DUEL_MAX_RANK) return duel_graph_error(p->g, "reshape to more than %d sizes", DUEL_MAX_RANK - 1);
+  out.dim[0] = in.dim[0];
+  for (int i = 1; i < out.rank; i++) out.dim[i] = (int64_t)l->value[0].number[i - 1];
+  return duel_reshape(p->g, x, out);
+}
+
+// ---- the table
+// ------------------------------------------------------------------------------------------------------------
+
+static const duel_key no_keys[] = {{.name = NULL}};
+static const duel_key keys_dense[] = {
+    {"out", DUEL_KEY_INT, NULL, 1, 1 << 24, NULL, "numbers an item"},
+    {"bias", DUEL_KEY_BOOL, "true", 0, 0, NULL, "add a learnt bias"},
+    {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
+    {.name = NULL}};
+static const duel_key keys_leaky_relu[] = {{"slope", DUEL_KEY_NUMBER, "0.01", 0, 1, NULL, "slope of the negative side"},
+                                           {.name = NULL}};
+static const duel_key keys_batchnorm[] = {
+    {"eps", DUEL_KEY_NUMBER, "1.0e-5", 1e-12, 1, NULL, "added to the variance"},
+    {"momentum", DUEL_KEY_NUMBER, "0.1", 0, 1, NULL, "weight of the new batch in the running statistics"},
+    {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the scale begins, if not as ones"},
+    {.name = NULL}};
+static const duel_key keys_dropout[] = {{"p", DUEL_KEY_NUMBER, "0.5", 0, 0.999, NULL, "share that is dropped"},
+                                        {.name = NULL}};
+static const duel_key keys_reshape[] = {
+    {"shape", DUEL_KEY_INTS, NULL, 1, 1 << 24, NULL, "sizes of one item, without the batch"}, {.name = NULL}};
+
+const duel_layer_kind duel_layer_kinds[] = {
+    {"dense", "out", keys_dense, "every output from every input: weight [out, in] and bias"},
+    {"leaky_relu", "slope", keys_leaky_relu, "x where x > 0, slope·x elsewhere"},
+    {"relu", NULL, no_keys, "x where x > 0, 0 elsewhere"},
+    {"tanh", NULL, no_keys, "hyperbolic tangent"},
+    {"sigmoid", NULL, no_keys, "1/(1 + exp(−x))"},
+    {"batchnorm", "eps", keys_batchnorm, "each channel to mean 0 and variance 1 over the batch, then scale and shift"},
+    {"dropout", "p", keys_dropout, "drops values at random in training"},
+    {"flatten", NULL, no_keys, "one row of numbers an item"},
+    {"reshape", "shape", keys_reshape, "the same numbers in another shape"},
+    {.name = NULL}};
+
+typedef duel_val (*forward_function)(duel_pass *, const duel_layer *, duel_val);
+static const forward_function forward[] = {forward_dense,   forward_leaky_relu, forward_relu,
+                                           forward_tanh,    forward_sigmoid,    forward_batchnorm,
+                                           forward_dropout, forward_flatten,    forward_reshape};
+_Static_assert(sizeof forward / sizeof *forward + 1 == sizeof duel_layer_kinds / sizeof *duel_layer_kinds,
+               "every layer kind has its forward function, in the same order");
+
+// ---- walking
+// ----------------------------------------------------------------------------------------------------------------
+
+// Appends a line to the layer table; the parameters are those since `first`.
+static void add_row(duel_pass *p, const char *kind, duel_val y, int first) {
+  duel_player *player = &p->model->player[p->player];
+  if (player->n_rows == player->cap_rows) {
+    int cap = player->cap_rows ? 2 * player->cap_rows : 32;
+    duel_layer_row *grown = duel_realloc(player->row, (size_t)cap * sizeof *grown);
+    if (!grown) {
+      duel_graph_error(p->g, "out of memory for the layer table");
+      return;
+    }
+    player->row = grown;
+    player->cap_rows = cap;
+  }
+  duel_layer_row *row = &player->row[player->n_rows++];
+  *row = (duel_layer_row){.params = 0};
+  snprintf(row->path, sizeof row->path, "%s", p->prefix);
+  snprintf(row->kind, sizeof row->kind, "%s", kind);
+  duel_shape shape = duel_val_shape(p->g, y);
+  row->output.rank = shape.rank > 0 ? shape.rank - 1 : 0;
+  for (int i = 0; i < row->output.rank; i++) row->output.dim[i] = shape.dim[i + 1];
+  for (int i = first; i < player->n; i++)
+    if (!player->param[i].buffer) row->params += duel_shape_count(player->param[i].shape);
+}
+
+static duel_val walk(duel_pass *p, const duel_layers *layers, duel_val x);
+
+// He et al. 2015, arXiv:1512.03385: output = body(x) + skip(x), `repeat` times with weights of their own.
+static duel_val walk_residual(duel_pass *p, const duel_layer *l, duel_val x) {
+  size_t length = strlen(p->prefix);
+  for (int copy = 0; copy < l->repeat; copy++) {
+    snprintf(p->prefix + length, sizeof p->prefix - length, ".%d.residual", copy);
+    duel_val body = walk(p, l->body, x), skip = x;
+    if (l->skip) {
+      snprintf(p->prefix + length, sizeof p->prefix - length, ".%d.skip", copy);
+      skip = walk(p, l->skip, x);
+    }
+    p->prefix[length] = 0;
+    duel_scope(p->g, "%s residual", p->prefix);
+    if (body != DUEL_NONE && skip != DUEL_NONE) {
+      duel_shape a = duel_val_shape(p->g, body), b = duel_val_shape(p->g, skip);
+      if (!duel_shape_equal(a, b))
+        return duel_graph_error(p->g, "the residual list yields %s but the skip yields %s; they must be equal",
+                                duel_shape_text(a), duel_shape_text(b));
+    }
+    x = duel_add(p->g, body, skip);
+  }
+  return x;
+}
+
+static duel_val walk(duel_pass *p, const duel_layers *layers, duel_val x) {
+  size_t length = strlen(p->prefix);
+  for (int i = 0; i < layers->n && x != DUEL_NONE; i++) {
+    const duel_layer *l = &layers->layer[i];
+    int written = snprintf(p->prefix + length, sizeof p->prefix - length, ".%d", i);
+    if (written < 0 || (size_t)written + 32 >= sizeof p->prefix - length)
+      return duel_graph_error(p->g, "layers are nested too deeply");
+    int first = p->model->player[p->player].n;
+    if (l->kind) {
+      duel_scope(p->g, "%s %s", p->prefix, l->kind->name);
+      x = forward[l->kind - duel_layer_kinds](p, l, x);
+      if (p->declare && x != DUEL_NONE) add_row(p, l->kind->name, x, first);
+    } else {
+      x = walk_residual(p, l, x);
+    }
+    p->prefix[length] = 0;
+  }
+  return x;
+}
+
+duel_val duel_forward(duel_pass *p, duel_val x) {
+  const duel_layers *layers = &p->model->recipe->player[p->player];
+  const duel_player *player = &p->model->player[p->player];
+  p->cursor = p->slot = 0;
+  if (!p->declare) p->slab = duel_state(p->g, p->ema ? player->ema : player->slab);
+  snprintf(p->prefix, sizeof p->prefix, "%s", p->player == DUEL_G ? "G" : "D");
+  x = walk(p, layers, x);
+  duel_scope(p->g, "%s", "");
+  return x;
+}

@@ -1,0 +1,31 @@
+// Layers: what a recipe's items mean. Each kind is one function that appends nodes for one forward pass.
+//
+// A forward function asks for its parameters and buffers through the pass. The same function therefore serves three
+// uses:
+//   declare  (pass->declare)  collects names, shapes and initialisers into the model, checks that shapes fit
+//   train    batch statistics, dropout; running statistics advance
+//   infer    running statistics, no dropout
+#ifndef DUEL_GAN_LAYERS_H
+#define DUEL_GAN_LAYERS_H
+
+#include "gan/model.h"
+
+typedef struct duel_pass {
+  duel_graph *g;
+  duel_model *model;
+  int player; // DUEL_G or DUEL_D
+  bool declare;
+  bool train;
+  bool ema;     // infer with the moving average of the parameters and buffers (G only)
+  duel_val key; // key block of random draws; DUEL_NONE in declare and infer passes
+  int number;   // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + slot
+  int slot;     // next draw of this pass
+  duel_val slab;   // the player's parameters
+  int cursor;      // next tensor of the player
+  char prefix[96]; // "G.3": path of the layer at hand
+} duel_pass;
+
+// Applies all layers of the player to x [N, ...]. Mistakes end up in the graph's error, named by layer.
+duel_val duel_forward(duel_pass *p, duel_val x);
+
+#endif
