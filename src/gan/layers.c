@@ -43,7 +43,7 @@ static duel_val parameter(duel_pass *p, const char *name, duel_shape shape, duel
     return duel_graph_error(p->g, "%s has too many numbers (%s)", name, duel_shape_text(shape));
   duel_param *t = next_tensor(p, name, shape);
   if (!t) return DUEL_NONE;
-  if (!p->declare) return duel_view(p->g, p->slab, t->offset, shape);
+  if (!p->declare) return p->view[p->cursor - 1];
   t->init = init;
   t->fan_in = fan_in;
   t->fan_out = fan_out;
@@ -279,11 +279,20 @@ static duel_val walk(duel_pass *p, const duel_layers *layers, duel_val x) {
   return x;
 }
 
+duel_val *duel_parameters(duel_graph *g, const duel_player *player, bool ema) {
+  duel_val *view = duel_graph_alloc(g, (size_t)player->n * sizeof *view);
+  if (!view) return NULL;
+  duel_val slab = duel_state(g, ema ? player->ema : player->slab);
+  for (int i = 0; i < player->n; i++) {
+    const duel_param *p = &player->param[i];
+    view[i] = p->buffer ? DUEL_NONE : duel_view(g, slab, p->offset, p->shape);
+  }
+  return view;
+}
+
 duel_val duel_forward(duel_pass *p, duel_val x) {
   const duel_layers *layers = &p->model->recipe->player[p->player];
-  const duel_player *player = &p->model->player[p->player];
   p->cursor = p->slot = 0;
-  if (!p->declare) p->slab = duel_state(p->g, p->ema ? player->ema : player->slab);
   snprintf(p->prefix, sizeof p->prefix, "%s", p->player == DUEL_G ? "G" : "D");
   x = walk(p, layers, x);
   duel_scope(p->g, "%s", "");

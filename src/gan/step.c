@@ -1,0 +1,203 @@
+// Builds a training step as one graph.
+//
+//   sub-step j:  real_j = batch(data, index_j);  z_j ~ N(0,1);  fake_j = G(z_j)
+//                separate:  D on real_j, update D;  D on fake_j, update D      joint: one update on the sum of both
+//                terms
+//   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it, update G;  moving average of G
+//
+// Merging never carries meaning: G is called once where one forward is meant.
+#include "gan/step.h"
+
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/rng.h"
+#include "gan/layers.h"
+#include "gan/losses.h"
+
+enum { SAMPLE_CHUNK = 64 };
+
+static duel_shape with_batch(int64_t n, duel_shape item) {
+  duel_shape s = {.rank = item.rank + 1};
+  s.dim[0] = n;
+  for (int i = 0; i < item.rank; i++) s.dim[i + 1] = item.dim[i];
+  return s;
+}
+
+duel_status duel_step_vars(duel_step *s, const duel_model *m, duel_vars *vars, duel_dtype real, duel_dtype data,
+                           int64_t items) {
+  const duel_recipe *r = m->recipe;
+  *s = (duel_step){.updates_d = r->train.d_steps * (r->train.joint ? 1 : 2), .chunk = SAMPLE_CHUNK};
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, DUEL_SHAPE(s->chunk, r->latent), &s->latents));
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OUTPUT, "samples", real, with_batch(s->chunk, m->item), &s->samples));
+  if (items == 0) return DUEL_OK;
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "key", DUEL_I32, DUEL_SHAPE(4), &s->key));
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "index", DUEL_I32, DUEL_SHAPE(r->train.d_steps * r->train.batch),
+                         &s->index));
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "coef", real, DUEL_SHAPE((s->updates_d + 2) * DUEL_COEF), &s->coef));
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_DATA, "data", data, with_batch(items, m->item), &s->data));
+  return duel_vars_add(vars, DUEL_ARENA_OUTPUT, "metrics", real, DUEL_SHAPE(DUEL_METRIC_COUNT), &s->metrics);
+}
+
+// What building a step carries along.
+typedef struct builder {
+  duel_graph *g;
+  const duel_step *s;
+  duel_model *m;
+  const duel_recipe *r;
+  const duel_loss *loss;
+  duel_val key;
+  duel_val *view[DUEL_PLAYERS]; // parameters at their newest version
+  int forwards;                 // training-mode forwards so far: numbers the draws of dropout
+  duel_val metric[DUEL_METRIC_COUNT];
+} builder;
+
+static duel_val forward(builder *b, int player, duel_val x) {
+  duel_pass pass = {.g = b->g,
+                    .model = b->m,
+                    .player = player,
+                    .train = true,
+                    .key = b->key,
+                    .number = b->forwards++,
+                    .view = b->view[player]};
+  return duel_forward(&pass, x);
+}
+
+// Descends `loss` in the player's parameters, as its update number `row` of the step. Yields Σ grad².
+static duel_val update(builder *b, int which, duel_val loss, int row) {
+  duel_graph *g = b->g;
+  const duel_player *player = &b->m->player[which];
+  duel_val slab = duel_state(g, player->slab);
+  duel_val *wrt = duel_graph_alloc(g, 2 * (size_t)player->n * sizeof *wrt), *grad = wrt + player->n;
+  int64_t *offset = duel_graph_alloc(g, (size_t)player->n * sizeof *offset);
+  if (!wrt || !offset) return DUEL_NONE;
+  int n = 0;
+  for (int i = 0; i < player->n; i++) {
+    const duel_param *p = &player->param[i];
+    if (p->buffer) continue;
+    wrt[n] = b->view[which][i];
+    offset[n++] = p->offset;
+  }
+  if (duel_grad(g, loss, n, wrt, grad) != DUEL_OK) return DUEL_NONE;
+  duel_scope(g, "%s update", which == DUEL_G ? "G" : "D");
+  duel_val flat = duel_pack(g, n, grad, offset, player->slab_size);
+  duel_val coef = duel_view(g, duel_input(g, b->s->coef), (int64_t)row * DUEL_COEF, DUEL_SHAPE(DUEL_COEF));
+  duel_val m = duel_state(g, player->m), out[4], squares;
+  if (b->r->optim[which].adam) {
+    duel_adam(g, slab, m, duel_state(g, player->v), flat, coef, out);
+    squares = out[3];
+  } else {
+    duel_sgd(g, slab, m, flat, coef, out);
+    squares = out[2];
+  }
+  duel_scope(g, "%s", "");
+  b->view[which] = duel_parameters(g, player, false);
+  return squares;
+}
+
+static duel_val mean_sign(duel_graph *g, duel_val x) {
+  duel_val zero = duel_constant(g, DUEL_SCALAR, 0);
+  return duel_mean(g, duel_sub(g, duel_less_equal(g, zero, x), duel_less_equal(g, x, zero)));
+}
+
+static void report_d(builder *b, duel_val real, duel_val fake, duel_val real_loss, duel_val fake_loss,
+                     duel_val squares) {
+  duel_scope(b->g, "%s", "metrics");
+  b->metric[DUEL_METRIC_D_REAL] = real_loss;
+  b->metric[DUEL_METRIC_D_FAKE] = fake_loss;
+  b->metric[DUEL_METRIC_SCORE_REAL] = duel_mean(b->g, real);
+  b->metric[DUEL_METRIC_SCORE_FAKE] = duel_mean(b->g, fake);
+  b->metric[DUEL_METRIC_SIGN_REAL] = mean_sign(b->g, real);
+  b->metric[DUEL_METRIC_SIGN_FAKE] = mean_sign(b->g, fake);
+  b->metric[DUEL_METRIC_GRAD_D] = squares;
+  duel_scope(b->g, "%s", "");
+}
+
+// Sub-step j: trains D. Yields G(z_j).
+static duel_val train_d(builder *b, int j) {
+  duel_graph *g = b->g;
+  const duel_recipe *r = b->r;
+  bool last = j == r->train.d_steps - 1;
+  duel_val index = duel_view(g, duel_input(g, b->s->index), j * r->train.batch, DUEL_SHAPE(r->train.batch));
+  duel_val real = duel_batch(g, duel_input(g, b->s->data), index);
+  duel_val z = duel_random_normal(g, b->key, DUEL_PURPOSE_LATENT, (uint32_t)j, DUEL_SHAPE(r->train.batch, r->latent));
+  duel_val fake = forward(b, DUEL_G, z);
+
+  duel_val real_logits = forward(b, DUEL_D, real);
+  duel_val real_loss = b->loss->real(g, real_logits, r);
+  if (r->train.joint) {
+    duel_val fake_logits = forward(b, DUEL_D, fake);
+    duel_val fake_loss = b->loss->fake(g, fake_logits, r);
+    duel_val squares = update(b, DUEL_D, duel_add(g, real_loss, fake_loss), j);
+    if (last) report_d(b, real_logits, fake_logits, real_loss, fake_loss, squares);
+    return fake;
+  }
+  duel_val real_squares = update(b, DUEL_D, real_loss, 2 * j);
+  duel_val fake_logits = forward(b, DUEL_D, fake);
+  duel_val fake_loss = b->loss->fake(g, fake_logits, r);
+  duel_val fake_squares = update(b, DUEL_D, fake_loss, 2 * j + 1);
+  if (last) report_d(b, real_logits, fake_logits, real_loss, fake_loss, duel_add(g, real_squares, fake_squares));
+  return fake;
+}
+
+static void train_g(builder *b, duel_val fake) {
+  duel_graph *g = b->g;
+  const duel_recipe *r = b->r;
+  if (!r->train.shared) {
+    duel_shape shape = DUEL_SHAPE(r->train.batch, r->latent);
+    fake = forward(b, DUEL_G, duel_random_normal(g, b->key, DUEL_PURPOSE_LATENT, (uint32_t)r->train.d_steps, shape));
+  }
+  duel_val loss = b->loss->generator(g, forward(b, DUEL_D, fake), r);
+  b->metric[DUEL_METRIC_G] = loss;
+  b->metric[DUEL_METRIC_GRAD_G] = update(b, DUEL_G, loss, b->s->updates_d);
+
+  const duel_player *player = &b->m->player[DUEL_G];
+  if (player->ema < 0) return;
+  duel_scope(g, "%s", "G_ema");
+  int64_t at = (int64_t)(b->s->updates_d + 1) * DUEL_COEF;
+  duel_val w = duel_view(g, duel_input(g, b->s->coef), at, DUEL_SCALAR);
+  duel_ema(g, duel_state(g, player->ema), duel_state(g, player->slab), w);
+  for (int i = 0; i < player->n; i++)
+    if (player->param[i].buffer)
+      duel_assign(g, duel_state(g, player->param[i].ema_var), duel_state(g, player->param[i].var));
+  duel_scope(g, "%s", "");
+}
+
+duel_status duel_step_train(duel_graph **g, const duel_step *s, duel_model *m, const duel_vars *vars, duel_dtype real) {
+  const duel_recipe *r = m->recipe;
+  builder b = {.s = s, .m = m, .r = r, .loss = duel_loss_find(r->loss.name)};
+  if (!b.loss) return duel_fail(DUEL_ERR_USAGE, "loss %s: no such loss; there is %s", r->loss.name, duel_loss_names());
+  DUEL_TRY(duel_graph_open(g, vars, real));
+  b.g = *g;
+  b.key = duel_input(b.g, s->key);
+  duel_val fake = DUEL_NONE;
+  for (int player = 0; player < DUEL_PLAYERS; player++)
+    b.view[player] = duel_parameters(b.g, &m->player[player], false);
+  for (int j = 0; j < r->train.d_steps; j++) fake = train_d(&b, j);
+  train_g(&b, fake);
+
+  int64_t offset[DUEL_METRIC_COUNT];
+  for (int i = 0; i < DUEL_METRIC_COUNT; i++) offset[i] = i;
+  duel_scope(b.g, "%s", "metrics");
+  duel_output(b.g, s->metrics, duel_pack(b.g, DUEL_METRIC_COUNT, b.metric, offset, DUEL_METRIC_COUNT));
+  duel_status status = duel_graph_status(b.g);
+  if (status != DUEL_OK) {
+    duel_graph_close(*g);
+    *g = NULL;
+  }
+  return status;
+}
+
+duel_status duel_step_sample(duel_graph **g, const duel_step *s, duel_model *m, const duel_vars *vars,
+                             duel_dtype real) {
+  DUEL_TRY(duel_graph_open(g, vars, real));
+  duel_pass pass = {.g = *g, .model = m, .player = DUEL_G, .ema = m->player[DUEL_G].ema >= 0, .key = DUEL_NONE};
+  pass.view = duel_parameters(*g, &m->player[DUEL_G], pass.ema);
+  duel_output(*g, s->samples, duel_forward(&pass, duel_input(*g, s->latents)));
+  duel_status status = duel_graph_status(*g);
+  if (status != DUEL_OK) {
+    duel_graph_close(*g);
+    *g = NULL;
+  }
+  return status;
+}
