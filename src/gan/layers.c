@@ -292,6 +292,7 @@ duel_val *duel_parameters(duel_graph *g, const duel_player *player, bool ema) {
 
 duel_val duel_forward(duel_pass *p, duel_val x) {
   const duel_layers *layers = &p->model->recipe->player[p->player];
+  if (!p->declare && !p->view) return DUEL_NONE; // no memory for the views: the graph knows
   p->cursor = p->slot = 0;
   snprintf(p->prefix, sizeof p->prefix, "%s", p->player == DUEL_G ? "G" : "D");
   x = walk(p, layers, x);

@@ -70,7 +70,7 @@ static duel_val update(builder *b, int which, duel_val loss, int row) {
   duel_val slab = duel_state(g, player->slab);
   duel_val *wrt = duel_graph_alloc(g, 2 * (size_t)player->n * sizeof *wrt), *grad = wrt + player->n;
   int64_t *offset = duel_graph_alloc(g, (size_t)player->n * sizeof *offset);
-  if (!wrt || !offset) return DUEL_NONE;
+  if (!wrt || !offset || !b->view[which]) return DUEL_NONE;
   int n = 0;
   for (int i = 0; i < player->n; i++) {
     const duel_param *p = &player->param[i];
