@@ -1,0 +1,298 @@
+#include "gan/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/passes.h"
+#include "core/rng.h"
+#include "gan/losses.h"
+
+int64_t duel_trainer_items_per_step(const duel_trainer *t) {
+  return t->recipe->train.batch * t->recipe->train.d_steps;
+}
+
+// ---- opening
+// ----------------------------------------------------------------------------------------------------------------
+
+static duel_status plan_graph(duel_trainer *t, duel_graph *g, duel_plan **plan) {
+  return duel_plan_for(plan, g, DUEL_PASS_ALL, t->api, t->backend);
+}
+
+static duel_status open_graphs(duel_trainer *t, const duel_dataset *data) {
+  duel_dtype real = t->api->real;
+  duel_shape item = {0};
+  if (data) item = duel_shape_of(data->rank, data->dim);
+  DUEL_TRY(duel_model_open(&t->model, t->recipe, item, &t->vars, real));
+  DUEL_TRY(duel_step_vars(&t->vars_of_step, &t->model, &t->vars, real, data && data->is_float ? DUEL_F32 : DUEL_U8,
+                          t->items));
+  duel_graph *g;
+  DUEL_TRY(duel_step_sample(&g, &t->vars_of_step, &t->model, &t->vars, real));
+  DUEL_TRY(plan_graph(t, g, &t->sample_plan));
+  if (!data) return DUEL_OK;
+  DUEL_TRY(duel_step_train(&g, &t->vars_of_step, &t->model, &t->vars, real));
+  return plan_graph(t, g, &t->train_plan);
+}
+
+static duel_status open_memory(duel_trainer *t, const duel_dataset *data) {
+  size_t work = t->sample_plan->work_bytes;
+  if (t->train_plan && t->train_plan->work_bytes > work) work = t->train_plan->work_bytes;
+  DUEL_TRY(duel_memory_open(&t->memory, t->api, t->backend, &t->vars, work));
+  DUEL_TRY(duel_exec_open(&t->sample, t->sample_plan, &t->memory));
+  const duel_step *s = &t->vars_of_step;
+  int64_t item = duel_shape_count(t->model.item);
+  t->latents = duel_malloc((size_t)(s->chunk * t->recipe->latent) * sizeof *t->latents);
+  t->samples = duel_malloc((size_t)(s->chunk * item) * sizeof *t->samples);
+  if (!t->latents || !t->samples) return duel_fail_memory("sampling", (size_t)(s->chunk * item) * sizeof *t->samples);
+  if (!data) return DUEL_OK;
+
+  DUEL_TRY(duel_exec_open(&t->train, t->train_plan, &t->memory));
+  DUEL_TRY(duel_memory_write(&t->memory, s->data, data->values));
+  size_t index = (size_t)duel_trainer_items_per_step(t), items = (size_t)t->items;
+  t->index = duel_malloc(index * sizeof *t->index);
+  t->coef = duel_calloc((size_t)(s->updates_d + 2) * DUEL_COEF, sizeof *t->coef);
+  t->order = duel_malloc(items * sizeof *t->order);
+  t->order_scratch = duel_malloc(3 * items * sizeof *t->order_scratch);
+  if (!t->index || !t->coef || !t->order || !t->order_scratch)
+    return duel_fail_memory("the order of the data", (index + 4 * items) * 4);
+  return DUEL_OK;
+}
+
+static duel_status open_trainer(duel_trainer *t, const duel_dataset *data, const duel_backend_options *options) {
+  if (data) {
+    t->items = data->items;
+    t->classes = data->classes;
+    t->fingerprint = data->fingerprint;
+    t->data_name = duel_strdup(data->name);
+    if (!t->data_name) return duel_fail_memory("the trainer", strlen(data->name) + 1);
+    if (t->items >= INT64_C(1) << 31) return duel_fail(DUEL_ERR_DATA, "%s has 2^31 items or more", data->name);
+    t->steps = duel_length_steps(t->recipe->train.length, duel_trainer_items_per_step(t), t->items);
+    if (t->steps >= INT64_C(1) << 32) return duel_fail(DUEL_ERR_USAGE, "train.length is 2^32 steps or more");
+  }
+  t->sample_only = !data;
+  DUEL_TRY(t->api->open(&t->backend, options));
+  DUEL_TRY(open_graphs(t, data));
+  return open_memory(t, data);
+}
+
+duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, const duel_dataset *data,
+                              const duel_backend_api *api, const duel_backend_options *options) {
+  *result = NULL;
+  duel_trainer *t = duel_calloc(1, sizeof *t);
+  if (!t) {
+    duel_recipe_close(recipe);
+    return duel_fail_memory("the trainer", sizeof *t);
+  }
+  t->recipe = recipe;
+  t->api = api;
+  t->order_epoch = -1;
+  duel_status status = open_trainer(t, data, options);
+  if (status != DUEL_OK) {
+    duel_trainer_close(t);
+    return status;
+  }
+  *result = t;
+  return DUEL_OK;
+}
+
+void duel_trainer_close(duel_trainer *t) {
+  if (!t) return;
+  duel_exec_close(t->train);
+  duel_exec_close(t->sample);
+  duel_memory_close(&t->memory);
+  duel_plan_close(t->train_plan);
+  duel_plan_close(t->sample_plan);
+  if (t->backend) t->api->close(t->backend);
+  duel_model_close(&t->model);
+  duel_vars_clear(&t->vars);
+  duel_recipe_close(t->recipe);
+  duel_free(t->data_name);
+  duel_free(t->index);
+  duel_free(t->coef);
+  duel_free(t->latents);
+  duel_free(t->samples);
+  duel_free(t->order);
+  duel_free(t->order_scratch);
+  duel_free(t);
+}
+
+// ---- the first weights
+// ------------------------------------------------------------------------------------------------------------
+
+duel_status duel_trainer_init(duel_trainer *t) {
+  for (int which = 0; which < DUEL_PLAYERS; which++) {
+    const duel_player *player = &t->model.player[which];
+    float *slab = duel_calloc((size_t)player->slab_size, sizeof *slab);
+    if (!slab) return duel_fail_memory("the first weights", (size_t)player->slab_size * sizeof *slab);
+    duel_status status = DUEL_OK;
+    for (int i = 0; i < player->n && status == DUEL_OK; i++) {
+      const duel_param *p = &player->param[i];
+      if (!p->buffer) {
+        duel_param_init(p, &t->recipe->init[which], t->recipe->train.seed, slab + p->offset);
+        continue;
+      }
+      int64_t count = duel_shape_count(p->shape); // running statistics: as many as channels, which fit in the slab
+      float *buffer = duel_malloc((size_t)count * sizeof *buffer);
+      if (!buffer) {
+        status = duel_fail_memory(p->name, (size_t)count * sizeof *buffer);
+        break;
+      }
+      duel_param_init(p, &t->recipe->init[which], 0, buffer);
+      status = duel_memory_write(&t->memory, p->var, buffer);
+      if (status == DUEL_OK && p->ema_var >= 0) status = duel_memory_write(&t->memory, p->ema_var, buffer);
+      duel_free(buffer);
+    }
+    if (status == DUEL_OK) status = duel_memory_write(&t->memory, player->slab, slab);
+    if (status == DUEL_OK && player->ema >= 0) status = duel_memory_write(&t->memory, player->ema, slab);
+    duel_free(slab);
+    DUEL_TRY(status);
+  }
+  return DUEL_OK;
+}
+
+// ---- one step
+// ------------------------------------------------------------------------------------------------------------------------
+
+// Real item q since the start is order[q div M][q mod M].
+static void write_index(duel_trainer *t) {
+  int64_t n = duel_trainer_items_per_step(t), first = t->step * n;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t epoch = (first + i) / t->items;
+    if (epoch != t->order_epoch) {
+      duel_data_order(t->recipe->train.seed, (uint64_t)epoch, t->items, t->order, t->order_scratch);
+      t->order_epoch = epoch;
+    }
+    t->index[i] = t->order[(first + i) % t->items];
+  }
+}
+
+static double learning_rate(const duel_trainer *t, int player) {
+  return duel_schedule_at(&t->recipe->optim[player].lr, t->step, t->steps, duel_trainer_items_per_step(t), t->items);
+}
+
+// One row of coefficients, formed in double and rounded once: see graph.h, "Writers".
+static void write_row(float *row, const duel_optim *o, double lr, int64_t update) {
+  double decay = 1 - lr * o->weight_decay;
+  if (!o->adam) {
+    const double c[DUEL_COEF] = {lr, 0, 0, decay, o->momentum, 0, 0, 0};
+    for (int i = 0; i < DUEL_COEF; i++) row[i] = (float)c[i];
+    return;
+  }
+  double correct1 = 1 - pow(o->betas[0], (double)update), correct2 = 1 - pow(o->betas[1], (double)update);
+  const double c[DUEL_COEF] = {lr / correct1, 1 / sqrt(correct2), o->eps,      decay,
+                               o->betas[0],   1 - o->betas[0],    o->betas[1], 1 - o->betas[1]};
+  for (int i = 0; i < DUEL_COEF; i++) row[i] = (float)c[i];
+}
+
+static void write_coef(duel_trainer *t) {
+  const duel_recipe *r = t->recipe;
+  int updates_d = t->vars_of_step.updates_d;
+  t->stats.lr_d = learning_rate(t, DUEL_D);
+  t->stats.lr_g = learning_rate(t, DUEL_G);
+  for (int i = 0; i < updates_d; i++)
+    write_row(t->coef + i * DUEL_COEF, &r->optim[DUEL_D], t->stats.lr_d, t->updates[DUEL_D] + i + 1);
+  write_row(t->coef + updates_d * DUEL_COEF, &r->optim[DUEL_G], t->stats.lr_g, t->updates[DUEL_G] + 1);
+  if (!r->ema.on) return;
+  int64_t per_step = duel_trainer_items_per_step(t);
+  double half_life = r->ema.half_life.n; // in images
+  switch (r->ema.half_life.unit) {
+  case DUEL_STEPS:
+    half_life *= (double)per_step;
+    break;
+  case DUEL_EPOCHS:
+    half_life *= (double)t->items;
+    break;
+  case DUEL_KIMG:
+    half_life *= 1000;
+    break;
+  case DUEL_IMAGES:
+    break;
+  }
+  double kept = half_life > 0 ? pow(0.5, (double)per_step / half_life) : 0;
+  t->coef[(updates_d + 1) * DUEL_COEF] = (float)(1 - kept);
+}
+
+// Reads the metrics into stats. Anything that is not finite ends the run, before a checkpoint can be made of it.
+static duel_status read_metrics(duel_trainer *t) {
+  static const char *const names[DUEL_METRIC_COUNT] = {
+      "D's loss on real items",  "D's loss on fakes",      "G's loss",
+      "D's score of real items", "D's score of fakes",     "D's sign on real items",
+      "D's sign on fakes",       "the gradient norm of D", "the gradient norm of G"};
+  float m[DUEL_METRIC_COUNT];
+  DUEL_TRY(duel_memory_read(&t->memory, t->vars_of_step.metrics, m));
+  for (int i = 0; i < DUEL_METRIC_COUNT; i++)
+    if (!isfinite(m[i]))
+      return duel_fail(
+          DUEL_ERR_DIVERGED,
+          "training diverged in step %lld: %s is %s; try a lower optim.lr, or go on from an earlier checkpoint",
+          (long long)t->step, names[i], isnan(m[i]) ? "not a number" : "infinite");
+  duel_stats *s = &t->stats;
+  s->d_loss_real = m[DUEL_METRIC_D_REAL];
+  s->d_loss_fake = m[DUEL_METRIC_D_FAKE];
+  s->g_loss = m[DUEL_METRIC_G];
+  s->score_real = m[DUEL_METRIC_SCORE_REAL];
+  s->score_fake = m[DUEL_METRIC_SCORE_FAKE];
+  s->sign_real = m[DUEL_METRIC_SIGN_REAL];
+  s->sign_fake = m[DUEL_METRIC_SIGN_FAKE];
+  s->grad_norm_d = sqrt(m[DUEL_METRIC_GRAD_D]);
+  s->grad_norm_g = sqrt(m[DUEL_METRIC_GRAD_G]);
+  s->d_loss = duel_loss_find(t->recipe->loss.name)->reported * (s->d_loss_real + s->d_loss_fake);
+  return DUEL_OK;
+}
+
+static duel_status advance_one(duel_trainer *t) {
+  const duel_step *s = &t->vars_of_step;
+  uint64_t seed = t->recipe->train.seed;
+  const uint32_t key[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)t->step, 0};
+  write_index(t);
+  write_coef(t);
+  DUEL_TRY(duel_memory_write(&t->memory, s->key, key));
+  DUEL_TRY(duel_memory_write(&t->memory, s->index, t->index));
+  DUEL_TRY(duel_memory_write(&t->memory, s->coef, t->coef));
+  DUEL_TRY(duel_exec_run(t->train));
+  DUEL_TRY(read_metrics(t));
+  t->step++;
+  t->updates[DUEL_D] += s->updates_d;
+  t->updates[DUEL_G]++;
+  return DUEL_OK;
+}
+
+duel_status duel_trainer_advance(duel_trainer *t, int64_t steps) {
+  if (t->sample_only) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only cannot train");
+  for (; steps > 0 && t->step < t->steps; steps--) DUEL_TRY(advance_one(t));
+  return DUEL_OK;
+}
+
+// ---- items in and out
+// ------------------------------------------------------------------------------------------------------------------
+
+duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst) {
+  const duel_step *s = &t->vars_of_step;
+  int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item);
+  for (int64_t first = 0; first < n; first += s->chunk) {
+    int64_t now = n - first < s->chunk ? n - first : s->chunk;
+    memset(t->latents, 0, (size_t)(s->chunk * latent) * sizeof *t->latents);
+    memcpy(t->latents, latents + first * latent, (size_t)(now * latent) * sizeof *t->latents);
+    DUEL_TRY(duel_memory_write(&t->memory, s->latents, t->latents));
+    DUEL_TRY(duel_exec_run(t->sample));
+    DUEL_TRY(duel_memory_read(&t->memory, s->samples, t->samples));
+    memcpy(dst + first * item, t->samples, (size_t)(now * item) * sizeof *dst);
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst) {
+  if (t->sample_only) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only has no data");
+  const duel_var *data = &t->vars.var[t->vars_of_step.data];
+  int64_t item = duel_shape_count(t->model.item);
+  size_t bytes = (size_t)item * duel_dtype_size(data->dtype);
+  const char *base = duel_memory_at(&t->memory, t->vars_of_step.data);
+  for (int64_t i = 0; i < n; i++, dst += item) {
+    // uint8 items are read into the end of their place and widened from the front.
+    uint8_t *raw = (uint8_t *)(dst + item) - bytes;
+    DUEL_TRY(t->api->download(t->backend, raw, base + (size_t)number[i] * bytes, bytes));
+    if (data->dtype == DUEL_U8)
+      for (int64_t j = 0; j < item; j++) dst[j] = (float)raw[j] / 127.5F - 1;
+  }
+  return DUEL_OK;
+}

@@ -1,0 +1,60 @@
+// The trainer: a recipe, its data and a backend brought together; owns every byte of a run's state.
+//
+//   open      model -> variables -> graphs -> plans -> one allocation an arena
+//   init      draws the weights            load      takes them (and all else) from a checkpoint
+//   advance   per step: writes key, items and coefficients, runs the step's plan, reads the metrics
+#ifndef DUEL_GAN_TRAINER_H
+#define DUEL_GAN_TRAINER_H
+
+#include "core/backend.h"
+#include "gan/step.h"
+#include "io/dataset.h"
+#include "io/safetensors.h"
+
+typedef struct duel_trainer {
+  duel_recipe *recipe; // owned
+  const duel_backend_api *api;
+  duel_backend *backend;
+  duel_vars vars;
+  duel_model model;
+  duel_step vars_of_step;
+  duel_plan *train_plan, *sample_plan;
+  duel_memory memory;
+  duel_exec *train, *sample;
+  bool sample_only;
+
+  char *data_name;
+  int64_t items, classes;
+  uint32_t fingerprint;
+
+  int64_t step, steps;           // done, and the recipe's length
+  int64_t updates[DUEL_PLAYERS]; // Adam's t of each player
+  int32_t *index;                // staging of one step
+  float *coef, *latents, *samples;
+  int32_t *order; // the present epoch's order of items
+  uint32_t *order_scratch;
+  int64_t order_epoch; // -1: none yet
+  duel_stats stats;
+} duel_trainer;
+
+// Takes recipe over, also on failure; data only lends its values, which are copied to the device. data NULL: sampling
+// only.
+duel_status duel_trainer_open(duel_trainer **t, duel_recipe *recipe, const duel_dataset *data,
+                              const duel_backend_api *api, const duel_backend_options *options);
+void duel_trainer_close(duel_trainer *t);
+
+duel_status duel_trainer_init(duel_trainer *t);
+duel_status duel_trainer_advance(duel_trainer *t, int64_t steps);
+// n latents [n, latent] through G in inference mode -> [n, item].
+duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
+// Real items by their number in the set, as the batch op yields them.
+duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst);
+
+// Checkpoints (checkpoint.c). full: everything, and everything must fit: names, shapes, data, seed. Otherwise the
+// weights and buffers alone.
+duel_status duel_trainer_save(duel_trainer *t, const char *path);
+duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const char *path, bool full);
+
+int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items through D
+
+#endif
