@@ -1,0 +1,170 @@
+// duel generate: seeds in, pictures out. A folder is filled batch by batch; one file is made in memory.
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "options.h"
+
+enum { BATCH = 256 };
+static const uint64_t MOST = 10000000;
+
+static const duel_cli_option options[] = {
+    {.name = "seeds", .value = "LIST", .kind = DUEL_CLI_SEEDS, .help = "one item for each of these seeds: 0,1,4-6"},
+    {.name = "count", .value = "N", .kind = DUEL_CLI_WHOLE, .min = 1, .help = "the same as --seeds 0-(N-1)"},
+    {.name = "out",
+     .value = "FILE|DIR",
+     .help = "FILE.png: one grid; FILE.npy: float32; FILE.idx: bytes; DIR: one PNG a seed"},
+    {.name = "columns",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .min = 1,
+     .help = "columns of the grid",
+     .standard = "about square"},
+    {.name = "outdir", .value = "DIR", .help = "where 'latest' is looked for", .standard = "runs"},
+    {.name = "backend",
+     .value = "NAME",
+     .kind = DUEL_CLI_CHOICE,
+     .choices = "auto|cpu|cuda",
+     .help = "auto, cpu or cuda",
+     .standard = "auto"},
+    {.name = "threads",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .min = 1,
+     .help = "CPU threads; never changes the result",
+     .standard = "what affinity and quota allow"},
+    {.name = "quiet", .letter = 'q', .help = "print nothing"},
+    {.name = "json", .help = "the result as a JSON object"},
+    {0},
+};
+
+const duel_cli_command duel_cli_generate_command = {
+    .name = "generate",
+    .usage = "generate RUN|CHECKPOINT|latest --seeds LIST|--count N --out FILE|DIR [flags]",
+    .about =
+        "Draws items from a trained generator (its moving average where there is one). A seed gives the same item\n"
+        "with any number of threads, whatever its neighbors.\n",
+    .examples = "duel generate latest --count 64 --out grid.png\n"
+                "duel generate runs/00000-mlp-fashion-mnist-batch64 --seeds 0,1,4-6 --out picks.png --columns 5\n"
+                "duel generate latest --count 10000 --out samples/\n",
+    .options = options,
+    .max_operands = 1,
+};
+
+static int is_folder(const char *path) {
+  struct stat s;
+  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+  return !*base || (stat(path, &s) == 0 ? S_ISDIR(s.st_mode) : !strchr(base, '.'));
+}
+
+static int no_memory(const char *what, double bytes) {
+  return duel_cli_error(DUEL_ERR_DEVICE, "%s needs %.0f MiB of memory; draw fewer, or into a folder", what,
+                        bytes / 1048576);
+}
+
+static int ended(duel_status status) {
+  return status == DUEL_OK ? 0 : duel_cli_failed(status);
+}
+
+// [n, C, H, W] as one picture [C, rows·H, columns·W]; what no item fills is black.
+static int write_grid(const char *path, const float *items, int64_t n, const int64_t dim[3], int64_t columns) {
+  int64_t C = dim[0], H = dim[1], W = dim[2], rows = (n + columns - 1) / columns;
+  int64_t all[3] = {C, rows * H, columns * W};
+  size_t size = (size_t)(C * all[1] * all[2]);
+  float *grid = malloc(size * sizeof *grid);
+  if (!grid) return no_memory("the grid", (double)size * sizeof *grid);
+  for (size_t i = 0; i < size; i++) grid[i] = -1;
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t c = 0; c < C; c++)
+      for (int64_t y = 0; y < H; y++)
+        memcpy(grid + (c * all[1] + i / columns * H + y) * all[2] + i % columns * W, items + ((i * C + c) * H + y) * W,
+               (size_t)W * sizeof *grid);
+  int rc = ended(duel_write_items(path, grid, 1, 3, all, NULL));
+  free(grid);
+  return rc;
+}
+
+// Draws the n items of the list into path. A folder never holds more than BATCH of them in memory.
+static int draw(duel_run *run, const char *list, int64_t n, const char *path, int64_t columns) {
+  duel_run_info info = duel_run_describe(run);
+  int64_t size = 1;
+  for (int i = 0; i < info.rank; i++) size *= info.dim[i];
+  int folder = is_folder(path);
+  char slashed[4096]; // a name that does not exist yet becomes a folder
+  size_t length = strlen(path);
+  if (folder && path[length - 1] != '/') {
+    if (length + 2 > sizeof slashed) return duel_cli_error(DUEL_ERR_USAGE, "--out: the path is too long");
+    snprintf(slashed, sizeof slashed, "%s/", path);
+    path = slashed;
+  }
+  if (columns && (folder || info.rank != 3))
+    return duel_cli_error(DUEL_ERR_USAGE, "--columns is for a grid of images in one .png");
+
+  int64_t room = folder && n > BATCH ? BATCH : n;
+  double bytes = (double)room * ((double)size * sizeof(float) + sizeof(uint64_t)) * (columns ? 2 : 1);
+  if (bytes > 0.5 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE))
+    return no_memory("one file", bytes);
+  float *items = malloc((size_t)(room * size) * sizeof *items);
+  uint64_t *seeds = malloc((size_t)room * sizeof *seeds);
+  int rc = items && seeds ? 0 : no_memory("the result", bytes);
+  uint64_t inside = 0;
+  while (rc == 0 && *list) {
+    int64_t filled = 0; // a file holds many batches, a folder's buffer one
+    while (filled < room && *list) {
+      int64_t k = duel_cli_seeds(&list, &inside, seeds + filled, room - filled < BATCH ? room - filled : BATCH);
+      if ((rc = ended(duel_generate(run, seeds + filled, k, items + filled * size)))) break;
+      filled += k;
+    }
+    if (rc == 0 && filled > 0)
+      rc = columns ? write_grid(path, items, filled, info.dim, columns)
+                   : ended(duel_write_items(path, items, filled, info.rank, info.dim, folder ? seeds : NULL));
+  }
+  free(items);
+  free(seeds);
+  return rc;
+}
+
+int duel_cli_generate(const duel_cli_args *args) {
+  const char *list = duel_cli_value(args, "seeds"), *out = duel_cli_value(args, "out");
+  uint64_t count = duel_cli_whole(args, "count", 0);
+  if (args->n_operands == 0)
+    return duel_cli_error(DUEL_ERR_USAGE, "generate: name a run directory, a checkpoint, or latest");
+  if (!list == !count) return duel_cli_error(DUEL_ERR_USAGE, "generate: give either --seeds or --count");
+  if (!out) return duel_cli_error(DUEL_ERR_USAGE, "generate: --out is needed: a .png, .npy or .idx file, or a folder");
+  char all[32];
+  if (!list) {
+    snprintf(all, sizeof all, "0-%llu", (unsigned long long)(count - 1));
+    list = all;
+  }
+  count = (uint64_t)duel_cli_seeds_count(list);
+  if (count > MOST)
+    return duel_cli_error(DUEL_ERR_USAGE, "generate: %llu items are too many; at most %llu at a time",
+                          (unsigned long long)count, (unsigned long long)MOST);
+  uint64_t columns = duel_cli_whole(args, "columns", 0);
+  if (columns > count) columns = count;
+
+  char checkpoint[4096];
+  duel_run *run = NULL;
+  duel_status status =
+      duel_find_checkpoint(args->operand[0], duel_cli_value(args, "outdir"), checkpoint, sizeof checkpoint);
+  if (status == DUEL_OK)
+    status = duel_run_open(&run, &(duel_run_options){.checkpoint = checkpoint,
+                                                     .sample_only = 1,
+                                                     .backend = duel_cli_value(args, "backend"),
+                                                     .threads = (int)duel_cli_whole(args, "threads", 0)});
+  if (status != DUEL_OK) return duel_cli_failed(status);
+  int rc = draw(run, list, (int64_t)count, out, (int64_t)columns);
+  duel_run_close(run);
+  if (rc) return rc;
+  if (duel_cli_value(args, "json")) {
+    printf("{\"items\":%llu,\"checkpoint\":", (unsigned long long)count);
+    duel_cli_json_string(stdout, checkpoint);
+    fputs(",\"out\":", stdout);
+    duel_cli_json_string(stdout, out);
+    puts("}");
+  } else if (!duel_cli_value(args, "quiet")) {
+    printf("%llu items of %s in %s\n", (unsigned long long)count, checkpoint, out);
+  }
+  return 0;
+}

@@ -1,0 +1,144 @@
+// duel info: looks at things without changing them.
+#include <string.h>
+#include <sys/stat.h>
+
+#include "options.h"
+#include "progress.h"
+
+static const duel_cli_option options[] = {
+    {.name = "plan", .help = "with a recipe, run or checkpoint: every node of the plan too"},
+    {.name = "data",
+     .value = "NAME|PATH",
+     .key = "data",
+     .direct = 1,
+     .help = "what the recipe learns from",
+     .standard = "the recipe's"},
+    {.name = "batch",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .min = 1,
+     .key = "train.batch",
+     .help = "items a batch",
+     .standard = "the recipe's"},
+    {.name = "backend",
+     .value = "NAME",
+     .kind = DUEL_CLI_CHOICE,
+     .choices = "auto|cpu|cuda",
+     .key = "run.backend",
+     .help = "auto, cpu or cuda",
+     .standard = "auto"},
+    {.name = "set", .value = "KEY=VALUE", .kind = DUEL_CLI_SET, .help = "any other recipe key; may be repeated"},
+    {.name = "outdir", .value = "DIR", .help = "where 'latest' is looked for", .standard = "runs"},
+    {.name = "json", .help = "one JSON object"},
+    {0},
+};
+
+const duel_cli_command duel_cli_info_command = {
+    .name = "info",
+    .usage = "info recipes|devices|data | RUN|CHECKPOINT|RECIPE|latest | RUNS/ [flags]",
+    .about =
+        "Shows what there is: the built-in recipes, the devices, the data sets; a recipe (name or .yaml) with its\n"
+        "layers and memory plan; a checkpoint or a run's newest one; or a table of the runs in a folder.\n",
+    .examples = "duel info recipes\n"
+                "duel info mlp --batch 256 --plan\n"
+                "duel info runs/\n"
+                "duel info latest --json\n",
+    .options = options,
+    .max_operands = 1,
+};
+
+duel_status duel_cli_print_run(duel_run *run, int plan, int json) {
+  duel_run_info i = duel_run_describe(run);
+  if (!json) {
+    duel_progress_header(run);
+    printf("\n%s\n", i.text);
+    return duel_run_print(run, stdout, plan);
+  }
+  const struct {
+    const char *key, *text;
+  } word[] = {{"recipe", i.recipe}, {"data", i.data}, {"backend", i.backend}, {"device", i.device}, {"text", i.text}};
+  const struct {
+    const char *key;
+    int64_t n;
+  } number[] = {{"items", i.items},
+                {"classes", i.classes},
+                {"latent", i.latent},
+                {"batch", i.batch},
+                {"steps", i.steps},
+                {"steps_per_epoch", i.steps_per_epoch},
+                {"parameters_g", i.parameters_g},
+                {"parameters_d", i.parameters_d},
+                {"memory_bytes", (int64_t)i.memory_bytes}};
+  putchar('{');
+  for (size_t k = 0; k < sizeof word / sizeof word[0]; k++) {
+    printf("\"%s\":", word[k].key);
+    duel_cli_json_string(stdout, word[k].text);
+    putchar(',');
+  }
+  for (size_t k = 0; k < sizeof number / sizeof number[0]; k++)
+    printf("\"%s\":%lld,", number[k].key, (long long)number[k].n);
+  printf("\"seed\":%llu,\"shape\":[", (unsigned long long)i.seed);
+  for (int k = 0; k < i.rank; k++) printf("%s%lld", k ? "," : "", (long long)i.dim[k]);
+  puts("]}");
+  return DUEL_OK;
+}
+
+static duel_status show_run(const duel_cli_args *args, const char *recipe, const char *checkpoint, int json) {
+  duel_run *run;
+  DUEL_TRY(duel_run_open(&run, &(duel_run_options){.recipe = recipe,
+                                                   .checkpoint = checkpoint,
+                                                   .data = duel_cli_value(args, "data"),
+                                                   .set = args->set,
+                                                   .n_set = args->n_set}));
+  duel_status status = duel_cli_print_run(run, duel_cli_value(args, "plan") != NULL, json);
+  duel_run_close(run);
+  return status;
+}
+
+static int exists(const char *path, mode_t kind) {
+  struct stat s;
+  return stat(path, &s) == 0 && (s.st_mode & S_IFMT) == kind;
+}
+
+// A folder that has a recipe.yaml of its own is a run; any other is a folder of runs.
+static int is_run(const char *path) {
+  char inside[4096];
+  int n = snprintf(inside, sizeof inside, "%s/recipe.yaml", path);
+  return n > 0 && n < (int)sizeof inside && exists(inside, S_IFREG);
+}
+
+static int show(const duel_cli_args *args, const char *what) {
+  const char *outdir = duel_cli_value(args, "outdir");
+  int json = duel_cli_value(args, "json") != NULL, plan = duel_cli_value(args, "plan") != NULL;
+  int changed = args->n_set > 0 || duel_cli_value(args, "data");
+  size_t n = strlen(what);
+  int is_yaml = n > 5 && !strcmp(what + n - 5, ".yaml"), folder = exists(what, S_IFDIR);
+  duel_status (*list)(FILE *, int) = !strcmp(what, "recipes")   ? duel_info_recipes
+                                     : !strcmp(what, "devices") ? duel_info_devices
+                                     : !strcmp(what, "data")    ? duel_info_data
+                                                                : NULL;
+  int runs = folder && !is_run(what);
+  int saved = !is_yaml && (folder || exists(what, S_IFREG) || strchr(what, '/') || !strcmp(what, "latest"));
+  if ((list || runs) && plan) return duel_cli_error(DUEL_ERR_USAGE, "--plan is for a recipe, a run or a checkpoint");
+  if ((list || runs || (saved && !plan)) && changed)
+    return duel_cli_error(DUEL_ERR_USAGE, "--data, --batch, --backend and --set change a recipe; '%s' is none", what);
+
+  char checkpoint[4096];
+  duel_status status;
+  if (list)
+    status = list(stdout, json);
+  else if (runs)
+    status = duel_info_runs(stdout, what, json);
+  else if (!saved)
+    status = show_run(args, what, NULL, json);
+  else if ((status = duel_find_checkpoint(what, outdir, checkpoint, sizeof checkpoint)) == DUEL_OK)
+    status = plan ? show_run(args, NULL, checkpoint, json) : duel_info_checkpoint(stdout, checkpoint, json);
+  return status == DUEL_OK ? 0 : duel_cli_failed(status);
+}
+
+int duel_cli_info(const duel_cli_args *args) {
+  if (args->n_operands == 0)
+    return duel_cli_error(DUEL_ERR_USAGE, "info: say about what: recipes, devices, data, a run, a checkpoint, a "
+                                          "recipe, or a folder of runs");
+  return show(args, args->operand[0]);
+}

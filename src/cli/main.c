@@ -1,0 +1,80 @@
+// The command: picks the subcommand, and is the only place that leaves the process.
+#include "options.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct {
+  const duel_cli_command *command;
+  int (*run)(const duel_cli_args *args);
+  const char *summary;
+} commands[] = {
+    {&duel_cli_train_command, duel_cli_train, "train a GAN; alone: the recipe mlp on fashion-mnist into runs/"},
+    {&duel_cli_generate_command, duel_cli_generate, "draw images from a trained generator"},
+    {&duel_cli_info_command, duel_cli_info, "show recipes, devices, data sets, runs and checkpoints"},
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void overview(void) {
+  const char *me = duel_cli_program();
+  printf("duel %s: a GAN training engine\n\nUsage: %s COMMAND [flags]\n\nCommands:\n", duel_version(), me);
+  for (int i = 0; i < N_COMMANDS; i++) printf("  %-10s %s\n", commands[i].command->name, commands[i].summary);
+  printf("  %-10s %s\n\n"
+         "%s COMMAND --help lists a command's flags and their defaults; %s --version prints the version.\n\n"
+         "Examples:\n"
+         "  %s train\n"
+         "  %s train --epochs 20 --batch 128 --seed 1\n"
+         "  %s generate latest --count 64 --out grid.png\n\n"
+         "Environment: DUEL_DATA (where data sets are looked for), NO_COLOR, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS.\n"
+         "Exit codes: 0 ok, 1 internal error, 2 usage or recipe, 3 bad input data, 4 files, 5 device or memory,\n"
+         "6 diverged, 128 + signal.\n",
+         "help", "this text, or the help of a command", me, me, me, me, me);
+}
+
+static int find(const char *name) {
+  for (int i = 0; i < N_COMMANDS; i++)
+    if (!strcmp(commands[i].command->name, name)) return i;
+  return -1;
+}
+
+static int unknown(const char *word) {
+  const char *known[N_COMMANDS + 1], *near = NULL, *me = duel_cli_program();
+  for (int i = 0; i < N_COMMANDS; i++) known[i] = commands[i].command->name;
+  known[N_COMMANDS] = "help";
+  if (word[0] == '-') return duel_cli_error(DUEL_ERR_USAGE, "flag %s without a command; see: %s --help", word, me);
+  near = duel_did_you_mean(word, known, N_COMMANDS + 1);
+  if (near) return duel_cli_error(DUEL_ERR_USAGE, "unknown command '%s'; did you mean %s?", word, near);
+  return duel_cli_error(DUEL_ERR_USAGE, "unknown command '%s'; see: %s --help", word, me);
+}
+
+static int dispatch(int argc, char **argv) {
+  const char *word = argc > 1 ? argv[1] : "help";
+  if (!strcmp(word, "--version") || !strcmp(word, "version")) {
+    printf("duel %s\n", duel_version());
+    return 0;
+  }
+  if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
+    int which = argc > 2 ? find(argv[2]) : -1;
+    if (argc > 2 && which < 0) return unknown(argv[2]);
+    if (which < 0)
+      overview();
+    else
+      duel_cli_help(commands[which].command);
+    return 0;
+  }
+  int which = find(word);
+  if (which < 0) return unknown(word);
+  static duel_cli_args args;
+  int rc = duel_cli_parse(&args, commands[which].command, argc - 2, argv + 2);
+  return rc == DUEL_CLI_GO_ON ? commands[which].run(&args) : rc;
+}
+
+int main(int argc, char **argv) {
+  duel_cli_set_program(argc > 0 ? argv[0] : NULL);
+  int rc = dispatch(argc, argv);
+  // Output that did not arrive is a failure, except where the reader of a pipe left on its own accord.
+  int lost = fflush(stdout) != 0 || ferror(stdout);
+  if (lost && errno != EPIPE && rc == 0)
+    rc = duel_cli_error(DUEL_ERR_IO, "cannot write to standard output: %s", strerror(errno));
+  return rc;
+}

@@ -1,0 +1,84 @@
+// Command lines: one table of flags a command, which parses, checks, and writes the help.
+//
+// A flag that is the short name of a recipe key carries that key; it becomes a duel_set, so that the recipe reader
+// checks it like any other value and its messages name the flag.
+#ifndef DUEL_CLI_OPTIONS_H
+#define DUEL_CLI_OPTIONS_H
+
+#include <duel.h>
+
+typedef enum duel_cli_kind {
+  DUEL_CLI_TEXT,     // anything, not empty
+  DUEL_CLI_WHOLE,    // whole number ≥ min
+  DUEL_CLI_NUMBER,   // number > 0
+  DUEL_CLI_CHOICE,   // one word of `choices`
+  DUEL_CLI_DURATION, // 90s, 30m, 8h, 1h30m; seconds without a unit
+  DUEL_CLI_SEEDS,    // 0,1,4-6
+  DUEL_CLI_SET,      // key=value; may be repeated
+} duel_cli_kind;
+
+typedef struct duel_cli_option {
+  const char *name;  // without the dashes; NULL ends a table
+  char letter;       // short name, 0: none
+  const char *value; // what help calls the value; NULL: a switch
+  duel_cli_kind kind;
+  const char *key;  // recipe key; NULL: none
+  const char *unit; // appended to the value when it becomes a recipe's: " steps"
+  const char *help;
+  const char *standard; // the default, for help; NULL: none
+  uint64_t min;         // WHOLE
+  const char *choices;  // CHOICE: "auto|cpu|cuda"
+  int direct;           // the command passes it on itself; key is for messages
+} duel_cli_option;
+
+typedef struct duel_cli_command {
+  const char *name, *usage, *about, *examples;
+  const duel_cli_option *options; // --help belongs to every command and is not listed
+  int max_operands;
+} duel_cli_command;
+
+enum { DUEL_CLI_MAX_OPTIONS = 40, DUEL_CLI_MAX_SETS = 256 };
+typedef struct duel_cli_args {
+  const duel_cli_command *command;
+  const char *value[DUEL_CLI_MAX_OPTIONS]; // parallel to options; NULL: not given
+  const char *operand[2];
+  int n_operands;
+  duel_set set[DUEL_CLI_MAX_SETS]; // --set entries, then the flags that have a key
+  int n_set;
+  char text[DUEL_CLI_MAX_OPTIONS][48]; // values with their unit
+} duel_cli_args;
+
+enum { DUEL_CLI_GO_ON = -1 };
+// Parses argv[0..argc) (the words behind the command's name). Returns DUEL_CLI_GO_ON, or the exit code: 0 after
+// --help, 2 after a message.
+int duel_cli_parse(duel_cli_args *args, const duel_cli_command *command, int argc, char **argv);
+const char *duel_cli_value(const duel_cli_args *args, const char *name); // NULL: not given; "" for a given switch
+// The value of a WHOLE flag (checked by the parser), or `standard`.
+uint64_t duel_cli_whole(const duel_cli_args *args, const char *name, uint64_t standard);
+double duel_cli_seconds(const char *text); // of a DURATION; negative: not one
+
+// Seeds in the order given. *at starts at the text and ends at its end; fills at most n, returns how many.
+int64_t duel_cli_seeds(const char **at, uint64_t *inside, uint64_t *seeds, int64_t n);
+// How many seeds text names; -1: it is not a list of seeds. Saturates at INT64_MAX.
+int64_t duel_cli_seeds_count(const char *text);
+
+// "duel: error: …" on stderr; returns code.
+int duel_cli_error(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int duel_cli_failed(duel_status status); // prints the library's message; returns the exit code
+void duel_cli_warn(const char *text);    // "duel: warning: …"
+void duel_cli_help(const duel_cli_command *command);
+void duel_cli_json_string(FILE *out, const char *text);
+void duel_cli_json_number(FILE *out, double x);        // null where it is not finite
+void duel_cli_shell_word(FILE *out, const char *word); // quoted where a shell needs it
+const char *duel_cli_program(void);                    // how the user calls this command: duel, ./run
+void duel_cli_set_program(const char *argv0);
+
+// The commands.
+extern const duel_cli_command duel_cli_train_command, duel_cli_generate_command, duel_cli_info_command;
+int duel_cli_train(const duel_cli_args *args);
+int duel_cli_generate(const duel_cli_args *args);
+int duel_cli_info(const duel_cli_args *args);
+// What --dry-run and `info RECIPE` print: the resolved recipe, layer tables and the plan.
+duel_status duel_cli_print_run(duel_run *run, int plan, int json);
+
+#endif

@@ -1,0 +1,241 @@
+// The live bar and its plain, JSON and quiet counterparts. Training never fails because its progress cannot be shown.
+#include "progress.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "options.h"
+
+static const double REDRAW_SECONDS = 0.1;
+static const double PICTURE_SECONDS = 20; // when the path of the first picture is told
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// Columns of the terminal; the lesser of what the terminal and COLUMNS say, so that a line never wraps.
+static int columns(void) {
+  struct winsize w;
+  const char *text = getenv("COLUMNS");
+  int asked = text ? atoi(text) : 0;
+  int has = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+  int n = asked > 0 && has > 0 ? (asked < has ? asked : has) : asked > 0 ? asked : has > 0 ? has : 80;
+  return n;
+}
+
+void duel_progress_open(duel_progress *p, int quiet, int json) {
+  memset(p, 0, sizeof *p);
+  const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
+  int live = isatty(STDOUT_FILENO) && !(term && !strcmp(term, "dumb"));
+  p->mode = json ? DUEL_PROGRESS_JSON : quiet ? DUEL_PROGRESS_QUIET : live ? DUEL_PROGRESS_LIVE : DUEL_PROGRESS_PLAIN;
+  p->color = live && !(no_color && *no_color);
+}
+
+void duel_progress_clear(duel_progress *p) {
+  if (p->bar) {
+    fputs("\r\033[K", stdout);
+    fflush(stdout);
+  }
+  p->bar = 0;
+}
+
+void duel_progress_duration(char *dst, size_t n, double seconds) {
+  if (!(seconds >= 0 && seconds < 1e9)) {
+    snprintf(dst, n, "--");
+    return;
+  }
+  long long s = (long long)(seconds + 0.5);
+  if (s < 60)
+    snprintf(dst, n, "%llds", s);
+  else if (s < 3600)
+    snprintf(dst, n, "%lldm %02llds", s / 60, s % 60);
+  else if (s < 86400)
+    snprintf(dst, n, "%lldh %02lldm", s / 3600, s / 60 % 60);
+  else
+    snprintf(dst, n, "%lldd %02lldh", s / 86400, s / 3600 % 24);
+}
+
+void duel_progress_header(const duel_run *run) {
+  duel_run_info i = duel_run_describe(run);
+  char shape[80];
+  if (i.rank == 3)
+    snprintf(shape, sizeof shape, "images of %lldx%lldx%lld", (long long)i.dim[0], (long long)i.dim[1],
+             (long long)i.dim[2]);
+  else
+    snprintf(shape, sizeof shape, "points of %lld", (long long)i.dim[0]);
+  printf("Recipe:     %s; G %lld and D %lld parameters\n", i.recipe, (long long)i.parameters_g,
+         (long long)i.parameters_d);
+  printf("Data:       %s; %lld %s", i.data, (long long)i.items, shape);
+  if (i.classes > 0) printf(", %lld classes", (long long)i.classes);
+  printf("\nBackend:    %s; %s\n", i.backend, i.device);
+  printf("Training:   %lld steps of batch %lld, %lld steps an epoch, seed %llu\n", (long long)i.steps,
+         (long long)i.batch, (long long)i.steps_per_epoch, (unsigned long long)i.seed);
+  printf("Memory:     %.1f MiB planned\n", (double)i.memory_bytes / 1048576);
+}
+
+// ---- the bar
+
+typedef struct piece {
+  char text[48];
+  int priority; // the highest goes first when the line is too long
+} piece;
+
+static int line_length(const piece *p, int n, int priority) {
+  int length = 0;
+  for (int i = 0; i < n; i++)
+    if (p[i].priority <= priority && *p[i].text) length += (int)strlen(p[i].text) + (length ? 2 : 0);
+  return length;
+}
+
+static void draw(duel_progress *p, const duel_train_event *e) {
+  const duel_stats *s = &e->stats;
+  int width = columns() - 1; // a full last column would wrap on some terminals
+  char left[24];
+  duel_progress_duration(left, sizeof left, e->eta_s);
+  double done = s->steps > 0 ? (double)s->step / (double)s->steps : 0;
+  double epochs = s->step > 0 ? s->epoch / (double)s->step * (double)s->steps : 0;
+  double total = ceil(epochs - 1e-9), epoch = floor(s->epoch + 1e-9) + 1;
+  piece part[6] = {{.priority = 0}, {.priority = 1}, {.priority = 3},
+                   {.priority = 2}, {.priority = 4}, {.priority = 4}};
+  snprintf(part[0].text, sizeof part[0].text, "epoch %.0f/%.0f %3.0f%%", epoch < total ? epoch : total, total,
+           floor(100 * done));
+  snprintf(part[1].text, sizeof part[1].text, "D %.4f G %.4f", s->d_loss, s->g_loss);
+  snprintf(part[2].text, sizeof part[2].text, "%.0f images/s", e->images_per_sec);
+  snprintf(part[3].text, sizeof part[3].text, "%s left", left);
+  snprintf(part[4].text, sizeof part[4].text, "%.0f MiB", e->rss_mib);
+  if (e->gpu_mib > 0) snprintf(part[5].text, sizeof part[5].text, "GPU %.0f MiB", e->gpu_mib);
+  int priority = 4;
+  while (priority > 0 && line_length(part, 6, priority) > width) priority--;
+  int room = width - line_length(part, 6, priority) - 3; // two brackets and a blank
+  int bar = room > 30 ? 30 : room;
+
+  char line[512];
+  size_t n = 0;
+  for (int i = 0; i < 6; i++) {
+    if (part[i].priority > priority || !*part[i].text) continue;
+    n += (size_t)snprintf(line + n, sizeof line - n, "%s%s", n ? "  " : "", part[i].text);
+    if (i > 0 || bar < 8) continue;
+    int full = (int)(done * bar);
+    n += (size_t)snprintf(line + n, sizeof line - n, " [%s", p->color ? "\033[36m" : "");
+    for (int k = 0; k < bar; k++) line[n++] = k < full ? '#' : '.';
+    n += (size_t)snprintf(line + n, sizeof line - n, "%s]", p->color ? "\033[0m" : "");
+  }
+  if (bar < 8 && width >= 0 && n > (size_t)width) line[width] = 0; // no colors in it: cut anywhere
+  printf("\r%s\033[K", line);
+  fflush(stdout);
+  p->bar = 1;
+  p->drawn = now();
+}
+
+// ---- lines
+
+static void say(duel_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(duel_progress *p, const char *fmt, ...) {
+  duel_progress_clear(p);
+  va_list ap;
+  va_start(ap, fmt);
+  vprintf(fmt, ap);
+  va_end(ap);
+  putchar('\n');
+  fflush(stdout); // each line counts at once, through a pipe too
+}
+
+static void plain_line(duel_progress *p, const duel_train_event *e) {
+  const duel_stats *s = &e->stats;
+  char left[24], gpu[32] = "";
+  duel_progress_duration(left, sizeof left, e->eta_s);
+  if (e->gpu_mib > 0) snprintf(gpu, sizeof gpu, "  gpu %.0f MiB", e->gpu_mib);
+  say(p, "step %lld/%lld  epoch %.2f  D loss %.4f  G loss %.4f  %.2f ms/step  %.0f images/s  %s left  %.0f MiB%s",
+      (long long)s->step, (long long)s->steps, s->epoch, s->d_loss, s->g_loss, e->ms_per_step, e->images_per_sec, left,
+      e->rss_mib, gpu);
+}
+
+static void json_event(const duel_train_event *e) {
+  static const char *const name[] = {"start",      "step",    "tick", "epoch", "sample",
+                                     "checkpoint", "warning", "note", "end"};
+  if (e->kind == DUEL_EVENT_STEP) return;
+  const duel_stats *s = &e->stats;
+  printf("{\"event\":\"%s\"", name[e->kind]);
+  if (e->text) {
+    fputs(",\"text\":", stdout);
+    duel_cli_json_string(stdout, e->text);
+  }
+  printf(",\"step\":%lld,\"steps\":%lld", (long long)s->step, (long long)s->steps);
+  const struct {
+    const char *key;
+    double value;
+  } number[] = {{"epoch", s->epoch},
+                {"kimg", s->kimg},
+                {"d_loss", s->d_loss},
+                {"g_loss", s->g_loss},
+                {"d_loss_real", s->d_loss_real},
+                {"d_loss_fake", s->d_loss_fake},
+                {"score_real", s->score_real},
+                {"score_fake", s->score_fake},
+                {"lr_d", s->lr_d},
+                {"lr_g", s->lr_g},
+                {"ms_per_step", e->ms_per_step},
+                {"images_per_sec", e->images_per_sec},
+                {"rss_mib", e->rss_mib},
+                {"elapsed_s", e->elapsed_s},
+                {"eta_s", e->eta_s}};
+  for (size_t i = 0; i < sizeof number / sizeof number[0]; i++) {
+    printf(",\"%s\":", number[i].key);
+    duel_cli_json_number(stdout, number[i].value);
+  }
+  puts("}");
+  fflush(stdout);
+}
+
+void duel_progress_event(void *progress, duel_run *run, const duel_train_event *e) {
+  duel_progress *p = progress;
+  const char *text = e->text ? e->text : "";
+  if (e->kind == DUEL_EVENT_WARNING) {
+    duel_progress_clear(p);
+    duel_cli_warn(text);
+  }
+  if (e->kind == DUEL_EVENT_SAMPLE) snprintf(p->picture, sizeof p->picture, "%s", text);
+  if (e->kind == DUEL_EVENT_STEP || e->kind == DUEL_EVENT_TICK || e->kind == DUEL_EVENT_EPOCH) p->last = *e;
+  if (p->mode == DUEL_PROGRESS_JSON) json_event(e);
+  if (p->mode == DUEL_PROGRESS_JSON || p->mode == DUEL_PROGRESS_QUIET) return;
+
+  int live = p->mode == DUEL_PROGRESS_LIVE, due = live && now() - p->drawn >= REDRAW_SECONDS;
+  switch (e->kind) {
+  case DUEL_EVENT_START:
+    duel_progress_header(run);
+    say(p, "Directory:  %s", text);
+    p->started = 1;
+    break;
+  case DUEL_EVENT_STEP:
+    if (due) draw(p, e);
+    break;
+  case DUEL_EVENT_TICK:
+    if (!live) plain_line(p, e);
+    break;
+  case DUEL_EVENT_EPOCH:
+    say(p, "Epoch:[%.0f] D loss: %.4f, G loss: %.4f", floor(e->stats.epoch + 1e-9), e->stats.d_loss, e->stats.g_loss);
+    if (due) draw(p, e); // else the next step draws it
+    break;
+  case DUEL_EVENT_NOTE:
+    say(p, "%s", text);
+    break;
+  case DUEL_EVENT_END:
+    duel_progress_clear(p);
+    break;
+  case DUEL_EVENT_SAMPLE:
+  case DUEL_EVENT_CHECKPOINT:
+  case DUEL_EVENT_WARNING:
+    break;
+  }
+  if (!p->picture_told && *p->picture && e->elapsed_s >= PICTURE_SECONDS) {
+    say(p, "Picture:    %s", p->picture);
+    p->picture_told = 1;
+  }
+}

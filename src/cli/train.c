@@ -1,0 +1,271 @@
+// duel train: flags to options, signals to requests, the result to lines that can be pasted.
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "progress.h"
+
+#define FROM_RECIPE "the recipe's"
+static const duel_cli_option options[] = {
+    {.name = "recipe", .value = "NAME|FILE", .help = "built-in recipe, or a .yaml file", .standard = "mlp"},
+    {.name = "data",
+     .value = "NAME|PATH",
+     .key = "data",
+     .direct = 1,
+     .help = "what to learn from",
+     .standard = FROM_RECIPE ": fashion-mnist"},
+    {.name = "outdir", .value = "DIR", .help = "where run directories go", .standard = "runs"},
+    {.name = "steps",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .min = 1,
+     .key = "train.length",
+     .unit = " steps",
+     .help = "length of the training in steps,",
+     .standard = FROM_RECIPE},
+    {.name = "epochs",
+     .value = "X",
+     .kind = DUEL_CLI_NUMBER,
+     .key = "train.length",
+     .unit = " epochs",
+     .help = "or in passes over the data,",
+     .standard = "mlp: 100 epochs"},
+    {.name = "kimg",
+     .value = "X",
+     .kind = DUEL_CLI_NUMBER,
+     .key = "train.length",
+     .unit = " kimg",
+     .help = "or in thousands of real images"},
+    {.name = "batch",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .min = 1,
+     .key = "train.batch",
+     .help = "items a batch",
+     .standard = FROM_RECIPE ": 64"},
+    {.name = "seed",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .key = "train.seed",
+     .help = "of every random draw",
+     .standard = "0"},
+    {.name = "backend",
+     .value = "NAME",
+     .kind = DUEL_CLI_CHOICE,
+     .choices = "auto|cpu|cuda",
+     .key = "run.backend",
+     .help = "auto, cpu or cuda",
+     .standard = "auto"},
+    {.name = "device",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .key = "run.device",
+     .help = "number of the GPU",
+     .standard = "0"},
+    {.name = "precision",
+     .value = "P",
+     .key = "run.precision",
+     .help = "of matrix products",
+     .standard = "fp32 on a CPU"},
+    {.name = "threads",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .min = 1,
+     .key = "run.threads",
+     .help = "CPU threads; never changes the result",
+     .standard = "what affinity and quota allow"},
+    {.name = "sample",
+     .value = "LEN",
+     .key = "output.sample",
+     .help = "picture every LEN",
+     .standard = FROM_RECIPE ": 1 epoch"},
+    {.name = "checkpoint",
+     .value = "LEN",
+     .key = "output.checkpoint",
+     .help = "checkpoint every LEN",
+     .standard = FROM_RECIPE ": 5 epochs"},
+    {.name = "keep",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .min = 1,
+     .key = "output.keep",
+     .help = "newest checkpoints kept",
+     .standard = FROM_RECIPE ": 3"},
+    {.name = "limit",
+     .value = "N",
+     .kind = DUEL_CLI_WHOLE,
+     .min = 1,
+     .key = "data.limit",
+     .help = "use the first N items only",
+     .standard = "all"},
+    {.name = "max-time", .value = "TIME", .kind = DUEL_CLI_DURATION, .help = "save and stop after 90s, 30m, 8h"},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .kind = DUEL_CLI_SET,
+     .help = "any other recipe key, as --set optim.lr=0.0001; may be repeated"},
+    {.name = "resume", .value = "RUN|latest", .help = "go on with a run, in its directory, bit for bit"},
+    {.name = "init", .value = "CHECKPOINT", .help = "begin a new run from these weights"},
+    {.name = "desc", .value = "TEXT", .help = "ends the name of the run directory"},
+    {.name = "dry-run", .letter = 'n', .help = "print recipe, layers and memory plan; write nothing"},
+    {.name = "quiet", .letter = 'q', .help = "print only the run directory, at the end"},
+    {.name = "json", .help = "one JSON object a line for each event"},
+    {0},
+};
+
+const duel_cli_command duel_cli_train_command = {
+    .name = "train",
+    .usage = "train [flags]",
+    .about =
+        "Trains a generator and a discriminator into a new directory OUTDIR/00000-RECIPE-DATA-batchN: recipe,\n"
+        "log, stats.jsonl, pictures and checkpoints. Ctrl-C finishes the step, saves and stops; a second one stops\n"
+        "at once; SIGUSR1 saves and goes on. LEN is a number of steps, or '2 epochs', '5000 images', '20 kimg'.\n"
+        "[] names the recipe key that a flag stands for.\n",
+    .examples = "duel train\n"
+                "duel train --data synthetic:ring --steps 2000 --batch 128 --seed 1\n"
+                "duel train --recipe my.yaml --max-time 8h --set optim.lr=0.0001\n"
+                "duel train --resume latest --epochs 200\n",
+    .options = options,
+};
+
+// ---- signals: handlers only set flags, the training thread does the rest
+
+static volatile int request;              // duel_train_options.request
+static volatile sig_atomic_t stop_signal; // the first SIGINT, SIGTERM or SIGHUP
+static volatile sig_atomic_t tell_stop;   // say so on stderr
+
+static void on_stop(int signo) {
+  if (stop_signal) _exit(128 + signo);
+  stop_signal = signo;
+  request = 1;
+  static const char text[] = "\nduel: finishing the step and saving; once more stops at once\n";
+  if (tell_stop && write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
+}
+
+static void on_save(int signo) {
+  (void)signo;
+  if (!stop_signal) request = 2;
+}
+
+static void catch_signals(int quiet) {
+  tell_stop = !quiet && isatty(STDERR_FILENO);
+  struct sigaction a = {.sa_flags = SA_RESTART}, old;
+  sigfillset(&a.sa_mask);
+  a.sa_handler = on_stop;
+  sigaction(SIGINT, &a, NULL);
+  sigaction(SIGTERM, &a, NULL);
+  if (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(SIGHUP, &a, NULL); // nohup holds
+  a.sa_handler = on_save;
+  sigaction(SIGUSR1, &a, NULL);
+  a.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &a, NULL);
+}
+
+static void on_event(void *progress, duel_run *run, const duel_train_event *event) {
+  if (stop_signal) request = 1; // the library clears a request to save, and a stop may have come just before that
+  duel_progress_event(progress, run, event);
+}
+
+// ---- the end
+
+static void print_command(const char *label, const char *command, const char *directory, const char *rest) {
+  printf("%-11s ", label);
+  duel_cli_shell_word(stdout, duel_cli_program());
+  printf(" %s ", command);
+  duel_cli_shell_word(stdout, directory);
+  printf("%s\n", rest);
+}
+
+static void print_end(const duel_progress *p, const duel_train_result *r, int64_t steps) {
+  static const char *const how[] = {"Finished", "Stopped as asked", "Stopped at --max-time", "Already finished"};
+  char more[64] = "", took[24] = "";
+  if (r->stopped == 3 || r->stopped == 0)
+    snprintf(more, sizeof more, " --steps %lld", 2 * (long long)(r->step > 0 ? r->step : 1));
+  printf("%s: step %lld", how[r->stopped & 3], (long long)r->step);
+  if (steps > 0) printf(" of %lld", (long long)steps);
+  if (p->last.elapsed_s > 0) {
+    duel_progress_duration(took, sizeof took, p->last.elapsed_s);
+    printf(", %s", took);
+  }
+  putchar('\n');
+  if (r->stopped == 3) printf("This run has reached its length; a longer --steps, --epochs or --kimg goes on.\n");
+  if (*p->picture && !p->picture_told) printf("Picture:    %s\n", p->picture);
+  if (*r->checkpoint) printf("Checkpoint: %s\n", r->checkpoint);
+  if (!*r->directory) return;
+  char resume[96];
+  snprintf(resume, sizeof resume, "%s", more);
+  print_command("Resume:", "train --resume", r->directory, resume);
+  print_command("Generate:", "generate", r->directory, " --count 64 --out grid.png");
+}
+
+static void print_json_end(const duel_train_result *r) {
+  static const char *const how[] = {"finished", "signal", "max_time", "already_finished"};
+  printf("{\"event\":\"result\",\"stopped\":\"%s\",\"step\":%lld,\"directory\":", how[r->stopped & 3],
+         (long long)r->step);
+  duel_cli_json_string(stdout, r->directory);
+  fputs(",\"checkpoint\":", stdout);
+  duel_cli_json_string(stdout, r->checkpoint);
+  puts("}");
+}
+
+// ---- dry run
+
+static duel_status dry_run(duel_run_options o, const char *resume, const char *outdir, int json) {
+  static char checkpoint[4096];
+  if (resume) {
+    DUEL_TRY(duel_find_checkpoint(resume, outdir, checkpoint, sizeof checkpoint));
+    o.checkpoint = checkpoint;
+  }
+  duel_run *run;
+  DUEL_TRY(duel_run_open(&run, &o));
+  duel_status status = duel_cli_print_run(run, 0, json);
+  duel_run_close(run);
+  return status;
+}
+
+int duel_cli_train(const duel_cli_args *args) {
+  const char *max_time = duel_cli_value(args, "max-time");
+  int quiet = duel_cli_value(args, "quiet") != NULL, json = duel_cli_value(args, "json") != NULL;
+  duel_train_options o = {
+      .run = {.recipe = duel_cli_value(args, "recipe"),
+              .data = duel_cli_value(args, "data"),
+              .set = args->set,
+              .n_set = args->n_set,
+              .init = duel_cli_value(args, "init")},
+      .outdir = duel_cli_value(args, "outdir"),
+      .desc = duel_cli_value(args, "desc"),
+      .resume = duel_cli_value(args, "resume"),
+      .max_seconds = max_time ? duel_cli_seconds(max_time) : 0,
+      .on_event = on_event,
+      .request = &request,
+  };
+  if (o.resume && o.run.init)
+    return duel_cli_error(DUEL_ERR_USAGE, "--resume goes on with a run and --init begins a new one; give one of them");
+  if (o.resume && o.desc)
+    return duel_cli_error(DUEL_ERR_USAGE, "--desc names a new run; --resume goes on in the old directory");
+  if (duel_cli_value(args, "dry-run")) {
+    duel_status status = dry_run(o.run, o.resume, o.outdir, json);
+    return status == DUEL_OK ? 0 : duel_cli_failed(status);
+  }
+
+  static duel_progress progress;
+  duel_progress_open(&progress, quiet, json);
+  o.ctx = &progress;
+  catch_signals(quiet);
+  static duel_train_result result;
+  duel_status status = duel_train(&o, &result);
+  duel_progress_clear(&progress);
+  if (status != DUEL_OK) {
+    int rc = duel_cli_failed(status);
+    if (*result.checkpoint) fprintf(stderr, "duel: the last checkpoint is %s\n", result.checkpoint);
+    return rc;
+  }
+  if (json)
+    print_json_end(&result);
+  else if (quiet)
+    puts(result.directory);
+  else
+    print_end(&progress, &result, progress.last.stats.steps);
+  return result.stopped == 1 && stop_signal ? 128 + stop_signal : 0;
+}
