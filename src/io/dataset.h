@@ -27,6 +27,9 @@ typedef struct duel_dataset {
 duel_status duel_dataset_open(duel_dataset **d, const char *spec, int64_t limit);
 void duel_dataset_close(duel_dataset *d);
 
+// The synthetic sets are the same bits everywhere: draws of seed 0 and purposes 64 (ring), 65 (shapes), far from those
+// of training; item i is of class i mod classes. ring: labels are the modes, mode m at angle 2πm/8. shapes: 1×28×28,
+// labels disc, square, triangle, cross.
 // Modes of synthetic:ring and spread of each, for tests and evaluation.
 enum { DUEL_RING_MODES = 8 };
 #define DUEL_RING_SIGMA 0.02

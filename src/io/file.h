@@ -21,13 +21,15 @@ typedef struct duel_file_ops { // the system calls in use; tests replace entries
 extern duel_file_ops duel_fs;
 
 // Reads a whole file into fresh memory (duel_free), with one zero byte behind it. Fails above `most` bytes
-// (DUEL_ERR_DATA), DUEL_ERR_DATA if it does not exist, DUEL_ERR_IO if it cannot be read. The message names the path and
-// the cause.
+// (DUEL_ERR_DATA), DUEL_ERR_DATA if it does not exist or is no regular file, DUEL_ERR_IO if it cannot be read. The
+// message names the path and the cause.
 duel_status duel_file_read(const char *path, size_t most, uint8_t **bytes, size_t *n);
 
 // Writes n bytes so that path holds either the old or the new content at any instant: temporary sibling
-// (.NAME.tmp.PID), fallocate, write, fsync, close, rename, fsync of the folder. After an fsync error it starts over
-// once with a fresh temporary. On failure the temporary is gone and the old file untouched. DUEL_ERR_IO.
+// (.NAME.tmp.PID.COUNT), fallocate, write, fsync, close, rename, fsync of the folder. After an fsync error it starts
+// over once with a fresh temporary. On failure the temporary is gone and the old file untouched. A link is followed;
+// what is no regular file is refused. DUEL_ERR_IO. Only if the very last step fails, the sync of the folder, is the new
+// content there all the same.
 duel_status duel_file_write(const char *path, const void *bytes, size_t n);
 // The same, as a list of parts (written in order) without joining them first.
 typedef struct duel_part {
@@ -36,8 +38,9 @@ typedef struct duel_part {
 } duel_part;
 duel_status duel_file_write_parts(const char *path, const duel_part *part, int n);
 
-duel_status duel_file_append(const char *path, const void *bytes, size_t n); // one write; creates the file
-duel_status duel_make_folder(const char *path);                              // and its parents; fine if it exists
+duel_status duel_file_append(const char *path, const void *bytes,
+                             size_t n);         // creates it; one write, if the disk takes it
+duel_status duel_make_folder(const char *path); // and its parents; fine if it exists
 // Removes temporaries in folder whose process is gone.
 void duel_file_sweep(const char *folder);
 

@@ -6,6 +6,9 @@
 
 #include "core/status.h"
 
+// Values in [-1,1] to 0..255, clipped and rounded; NaN becomes 0. The inverse of x/127.5 − 1.
+void duel_to_bytes(uint8_t *dst, const float *src, int64_t n);
+
 // 8-bit PNG, written atomically. pixels [height, width, channels] row-major, channels 1 (grey) or 3 (RGB).
 duel_status duel_png_write(const char *path, const uint8_t *pixels, int64_t width, int64_t height, int channels);
 

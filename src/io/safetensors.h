@@ -4,6 +4,7 @@
 #define DUEL_IO_SAFETENSORS_H
 
 #include "core/tensor.h"
+#include "io/crc32c.h"
 #include "io/file.h"
 
 typedef struct duel_entry { // one tensor
@@ -28,15 +29,16 @@ typedef struct duel_tensor_file {
 } duel_tensor_file;
 
 // Sorts as the reference does, pads the header to 64 bytes, adds metadata "crc32c" (8 hex digits: CRC-32C over the
-// header with that field 00000000, then the buffer) and writes atomically.
+// header, padding included and that field 00000000, then the buffer) and writes atomically. Names must be unique UTF-8
+// without control characters; metadata any UTF-8.
 duel_status duel_tensors_write(const char *path, const duel_entry *entry, int n, const duel_meta *meta, int n_meta);
 
 // Checks everything, the checksum too where there is one. DUEL_ERR_DATA with path and cause.
 duel_status duel_tensors_read(duel_tensor_file *f, const char *path);
+// The same from memory, naming path in messages. Takes bytes (duel_malloc) over, on failure too.
+duel_status duel_tensors_parse(duel_tensor_file *f, const char *path, uint8_t *bytes, size_t n);
 void duel_tensors_close(duel_tensor_file *f);
 const duel_entry *duel_tensors_find(const duel_tensor_file *f, const char *name); // NULL if absent
 const char *duel_tensors_meta(const duel_tensor_file *f, const char *key);        // NULL if absent
-
-uint32_t duel_crc32c(uint32_t crc, const void *bytes, size_t n); // start with 0; chainable
 
 #endif

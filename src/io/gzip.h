@@ -1,0 +1,16 @@
+// gzip (RFC 1952), inflated whole.
+#ifndef DUEL_IO_GZIP_H
+#define DUEL_IO_GZIP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+int duel_is_gzip(const uint8_t *bytes, size_t n); // by its magic, not by its name
+
+// Inflates all members of gz[n] into fresh memory (duel_free). DUEL_ERR_DATA, naming path, if anything about it is
+// wrong (each member's CRC is checked) or it holds more than `most` bytes.
+duel_status duel_gunzip(const char *path, const uint8_t *gz, size_t n, size_t most, uint8_t **bytes, size_t *size);
+
+#endif
