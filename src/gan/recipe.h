@@ -21,7 +21,7 @@ typedef enum duel_curve { DUEL_CURVE_CONSTANT, DUEL_CURVE_LINEAR, DUEL_CURVE_COS
 typedef struct duel_schedule {
   double from, to;
   duel_curve curve;
-  duel_length over;   // n 0: the whole run
+  duel_length over;   // counted from the end of the warm-up; n 0: to the end of the run
   duel_length warmup; // from 0 up to `from`, linearly; n 0: none
 } duel_schedule;
 
@@ -37,7 +37,8 @@ typedef enum duel_key_type {
 } duel_key_type;
 
 typedef struct duel_init {
-  const char *name; // glorot_uniform, glorot_normal, he_normal, normal, zeros, constant; NULL: the recipe's `init`
+  const char *name; // glorot_uniform, glorot_normal, he_normal, normal, zeros, constant, torch (PyTorch's own: uniform
+                    // in ±1/sqrt(fan_in)); NULL: the recipe's `init`
   double mean, std; // normal
   double value;     // constant
 } duel_init;
@@ -73,8 +74,8 @@ typedef struct duel_layer {
   duel_key_value value[DUEL_MAX_KEYS]; // in the order of kind->keys
   duel_layers *body, *skip;            // residual: output = body(x) + skip(x); skip NULL: identity
   int repeat;                          // residual: copies, each with its own weights
-  char *path;                          // "G.3", "G.2.0.residual.3": names parameters and errors
-  int line, col;                       // where in the file
+  char *path;    // "G.3", "G.2.residual.3": names errors and --set. Tensors also name the copy: G.2.0.residual.3.weight
+  int line, col; // where in the file
 } duel_layer;
 struct duel_layers {
   duel_layer *layer;
@@ -124,7 +125,8 @@ typedef struct duel_recipe {
     int device, threads; // threads 0: what the machine allows
     char *precision;
   } run;
-  char *text; // the resolved recipe as canonical YAML: reading it again yields the same recipe
+  char *text;             // the resolved recipe as canonical YAML: reading it again yields the same recipe
+  struct duel_pool *pool; // all of the above lives in it
 } duel_recipe;
 
 // What the data says, for $C $H $W $classes; a set of points of shape (2) has rank 1 and $C = 2, no $H, $W.
@@ -140,9 +142,14 @@ typedef struct duel_setting { // --set key=value, or a flag under its recipe key
 } duel_setting;
 
 // Reading is in two moves, since $C $H $W come from the data that the recipe names:
-//   duel_recipe_load   finds `name` (built-in, or a file if it has a '/' or ends in .yaml), merges base, recipe,
-//   settings duel_recipe_data   the data section alone duel_recipe_resolve  checks everything, all mistakes at once,
-//   and fills in the recipe
+//
+//   duel_recipe_load     finds `name` (built-in, or a file if it has a '/' or ends in .yaml), merges base, recipe and
+//                        settings, and reports all mistakes that show without the data, up to 20 at once
+//   duel_recipe_resolve  reads it again with the data's sizes and fills in the recipe
+//
+// Errors are USAGE, one line a mistake: "mlp.yaml:14:5: G.1: leaky_relue: no such layer; did you mean leaky_relu?" or
+// "--set optim.lr=abc: optim.lr: …". A setting's value is YAML in flow style ("0.1", "{leaky_relu: 0.3}"); a flag's
+// value for data.path is taken as it is. Settings on an outer key come before those on its inner keys.
 typedef struct duel_recipe_source duel_recipe_source;
 duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const duel_setting *setting, int n);
 duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, const char *text,
@@ -154,6 +161,13 @@ duel_status duel_recipe_resolve(duel_recipe **r, const duel_recipe_source *s, co
 void duel_recipe_source_close(duel_recipe_source *s);
 void duel_recipe_close(duel_recipe *r);
 
+// Calls each(ctx, "train.batch", "64", "32") for every key in which two canonical texts (duel_recipe.text) differ;
+// "(none)" stands for an absent value.
+duel_status duel_recipe_compare(const char *old_text, const char *new_text,
+                                void (*each)(void *ctx, const char *key, const char *was, const char *is), void *ctx);
+// The same as lines "train.batch: 64 -> 32" in dst, "" if there are none; lines that do not fit in n bytes are counted.
+duel_status duel_recipe_diff(const char *old_text, const char *new_text, char *dst, size_t n);
+
 // Names and first comment lines of the built-in recipes; n is their number.
 typedef struct duel_builtin {
   const char *name, *text;
@@ -162,7 +176,10 @@ extern const duel_builtin duel_builtins[];
 extern const int duel_builtins_n;
 
 // Number of steps of a length, rounded up, at items real items per step (batch·d_steps) and set_size items an epoch.
+// Yields INT64_MAX where the number is larger.
 int64_t duel_length_steps(duel_length l, int64_t items_per_step, int64_t set_size);
+// The value at `step`, from 0. Warm-up: from·step/warmup. Then from → to over `over` steps (or what is left of the
+// run), and `to` after that.
 double duel_schedule_at(const duel_schedule *s, int64_t step, int64_t total_steps, int64_t items_per_step,
                         int64_t set_size);
 const char *duel_suggest(const char *word, const char *const *known, int n); // nearest name, or NULL if none is near
