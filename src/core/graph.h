@@ -141,6 +141,7 @@ typedef struct duel_graph {
   duel_node **node; // pointers stay valid while the graph lives
   int n_nodes, cap_nodes;
   duel_val *latest; // per var: newest version, DUEL_NONE if the graph does not touch it
+  int n_latest;     // vars->n may have grown since: vars from n_latest on are not touched by this graph
   struct duel_block *pool;
   char scope[128];
   duel_status status;

@@ -1,0 +1,329 @@
+// Variables, graphs and the one constructor of nodes.
+//
+// Invariants: values and nodes are appended in topological order and never change; a node is complete or absent (a
+// failed one takes its values back); after the first mistake the graph only remembers it and yields DUEL_NONE.
+// All memory of a graph is a chain of blocks, freed together; only the value, node and version tables are moved.
+#include "core/graph.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/op.h"
+
+// ---- variables ------------------------------------------------------------------------------------------------------
+duel_status duel_vars_add(duel_vars *vars, duel_arena arena, const char *name, duel_dtype dtype, duel_shape shape,
+                          int *id) {
+  if (arena >= DUEL_ARENA_WORK) return duel_fail(DUEL_ERR_INTERNAL, "variable %s: no arena for state", name);
+  if (duel_vars_find(vars, name) >= 0) return duel_fail(DUEL_ERR_INTERNAL, "variable %s exists already", name);
+  int64_t count;
+  size_t bytes, padded, end, offset = vars->arena_bytes[arena];
+  if (!duel_shape_checked_count(shape, &count) ||
+      __builtin_mul_overflow((size_t)count, duel_dtype_size(dtype), &bytes) ||
+      __builtin_add_overflow(bytes, (size_t)(DUEL_ALIGN - 1), &padded) ||
+      __builtin_add_overflow(offset, padded & ~(size_t)(DUEL_ALIGN - 1), &end) || end > PTRDIFF_MAX)
+    return duel_fail(DUEL_ERR_USAGE, "variable %s: shape %s is impossible or too large", name, duel_shape_text(shape));
+  if (vars->n == vars->cap) {
+    int cap = vars->cap ? 2 * vars->cap : 32;
+    duel_var *var = duel_realloc(vars->var, (size_t)cap * sizeof *var);
+    if (!var) return duel_fail_memory("the table of variables", (size_t)cap * sizeof *var);
+    vars->var = var;
+    vars->cap = cap;
+  }
+  char *copy = duel_strdup(name);
+  if (!copy) return duel_fail_memory("the name of a variable", strlen(name) + 1);
+  vars->var[vars->n] = (duel_var){copy, arena, dtype, shape, offset, bytes};
+  vars->arena_bytes[arena] = end;
+  *id = vars->n++;
+  return DUEL_OK;
+}
+
+int duel_vars_find(const duel_vars *vars, const char *name) {
+  for (int i = 0; i < vars->n; i++)
+    if (!strcmp(vars->var[i].name, name)) return i;
+  return -1;
+}
+
+void duel_vars_clear(duel_vars *vars) {
+  for (int i = 0; i < vars->n; i++) duel_free(vars->var[i].name);
+  duel_free(vars->var);
+  *vars = (duel_vars){0};
+}
+
+// ---- graph ----------------------------------------------------------------------------------------------------------
+typedef struct duel_block { // newest first; data follows
+  struct duel_block *next;
+  size_t used, size;
+} duel_block;
+
+enum { POOL_ALIGN = 16, POOL_HEAD = 32, POOL_BLOCK = 1 << 15 };
+_Static_assert(sizeof(duel_block) <= POOL_HEAD && POOL_HEAD % POOL_ALIGN == 0, "data begins aligned");
+
+duel_status duel_graph_open(duel_graph **out, const duel_vars *vars, duel_dtype real) {
+  *out = NULL;
+  if (real != DUEL_F32 && real != DUEL_F64)
+    return duel_fail(DUEL_ERR_INTERNAL, "a graph cannot compute in %s", duel_dtype_name(real));
+  duel_graph *g = duel_calloc(1, sizeof *g);
+  if (!g) return duel_fail_memory("a graph", sizeof *g);
+  g->vars = vars;
+  g->real = real;
+  if (!duel_grow_latest(g)) {
+    duel_status status = duel_graph_status(g);
+    duel_graph_close(g);
+    return status;
+  }
+  *out = g;
+  return DUEL_OK;
+}
+
+void duel_graph_close(duel_graph *g) {
+  if (!g) return;
+  for (duel_block *b = g->pool, *next; b; b = next) {
+    next = b->next;
+    duel_free(b);
+  }
+  duel_free(g->value);
+  duel_free(g->node);
+  duel_free(g->latest);
+  duel_free(g);
+}
+
+duel_status duel_graph_status(const duel_graph *g) {
+  return g->status == DUEL_OK ? DUEL_OK : duel_fail(g->status, "%s", g->error);
+}
+
+void duel_scope(duel_graph *g, const char *fmt, ...) {
+  char text[sizeof g->scope]; // an argument may be the present scope
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(text, sizeof text, fmt, args);
+  va_end(args);
+  memcpy(g->scope, text, sizeof text);
+}
+
+static duel_val record_error(duel_graph *g, duel_status code, const char *fmt, va_list args) {
+  if (g->status != DUEL_OK) return DUEL_NONE; // the first mistake is the cause of the others
+  g->status = code;
+  int n = g->scope[0] ? snprintf(g->error, sizeof g->error, "%s: ", g->scope) : 0;
+  vsnprintf(g->error + n, sizeof g->error - (size_t)n, fmt, args);
+  return DUEL_NONE;
+}
+
+duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  record_error(g, DUEL_ERR_USAGE, fmt, args);
+  va_end(args);
+  return DUEL_NONE;
+}
+
+DUEL_PRINTF(3, 4) static void fail_as(duel_graph *g, duel_status code, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  record_error(g, code, fmt, args);
+  va_end(args);
+}
+
+static void fail_memory(duel_graph *g, size_t bytes) {
+  fail_as(g, DUEL_ERR_DEVICE, "out of memory: cannot allocate %zu bytes for the graph", bytes);
+}
+
+void *duel_graph_alloc(duel_graph *g, size_t bytes) {
+  if (bytes > PTRDIFF_MAX / 2) {
+    fail_memory(g, bytes);
+    return NULL;
+  }
+  bytes = (bytes + POOL_ALIGN - 1) & ~(size_t)(POOL_ALIGN - 1);
+  duel_block *b = g->pool;
+  if (!b || b->size - b->used < bytes) {
+    size_t size = bytes > POOL_BLOCK ? bytes : POOL_BLOCK;
+    b = duel_calloc(1, POOL_HEAD + size);
+    if (!b) {
+      fail_memory(g, POOL_HEAD + size);
+      return NULL;
+    }
+    b->size = size;
+    b->next = g->pool;
+    g->pool = b;
+  }
+  void *p = (char *)b + POOL_HEAD + b->used;
+  b->used += bytes;
+  return p;
+}
+
+// Makes room for `need` elements in a table that doubles.
+static bool reserve(duel_graph *g, void *table, int *cap, int need, size_t size) {
+  if (need <= *cap) return true;
+  int grown = *cap ? *cap : 64;
+  while (grown < need) grown = grown > INT32_MAX / 2 ? INT32_MAX : 2 * grown;
+  void *old, *p;
+  memcpy(&old, table, sizeof old);
+  p = duel_realloc(old, (size_t)grown * size);
+  if (!p) {
+    fail_memory(g, (size_t)grown * size);
+    return false;
+  }
+  memcpy(table, &p, sizeof p);
+  *cap = grown;
+  return true;
+}
+
+bool duel_grow_latest(duel_graph *g) {
+  if (!g->vars || g->vars->n <= g->n_latest) return true;
+  int cap = g->n_latest;
+  if (!reserve(g, &g->latest, &cap, g->vars->n, sizeof *g->latest)) return false;
+  while (g->n_latest < g->vars->n) g->latest[g->n_latest++] = DUEL_NONE;
+  return true;
+}
+
+duel_shape duel_val_shape(const duel_graph *g, duel_val v) {
+  return v >= 0 && v < g->n_values ? g->value[v].shape : DUEL_SCALAR;
+}
+
+// ---- nodes ----------------------------------------------------------------------------------------------------------
+static bool good_inputs(duel_graph *g, const duel_op_record *r, int n_in, const duel_val *in) {
+  if (n_in < r->min_in || (r->max_in >= 0 && n_in > r->max_in)) {
+    fail_as(g, DUEL_ERR_INTERNAL, "%s cannot take %d inputs", r->name, n_in);
+    return false;
+  }
+  for (int i = 0; i < n_in; i++)
+    if (in[i] < 0 || in[i] >= g->n_values) { // DUEL_NONE without an earlier error is the caller's bug
+      fail_as(g, DUEL_ERR_INTERNAL, "%s: input %d is no value of this graph", r->name, i);
+      return false;
+    }
+  return true;
+}
+
+// The label of the nodes of one scope is stored once.
+static const char *label(duel_graph *g) {
+  if (!g->scope[0]) return "";
+  const char *last = g->n_nodes ? g->node[g->n_nodes - 1]->label : "";
+  if (!strcmp(last, g->scope)) return last;
+  char *copy = duel_graph_alloc(g, strlen(g->scope) + 1);
+  return copy ? strcpy(copy, g->scope) : NULL;
+}
+
+static duel_node *new_node(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr) {
+  duel_node *n = duel_graph_alloc(g, sizeof *n);
+  duel_val *inputs = duel_graph_alloc(g, (size_t)n_in * sizeof *inputs);
+  const char *name = label(g);
+  if (!n || !inputs || !name) return NULL;
+  if (n_in) memcpy(inputs, in, (size_t)n_in * sizeof *in);
+  n->op = op;
+  n->id = g->n_nodes;
+  n->n_in = n_in;
+  n->n_out = duel_op_records[op]->n_out;
+  n->in = inputs;
+  n->label = name;
+  for (int i = 0; i < DUEL_MAX_OUT; i++) n->out[i] = i < n->n_out ? g->n_values + i : DUEL_NONE;
+  if (attr) memcpy(&n->attr, attr, sizeof *attr);
+  if (op == DUEL_OP_PACK) { // the offsets are the caller's
+    int64_t *offset = duel_graph_alloc(g, (size_t)n_in * sizeof *offset);
+    if (!offset) return NULL;
+    memcpy(offset, attr->pack.offset, (size_t)n_in * sizeof *offset);
+    n->attr.pack.offset = offset;
+  }
+  return n;
+}
+
+static bool good_outputs(duel_graph *g, const duel_node *n) {
+  if (g->status != DUEL_OK) return false;
+  for (int i = 0; i < n->n_out; i++) {
+    duel_shape s = g->value[n->out[i]].shape;
+    int64_t count;
+    if (!duel_shape_checked_count(s, &count) || count < 1 || count > PTRDIFF_MAX / (int64_t)sizeof(double)) {
+      duel_graph_error(g, "%s: a result of shape %s is empty or too large", duel_op_name(n->op), duel_shape_text(s));
+      return false;
+    }
+  }
+  return true;
+}
+
+duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr,
+                         const duel_shape *shape) {
+  if (g->status != DUEL_OK) return NULL;
+  const duel_op_record *r = duel_op_records[op];
+  if (!good_inputs(g, r, n_in, in)) return NULL;
+  if (g->n_values > INT32_MAX - DUEL_MAX_OUT) {
+    fail_as(g, DUEL_ERR_USAGE, "%s: the graph has too many values", r->name);
+    return NULL;
+  }
+  if (!reserve(g, &g->value, &g->cap_values, g->n_values + r->n_out, sizeof *g->value) ||
+      !reserve(g, &g->node, &g->cap_nodes, g->n_nodes + 1, sizeof *g->node))
+    return NULL;
+  duel_node *n = new_node(g, op, n_in, in, attr);
+  if (!n) return NULL;
+  for (int i = 0; i < n->n_out; i++)
+    g->value[g->n_values++] = (duel_value){.dtype = g->real, .node = n->id, .out = i, .var = -1};
+  r->infer(g, n, shape);
+  if (!good_outputs(g, n)) {
+    g->n_values -= n->n_out;
+    return NULL;
+  }
+  g->node[g->n_nodes++] = n;
+  return n;
+}
+
+duel_val duel_apply(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr,
+                    const duel_shape *shape) {
+  duel_node *n = duel_node_add(g, op, n_in, in, attr, shape);
+  return n ? n->out[0] : DUEL_NONE;
+}
+
+void duel_apply_all(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr, duel_val *out) {
+  duel_node *n = duel_node_add(g, op, n_in, in, attr, NULL);
+  for (int i = 0; i < duel_op_records[op]->n_out; i++) out[i] = n ? n->out[i] : DUEL_NONE;
+}
+
+// ---- what shape rules and costs share -------------------------------------------------------------------------------
+duel_shape duel_in_shape(const duel_graph *g, const duel_node *n, int i) {
+  return g->value[n->in[i]].shape;
+}
+
+void duel_set_out(duel_graph *g, const duel_node *n, int i, duel_dtype dtype, duel_shape shape) {
+  g->value[n->out[i]].dtype = dtype;
+  g->value[n->out[i]].shape = shape;
+}
+
+bool duel_need_dtype(duel_graph *g, const duel_node *n, int i, duel_dtype dtype) {
+  duel_dtype has = g->value[n->in[i]].dtype;
+  if (has == dtype) return true;
+  duel_graph_error(g, "%s: input %d (%s) is %s and must be %s", duel_op_name(n->op), i,
+                   duel_shape_text(duel_in_shape(g, n, i)), duel_dtype_name(has), duel_dtype_name(dtype));
+  return false;
+}
+
+bool duel_need_real(duel_graph *g, const duel_node *n) {
+  for (int i = 0; i < n->n_in; i++)
+    if (!duel_need_dtype(g, n, i, g->real)) return false;
+  return true;
+}
+
+bool duel_need_shape(duel_graph *g, const duel_node *n, int i, const char *what, duel_shape shape) {
+  duel_shape has = duel_in_shape(g, n, i);
+  if (duel_shape_equal(has, shape)) return true;
+  duel_graph_error(g, "%s: %s has shape %s and must have %s", duel_op_name(n->op), what, duel_shape_text(has),
+                   duel_shape_text(shape));
+  return false;
+}
+
+double duel_elements(const duel_graph *g, duel_val v) {
+  return (double)duel_shape_count(g->value[v].shape);
+}
+
+double duel_bytes(const duel_graph *g, duel_val v) {
+  return duel_elements(g, v) * (double)duel_dtype_size(g->value[v].dtype);
+}
+
+duel_cost duel_cost_streams(const duel_graph *g, const duel_node *n, double flops) {
+  duel_cost c = {flops, 0};
+  for (int i = 0; i < n->n_in; i++) c.bytes += duel_bytes(g, n->in[i]);
+  for (int i = 0; i < n->n_out; i++) c.bytes += duel_bytes(g, n->out[i]);
+  return c;
+}
+
+duel_cost duel_cost_none(const duel_graph *g, const duel_node *n) {
+  (void)g, (void)n;
+  return (duel_cost){0};
+}
