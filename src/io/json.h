@@ -22,7 +22,7 @@ typedef struct duel_json {
   const char *key;  // in an object
   const char *text; // string: decoded, zero-terminated, no inner NUL; number: as written
   int is_integer;   // number: fits integer
-  int64_t integer;
+  int64_t integer;  // bool: 0 or 1
   double number;
   struct duel_json *child, *next; // array or object members in order
 } duel_json;
