@@ -1,0 +1,87 @@
+#!/bin/sh
+# The rules of the house that a compiler does not check (dependencies point one way, one door to the heap, only the
+# command prints, names, sizes, README). Speaks TAP. DUEL_SOURCE and DUEL_BINARY name the two trees.
+set -u
+LC_ALL=C
+export LC_ALL
+cd "${DUEL_SOURCE:?}" || exit 1
+n=0 failed=0
+
+# rule NAME OFFENCES: passes if the list of offences is empty
+rule() {
+  n=$((n + 1))
+  if [ -z "$2" ]; then
+    echo "ok $n - $1"
+  else
+    echo "not ok $n - $1"
+    printf '%s\n' "$2" | sed 's/^/# /'
+    failed=1
+  fi
+}
+
+# includes FOLDER PATTERN: every #include of a folder that the pattern (a name with its quotes or brackets) does not allow
+includes() {
+  grep -nE '^[[:space:]]*#[[:space:]]*include' "src/$1"/*.[ch] | grep -vE "include[[:space:]]*($2)"
+}
+
+# code FILES…: their lines without // comments and strings, as FILE:LINE:TEXT
+code() { awk '{ sub(/\/\/.*/, ""); gsub(/"([^"\\]|\\.)*"/, "\"\""); print FILENAME ":" FNR ":" $0 }' "$@"; }
+
+sources() { find src -name '*.[ch]' ! -path 'src/cli/*' "$@"; }
+
+libc='<(assert|ctype|errno|float|inttypes|limits|locale|math|setjmp|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|time)\.h>'
+rule "core includes no file, BLAS or CUDA header" "$(includes core "$libc|\"(duel\.h|core/)")"
+rule "io knows nothing of the graph" "$(includes io '<[a-z_/0-9]+\.h>|"(core/(status|mem|tensor|rng)\.h|duel\.h|io/)')"
+rule "gan includes only core, io and gan" "$(includes gan "$libc|\"(duel\.h|core/|io/|gan/)")"
+rule "cpu includes only core and BLAS" \
+  "$(includes cpu "$libc|<(cblas|omp|sched|unistd|dlfcn|cpuid|[a-z]*intrin)\.h>|\"(duel\.h|core/|cpu/)")"
+rule "cli includes only duel.h and its own headers" "$(includes cli '<[a-z_/]+\.h>|"(options|progress)\.h"')"
+rule "BLAS, OpenMP and CUDA headers stay in their backend" \
+  "$(grep -nE 'include *<(cblas|omp|cuda|cublas|curand)' src/io/*.[ch] src/gan/*.[ch] src/api/*.[ch] src/cli/*.[ch])"
+rule "no #ifdef of a backend outside the registry" \
+  "$(grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif).*DUEL_(CUDA|CPU|BACKEND)' -r src include |
+    grep -vE '(ifndef|defined).*_H\)?$|^src/api/registry\.c:')"
+
+rule "no file has more than 600 lines" "$(find src include tests -name '*.[ch]' -exec wc -l {} + |
+  awk '$2 != "total" && $1 > 600 { print $2 ": " $1 " lines" }')"
+rule "every source file opens with its purpose, or with the header that tells it" "$(
+  find src include -name '*.[ch]' -exec awk '
+    FNR == 1 { own = FILENAME; sub(/^src\//, "", own); sub(/\.c$/, ".h", own) }
+    FNR == 1 && !/^\/[\/*]/ && $0 != "#include \"" own "\"" { print FILENAME }' {} +)"
+rule "the heap has one door, core/mem.h" "$(code $(sources ! -name mem.c) |
+  grep -E '[^a-zA-Z_.>](malloc|calloc|realloc|free|strdup|strndup|asprintf|vasprintf|aligned_alloc|posix_memalign)\(')"
+rule "only the command prints and exits" "$(code $(sources) |
+  grep -E '[^a-zA-Z_.>](printf|puts|putchar|perror|exit|_exit|abort)\(|[^a-z_](stderr|stdout)[^a-z_]')"
+
+texts() {
+  find src include tests recipes cmake run .ci README.md CMakeLists.txt -type f \( -name '*.[chy]*' -o -name '*.md' \
+    -o -name '*.sh' -o -name '*.def' -o -name '*.txt' -o -name '*.cmake' -o -name run \) ! -name '*.pyc' "$@" 2>/dev/null
+}
+words="TO""DO|FIX""ME|XX""X" # spelled so that this file passes
+rule "no notes of unfinished work" "$(texts -exec grep -nwE "$words" /dev/null {} +)"
+rule "no blanks at the end of a line" "$(texts -exec grep -nE '[[:space:]]$' /dev/null {} +)"
+
+# __ names are the compiler's (sanitizers, stubs).
+rule "names that other files see begin with duel_" "$(nm -g --defined-only "${DUEL_BINARY:?}/libduel.a" 2>&1 |
+  awk '/^nm: .*No such file/ || NF == 3 && $3 !~ /^(duel_|__|\.L)/ { print $NF }')"
+
+# What the README shows as commands: lines that begin with ./run, duel or build/duel.
+readme() {
+  [ -e README.md ] || { echo "README.md is missing"; return; }
+  sed -nE 's/^[[:space:]$]*(\.\/run|duel|build\/duel) ([a-z].*)$/\2/p' README.md | sed 's/ #.*//' |
+    while read -r name rest; do
+      [ "$name" = test ] && continue # of ./run itself
+      if ! help=$("$DUEL_BINARY/duel" "$name" --help 2>/dev/null); then
+        echo "no such command: $name $rest"
+        continue
+      fi
+      for word in $rest; do
+        case $word in
+        --*) printf '%s\n' "$help" | grep -qE -- "[ ,]${word%%=*}( |\$)" || echo "no such flag: $name $word" ;;
+        esac
+      done
+    done
+}
+rule "the README's commands and flags exist" "$(readme)"
+echo "1..$n"
+exit $failed
