@@ -1,0 +1,228 @@
+"""A recipe's models and its training step in PyTorch, any precision: what the engine is compared with.
+
+A recipe is a plain dict (see MLP); layers are tuples, numbered as in the YAML, so tensors have the engine's names.
+Draws, data order and initial values come from spec.py.
+"""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import spec
+
+MLP = dict(
+    latent=100, init="glorot_uniform", batch=64, d_steps=1, d_update="separate", latents="shared",
+    G=[("dense", 256), ("leaky_relu", 0.2), ("dense", 512), ("batchnorm",), ("leaky_relu", 0.2), ("dense", 784),
+       ("tanh",), ("reshape", (1, 28, 28))],
+    D=[("flatten",), ("dense", 512), ("leaky_relu", 0.2), ("dense", 1)],
+    optim=dict(name="adam", lr=2e-4, betas=(0.5, 0.999), eps=1e-8))
+
+
+def smooth(recipe):
+    """tanh for each leaky_relu."""
+    twin = {p: [("tanh",) if layer[0] == "leaky_relu" else layer for layer in recipe[p]] for p in "GD"}
+    return {**recipe, **twin}
+
+
+def flow(value):
+    """A value as YAML in flow style."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return f"{value:.9f}".rstrip("0") if isinstance(value, float) and value < 1e-3 else str(value)
+
+
+def to_yaml(recipe, data, steps, comment, seed=0):
+    lines = [f"# {comment}", "recipe: 1", f"data: {data}", f"latent: {recipe['latent']}"]
+    for player in "GD":
+        lines.append(f"{player}:")
+        lines += [f"  - {name[0]}" + (f": {flow(name[1])}" if len(name) > 1 else "") for name in recipe[player]]
+    loss = dict(name="bce", label_smoothing=recipe["smoothing"]) if "smoothing" in recipe else "bce"
+    lines += [f"{key}: {flow(value)}" for key, value in (("init", recipe["init"]), ("loss", loss),
+                                                         ("optim", recipe["optim"]))]
+    if "ema" in recipe:
+        lines.append(f"ema: {{half_life: {recipe['ema']} images}}")
+    train = dict(length=f"{steps} steps", seed=seed, **{k: recipe[k] for k in ("batch", "d_steps", "d_update", "latents")})
+    return "\n".join(lines + [f"train: {flow(train)}"]) + "\n"
+
+
+def tensors(recipe, item):
+    """(name, shape, kind) of all tensors, in the order in which parameters are numbered: G then D, weight before bias."""
+    out = []
+    for player, width in (("G", recipe["latent"]), ("D", int(np.prod(item)))):
+        for i, (kind, *value) in enumerate(recipe[player]):
+            name = f"{player}.{i}."
+            if kind == "dense":
+                out += [(name + "weight", (value[0], width), "weight"), (name + "bias", (value[0],), "zeros")]
+                width = value[0]
+            elif kind == "batchnorm":
+                out += [(name + "weight", (width,), "ones"), (name + "bias", (width,), "zeros")]
+                out += [(name + "running_mean", (width,), "buffer 0"), (name + "running_var", (width,), "buffer 1")]
+    return out
+
+
+def initial(recipe, item, seed):
+    """The engine's first values, float32 (exact for uniform draws, within 2e-6·std for normal ones)."""
+    out, k = {}, 0
+    for name, shape, kind in tensors(recipe, item):
+        if kind == "weight":
+            fan_out, fan_in = shape
+            if recipe["init"] == "glorot_uniform":
+                out[name] = spec.glorot_uniform(seed, k, shape)
+            else:
+                std = {"glorot_normal": np.sqrt(2 / (fan_in + fan_out)), "he_normal": np.sqrt(2 / fan_in)}[recipe["init"]]
+                draw = spec.normal(seed, spec.INIT, 0, k, fan_in * fan_out).reshape(shape)
+                out[name] = (draw.astype(np.float32) * np.float32(std)).astype(np.float32)
+        else:
+            out[name] = np.full(shape, kind in ("ones", "buffer 1"), np.float32)
+        k += not kind.startswith("buffer")
+    return out
+
+
+class Gan:
+    """Both players, from given tensors. `images` are uint8 [items, C, H, W] or float32 points [items, n]."""
+
+    def __init__(self, recipe, start, images, seed, dtype, rows=None):
+        self.r, self.seed, self.dtype = recipe, seed, dtype
+        self.images, self.order, self.step_number = images, spec.Order(seed, len(images)), 0
+        # a permutation of the rows of every batch: another summation order, the same mathematics
+        self.rows = np.arange(recipe["batch"]) if rows is None else rows
+        self.t = {n: torch.tensor(v, dtype=dtype) for n, v in start.items()}
+        self.optim = {}
+        for player in "GD":
+            own = [t.requires_grad_() for n, t in self.t.items() if n[0] == player and "running" not in n]
+            o = {k: v[player] if isinstance(v, dict) else v for k, v in recipe["optim"].items()}
+            if o["name"] == "adam":
+                self.optim[player] = torch.optim.AdamW(own, o["lr"], o["betas"], o["eps"],
+                                                       weight_decay=o.get("weight_decay", 0))
+            else:
+                self.optim[player] = torch.optim.SGD(own, o["lr"], momentum=o["momentum"])
+        if "ema" in recipe:
+            self.ema = {n: t.detach().clone() for n, t in self.t.items() if n[0] == "G"}
+
+    def forward(self, player, x):
+        """One training-mode forward; advances running statistics."""
+        number, slot = self.forwards, 0
+        self.forwards += 1
+        for i, (kind, *value) in enumerate(self.r[player]):
+            at = {n: self.t.get(f"{player}.{i}.{n}") for n in ("weight", "bias", "running_mean", "running_var")}
+            if kind == "dense":
+                x = x @ at["weight"].T + at["bias"]
+            elif kind == "batchnorm":
+                x = F.batch_norm(x, at["running_mean"], at["running_var"], at["weight"], at["bias"], training=True,
+                                 momentum=0.1, eps=1e-5)
+            elif kind == "dropout":
+                k, slot = 4096 * number + slot, slot + 1
+                u = spec.uniform(self.seed, spec.NOISE, self.step_number, k, x.numel()).reshape(x.shape)
+                x = x * torch.tensor((u > np.float32(value[0])) / (1 - value[0]), dtype=self.dtype)
+            elif kind == "leaky_relu":
+                x = F.leaky_relu(x, value[0])
+            elif kind in ("relu", "tanh", "sigmoid"):
+                x = getattr(torch, kind)(x)
+            elif kind == "flatten":
+                x = x.flatten(1)
+            else:
+                x = x.reshape(len(x), *value[0])
+        return x
+
+    def update(self, player, loss):
+        self.optim[player].zero_grad()
+        names = [n for n, t in self.t.items() if t.requires_grad and n[0] == player]
+        for n, g in zip(names, torch.autograd.grad(loss, [self.t[n] for n in names], retain_graph=True)):
+            self.t[n].grad = g
+        self.optim[player].step()
+
+    def real(self, j):
+        n = self.r["batch"]
+        rows = self.order.batch((self.step_number * self.r["d_steps"] + j) * n, n)[self.rows]
+        x = torch.tensor(self.images[rows]).to(self.dtype)
+        return x / 127.5 - 1 if self.images.dtype == np.uint8 else x
+
+    def latent(self, k):
+        n, size = self.r["batch"], self.r["latent"]
+        z = spec.normal(self.seed, spec.LATENT, self.step_number, k, n * size).astype(np.float32).reshape(n, size)
+        return torch.tensor(z[self.rows], dtype=self.dtype)
+
+    def step(self):
+        """One update of both players; yields (d_loss, g_loss) as the engine reports them."""
+        r, bce = self.r, F.binary_cross_entropy_with_logits
+        self.forwards = 0
+
+        def loss(logits, target):
+            return bce(logits, torch.full_like(logits, target))
+
+        for j in range(r["d_steps"]):
+            real, fake = self.real(j), self.forward("G", self.latent(j))
+            d_real = loss(self.forward("D", real), 1 - r.get("smoothing", 0))
+            if r["d_update"] == "separate":
+                self.update("D", d_real)
+                d_fake = loss(self.forward("D", fake.detach()), 0)
+                self.update("D", d_fake)
+            else:
+                d_fake = loss(self.forward("D", fake.detach()), 0)
+                self.update("D", d_real + d_fake)
+        if r["latents"] == "fresh":
+            fake = self.forward("G", self.latent(r["d_steps"]))
+        g_loss = loss(self.forward("D", fake), 1)
+        self.update("G", g_loss)
+        if "ema" in r:
+            w = 1 - 0.5 ** (r["batch"] * r["d_steps"] / r["ema"])
+            for n, e in self.ema.items():
+                new = self.t[n].detach()
+                e.copy_(new) if "running" in n else e.add_(new - e, alpha=w)
+        self.step_number += 1
+        return (d_real.item() + d_fake.item()) / 2, g_loss.item()
+
+    def values(self):
+        """All tensors in float64, G_ema's too."""
+        out = {n: t.detach().double().numpy() for n, t in self.t.items()}
+        if "ema" in self.r:
+            out |= {"G_ema" + n[1:]: t.double().numpy() for n, t in self.ema.items()}
+        return out
+
+
+def train(recipe, start, images, seed, steps, dtype, rows=None):
+    gan = Gan(recipe, start, images, seed, dtype, rows)
+    losses = [gan.step() for _ in range(steps)]
+    return gan.values(), np.array(losses)
+
+
+def permute_hidden(recipe, values, generator):
+    """The same network with its hidden units in another order; yields it and the way back."""
+    undo, out = [], dict(values)
+
+    def apply(name, axis, order):
+        out[name] = out[name].take(order, axis)
+        undo.append((name, axis, np.argsort(order)))
+
+    for player in "GD":
+        dense = [i for i, layer in enumerate(recipe[player]) if layer[0] == "dense"]
+        order = None
+        for i, layer in enumerate(recipe[player]):
+            if i in dense:
+                if order is not None:
+                    apply(f"{player}.{i}.weight", 1, order)
+                order = generator.permutation(layer[1]) if i != dense[-1] else None
+            if order is not None:
+                for name in ("weight", "bias", "running_mean", "running_var"):
+                    if f"{player}.{i}.{name}" in out:
+                        apply(f"{player}.{i}.{name}", 0, order)
+
+    def back(result):
+        result = dict(result)
+        for name, axis, order in undo:
+            result[name] = result[name].take(order, axis)
+        return result
+
+    return out, back
+
+
+def errors(recipe, result, exact, start):
+    """Per tensor ‖result − exact‖ / ‖exact − start‖; None where the tensor hardly moved (see exact.py)."""
+    norm = np.linalg.norm
+    moved = {n: norm(exact[n] - start[n]) for n in start}
+    out = {}
+    for n in start:
+        median = np.median([m for other, m in moved.items() if other[0] == n[0] and "running" not in other])
+        out[n] = norm(result[n] - exact[n]) / moved[n] if moved[n] >= 1e-3 * median else None
+    return out
