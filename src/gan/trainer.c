@@ -65,6 +65,11 @@ static duel_status open_trainer(duel_trainer *t, const duel_dataset *data, const
     t->fingerprint = data->fingerprint;
     t->data_name = duel_strdup(data->name);
     if (!t->data_name) return duel_fail_memory("the trainer", strlen(data->name) + 1);
+    if (data->labels) {
+      t->labels = duel_malloc((size_t)t->items);
+      if (!t->labels) return duel_fail_memory("the labels", (size_t)t->items);
+      memcpy(t->labels, data->labels, (size_t)t->items);
+    }
     if (t->items >= INT64_C(1) << 31) return duel_fail(DUEL_ERR_DATA, "%s has 2^31 items or more", data->name);
     t->steps = duel_length_steps(t->recipe->train.length, duel_trainer_items_per_step(t), t->items);
     if (t->steps >= INT64_C(1) << 32) return duel_fail(DUEL_ERR_USAGE, "train.length is 2^32 steps or more");
@@ -107,6 +112,7 @@ void duel_trainer_close(duel_trainer *t) {
   duel_vars_clear(&t->vars);
   duel_recipe_close(t->recipe);
   duel_free(t->data_name);
+  duel_free(t->labels);
   duel_free(t->index);
   duel_free(t->coef);
   duel_free(t->latents);

@@ -25,6 +25,7 @@ typedef struct duel_trainer {
 
   char *data_name;
   int64_t items, classes;
+  uint8_t *labels; // [items], or NULL
   uint32_t fingerprint;
 
   int64_t step, steps;           // done, and the recipe's length

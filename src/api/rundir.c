@@ -1,0 +1,239 @@
+#include "api/rundir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "io/file.h"
+#include "io/json.h"
+
+// ---- names and locks
+// ------------------------------------------------------------------------------------------------------------
+
+static duel_status join(char *dst, size_t n, const char *folder, const char *name) {
+  int length = snprintf(dst, n, "%s/%s", folder, name);
+  if (length < 0 || (size_t)length >= n) return duel_fail(DUEL_ERR_IO, "the path %s/%s is too long", folder, name);
+  return DUEL_OK;
+}
+
+duel_status duel_rundir_file(const duel_rundir *d, const char *name, char *text, size_t n) {
+  return join(text, n, d->path, name);
+}
+
+static duel_status take_lock(duel_rundir *d) {
+  char path[3200], pid[32] = "";
+  DUEL_TRY(join(path, sizeof path, d->path, ".lock"));
+  d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (d->lock < 0) return duel_fail(DUEL_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+  if (flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
+    ssize_t n = read(d->lock, pid, sizeof pid - 1);
+    pid[n > 0 ? n : 0] = 0;
+    close(d->lock);
+    d->lock = -1;
+    return duel_fail(DUEL_ERR_IO, "another process (pid %s) trains in %s; wait for it or stop it",
+                     *pid ? pid : "unknown", d->path);
+  }
+  int length = snprintf(pid, sizeof pid, "%ld", (long)getpid());
+  if (ftruncate(d->lock, 0) != 0 || pwrite(d->lock, pid, (size_t)length, 0) != length)
+    return duel_fail(DUEL_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+  return DUEL_OK;
+}
+
+void duel_rundir_close(duel_rundir *d) {
+  if (d->lock >= 0) close(d->lock);
+  d->lock = -1;
+}
+
+// A name part keeps letters, digits, '.', '_' and '-'; anything else becomes '-'.
+static void clean(char *dst, size_t n, const char *src) {
+  size_t i = 0;
+  for (; src[i] && i + 1 < n; i++) {
+    char c = src[i];
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("._-", c);
+    dst[i] = plain ? c : '-';
+  }
+  dst[i] = 0;
+}
+
+// One past the largest five-digit number that begins a name in outdir.
+static int next_number(const char *outdir) {
+  int next = 0;
+  DIR *dir = opendir(outdir);
+  if (!dir) return 0;
+  for (struct dirent *e; (e = readdir(dir));)
+    if (strspn(e->d_name, "0123456789") == 5 && e->d_name[5] == '-' && atoi(e->d_name) >= next)
+      next = atoi(e->d_name) + 1;
+  closedir(dir);
+  return next;
+}
+
+static duel_status point_latest(const char *outdir, const char *name) {
+  char link[3200], temporary[3200], unique[64];
+  DUEL_TRY(join(link, sizeof link, outdir, "latest"));
+  snprintf(unique, sizeof unique, ".latest.tmp.%ld", (long)getpid());
+  DUEL_TRY(join(temporary, sizeof temporary, outdir, unique));
+  unlink(temporary);
+  if (symlink(name, temporary) != 0 || rename(temporary, link) != 0) {
+    int error = errno;
+    unlink(temporary);
+    return duel_fail(DUEL_ERR_IO, "the link %s cannot be set: %s", link, strerror(error));
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *recipe, const char *data, int64_t batch,
+                               const char *desc) {
+  char name[512], part[3][128];
+  *d = (duel_rundir){.lock = -1};
+  clean(part[0], sizeof part[0], recipe);
+  clean(part[1], sizeof part[1], data);
+  clean(part[2], sizeof part[2], desc ? desc : "");
+  DUEL_TRY(duel_make_folder(outdir));
+  for (int number = next_number(outdir); number < 100000; number++) {
+    snprintf(name, sizeof name, "%05d-%s-%s-batch%" PRId64 "%s%s", number, part[0], part[1], batch, *part[2] ? "-" : "",
+             part[2]);
+    DUEL_TRY(join(d->path, sizeof d->path, outdir, name));
+    if (mkdir(d->path, 0777) == 0) {
+      DUEL_TRY(take_lock(d));
+      return point_latest(outdir, name);
+    }
+    if (errno != EEXIST) return duel_fail(DUEL_ERR_IO, "%s cannot be made: %s", d->path, strerror(errno));
+  }
+  return duel_fail(DUEL_ERR_IO, "%s holds 100000 runs; use another --outdir", outdir);
+}
+
+duel_status duel_rundir_open(duel_rundir *d, const char *path) {
+  *d = (duel_rundir){.lock = -1};
+  if (strlen(path) >= sizeof d->path) return duel_fail(DUEL_ERR_IO, "the path %s is too long", path);
+  strcpy(d->path, path);
+  DUEL_TRY(take_lock(d));
+  duel_file_sweep(d->path);
+  return DUEL_OK;
+}
+
+// ---- log and statistics
+// -------------------------------------------------------------------------------------------------------------
+
+duel_status duel_rundir_append(const duel_rundir *d, const char *name, const char *line) {
+  char path[3200];
+  DUEL_TRY(join(path, sizeof path, d->path, name));
+  char *text = duel_format("%s\n", line);
+  if (!text) return duel_fail_memory("a line", strlen(line) + 2);
+  duel_status status = duel_file_append(path, text, strlen(text));
+  duel_free(text);
+  return status;
+}
+
+// The "step" of a line of stats.jsonl, or -1 if it is not whole.
+static int64_t line_step(const char *line, size_t n) {
+  duel_json *root;
+  int64_t step = -1;
+  if (duel_json_parse(&root, line, n) != DUEL_OK) return -1;
+  const duel_json *value = duel_json_get(root, "step");
+  if (value && value->is_integer) step = value->integer;
+  duel_free(root);
+  return step;
+}
+
+duel_status duel_rundir_cut(const duel_rundir *d, int64_t step) {
+  char path[3200];
+  uint8_t *bytes;
+  size_t n, kept = 0;
+  DUEL_TRY(join(path, sizeof path, d->path, "stats.jsonl"));
+  if (access(path, F_OK) != 0) return DUEL_OK;
+  DUEL_TRY(duel_file_read(path, (size_t)1 << 32, &bytes, &n));
+  while (kept < n) {
+    const uint8_t *end = memchr(bytes + kept, '\n', n - kept);
+    if (!end) break;
+    size_t length = (size_t)(end - (bytes + kept));
+    int64_t at = line_step((const char *)bytes + kept, length);
+    if (at < 0 || at > step) break;
+    kept += length + 1;
+  }
+  duel_status status = kept < n ? duel_file_write(path, bytes, kept) : DUEL_OK;
+  duel_free(bytes);
+  return status;
+}
+
+// ---- checkpoints on disk
+// -------------------------------------------------------------------------------------------------------------
+
+static int rising(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+int duel_rundir_checkpoints(const char *path, int64_t *step, int most) {
+  int n = 0;
+  DIR *dir = opendir(path);
+  if (!dir) return 0;
+  for (struct dirent *e; (e = readdir(dir)) && n < most;) {
+    static const char before[] = "checkpoint-", behind[] = ".safetensors";
+    if (strncmp(e->d_name, before, sizeof before - 1)) continue;
+    const char *digits = e->d_name + sizeof before - 1;
+    size_t length = strspn(digits, "0123456789");
+    if (length >= 8 && length <= 10 && !strcmp(digits + length, behind)) step[n++] = atoll(digits);
+  }
+  closedir(dir);
+  qsort(step, (size_t)n, sizeof *step, rising);
+  return n;
+}
+
+enum { MOST_CHECKPOINTS = 4096 };
+
+void duel_rundir_prune(const duel_rundir *d, int keep) {
+  int64_t step[MOST_CHECKPOINTS];
+  int n = duel_rundir_checkpoints(d->path, step, MOST_CHECKPOINTS);
+  for (int i = 0; i < n - keep; i++) {
+    char path[3200];
+    if (step[i] == 0) continue;
+    snprintf(path, sizeof path, "%s/checkpoint-%08" PRId64 ".safetensors", d->path, step[i]);
+    unlink(path);
+  }
+}
+
+duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, char *note, size_t note_n) {
+  int64_t step[MOST_CHECKPOINTS];
+  int count = duel_rundir_checkpoints(path, step, MOST_CHECKPOINTS);
+  *note = 0;
+  if (count == 0) return duel_fail(DUEL_ERR_DATA, "%s holds no checkpoint-*.safetensors", path);
+  for (int i = count; i-- > 0;) {
+    char name[64];
+    snprintf(name, sizeof name, "checkpoint-%08" PRId64 ".safetensors", step[i]);
+    DUEL_TRY(join(checkpoint, n, path, name));
+    duel_tensor_file f;
+    if (duel_tensors_read(&f, checkpoint) == DUEL_OK) {
+      duel_tensors_close(&f);
+      return DUEL_OK;
+    }
+    if (!*note) snprintf(note, note_n, "%s; taking an older checkpoint", duel_last_error());
+  }
+  return duel_fail(DUEL_ERR_DATA, "%s: none of %d checkpoints can be read: %s", path, count, note);
+}
+
+// ---- what a user names
+// -----------------------------------------------------------------------------------------------
+
+duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n) {
+  char latest[3200], note[1024];
+  struct stat st;
+  if (!strcmp(what, "latest")) {
+    DUEL_TRY(join(latest, sizeof latest, outdir ? outdir : "runs", "latest"));
+    if (stat(latest, &st) != 0)
+      return duel_fail(DUEL_ERR_DATA, "there is no latest run in %s; `duel train` makes one", outdir ? outdir : "runs");
+    what = latest;
+  }
+  if (stat(what, &st) != 0)
+    return duel_fail(DUEL_ERR_DATA, "%s: %s; give a run directory, a checkpoint, or latest", what, strerror(errno));
+  if (S_ISDIR(st.st_mode)) return duel_rundir_newest(what, path, n, note, sizeof note);
+  if (strlen(what) >= n) return duel_fail(DUEL_ERR_IO, "the path %s is too long", what);
+  strcpy(path, what);
+  return DUEL_OK;
+}

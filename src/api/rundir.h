@@ -1,0 +1,39 @@
+// The run directory: names, lock, checkpoints on disk, pictures, log and statistics.
+#ifndef DUEL_API_RUNDIR_H
+#define DUEL_API_RUNDIR_H
+
+#include "api/run.h"
+
+typedef struct duel_rundir {
+  char path[3072];
+  int lock; // descriptor that holds the lock, or -1
+} duel_rundir;
+
+// A new directory OUTDIR/00000-<recipe>-<data>-batch<B>[-desc] with the next free number, locked; OUTDIR/latest points
+// to it.
+duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *recipe, const char *data, int64_t batch,
+                               const char *desc);
+// An existing one. IO if another process trains there.
+duel_status duel_rundir_open(duel_rundir *d, const char *path);
+void duel_rundir_close(duel_rundir *d);
+
+// PATH/name into text; IO if it does not fit.
+duel_status duel_rundir_file(const duel_rundir *d, const char *name, char *text, size_t n);
+// Appends one line (a newline is added) to log.txt or stats.jsonl.
+duel_status duel_rundir_append(const duel_rundir *d, const char *name, const char *line);
+// Cuts stats.jsonl behind the last line whose "step" is at most `step`.
+duel_status duel_rundir_cut(const duel_rundir *d, int64_t step);
+
+// Steps of the directory's checkpoints in rising order, at most `most`; yields how many there are.
+int duel_rundir_checkpoints(const char *path, int64_t *step, int most);
+// Removes all but the first (step 0) and the newest `keep`.
+void duel_rundir_prune(const duel_rundir *d, int keep);
+// The newest checkpoint of a directory that reads without error. note: text about newer ones that do not, or "".
+duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, char *note, size_t note_n);
+
+// Pictures. Both hold the same cells all along: fakes of fixed latents, and reals with one class a row where there are
+// labels.
+duel_status duel_rundir_fakes(const duel_rundir *d, duel_run *run, char *path, size_t n);
+duel_status duel_rundir_reals(const duel_rundir *d, duel_run *run);
+
+#endif
