@@ -75,6 +75,23 @@ static duel_status make_copies(const duel_trainer *t, const items *all, void ***
 // ---- saving
 // -----------------------------------------------------------------------------------------------------------------------------
 
+// The recipe without its `run` section: threads and backend are no part of what is trained, and equal states must be
+// equal bytes whatever they were.
+static char *portable_recipe(const char *text) {
+  char *copy = duel_strdup(text);
+  if (!copy) return NULL;
+  char *section = strncmp(copy, "run:", 4) ? strstr(copy, "\nrun:") : copy;
+  if (!section) return copy;
+  if (section != copy) section++;
+  char *end = section;
+  do { // to the next line that is not indented
+    end += strcspn(end, "\n");
+    if (*end) end++;
+  } while (*end == ' ');
+  memmove(section, end, strlen(end) + 1);
+  return copy;
+}
+
 static duel_status write_items(duel_trainer *t, const items *all, void **copy, const char *path) {
   for (int var = 0; var < t->vars.n; var++)
     if (copy[var]) DUEL_TRY(duel_memory_read(&t->memory, var, copy[var]));
@@ -86,6 +103,11 @@ static duel_status write_items(duel_trainer *t, const items *all, void **copy, c
     for (int d = 0; d < it->shape.rank; d++) entry[i].dim[d] = it->shape.dim[d];
     entry[i].data = (const float *)copy[it->var] + it->offset;
     entry[i].bytes = (size_t)duel_shape_count(it->shape) * sizeof(float);
+  }
+  char *recipe = portable_recipe(t->recipe->text);
+  if (!recipe) {
+    duel_free(entry);
+    return duel_fail_memory("a checkpoint", strlen(t->recipe->text));
   }
   char step[24], seed[24], updates[DUEL_PLAYERS][24], fingerprint[16];
   snprintf(step, sizeof step, "%lld", (long long)t->step);
@@ -99,7 +121,7 @@ static duel_status write_items(duel_trainer *t, const items *all, void **copy, c
                             {"updates.G", updates[DUEL_G]},
                             {"updates.D", updates[DUEL_D]},
                             {"recipe.name", t->recipe->name},
-                            {"recipe", t->recipe->text},
+                            {"recipe", recipe},
                             {"data", t->data_name ? t->data_name : ""},
                             {"data.fingerprint", fingerprint},
                             {"backend", t->api->name},
@@ -107,6 +129,7 @@ static duel_status write_items(duel_trainer *t, const items *all, void **copy, c
                             {"precision", "fp32"}};
   duel_status status = duel_tensors_write(path, entry, all->n, meta, sizeof meta / sizeof *meta);
   duel_free(entry);
+  duel_free(recipe);
   return status;
 }
 
