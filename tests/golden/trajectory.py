@@ -1,0 +1,98 @@
+"""Writes trajectory/: small GANs trained for 20 steps in PyTorch float64, for tests/test_trajectory.c.
+
+    python tests/golden/trajectory.py
+
+trajectory/README.md says what the files hold. Needs torch, numpy and safetensors.
+"""
+import os
+import sys
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "exact"))
+import gan  # noqa: E402
+
+STEPS, SEED, OUT = 20, 7, os.path.join(HERE, "trajectory")
+ADAM = dict(name="adam", lr=0.002, betas=(0.5, 0.999), eps=1e-8)
+
+# What a training step of `mlp` does, in small; then what it does not.
+SEPARATE = dict(
+    latent=10, init="glorot_uniform", batch=16, d_steps=1, d_update="separate", latents="shared",
+    G=[("dense", 20), ("leaky_relu", 0.2), ("dense", 24), ("batchnorm",), ("leaky_relu", 0.2), ("dense", 36), ("tanh",),
+       ("reshape", (1, 6, 6))],
+    D=[("flatten",), ("dense", 24), ("leaky_relu", 0.2), ("dense", 1)], optim=ADAM)
+CASES = {
+    "separate": (SEPARATE, "images"),
+    "joint": ({**SEPARATE, "d_update": "joint", "latents": "fresh", "d_steps": 2, "init": "he_normal", "smoothing": 0.1,
+               "optim": {**ADAM, "lr": dict(G=0.001, D=0.003), "weight_decay": 0.01},
+               "D": [("flatten",), ("dense", 24), ("batchnorm",), ("tanh",), ("dense", 12), ("sigmoid",), ("dense", 1)]},
+              "images"),
+    "sgd": (dict(latent=5, init="glorot_normal", batch=16, d_steps=1, d_update="separate", latents="fresh", ema=100,
+                 G=[("dense", 17), ("batchnorm",), ("relu",), ("dense", 3)],
+                 D=[("dense", 19), ("tanh",), ("dense", 1)], optim=dict(name="sgd", lr=0.05, momentum=0.9)), "points"),
+    "dropout": (dict(latent=6, init="glorot_uniform", batch=16, d_steps=1, d_update="joint", latents="shared",
+                     G=[("dense", 16), ("tanh",), ("dropout", 0.25), ("dense", 3)],
+                     D=[("dense", 16), ("tanh",), ("dropout", 0.5), ("dense", 9), ("tanh",), ("dropout", 0.3),
+                        ("dense", 1)], optim=ADAM), "points"),
+}
+
+
+def data():
+    """45 images and 50 points: neither is a multiple of the batch, so batches straddle epochs."""
+    g = np.random.default_rng(3)
+    y, x = np.mgrid[0:6, 0:6]
+    centre = g.uniform(0, 5, (45, 2, 1, 1))
+    images = 255 * np.exp(-((x - centre[:, 0]) ** 2 + (y - centre[:, 1]) ** 2) / 3)
+    points = g.normal(size=(50, 3)) * [0.2, 0.5, 0.1] + [0.5, -0.2, 0]
+    return {"images": np.rint(images).astype(np.uint8), "points": points.astype(np.float32)}
+
+
+def write_idx(path, a):
+    with open(path, "wb") as f:
+        f.write(bytes([0, 0, 8 if a.dtype == np.uint8 else 13, a.ndim]) + np.array(a.shape, ">u4").tobytes())
+        f.write(a.astype(a.dtype.newbyteorder(">")).tobytes())
+
+
+def worst_float32(recipe, start, items, exact):
+    """The worst error of six float32 runs in other summation orders: what the test's limit must leave room for."""
+    g, worst = np.random.default_rng(1), 0.0
+    dropout = any(layer[0] == "dropout" for p in "GD" for layer in recipe[p])
+    for _ in range(1 if dropout else 6):  # draws of dropout belong to rows and units: nothing to permute
+        hidden, back, rows = start, dict, None
+        if not dropout:
+            hidden, back = gan.permute_hidden(recipe, start, g)
+            rows = g.permutation(recipe["batch"])
+        end, _ = gan.train(recipe, hidden, items, SEED, STEPS, torch.float32, rows)
+        found = gan.errors(recipe, back(end), exact, start)
+        worst = max([worst] + [e for n, e in found.items() if e is not None and "running_mean" not in n])
+    return worst
+
+
+def main():
+    os.makedirs(OUT, exist_ok=True)
+    files = {"images": "images-idx3-ubyte", "points": "points-idx2-float"}
+    sets = data()
+    for name, a in sets.items():
+        write_idx(os.path.join(OUT, files[name]), a)
+    for name, (recipe, kind) in CASES.items():
+        items = sets[kind][:, None] if kind == "images" else sets[kind]
+        start = gan.initial(recipe, items.shape[1:], SEED)
+        exact, losses = gan.train(recipe, start, items, SEED, STEPS, torch.float64)
+        worst = worst_float32(recipe, start, items, exact)
+        tensors = {"start." + n: v for n, v in start.items()} | {"end." + n: v for n, v in exact.items()}
+        tensors |= {"d_loss": losses[:, 0], "g_loss": losses[:, 1]}
+        path = os.path.join(OUT, name)
+        save_file({n: np.ascontiguousarray(v) for n, v in tensors.items()}, path + ".safetensors",
+                  {"steps": str(STEPS), "seed": str(SEED), "worst_float32": f"{worst:.1e}"})
+        os.chmod(path + ".safetensors", 0o644)
+        with open(path + ".yaml", "w") as f:
+            f.write(gan.to_yaml(recipe, "./" + files[kind], STEPS, "Written by trajectory.py.", SEED))
+        print(f"{name}: {os.path.getsize(path + '.safetensors')} bytes, worst float32 error {worst:.1e}, "
+              f"losses {losses[0].round(3)} .. {losses[-1].round(3)}")
+
+
+if __name__ == "__main__":
+    main()
