@@ -80,11 +80,14 @@ static duel_status differentiate(duel_graph *g, int first_node, int n_out, const
   for (int i = 0; i < n; i++) grad[i] = DUEL_NONE;
   if (!good_values(g, n_out, out, "output") || !good_values(g, n, wrt, "wrt")) return duel_graph_status(g);
   sweep s = {.g = g, .first_node = first_node, .n_nodes = g->n_nodes, .n_values = g->n_values};
-  size_t values = (size_t)s.n_values;
-  s.grad = duel_graph_alloc(g, values * sizeof *s.grad);
-  s.active = duel_graph_alloc(g, values);
-  s.is_wrt = duel_graph_alloc(g, values);
-  if (!s.grad || !s.active || !s.is_wrt) return duel_graph_status(g);
+  size_t values = (size_t)s.n_values, bytes = values * (sizeof *s.grad + 2 * sizeof(bool));
+  s.grad = duel_calloc(1, bytes);
+  if (!s.grad) {
+    duel_graph_no_memory(g, bytes);
+    return duel_graph_status(g);
+  }
+  s.active = (bool *)(s.grad + values);
+  s.is_wrt = s.active + values;
   for (int i = 0; i < s.n_values; i++) s.grad[i] = DUEL_NONE;
   for (int i = 0; i < n; i++) s.active[wrt[i]] = s.is_wrt[wrt[i]] = true;
   mark_active(&s);
@@ -99,6 +102,7 @@ static duel_status differentiate(duel_graph *g, int first_node, int n_out, const
   sweep_back(&s);
   if (g->status == DUEL_OK)
     for (int i = 0; i < n; i++) grad[i] = s.grad[wrt[i]];
+  duel_free(s.grad);
   return duel_graph_status(g);
 }
 

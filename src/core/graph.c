@@ -125,13 +125,13 @@ DUEL_PRINTF(3, 4) static void fail_as(duel_graph *g, duel_status code, const cha
   va_end(args);
 }
 
-static void fail_memory(duel_graph *g, size_t bytes) {
+void duel_graph_no_memory(duel_graph *g, size_t bytes) {
   fail_as(g, DUEL_ERR_DEVICE, "out of memory: cannot allocate %zu bytes for the graph", bytes);
 }
 
 void *duel_graph_alloc(duel_graph *g, size_t bytes) {
   if (bytes > PTRDIFF_MAX / 2) {
-    fail_memory(g, bytes);
+    duel_graph_no_memory(g, bytes);
     return NULL;
   }
   bytes = (bytes + POOL_ALIGN - 1) & ~(size_t)(POOL_ALIGN - 1);
@@ -140,7 +140,7 @@ void *duel_graph_alloc(duel_graph *g, size_t bytes) {
     size_t size = bytes > POOL_BLOCK ? bytes : POOL_BLOCK;
     b = duel_calloc(1, POOL_HEAD + size);
     if (!b) {
-      fail_memory(g, POOL_HEAD + size);
+      duel_graph_no_memory(g, POOL_HEAD + size);
       return NULL;
     }
     b->size = size;
@@ -152,27 +152,25 @@ void *duel_graph_alloc(duel_graph *g, size_t bytes) {
   return p;
 }
 
-// Makes room for `need` elements in a table that doubles.
-static bool reserve(duel_graph *g, void *table, int *cap, int need, size_t size) {
-  if (need <= *cap) return true;
+// The table, with room for `need` elements; it doubles, and may have moved. NULL: the error is recorded.
+static void *reserve(duel_graph *g, void *table, int *cap, int need, size_t size) {
+  if (need <= *cap) return table;
   int grown = *cap ? *cap : 64;
   while (grown < need) grown = grown > INT32_MAX / 2 ? INT32_MAX : 2 * grown;
-  void *old, *p;
-  memcpy(&old, table, sizeof old);
-  p = duel_realloc(old, (size_t)grown * size);
-  if (!p) {
-    fail_memory(g, (size_t)grown * size);
-    return false;
-  }
-  memcpy(table, &p, sizeof p);
-  *cap = grown;
-  return true;
+  void *moved = duel_realloc(table, (size_t)grown * size);
+  if (moved)
+    *cap = grown;
+  else
+    duel_graph_no_memory(g, (size_t)grown * size);
+  return moved;
 }
 
 bool duel_grow_latest(duel_graph *g) {
   if (!g->vars || g->vars->n <= g->n_latest) return true;
   int cap = g->n_latest;
-  if (!reserve(g, &g->latest, &cap, g->vars->n, sizeof *g->latest)) return false;
+  duel_val *latest = reserve(g, g->latest, &cap, g->vars->n, sizeof *latest);
+  if (!latest) return false;
+  g->latest = latest;
   while (g->n_latest < g->vars->n) g->latest[g->n_latest++] = DUEL_NONE;
   return true;
 }
@@ -249,9 +247,12 @@ duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in
     fail_as(g, DUEL_ERR_USAGE, "%s: the graph has too many values", r->name);
     return NULL;
   }
-  if (!reserve(g, &g->value, &g->cap_values, g->n_values + r->n_out, sizeof *g->value) ||
-      !reserve(g, &g->node, &g->cap_nodes, g->n_nodes + 1, sizeof *g->node))
-    return NULL;
+  duel_value *value = reserve(g, g->value, &g->cap_values, g->n_values + r->n_out, sizeof *value);
+  if (!value) return NULL;
+  g->value = value;
+  duel_node **node = reserve(g, g->node, &g->cap_nodes, g->n_nodes + 1, sizeof *node);
+  if (!node) return NULL;
+  g->node = node;
   duel_node *n = new_node(g, op, n_in, in, attr);
   if (!n) return NULL;
   for (int i = 0; i < n->n_out; i++)

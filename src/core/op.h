@@ -39,7 +39,8 @@ bool duel_need_real(duel_graph *g, const duel_node *n); // every input has the g
 bool duel_need_shape(duel_graph *g, const duel_node *n, int i, const char *what, duel_shape shape);
 bool duel_need_activation(duel_graph *g, const duel_node *n, int act, double slope);
 
-bool duel_grow_latest(duel_graph *g); // makes room in graph->latest for every variable there is
+void duel_graph_no_memory(duel_graph *g, size_t bytes); // records the error
+bool duel_grow_latest(duel_graph *g);                   // makes room in graph->latest for every variable there is
 
 // The 2-D product of inputs 0 and 1 under attr.matmul: *m×*k by *k×*n.
 bool duel_matmul_sizes(duel_graph *g, const duel_node *node, int64_t *m, int64_t *k, int64_t *n);

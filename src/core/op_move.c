@@ -192,13 +192,15 @@ static void infer_concat(DUEL_INFER_ARGS) {
     return;
   }
   for (int i = 1; i < n->n_in; i++) {
-    duel_shape src = duel_in_shape(g, n, i), like = dst;
-    if (src.rank == dst.rank) like.dim[axis] = src.dim[axis];
-    if (!duel_shape_equal(src, like) || __builtin_add_overflow(dst.dim[axis], src.dim[axis], &dst.dim[axis])) {
+    duel_shape src = duel_in_shape(g, n, i), like = src;
+    if (src.rank == dst.rank) like.dim[axis] = dst.dim[axis];
+    int64_t joined;
+    if (!duel_shape_equal(dst, like) || __builtin_add_overflow(dst.dim[axis], src.dim[axis], &joined)) {
       duel_graph_error(g, "concat along axis %d cannot join %s and %s", axis, duel_shape_text(dst),
                        duel_shape_text(src));
       return;
     }
+    dst.dim[axis] = joined;
   }
   duel_set_out(g, n, 0, g->real, dst);
 }

@@ -1,0 +1,516 @@
+// The graph itself: shape rules and their messages, versions of variables, which gradients are built, lack of memory.
+// Values are other tests' business; here nothing is computed.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/graph.h"
+#include "core/mem.h"
+
+static duel_vars vars;
+static duel_graph *g;
+
+static int set_up(void **state) {
+  (void)state;
+  return duel_graph_open(&g, &vars, DUEL_F32) == DUEL_OK ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  duel_graph_close(g);
+  duel_vars_clear(&vars);
+  return 0;
+}
+
+static int add_var(duel_arena arena, const char *name, duel_dtype dtype, duel_shape shape) {
+  int id = -1;
+  assert_int_equal(duel_vars_add(&vars, arena, name, dtype, shape, &id), DUEL_OK);
+  return id;
+}
+
+static duel_val input(const char *name, duel_shape shape) {
+  return duel_input(g, add_var(DUEL_ARENA_INPUT, name, DUEL_F32, shape));
+}
+
+static duel_val zeros(duel_shape shape) {
+  return duel_constant(g, shape, 0);
+}
+
+static int count_op(duel_op op) {
+  int count = 0;
+  for (int i = 0; i < g->n_nodes; i++) count += g->node[i]->op == op;
+  return count;
+}
+
+static void assert_ok(void) {
+  if (duel_graph_status(g) != DUEL_OK) fail_msg("%s", duel_last_error());
+}
+
+static void assert_shape(duel_val v, duel_shape shape) {
+  assert_ok();
+  if (!duel_shape_equal(duel_val_shape(g, v), shape))
+    fail_msg("shape is %s, not %s", duel_shape_text(duel_val_shape(g, v)), duel_shape_text(shape));
+}
+
+// The last call failed with just this message; the graph is opened anew for the next mistake.
+static void assert_mistake(duel_val v, const char *message) {
+  assert_int_equal(v, DUEL_NONE);
+  assert_int_equal(duel_graph_status(g), DUEL_ERR_USAGE);
+  assert_string_equal(duel_last_error(), message);
+  duel_graph_close(g);
+  assert_int_equal(duel_graph_open(&g, &vars, DUEL_F32), DUEL_OK);
+}
+
+// ---- records --------------------------------------------------------------------------------------------------------
+static void every_op_has_a_complete_record(void **state) {
+  (void)state;
+  for (int op = 0; op < DUEL_OP_COUNT; op++) {
+    const duel_op_record *r = duel_op_records[op];
+    assert_non_null(r);
+    assert_string_equal(r->name, duel_op_name((duel_op)op));
+    assert_true(r->infer && r->vjp && r->cost);
+    assert_int_equal(r->expand != NULL, (r->flags & DUEL_FLAG_FUSED) != 0);
+    assert_true(!(r->flags & DUEL_FLAG_WRITER) || r->vjp == duel_no_grad);
+    assert_true(!(r->flags & DUEL_FLAG_COMMUTATIVE) || r->min_in == 2);
+  }
+}
+
+// ---- shape rules ----------------------------------------------------------------------------------------------------
+static void shapes_follow_from_the_inputs(void **state) {
+  (void)state;
+  duel_val x = zeros(DUEL_SHAPE(4, 3, 2)), row = zeros(DUEL_SHAPE(2)), slab = zeros(DUEL_SHAPE(100));
+  assert_shape(duel_reshape(g, x, DUEL_SHAPE(24)), DUEL_SHAPE(24));
+  assert_shape(duel_view(g, slab, 64, DUEL_SHAPE(6, 6)), DUEL_SHAPE(6, 6));
+  assert_shape(duel_pack(g, 2, (duel_val[]){x, row}, (int64_t[]){64, 0}, 88), DUEL_SHAPE(88));
+  assert_shape(duel_transpose(g, x, (int[]){2, 0, 1}), DUEL_SHAPE(2, 4, 3));
+  assert_shape(duel_slice(g, x, (int64_t[]){1, 2, 0}, DUEL_SHAPE(3, 1, 2)), DUEL_SHAPE(3, 1, 2));
+  assert_shape(duel_pad(g, x, (int64_t[]){1, 0, 2}, DUEL_SHAPE(5, 3, 9)), DUEL_SHAPE(5, 3, 9));
+  assert_shape(duel_concat(g, 2, (duel_val[]){x, x}, 1), DUEL_SHAPE(4, 6, 2));
+  assert_shape(duel_broadcast(g, row, DUEL_SHAPE(7, 1, 2)), DUEL_SHAPE(7, 1, 2));
+  assert_shape(duel_add(g, x, row), DUEL_SHAPE(4, 3, 2));
+  assert_shape(duel_mul(g, zeros(DUEL_SHAPE(5, 1)), row), DUEL_SHAPE(5, 2));
+  assert_shape(duel_select(g, zeros(DUEL_SHAPE(3, 1)), row, zeros(DUEL_SHAPE(4, 1, 1))), DUEL_SHAPE(4, 3, 2));
+  assert_shape(duel_reduce_sum(g, x, 5), DUEL_SHAPE(1, 3, 1));
+  assert_shape(duel_sum(g, x), DUEL_SCALAR);
+  assert_shape(duel_mean(g, duel_sum(g, x)), DUEL_SCALAR);
+  assert_shape(duel_sum_to(g, x, DUEL_SHAPE(3, 1)), DUEL_SHAPE(3, 1));
+  assert_shape(duel_matmul(g, x, zeros(DUEL_SHAPE(5, 2)), false, true), DUEL_SHAPE(4, 3, 5));
+  assert_shape(duel_matmul(g, zeros(DUEL_SHAPE(7, 1, 2, 6)), x, true, true), DUEL_SHAPE(7, 4, 6, 3));
+  duel_val out[3];
+  duel_batchnorm(g, x, zeros(DUEL_SHAPE(3)), zeros(DUEL_SHAPE(3)), 1e-5, DUEL_ACT_TANH, 0, out);
+  assert_shape(out[0], DUEL_SHAPE(4, 3, 2));
+  assert_shape(out[2], DUEL_SHAPE(3));
+  duel_matmul_grad(g, slab = zeros(DUEL_SHAPE(8, 5)), zeros(DUEL_SHAPE(7, 5)), zeros(DUEL_SHAPE(8, 7)), false, true,
+                   DUEL_ACT_NONE, 0, out);
+  assert_shape(out[1], DUEL_SHAPE(7));
+  assert_shape(duel_bce_logits(g, x, 1), DUEL_SCALAR);
+  int data = add_var(DUEL_ARENA_DATA, "data", DUEL_U8, DUEL_SHAPE(100, 1, 28, 28));
+  int index = add_var(DUEL_ARENA_INPUT, "index", DUEL_I32, DUEL_SHAPE(64));
+  duel_val batch = duel_batch(g, duel_input(g, data), duel_input(g, index));
+  assert_shape(batch, DUEL_SHAPE(64, 1, 28, 28));
+  assert_int_equal(g->value[batch].dtype, DUEL_F32);
+}
+
+static void mistakes_name_layer_op_and_shapes(void **state) {
+  (void)state;
+  duel_scope(g, "G.2 %s", "dense");
+  assert_mistake(duel_matmul(g, zeros(DUEL_SHAPE(64, 256)), zeros(DUEL_SHAPE(512, 100)), false, false),
+                 "G.2 dense: matmul cannot multiply 64×256 by 512×100: inner sizes 256 and 512 differ");
+  assert_mistake(duel_matmul(g, zeros(DUEL_SHAPE(2, 4, 5)), zeros(DUEL_SHAPE(3, 7, 5)), false, true),
+                 "matmul cannot multiply 2×4×5 by 3×7×5: their batch dimensions do not broadcast");
+  assert_mistake(duel_matmul(g, zeros(DUEL_SHAPE(5)), zeros(DUEL_SHAPE(5, 1)), false, false),
+                 "matmul cannot multiply 5 by 5×1: both must be matrices");
+  assert_mistake(duel_dense(g, zeros(DUEL_SHAPE(4, 3)), zeros(DUEL_SHAPE(3, 2)), zeros(DUEL_SHAPE(3)), false, false,
+                            DUEL_ACT_NONE, 0),
+                 "dense: the bias has shape 3 and must have 2");
+  assert_mistake(duel_add(g, zeros(DUEL_SHAPE(2, 3)), zeros(DUEL_SHAPE(4))), "add cannot broadcast 2×3 with 4");
+  assert_mistake(duel_reshape(g, zeros(DUEL_SHAPE(64, 784)), DUEL_SHAPE(64, 1, 28, 27)),
+                 "reshape cannot make 64×784 (50176 elements) into 64×1×28×27");
+  assert_mistake(duel_view(g, zeros(DUEL_SHAPE(10)), 5, DUEL_SHAPE(2, 3)), "view of 2×3 at 5 leaves a slab of 10");
+  assert_mistake(duel_view(g, zeros(DUEL_SHAPE(10)), -1, DUEL_SHAPE(2)), "view of 2 at -1 leaves a slab of 10");
+  assert_mistake(duel_pack(g, 2, (duel_val[]){zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(2, 2))}, (int64_t[]){0, 3}, 9),
+                 "pack: inputs 0 and 1 overlap (at 0 and 3)");
+  assert_mistake(duel_transpose(g, zeros(DUEL_SHAPE(2, 3)), (int[]){1, 1}),
+                 "transpose of 2×3: axis 1 stands in the permutation twice or does not exist");
+  assert_mistake(duel_slice(g, zeros(DUEL_SHAPE(2, 3)), (int64_t[]){0, 2}, DUEL_SHAPE(2, 2)),
+                 "slice: a box of 2×2 at 0×2 does not lie within 2×3");
+  assert_mistake(duel_concat(g, 2, (duel_val[]){zeros(DUEL_SHAPE(2, 3)), zeros(DUEL_SHAPE(3, 3))}, 1),
+                 "concat along axis 1 cannot join 2×3 and 3×3");
+  assert_mistake(duel_broadcast(g, zeros(DUEL_SHAPE(2)), DUEL_SHAPE(1)), "broadcast cannot stretch 2 to 1");
+  assert_mistake(duel_reduce_sum(g, zeros(DUEL_SHAPE(2)), 2), "reduce_sum: 2 has no axes 0x2");
+  assert_mistake(duel_leaky_relu(g, zeros(DUEL_SHAPE(2)), -0.1),
+                 "leaky_relu: the slope of leaky_relu is -0.1 and must be at least 0");
+  duel_val out[3];
+  duel_batchnorm(g, zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(4)), 1e-5, DUEL_ACT_NONE, 0, out);
+  assert_mistake(out[0], "batchnorm cannot normalise 4: it needs N×C×...");
+  duel_val key = input("float key", DUEL_SHAPE(4));
+  assert_mistake(duel_random_normal(g, key, 2, 0, DUEL_SHAPE(3)), "random_normal: input 0 (4) is f32 and must be i32");
+}
+
+static void sizes_are_checked_for_overflow(void **state) {
+  (void)state;
+  int64_t big = INT64_C(1) << 31;
+  assert_mistake(zeros(DUEL_SHAPE(big, big)),
+                 "constant: a result of shape 2147483648×2147483648 is empty or too large");
+  assert_mistake(zeros(DUEL_SHAPE(big, big, big)),
+                 "constant: a result of shape 2147483648×2147483648×2147483648 is empty or too large");
+  assert_mistake(zeros(DUEL_SHAPE(64, 0)), "constant: a result of shape 64×0 is empty or too large");
+  assert_mistake(zeros(DUEL_SHAPE(-1)), "constant: a result of shape -1 is empty or too large");
+  assert_mistake(zeros(DUEL_SHAPE(1, 1, 1, 1, 1, 1, 1)),
+                 "constant: a result of shape a shape of impossible rank is empty or too large");
+  assert_mistake(duel_matmul(g, zeros(DUEL_SHAPE(big, 1)), zeros(DUEL_SHAPE(1, big)), false, false),
+                 "matmul: a result of shape 2147483648×2147483648 is empty or too large");
+  assert_mistake(duel_pack(g, 1, (duel_val[]){zeros(DUEL_SHAPE(2))}, (int64_t[]){INT64_MAX}, INT64_MAX),
+                 "pack: input 0 (2) at 9223372036854775807 leaves a slab of 9223372036854775807");
+  int id;
+  assert_int_equal(duel_vars_add(&vars, DUEL_ARENA_PARAM, "w", DUEL_F32, DUEL_SHAPE(big, big), &id), DUEL_ERR_USAGE);
+  assert_string_equal(duel_last_error(), "variable w: shape 2147483648×2147483648 is impossible or too large");
+  assert_int_equal(vars.n, 0);
+}
+
+static void the_first_mistake_stays(void **state) {
+  (void)state;
+  duel_scope(g, "D.1 dense");
+  duel_val bad = duel_add(g, zeros(DUEL_SHAPE(2)), zeros(DUEL_SHAPE(3)));
+  duel_scope(g, "%s", "");
+  int nodes = g->n_nodes, values = g->n_values;
+  duel_val good = zeros(DUEL_SHAPE(2)), out[3] = {0, 0, 0}, grad = 0;
+  assert_int_equal(good, DUEL_NONE);
+  assert_int_equal(duel_matmul(g, bad, bad, false, false), DUEL_NONE);
+  duel_batchnorm(g, bad, bad, bad, 0, DUEL_ACT_NONE, 0, out);
+  assert_true(out[0] == DUEL_NONE && out[1] == DUEL_NONE && out[2] == DUEL_NONE);
+  assert_int_equal(duel_mean(g, bad), DUEL_NONE);
+  assert_int_equal(duel_transpose(g, bad, (int[]){0}), DUEL_NONE);
+  assert_int_equal(duel_grad(g, bad, 1, &bad, &grad), DUEL_ERR_USAGE);
+  assert_int_equal(grad, DUEL_NONE);
+  assert_true(g->n_nodes == nodes && g->n_values == values);
+  assert_mistake(bad, "D.1 dense: add cannot broadcast 2 with 3");
+  // DUEL_NONE without an earlier mistake is a bug of the caller: it must not vanish silently.
+  assert_int_equal(duel_exp(g, DUEL_NONE), DUEL_NONE);
+  assert_int_equal(duel_graph_status(g), DUEL_ERR_INTERNAL);
+}
+
+static void labels_come_from_the_scope(void **state) {
+  (void)state;
+  duel_val plain = zeros(DUEL_SCALAR);
+  duel_scope(g, "G.%d dense", 0);
+  duel_val a = zeros(DUEL_SCALAR), b = duel_exp(g, a);
+  duel_scope(g, "%s", "");
+  duel_val d;
+  assert_int_equal(duel_grad(g, b, 1, &a, &d), DUEL_OK);
+  assert_string_equal(g->node[g->value[plain].node]->label, "");
+  assert_string_equal(g->node[g->value[a].node]->label, "G.0 dense");
+  assert_ptr_equal(g->node[g->value[a].node]->label, g->node[g->value[b].node]->label);
+  assert_string_equal(g->node[g->value[d].node]->label, "G.0 dense"); // backward nodes belong to their layer
+  assert_string_equal(g->scope, "");
+}
+
+// ---- variables and versions -----------------------------------------------------------------------------------------
+static void variables_lie_aligned_in_their_arena(void **state) {
+  (void)state;
+  int a = add_var(DUEL_ARENA_BUFFER, "a", DUEL_F32, DUEL_SHAPE(3));
+  int b = add_var(DUEL_ARENA_BUFFER, "b", DUEL_F64, DUEL_SHAPE(64));
+  int c = add_var(DUEL_ARENA_PARAM, "c", DUEL_U8, DUEL_SCALAR);
+  assert_true(vars.var[a].offset == 0 && vars.var[a].bytes == 12);
+  assert_true(vars.var[b].offset == 256 && vars.var[b].bytes == 512);
+  assert_true(vars.var[c].offset == 0 && vars.var[c].bytes == 1);
+  assert_true(vars.arena_bytes[DUEL_ARENA_BUFFER] == 768 && vars.arena_bytes[DUEL_ARENA_PARAM] == 256);
+  assert_int_equal(duel_vars_find(&vars, "b"), b);
+  assert_int_equal(duel_vars_find(&vars, "x"), -1);
+  assert_int_equal(duel_vars_add(&vars, DUEL_ARENA_OPT, "b", DUEL_F32, DUEL_SCALAR, &a), DUEL_ERR_INTERNAL);
+}
+
+static void writers_make_versions(void **state) {
+  (void)state;
+  duel_shape s = DUEL_SHAPE(5);
+  int p = add_var(DUEL_ARENA_PARAM, "p", DUEL_F32, s), m = add_var(DUEL_ARENA_OPT, "m", DUEL_F32, s);
+  int v = add_var(DUEL_ARENA_OPT, "v", DUEL_F32, s), e = add_var(DUEL_ARENA_PARAM, "e", DUEL_F32, s);
+  int total = add_var(DUEL_ARENA_BUFFER, "total", DUEL_F32, s);
+  duel_val coef = input("coef", DUEL_SHAPE(8)), w = input("w", DUEL_SCALAR);
+  duel_val p0 = duel_state(g, p), out[4], again[3];
+  assert_int_equal(duel_state(g, p), p0); // one leaf a variable
+  assert_int_equal(g->value[p0].var, p);
+  assert_int_equal(duel_input(g, g->value[w].var), w);
+  // A gradient that is itself a state version is read, not written.
+  duel_adam(g, p0, duel_state(g, m), duel_state(g, v), duel_state(g, total), coef, out);
+  assert_ok();
+  assert_true(g->value[out[0]].var == p && g->value[out[1]].var == m && g->value[out[2]].var == v);
+  assert_int_equal(g->value[out[3]].var, -1);
+  assert_shape(out[3], DUEL_SCALAR);
+  assert_true(duel_state(g, p) == out[0] && duel_state(g, total) == g->latest[total]);
+  assert_int_equal(g->node[g->value[g->latest[total]].node]->op, DUEL_OP_STATE);
+  duel_sgd(g, out[0], out[1], zeros(s), coef, again);
+  assert_true(duel_state(g, p) == again[0] && duel_state(g, m) == again[1] && duel_state(g, v) == out[2]);
+  duel_val e1 = duel_ema(g, duel_state(g, e), duel_state(g, p), w);
+  assert_int_equal(duel_state(g, e), e1);
+  duel_val total1 = duel_assign(g, duel_state(g, total), e1); // reading e leaves its version alone
+  assert_true(duel_state(g, total) == total1 && duel_state(g, e) == e1);
+  assert_ok();
+  assert_int_equal(count_op(DUEL_OP_STATE), 5);
+}
+
+static void only_the_newest_version_can_be_written(void **state) {
+  (void)state;
+  int p = add_var(DUEL_ARENA_PARAM, "p", DUEL_F32, DUEL_SHAPE(4));
+  duel_val old = duel_state(g, p);
+  duel_assign(g, old, zeros(DUEL_SHAPE(4)));
+  assert_mistake(duel_assign(g, old, old), "assign cannot write an old version of p: a newer one exists");
+  duel_val view = duel_view(g, duel_state(g, p), 0, DUEL_SHAPE(2));
+  assert_mistake(duel_assign(g, view, zeros(DUEL_SHAPE(2))), "assign: input 0 (2) is written, but it is no state");
+  duel_val x = input("x", DUEL_SHAPE(4)), out[3];
+  assert_mistake(duel_assign(g, x, x), "assign cannot write x: it is an input");
+  duel_sgd(g, duel_state(g, p), duel_state(g, p), zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(8)), out);
+  assert_mistake(out[0], "sgd cannot write an old version of p: a newer one exists");
+  assert_mistake(duel_assign(g, duel_state(g, p), zeros(DUEL_SHAPE(5))),
+                 "assign: the new value has shape 5 and must have 4");
+  assert_mistake(duel_input(g, p), "input: variable p is state");
+  duel_state(g, p);
+  assert_mistake(duel_input(g, p), "input: variable p is state");
+  assert_mistake(duel_state(g, 77), "state: there is no variable 77");
+  duel_output(g, p, zeros(DUEL_SHAPE(4)));
+  assert_mistake(DUEL_NONE, "output: variable 0 is not of the output arena");
+  int late = add_var(DUEL_ARENA_OUTPUT, "late", DUEL_F32, DUEL_SCALAR); // added while the graph is open
+  duel_output(g, late, zeros(DUEL_SCALAR));
+  assert_ok();
+  assert_int_equal(g->node[g->value[g->latest[late]].node]->op, DUEL_OP_ASSIGN);
+}
+
+// ---- gradients: what is built ---------------------------------------------------------------------------------------
+static void only_needed_gradients_are_built(void **state) {
+  (void)state;
+  duel_val x = input("x", DUEL_SHAPE(4, 3)), w = input("w", DUEL_SHAPE(3, 2)), b = input("b", DUEL_SHAPE(2)), d[2];
+  duel_val y = duel_dense(g, x, w, b, false, false, DUEL_ACT_TANH, 0);
+  duel_val loss = duel_bce_logits(g, y, 1);
+  assert_int_equal(duel_grad(g, loss, 1, &x, d), DUEL_OK); // G's update: no weight gradient of D
+  assert_shape(d[0], DUEL_SHAPE(4, 3));
+  assert_int_equal(count_op(DUEL_OP_MATMUL), 1);
+  assert_int_equal(count_op(DUEL_OP_REDUCE_SUM), 0);
+  assert_int_equal(duel_grad(g, loss, 2, (duel_val[]){w, b}, d), DUEL_OK); // D's: nothing flows into its input
+  assert_shape(d[0], DUEL_SHAPE(3, 2));
+  assert_shape(d[1], DUEL_SHAPE(2));
+  assert_int_equal(count_op(DUEL_OP_MATMUL), 2);
+  assert_int_equal(count_op(DUEL_OP_REDUCE_SUM), 1);
+}
+
+static void gradients_stop_at_wrt_values(void **state) {
+  (void)state;
+  duel_val x = input("x", DUEL_SHAPE(3)), h = duel_exp(g, x), loss = duel_sum(g, duel_mul(g, h, x)), d[2];
+  assert_int_equal(duel_grad(g, loss, 2, (duel_val[]){x, h}, d), DUEL_OK);
+  assert_int_equal(count_op(DUEL_OP_MUL), 3); // x's and h's own; nothing through exp
+  assert_int_equal(count_op(DUEL_OP_ADD), 0);
+  assert_int_equal(duel_grad(g, loss, 1, &x, d), DUEL_OK);
+  assert_int_equal(count_op(DUEL_OP_MUL), 6);
+  assert_int_equal(count_op(DUEL_OP_ADD), 1);
+}
+
+static void gradients_stop_at_writers_draws_and_comparisons(void **state) {
+  (void)state;
+  int p = add_var(DUEL_ARENA_PARAM, "p", DUEL_F32, DUEL_SHAPE(3));
+  int key = add_var(DUEL_ARENA_INPUT, "key", DUEL_I32, DUEL_SHAPE(4));
+  duel_val p0 = duel_state(g, p), p1 = duel_assign(g, p0, duel_exp(g, p0)), d[3];
+  duel_val z = duel_random_normal(g, duel_input(g, key), 2, 0, DUEL_SHAPE(3));
+  duel_val mask = duel_less_equal(g, p0, z);
+  duel_val loss = duel_sum(g, duel_mul(g, duel_add(g, p1, z), mask));
+  assert_int_equal(duel_grad(g, loss, 3, (duel_val[]){p0, p1, z}, d), DUEL_OK);
+  assert_int_equal(g->node[g->value[d[0]].node]->op, DUEL_OP_CONSTANT); // p0 acts only through a writer and a mask
+  assert_int_equal(g->node[g->value[d[1]].node]->op, DUEL_OP_MUL);
+  assert_int_equal(g->node[g->value[d[2]].node]->op, DUEL_OP_MUL);
+  duel_val seed = duel_constant(g, DUEL_SCALAR, 1);
+  assert_int_equal(duel_grad_seeded(g, 1, &loss, &seed, 1, &p0, d), DUEL_OK);
+  assert_int_equal(d[0], DUEL_NONE);
+}
+
+static void views_of_a_slab_get_their_own_gradients(void **state) {
+  (void)state;
+  int p = add_var(DUEL_ARENA_PARAM, "p", DUEL_F32, DUEL_SHAPE(128));
+  duel_val slab = duel_state(g, p), w[2], d[2];
+  w[0] = duel_view(g, slab, 0, DUEL_SHAPE(3, 2));
+  w[1] = duel_view(g, slab, 64, DUEL_SHAPE(2));
+  duel_val loss = duel_sum(g, duel_add(g, w[0], w[1]));
+  assert_int_equal(duel_grad(g, loss, 2, w, d), DUEL_OK);
+  assert_shape(d[0], DUEL_SHAPE(3, 2));
+  assert_shape(d[1], DUEL_SHAPE(2)); // summed down
+  assert_int_equal(count_op(DUEL_OP_PACK), 0);
+  assert_int_equal(duel_grad(g, loss, 1, &slab, d), DUEL_OK);
+  assert_shape(d[0], DUEL_SHAPE(128));
+  assert_int_equal(count_op(DUEL_OP_PACK), 2);
+}
+
+static void gradients_sum_down_batch_dimensions(void **state) {
+  (void)state;
+  duel_val a = zeros(DUEL_SHAPE(7, 4, 3)), b = zeros(DUEL_SHAPE(5, 1, 2, 3)), d[2];
+  duel_val y = duel_matmul(g, a, b, false, true);
+  assert_shape(y, DUEL_SHAPE(5, 7, 4, 2));
+  assert_int_equal(duel_grad(g, duel_sum(g, y), 2, (duel_val[]){a, b}, d), DUEL_OK);
+  assert_shape(d[0], DUEL_SHAPE(7, 4, 3));
+  assert_shape(d[1], DUEL_SHAPE(5, 1, 2, 3));
+}
+
+static void bad_gradient_requests_are_refused(void **state) {
+  (void)state;
+  duel_val x = zeros(DUEL_SHAPE(3)), y = duel_exp(g, x), d, seed = zeros(DUEL_SHAPE(2));
+  assert_int_equal(duel_grad_seeded(g, 1, &y, &seed, 1, &x, &d), DUEL_ERR_USAGE);
+  assert_mistake(d, "grad: the seed has shape 2 and its output 3");
+  x = zeros(DUEL_SHAPE(3));
+  assert_int_equal(duel_grad(g, x, 1, &x, &d), DUEL_ERR_USAGE);
+  assert_mistake(d, "grad: the loss has shape 3 and must be one number");
+  x = zeros(DUEL_SCALAR);
+  assert_int_equal(duel_grad(g, x, 1, (duel_val[]){99}, &d), DUEL_ERR_USAGE);
+  assert_mistake(d, "grad: wrt 0 is no value of this graph");
+  x = zeros(DUEL_SCALAR);
+  assert_int_equal(duel_grad(g, x, 1, &x, &d), DUEL_OK); // d x/d x = 1
+  assert_true(g->node[g->value[d].node]->attr.constant.value > 0);
+}
+
+// A fused backward is differentiated through its decomposition, with one value in several roles.
+static void an_input_used_twice_counts_once_a_role(void **state) {
+  (void)state;
+  duel_val x = zeros(DUEL_SHAPE(3, 3)), out[2], d;
+  duel_matmul_grad(g, x, x, x, false, false, DUEL_ACT_TANH, 0, out);
+  int products = count_op(DUEL_OP_MATMUL);
+  assert_int_equal(duel_grad(g, duel_add(g, duel_sum(g, out[0]), duel_sum(g, out[1])), 1, &x, &d), DUEL_OK);
+  assert_shape(d, DUEL_SHAPE(3, 3));
+  assert_int_equal(count_op(DUEL_OP_MATMUL), products + 3); // the product again, and its two gradients
+}
+
+// ---- lack of memory -------------------------------------------------------------------------------------------------
+// Two players, a penalty on the gradient, Adam: enough to pass every allocation of the core.
+static duel_status build_step(void) {
+  duel_vars v = {0};
+  duel_graph *step = NULL;
+  int x, p, m, s, coef, out, size = 4096;
+  duel_status status = duel_vars_add(&v, DUEL_ARENA_INPUT, "x", DUEL_F32, DUEL_SHAPE(8, 5), &x);
+  if (status == DUEL_OK) status = duel_vars_add(&v, DUEL_ARENA_PARAM, "p", DUEL_F32, DUEL_SHAPE(size), &p);
+  if (status == DUEL_OK) status = duel_vars_add(&v, DUEL_ARENA_OPT, "m", DUEL_F32, DUEL_SHAPE(size), &m);
+  if (status == DUEL_OK) status = duel_vars_add(&v, DUEL_ARENA_OPT, "s", DUEL_F32, DUEL_SHAPE(size), &s);
+  if (status == DUEL_OK) status = duel_vars_add(&v, DUEL_ARENA_INPUT, "coef", DUEL_F32, DUEL_SHAPE(8), &coef);
+  if (status == DUEL_OK) status = duel_graph_open(&step, &v, DUEL_F32);
+  if (status == DUEL_OK) status = duel_vars_add(&v, DUEL_ARENA_OUTPUT, "loss", DUEL_F32, DUEL_SCALAR, &out);
+  if (status == DUEL_OK) {
+    duel_val slab = duel_state(step, p), w[20], d[20], real = duel_input(step, x), h = real, norm[3], dx, packed, up[4];
+    int64_t offset[20];
+    for (int i = 0; i < 20; i++) {
+      duel_scope(step, "D.%d dense", i);
+      offset[i] = 64 * i;
+      w[i] = duel_view(step, slab, offset[i], DUEL_SHAPE(5, 5));
+      h = duel_dense(step, h, w[i], DUEL_NONE, false, true, DUEL_ACT_LEAKY_RELU, 0.2);
+      if (i % 7) continue;
+      duel_batchnorm(step, h, duel_view(step, slab, 2048, DUEL_SHAPE(5)), duel_view(step, slab, 2112, DUEL_SHAPE(5)),
+                     1e-5, DUEL_ACT_TANH, 0, norm);
+      h = norm[0];
+    }
+    duel_val loss = duel_bce_logits(step, h, 0.9);
+    duel_grad(step, loss, 1, &real, &dx);
+    loss = duel_add(step, loss, duel_mean(step, duel_mul(step, dx, dx)));
+    duel_grad(step, loss, 20, w, d);
+    packed = duel_pack(step, 20, d, offset, size);
+    duel_adam(step, slab, duel_state(step, m), duel_state(step, s), packed, duel_input(step, coef), up);
+    duel_output(step, out, loss);
+    status = duel_graph_status(step);
+  }
+  duel_graph_close(step);
+  duel_vars_clear(&v);
+  return status;
+}
+
+static void every_failed_allocation_is_reported(void **state) {
+  (void)state;
+  uint64_t before = duel_mem_count();
+  assert_int_equal(build_step(), DUEL_OK);
+  uint64_t count = duel_mem_count() - before;
+  assert_true(count > 10);
+  for (int forever = 0; forever < 2; forever++) {
+    for (uint64_t n = 1; n <= count; n++) {
+      duel_clear_error();
+      duel_mem_fail_at(n, forever);
+      duel_status status = build_step();
+      duel_mem_fail_at(0, 0);
+      assert_int_equal(status, DUEL_ERR_DEVICE);
+      assert_non_null(strstr(duel_last_error(), "out of memory: cannot allocate"));
+    }
+  }
+  assert_int_equal(build_step(), DUEL_OK);
+}
+
+// ---- the small things underneath ------------------------------------------------------------------------------------
+static void messages_carry_context(void **state) {
+  (void)state;
+  assert_int_equal(duel_fail(DUEL_ERR_DATA, "line %d", 7), DUEL_ERR_DATA);
+  assert_int_equal(duel_context(DUEL_OK, "x"), DUEL_OK);
+  assert_int_equal(duel_context(DUEL_ERR_DATA, "file %s", "a.idx"), DUEL_ERR_DATA);
+  assert_string_equal(duel_last_error(), "file a.idx: line 7");
+  duel_fail(DUEL_ERR_IO, "%s again", duel_last_error());
+  assert_string_equal(duel_last_error(), "file a.idx: line 7 again");
+  char *longer = duel_malloc(20001);
+  for (int i = 0; i < 20000; i += 2) memcpy(longer + i, "×", 2);
+  longer[20000] = 0;
+  for (int shift = 0; shift < 2; shift++) { // never half a character
+    duel_fail(DUEL_ERR_IO, "%s%s", shift ? "-" : "", longer);
+    assert_int_equal((strlen(duel_last_error()) - (size_t)shift) % 2, 0);
+  }
+  duel_free(longer);
+  duel_clear_error();
+  assert_string_equal(duel_last_error(), "");
+  assert_string_equal(duel_version(), DUEL_VERSION);
+}
+
+static void memory_can_be_made_to_fail(void **state) {
+  (void)state;
+  duel_mem_fail_at(2, 0);
+  char *a = duel_strdup("abc"), *b = duel_format("%d%s", 12, "x"), *c = duel_format("%d%s", 12, "x");
+  assert_true(a && !b && c);
+  assert_string_equal(c, "12x");
+  duel_mem_fail_at(1, 1);
+  assert_null(duel_realloc(a, 100));
+  assert_null(duel_malloc_aligned(256, 100));
+  duel_mem_fail_at(0, 0);
+  assert_string_equal(a, "abc"); // a failed realloc leaves the block alone
+  assert_null(duel_calloc(SIZE_MAX / 2, 3));
+  void *aligned = duel_malloc_aligned(256, 100);
+  assert_int_equal((uintptr_t)aligned % 256, 0);
+  duel_free(aligned), duel_free(a), duel_free(c);
+}
+
+static void shapes_print_and_broadcast(void **state) {
+  (void)state;
+  assert_string_equal(duel_shape_text(DUEL_SHAPE(64, 1, 28, 28)), "64×1×28×28");
+  assert_string_equal(duel_shape_text(DUEL_SCALAR), "scalar");
+  int64_t lowest[DUEL_MAX_RANK] = {INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
+  assert_int_equal(strlen(duel_shape_text(duel_shape_of(6, lowest))), 6 * 20 + 5 * 2);
+  duel_shape s;
+  assert_true(duel_shape_broadcast(DUEL_SHAPE(3, 1), DUEL_SHAPE(2, 1, 4), &s));
+  assert_true(duel_shape_equal(s, DUEL_SHAPE(2, 3, 4)));
+  assert_false(duel_shape_broadcast(DUEL_SHAPE(3), DUEL_SHAPE(2), &s));
+  assert_int_equal(duel_dtype_size(DUEL_BF16), 2);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+  const struct CMUnitTest tests[] = {
+      TEST(every_op_has_a_complete_record),
+      TEST(shapes_follow_from_the_inputs),
+      TEST(mistakes_name_layer_op_and_shapes),
+      TEST(sizes_are_checked_for_overflow),
+      TEST(the_first_mistake_stays),
+      TEST(labels_come_from_the_scope),
+      TEST(variables_lie_aligned_in_their_arena),
+      TEST(writers_make_versions),
+      TEST(only_the_newest_version_can_be_written),
+      TEST(only_needed_gradients_are_built),
+      TEST(gradients_stop_at_wrt_values),
+      TEST(gradients_stop_at_writers_draws_and_comparisons),
+      TEST(views_of_a_slab_get_their_own_gradients),
+      TEST(gradients_sum_down_batch_dimensions),
+      TEST(bad_gradient_requests_are_refused),
+      TEST(an_input_used_twice_counts_once_a_role),
+      TEST(every_failed_allocation_is_reported),
+      TEST(messages_carry_context),
+      TEST(memory_can_be_made_to_fail),
+      TEST(shapes_print_and_broadcast),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
