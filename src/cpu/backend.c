@@ -1,0 +1,121 @@
+// The CPU backends: duel_cpu_backend (float32, the best level of this machine) and duel_cpu_f64_backend (the same
+// kernels in double, for tests). Device memory is host memory.
+#include <stdio.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "cpu/cpu.h"
+
+#if defined(__x86_64__)
+extern const duel_kernel *const duel_cpu_table_v2[DUEL_OP_COUNT], *const duel_cpu_table_v3[DUEL_OP_COUNT],
+                                                                      *const duel_cpu_table_v4[DUEL_OP_COUNT];
+static const duel_kernel *const *const tables[DUEL_LEVEL_COUNT] = {
+    [DUEL_LEVEL_V2] = duel_cpu_table_v2, [DUEL_LEVEL_V3] = duel_cpu_table_v3, [DUEL_LEVEL_V4] = duel_cpu_table_v4};
+#else
+extern const duel_kernel *const duel_cpu_table_portable[DUEL_OP_COUNT];
+static const duel_kernel *const *const tables[DUEL_LEVEL_COUNT] = {[DUEL_LEVEL_PORTABLE] = duel_cpu_table_portable};
+#endif
+extern const duel_kernel *const duel_cpu_table_f64[DUEL_OP_COUNT];
+
+struct duel_backend {
+  const duel_kernel *const *table;
+  int threads;
+  char text[256];
+};
+
+enum { MAX_THREADS = 1024 };
+
+static duel_status open_as(duel_backend **out, const duel_backend_options *options, duel_dtype real) {
+  *out = NULL;
+  if (options->threads < 0 || options->threads > MAX_THREADS)
+    return duel_fail(DUEL_ERR_USAGE, "threads: %d is not in 1 … %d (0 takes what this machine allows)",
+                     options->threads, MAX_THREADS);
+  if (options->precision && strcmp(options->precision, "fp32") != 0)
+    return duel_fail(DUEL_ERR_USAGE, "precision: the cpu backend computes in fp32, not in %s", options->precision);
+  duel_level level = DUEL_LEVEL_PORTABLE;
+  if (real == DUEL_F32) DUEL_TRY(duel_level_choose(&level));
+  DUEL_TRY(duel_blas_open(real));
+  duel_backend *b = duel_calloc(1, sizeof *b);
+  if (!b) return duel_fail_memory("the cpu backend", sizeof *b);
+  b->table = real == DUEL_F64 ? duel_cpu_table_f64 : tables[level];
+  b->threads = options->threads > 0 ? options->threads : duel_cpu_threads();
+  char cpu[64], blas[96];
+  duel_cpu_model(cpu, sizeof cpu);
+  duel_blas_describe(blas, sizeof blas);
+  snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s, %s", cpu, b->threads, b->threads == 1 ? "" : "s",
+           real == DUEL_F64 ? "double precision" : duel_level_name(level), blas);
+  *out = b;
+  return DUEL_OK;
+}
+
+static duel_status open_f32(duel_backend **b, const duel_backend_options *options) {
+  return open_as(b, options, DUEL_F32);
+}
+
+static duel_status open_f64(duel_backend **b, const duel_backend_options *options) {
+  return open_as(b, options, DUEL_F64);
+}
+
+static void cpu_close(duel_backend *b) {
+  duel_free(b);
+}
+
+static const char *cpu_describe(duel_backend *b) {
+  return b->text;
+}
+
+static const duel_kernel *cpu_kernel(duel_backend *b, duel_op op) {
+  return b->table[op];
+}
+
+static duel_status cpu_alloc(duel_backend *b, size_t bytes, void **p) {
+  (void)b;
+  *p = duel_malloc_aligned(DUEL_ALIGN, bytes > 0 ? bytes : 1);
+  if (!*p) return duel_fail_memory("an arena", bytes);
+  memset(*p, 0, bytes);
+  return DUEL_OK;
+}
+
+static void cpu_free(duel_backend *b, void *p) {
+  (void)b;
+  duel_free(p);
+}
+
+static duel_status cpu_copy(duel_backend *b, void *dst, const void *src, size_t bytes) {
+  (void)b;
+  if (bytes > 0) memcpy(dst, src, bytes);
+  return DUEL_OK;
+}
+
+static duel_status cpu_sync(duel_backend *b) {
+  (void)b;
+  return DUEL_OK;
+}
+
+static duel_status cpu_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
+                               void **program) {
+  duel_program *p;
+  const duel_status status = duel_program_make(&p, b->table, calls, group_end, n_groups);
+  *program = p;
+  return status;
+}
+
+static duel_status cpu_run(duel_backend *b, void *program) {
+  duel_program_run(program, b->threads);
+  return DUEL_OK;
+}
+
+static void cpu_release(duel_backend *b, void *program) {
+  (void)b;
+  duel_program_free(program);
+}
+
+#define CPU_API(label, type, opener)                                                                                   \
+  {                                                                                                                    \
+    .name = label, .real = type, .open = opener, .close = cpu_close, .describe = cpu_describe, .kernel = cpu_kernel,   \
+    .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_copy, .download = cpu_copy, .sync = cpu_sync,                  \
+    .prepare = cpu_prepare, .run = cpu_run, .release = cpu_release                                                     \
+  }
+
+const duel_backend_api duel_cpu_backend = CPU_API("cpu", DUEL_F32, open_f32);
+const duel_backend_api duel_cpu_f64_backend = CPU_API("cpu-f64", DUEL_F64, open_f64);

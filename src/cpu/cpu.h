@@ -1,0 +1,40 @@
+// The CPU backend's own seam between its files that are compiled once (backend.c, run.c, host.c, blas.c).
+#ifndef DUEL_CPU_CPU_H
+#define DUEL_CPU_CPU_H
+
+#include "core/backend.h"
+
+// ---- host.c: what this machine offers -------------------------------------------------------------------------------
+// The instruction set levels that kernels are compiled for, best last.
+typedef enum duel_level {
+  DUEL_LEVEL_PORTABLE,
+  DUEL_LEVEL_V2,
+  DUEL_LEVEL_V3,
+  DUEL_LEVEL_V4,
+  DUEL_LEVEL_COUNT
+} duel_level;
+
+const char *duel_level_name(duel_level level);    // "x86-64-v3"
+bool duel_level_runs(duel_level level);           // compiled in, and this CPU and its operating system have all of it
+duel_status duel_level_choose(duel_level *level); // the best, or what DUEL_CPU_ISA asks for
+
+int duel_cpu_threads(void); // what affinity, the cgroup's quota and OMP_NUM_THREADS allow; at least 1
+int duel_quota_cpus(const char *cgroups, const char *root); // of the cgroups listed in that file; 0: no quota (tests)
+void duel_cpu_model(char *name, size_t n);                  // "AMD EPYC 9654"
+
+// ---- blas.c ---------------------------------------------------------------------------------------------------------
+// Makes BLAS single-threaded and checks its products against naive ones, for old builds miscompute on some CPUs.
+duel_status duel_blas_open(duel_dtype real);
+void duel_blas_describe(char *name, size_t n); // "OpenBLAS 0.3.21 SkylakeX"
+
+// ---- run.c: a program is a plan's calls as stages of pieces
+// ----------------------------------------------------------
+typedef struct duel_program duel_program;
+
+// Calls must stay where they are as long as the program lives.
+duel_status duel_program_make(duel_program **program, const duel_kernel *const *table, const duel_call *calls,
+                              const int *group_end, int n_groups);
+void duel_program_run(duel_program *program, int threads);
+void duel_program_free(duel_program *program);
+
+#endif

@@ -1,0 +1,185 @@
+// Runs a plan on threads. A program is a list of stages; a stage is a list of pieces (call, phase, piece) that may run
+// in any order and at once. All stages of a run lie in one parallel region, with one barrier between stages; nothing
+// else synchronizes and nothing is allocated. Which thread runs a piece has no influence on its bits.
+//
+// A stage too small to share runs on thread 0, and neighbors of that kind become one stage: they need no barrier.
+#include <limits.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "core/mem.h"
+#include "cpu/cpu.h"
+
+typedef struct piece {
+  const duel_call *call;
+  void (*run)(const duel_call *call, int phase, int64_t piece);
+  int64_t index;
+  int phase;
+} piece;
+
+typedef struct stage {
+  int64_t end; // its pieces are piece[end of the stage before .. end)
+  bool serial;
+} stage;
+
+struct duel_program {
+  int n_stages;
+  stage *stage;
+  piece *piece;
+  _Alignas(64) _Atomic int64_t next; // the first piece of the present stage to be taken next, after the first `threads`
+  _Alignas(64) atomic_int arrived;   // at the barrier
+  atomic_int generation;             // barriers passed
+};
+
+// ---- preparing ------------------------------------------------------------------------------------------------------
+enum { SHARE_WORK = 6000 }; // elements touched below which a barrier costs more than a second thread saves
+
+static int64_t count_of(const duel_operand *o) {
+  return duel_shape_count(o->shape);
+}
+
+static bool is_product(duel_op op) {
+  return op == DUEL_OP_MATMUL || op == DUEL_OP_DENSE || op == DUEL_OP_MATMUL_GRAD;
+}
+
+// A rough measure of a call's time, in elements touched.
+static int64_t work_of(const duel_call *call) {
+  int64_t work = 0;
+  for (int i = 0; i < call->n_in; i++) work += count_of(&call->in[i]);
+  for (int i = 0; i < call->n_out; i++) work += count_of(&call->out[i]);
+  if (call->op == DUEL_OP_BATCH) work = 2 * count_of(&call->out[0]);
+  if (is_product(call->op)) {
+    const duel_shape *a = &call->in[0].shape;
+    const int64_t k = a->dim[a->rank - (call->attr->matmul.trans_a ? 2 : 1)];
+    work += count_of(&call->out[0]) * k / 16;
+  }
+  return work;
+}
+
+// BLAS takes dimensions as int.
+static duel_status check_product(const duel_call *call) {
+  for (int i = 0; i < call->n_in; i++)
+    for (int axis = 0; axis < call->in[i].shape.rank; axis++)
+      if (call->in[i].shape.dim[axis] > INT_MAX)
+        return duel_fail(DUEL_ERR_DEVICE, "cpu: %s: operand %d is %s, but BLAS takes at most %d a dimension",
+                         duel_op_name(call->op), i, duel_shape_text(call->in[i].shape), INT_MAX);
+  return DUEL_OK;
+}
+
+typedef struct cut {
+  int phases;
+  int64_t pieces[DUEL_MAX_PHASE];
+} cut;
+
+static cut cut_of(const duel_kernel *kernel, const duel_call *call) {
+  cut c = {1, {1, 0, 0}};
+  if (kernel->cut) c.phases = kernel->cut(call, c.pieces);
+  return c;
+}
+
+// Appends the stage that phase `phase` of the calls [first, last) makes, if it has any pieces.
+static void add_stage(duel_program *p, const duel_kernel *const *table, const duel_call *calls, int first, int last,
+                      int phase) {
+  const int64_t before = p->n_stages > 0 ? p->stage[p->n_stages - 1].end : 0;
+  int64_t end = before, work = 0;
+  for (int i = first; i < last; i++) {
+    const duel_kernel *kernel = table[calls[i].op];
+    const cut c = cut_of(kernel, &calls[i]);
+    if (phase >= c.phases) continue;
+    for (int64_t k = 0; k < c.pieces[phase]; k++) p->piece[end++] = (piece){&calls[i], kernel->run, k, phase};
+    if (c.pieces[phase] > 0) work += work_of(&calls[i]);
+  }
+  if (end == before) return;
+  const bool serial = end - before == 1 || work < SHARE_WORK;
+  if (serial && p->n_stages > 0 && p->stage[p->n_stages - 1].serial) {
+    p->stage[p->n_stages - 1].end = end;
+  } else {
+    p->stage[p->n_stages++] = (stage){end, serial};
+  }
+}
+
+duel_status duel_program_make(duel_program **program, const duel_kernel *const *table, const duel_call *calls,
+                              const int *group_end, int n_groups) {
+  *program = NULL;
+  const int n_calls = n_groups > 0 ? group_end[n_groups - 1] : 0;
+  size_t pieces = 0;
+  for (int i = 0; i < n_calls; i++) {
+    const duel_kernel *kernel = table[calls[i].op];
+    if (!kernel) return duel_fail(DUEL_ERR_INTERNAL, "cpu: no kernel for %s", duel_op_name(calls[i].op));
+    if (is_product(calls[i].op)) DUEL_TRY(check_product(&calls[i]));
+    const cut c = cut_of(kernel, &calls[i]);
+    for (int phase = 0; phase < c.phases; phase++) pieces += (size_t)c.pieces[phase];
+  }
+  const size_t stages = (size_t)n_groups * DUEL_MAX_PHASE;
+  const size_t bytes = sizeof(duel_program) + pieces * sizeof(piece) + stages * sizeof(stage);
+  duel_program *p = duel_malloc_aligned(64, bytes);
+  if (!p) return duel_fail_memory("the list of pieces", bytes);
+  p->n_stages = 0;
+  p->piece = (piece *)(p + 1);
+  p->stage = (stage *)(p->piece + pieces);
+  atomic_init(&p->next, 0);
+  atomic_init(&p->arrived, 0);
+  atomic_init(&p->generation, 0);
+  for (int g = 0, first = 0; g < n_groups; first = group_end[g++])
+    for (int phase = 0; phase < DUEL_MAX_PHASE; phase++) add_stage(p, table, calls, first, group_end[g], phase);
+  *program = p;
+  return DUEL_OK;
+}
+
+void duel_program_free(duel_program *program) {
+  duel_free(program);
+}
+
+// ---- running --------------------------------------------------------------------------------------------------------
+static inline void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// The last to arrive opens the next stage. The others spin, for stages are short; then they let others have the core.
+static void barrier(duel_program *p, int threads) {
+  const int generation = atomic_load_explicit(&p->generation, memory_order_relaxed);
+  if (atomic_fetch_add_explicit(&p->arrived, 1, memory_order_acq_rel) == threads - 1) {
+    atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->generation, generation + 1, memory_order_release);
+    return;
+  }
+  for (int spin = 0; atomic_load_explicit(&p->generation, memory_order_acquire) == generation; spin++) {
+    if (spin < 2000) {
+      relax();
+    } else {
+      sched_yield();
+    }
+  }
+}
+
+static void work(duel_program *p, int thread, int threads) {
+  int64_t begin = 0;
+  for (int s = 0; s < p->n_stages; s++) {
+    const int64_t end = p->stage[s].end;
+    if (threads == 1 || (p->stage[s].serial && thread == 0)) {
+      for (const piece *x = p->piece + begin; x < p->piece + end; x++) x->run(x->call, x->phase, x->index);
+    } else if (!p->stage[s].serial) { // the first piece by thread, the others as they come
+      for (int64_t i = begin + thread; i < end;
+           i = begin + threads + atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed))
+        p->piece[i].run(p->piece[i].call, p->piece[i].phase, p->piece[i].index);
+    }
+    if (threads > 1 && s + 1 < p->n_stages) barrier(p, threads);
+    begin = end;
+  }
+}
+
+void duel_program_run(duel_program *p, int threads) {
+  // An OpenMP build of BLAS asks this outside of parallel regions: one thread then too, for the same bits.
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+#pragma omp parallel num_threads(threads)
+  work(p, omp_get_thread_num(), omp_get_num_threads()); // the team may be smaller than asked for
+  omp_set_num_threads(before);
+}
