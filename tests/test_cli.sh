@@ -1,0 +1,411 @@
+#!/bin/sh
+# The command from end to end, on tiny recipes: what it prints, what it writes, its exit codes, and that stopping,
+# going on, threads and repetition never change a byte. Speaks TAP. DUEL_BINARY names the build tree.
+set -u
+LC_ALL=C
+export LC_ALL
+unset COLUMNS DUEL_COMMAND
+duel=${DUEL_BINARY:?}/duel
+home=$(mktemp -d) || exit 1
+mkdir "$home/a b" && cd "$home/a b" || exit 1 # a path with a space, for everything below
+mounted=
+cleanup() {
+  [ -z "$mounted" ] || umount "$mounted" 2>/dev/null
+  rm -rf "$home"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+n=0 failed=0
+
+# ---- checks
+
+result() { # VERDICT NAME
+  n=$((n + 1))
+  if [ "$1" = 0 ]; then
+    echo "ok $n - $2"
+  else
+    echo "not ok $n - $2"
+    sed 's/^/# /' out err 2>/dev/null | head -n 40
+    failed=1
+  fi
+}
+
+skip() {
+  n=$((n + 1))
+  echo "ok $n # SKIP $1"
+}
+
+ok() { # NAME COMMAND…: the command succeeds
+  name=$1
+  shift
+  "$@" >out 2>err
+  result $? "$name"
+}
+
+expect() { # CODE PATTERN NAME ARGUMENTS…: duel's exit code, and a pattern somewhere in its output
+  code=$1 pattern=$2 name=$3
+  shift 3
+  "$duel" "$@" >out 2>err </dev/null
+  rc=$?
+  cat out err >both
+  [ $rc = "$code" ] && grep -qE -- "$pattern" both
+  verdict=$?
+  [ $verdict = 0 ] || echo "# exit code $rc instead of $code, or no match of: $pattern"
+  result $verdict "$name"
+}
+
+says() { # PATTERN FILE NAME
+  grep -qE -- "$1" "$2"
+  result $? "$3"
+}
+
+differ() { ! cmp -s "$1" "$2"; }
+missing() { [ ! -e "$1" ]; }
+same_number() { [ "$1" -eq "$2" ]; }
+newest() { ls "$1"/checkpoint-*.safetensors | tail -n 1; }
+bytes() { od -An -tx1 -v -j "$2" -N "$3" "$1" | tr -d ' \n'; }
+
+wait_for() { # PATTERN FILE: until it is there, 30 seconds at most
+  for i in $(seq 600); do
+    grep -qE -- "$1" "$2" 2>/dev/null && return 0
+    sleep 0.05
+  done
+  return 1
+}
+
+layers() { # FILE HIDDEN REST: a recipe; REST replaces the train section
+  cat >"$1" <<EOF
+recipe: 1
+data: {path: synthetic:shapes, limit: 64}
+latent: 8
+G:
+  - dense: $2
+  - batchnorm
+  - leaky_relu: 0.2
+  - dense: \$C*\$H*\$W
+  - tanh
+  - reshape: [\$C, \$H, \$W]
+D:
+  - flatten
+  - dense: $2
+  - leaky_relu: 0.2
+  - dense: 1
+loss: bce
+optim: {name: adam, lr: 0.0002, betas: [0.5, 0.999]}
+train: {length: 5 steps, batch: 8, d_update: separate}
+output: {sample: 1 epoch, checkpoint: 100 steps, keep: 3}
+EOF
+}
+layers tiny.yaml 16
+layers other.yaml 24
+tiny="--recipe ./tiny.yaml"
+
+# ---- help and usage
+
+expect 0 '^Usage: ' "duel alone shows the overview"
+cp out overview
+expect 0 '^Usage: ' "duel help shows the overview" help
+ok "and it is the same" cmp out overview
+expect 0 '^duel [0-9]+\.[0-9]+\.[0-9]+$' "--version" --version
+for command in train generate info; do
+  expect 0 '^Examples:' "$command --help" $command --help
+  says 'default' out "$command --help tells defaults"
+  says " $command " overview "the overview lists $command"
+done
+expect 0 '^Usage: .* train' "help train" help train
+expect 2 "did you mean train\?" "a misspelt command" trian
+expect 2 "did you mean --batch\?" "a misspelt flag" train --bacth 8
+expect 2 "did you mean cpu\?" "a misspelt backend" train --backend cup
+expect 2 "did you mean .?mlp" "a misspelt recipe" train --recipe mpl
+expect 2 "did you mean .?(train\.)?batch" "a misspelt key" train $tiny --set train.bacth=8
+expect 2 "did you mean .?bce" "a misspelt value" train $tiny --set loss=bec
+sed 's/dense: 16/dence: 16/' tiny.yaml >typo.yaml
+expect 2 "typo\.yaml:5:[0-9]+: .*did you mean .?dense" "a misspelt layer, with its line" train --recipe ./typo.yaml
+expect 2 "needs a value" "a flag without its value" train --batch
+expect 2 "takes no value" "a switch with a value" train --dry-run=1
+expect 2 "unexpected argument" "an argument too many" train tiny
+expect 2 "give one of them" "two lengths" train $tiny --steps 5 --epochs 1
+expect 2 "give one of them" "a flag and --set on one key" train $tiny --batch 4 --set train.batch=8
+expect 2 "not key=value" "--set without =" train --set batch
+expect 2 "not a time" "a time that is none" train --max-time soon
+expect 2 "whole number" "a batch that is no number" train $tiny --batch many
+for batch in 0 -1 99999999999999999999; do
+  expect 2 "batch" "--batch $batch" train $tiny --batch $batch
+done
+expect 2 "batch" "batch 0 in the recipe" train $tiny --set train.batch=0
+"$duel" train $tiny --batch 4000000000000 >out 2>err
+case $? in 2 | 5) result 0 "a huge batch" ;; *) result 1 "a huge batch" ;; esac
+expect 2 "batch" "batchnorm with batch 1" train $tiny --batch 1
+expect 2 "G\.5.*784|784.*G\.5" "shapes that do not fit: layer and shape" train $tiny --set 'G.5.reshape=[1, 28, 27]'
+says "27" both "and the other shape"
+expect 2 "tiny2" "a recipe file that is not there" train --recipe ./tiny2.yaml
+expect 2 "resume.*init|init.*resume" "--resume and --init" train --resume latest --init x
+[ ! -e runs ]
+result $? "no mistake left a folder behind"
+
+# ---- a run
+
+expect 0 "^Finished: step 9" "9 steps" train $tiny --steps 9 --outdir one
+run=one/00000-tiny-synthetic-shapes-batch8
+cp out first
+[ ! -s err ]
+result $? "nothing on stderr"
+for file in recipe.yaml log.txt stats.jsonl reals.png fakes-00000000.png checkpoint-00000000.safetensors \
+  checkpoint-00000009.safetensors; do
+  [ -s "$run/$file" ]
+  result $? "the run has $file"
+done
+[ one/latest/log.txt -ef "$run/log.txt" ]
+result $? "latest points to the run"
+says '^Epoch:\[1\] D loss: [0-9.]+, G loss: [0-9.]+$' first "a line at the end of an epoch"
+[ -z "$(find one -name '*.tmp.*')" ]
+result $? "no temporary is left"
+for key in step epoch kimg d_loss g_loss score_real score_fake lr_d lr_g ms_per_step images_per_sec rss_mib elapsed_s; do
+  grep -q "\"$key\":" $run/stats.jsonl || echo "$key"
+done >out
+[ ! -s out ]
+result $? "stats.jsonl has its keys"
+[ "$(bytes $run/reals.png 0 8)" = 89504e470d0a1a0a ]
+result $? "pictures are PNG"
+resume=$(sed -n 's/^Resume: *//p' first) generate=$(sed -n 's/^Generate: *//p' first)
+ok "the resume line can be pasted" sh -c "$resume"
+ok "the generate line can be pasted" sh -c "$generate"
+[ -s grid.png ]
+result $? "and makes its picture"
+expect 0 "" "-q" train $tiny --outdir quiet -q
+ok "-q prints the directory alone" test "$(cat both)" = "$(ls -d quiet/00000-*)"
+expect 0 '^\{"event":"result"' "--json" train $tiny --outdir json --json
+[ -z "$(grep -v '^{.*}$' out)" ]
+result $? "--json prints only objects"
+expect 0 "G\.0" "--dry-run shows the layers" train $tiny --outdir dry -n
+ok "--dry-run writes nothing" missing dry
+expect 0 "" "--desc" train $tiny --outdir one --desc "my try" -q
+ok "the second run has number 1 and its description" test -d "$(ls -d one/00001-*try)"
+expect 0 "max-time" "--max-time stops" train $tiny --steps 1000000000 --max-time 1s --outdir time
+cat >ring.yaml <<EOF
+recipe: 1
+data: {path: synthetic:ring, limit: 64}
+latent: 4
+G: [dense: 16, relu, dense: \$C]
+D: [dense: 16, relu, dense: 1]
+loss: bce
+optim: adam
+train: {length: 3 steps, batch: 8}
+EOF
+expect 0 "^Finished: step 3" "points: synthetic:ring" train --recipe ./ring.yaml --outdir ring
+
+# ---- the same bytes
+
+steps() { # OUTDIR STEPS FLAGS…: a quiet run; its directory in $dir
+  outdir=$1 length=$2
+  shift 2
+  dir=$("$duel" train $tiny --outdir "$outdir" --steps "$length" -q "$@" 2>err) || cat err >&2
+}
+steps same 20 --threads 2
+a=$dir
+steps same 20 --threads 2
+ok "one seed, the same bytes" cmp "$(newest "$a")" "$(newest "$dir")"
+steps same 20 --threads 1
+ok "1 and 2 threads, the same bytes" cmp "$(newest "$a")" "$(newest "$dir")"
+steps same 20 --seed 1
+ok "another seed, other bytes" differ "$(newest "$a")" "$(newest "$dir")"
+steps half 10
+ok "going on" "$duel" train --resume "$dir" --steps 20 -q
+ok "10 and 10 steps are 20" cmp "$(newest "$a")" "$(newest "$dir")"
+grep -o '"step":[0-9]*' "$dir/stats.jsonl" | sort -u >out
+ok "stats.jsonl goes on without a repeated step" same_number "$(wc -l <out)" "$(grep -c '"step"' "$dir/stats.jsonl")"
+expect 0 "--steps" "a finished run says so and names the flag" train --resume "$dir"
+expect 0 "" "--resume latest" train --resume latest --outdir half --steps 22 -q
+ok "--resume latest went on" test -s "$dir/checkpoint-00000022.safetensors"
+
+# ---- a resume that does not match
+
+expect 2 "init" "another learning rate is refused and --init named" train --resume "$a" --steps 30 --set optim.lr=0.1
+says "lr" both "with the key that differs"
+expect 2 "" "another recipe is refused" train --resume "$a" --recipe ./other.yaml --steps 30
+expect 2 "" "another batch is refused" train --resume "$a" --batch 4 --steps 30
+ok "a refusal changes nothing" test "$(ls "$a"/checkpoint-* | wc -l)" -eq 2
+expect 3 "" "a run that is not there" train --resume nowhere
+expect 3 "" "latest where there is none" train --resume latest --outdir nothing
+expect 0 "^Finished" "--init begins anew" train $tiny --init "$(newest "$a")" --outdir init
+expect 2 "" "--init with other shapes" train --recipe ./other.yaml --init "$(newest "$a")" --outdir init2
+
+# ---- signals
+
+start() { # OUTDIR: an endless run in the background
+  "$duel" train $tiny --steps 1000000000 --outdir "$1" --set output.tick=20 >out 2>err &
+  pid=$!
+  wait_for '^step' out
+}
+stop() { # SIGNAL
+  kill -"$1" $pid
+  wait $pid
+  rc=$?
+}
+for signal in INT:130 TERM:143 HUP:129; do
+  start "on${signal%:*}"
+  stop "${signal%:*}"
+  ok "SIG${signal%:*} exits ${signal#*:}" same_number $rc "${signal#*:}"
+done
+start int
+stop INT
+dir=$(ls -d int/00000-*)
+at=$(sed -n 's/^Stopped as asked: step \([0-9]*\).*/\1/p' out)
+says '^Resume: ' out "Ctrl-C prints how to go on"
+ok "Ctrl-C saves its step" test -s "$(printf '%s/checkpoint-%08d.safetensors' "$dir" "${at:-0}")"
+ok "going on after Ctrl-C" "$duel" train --resume "$dir" --steps $((at + 7)) -q
+steps whole $((at + 7))
+ok "Ctrl-C and going on, the same bytes" cmp "$(newest int/00000-*)" "$(newest "$dir")"
+start second
+kill -INT $pid
+kill -INT $pid
+wait $pid
+ok "a second Ctrl-C exits 130 too" same_number $? 130
+ok "and what it left can be used" "$duel" generate "$(ls -d second/00000-*)" --count 2 --out two.png
+start save
+kill -USR1 $pid
+wait_for 'checkpoint' save/latest/log.txt
+for i in $(seq 100); do
+  [ "$(ls save/latest/checkpoint-* | wc -l)" -ge 2 ] && break
+  sleep 0.05
+done
+ok "SIGUSR1 saves" test "$(ls save/latest/checkpoint-* | wc -l)" -ge 2
+ok "and goes on" kill -0 $pid
+expect 4 "$pid" "a second trainer in the directory is refused" train --resume "$(ls -d save/00000-*)" --steps 2000000000
+stop TERM
+{
+  "$duel" train $tiny --outdir pipe
+  echo $? >rc
+} 2>err | head -n 1 >out
+ok "a reader that leaves does not stop the training" test "$(cat rc)" -eq 0
+
+# ---- bad data, bad checkpoints, bad folders
+
+good=$(newest "$a")
+size=$(wc -c <"$good")
+flip() { # FILE OFFSET: one bit less or more
+  old=$(bytes "$1" "$2" 1)
+  printf "\\$(printf %o $((0x$old ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+for at in 0 12 100 $((size / 2)) $((size - 1)); do
+  cp "$good" bad.safetensors
+  flip bad.safetensors "$at"
+  expect 3 "bad\.safetensors" "one bit flipped at $at" generate ./bad.safetensors --count 1 --out x.png
+done
+for length in 0 7 100 $((size / 2)) $((size - 1)); do
+  head -c "$length" "$good" >bad.safetensors
+  expect 3 "bad\.safetensors" "a checkpoint of $length bytes" info ./bad.safetensors
+done
+ok "a bad checkpoint makes no picture" missing x.png
+steps fall 6 --checkpoint "2 steps"
+flip "$(newest "$dir")" $((size / 2))
+expect 0 "checkpoint-00000006" "a torn newest checkpoint is named and the one before taken" train --resume "$dir" --steps 8
+steps clean 8
+ok "and the result is the same" cmp "$(newest fall/00000-*)" "$(newest "$dir")"
+
+idx() { # FILE ITEMS: 4×4 images
+  { printf '\000\000\010\003\000\000\000\%03o\000\000\000\004\000\000\000\004' "$2" && head -c $(($2 * 16)) /dev/zero; } >"$1"
+}
+idx good.idx 32
+expect 0 "" "an IDX file" train $tiny --data ./good.idx --set data.limit=0 --outdir idx -q
+for length in 0 3 15 16 17 527; do
+  head -c $length good.idx >cut.idx
+  expect 3 "cut\.idx" "an IDX file cut to $length bytes" train $tiny --data ./cut.idx --outdir cut
+done
+gzip -c good.idx >good.idx.gz
+expect 0 "" "an IDX file in gzip" train $tiny --data ./good.idx.gz --outdir idx -q
+head -c 40 good.idx.gz >cut.idx.gz
+expect 3 "cut\.idx\.gz" "a cut gzip file" train $tiny --data ./cut.idx.gz --outdir cut
+expect 3 "nowhere" "data that are not there" train $tiny --data ./nowhere --outdir cut
+expect 3 "did you mean .?synthetic:shapes" "a misspelt data set" train $tiny --data synthetic:shape --outdir cut
+ok "bad data leave no folder" missing cut
+: >file
+expect 4 "file" "an output folder that is a file" train $tiny --outdir file
+expect 4 "file" "an output folder inside a file" train $tiny --outdir file/inside
+"$duel" info recipes >/dev/full 2>err
+ok "standard output that is full" same_number $? 4
+if [ "$(id -u)" != 0 ]; then
+  mkdir closed && chmod 500 closed
+  expect 4 "closed" "an output folder that cannot be written" train $tiny --outdir closed
+  expect 4 "closed" "a picture that cannot be written" generate "$good" --count 1 --out closed/x.png
+else
+  skip "root may write anywhere"
+  skip "root may write anywhere"
+fi
+mkdir full
+if mount -t tmpfs -o size=64k none full 2>/dev/null; then
+  mounted=$home/a\ b/full
+  expect 4 "space" "an output folder on a full disk" train $tiny --outdir full
+  [ -z "$(find full -name '*.tmp.*')" ]
+  result $? "no temporary is left on the full disk"
+else
+  skip "no right to mount a small disk"
+  skip "no right to mount a small disk"
+fi
+
+# ---- generate
+
+expect 0 "" "a .png grid" generate "$a" --seeds 0,1,4-6 --out g.png
+expect 0 "" "with columns" generate "$a" --count 7 --columns 3 --out g3.png
+ok "of 3 times 3 images" test "$(bytes g3.png 16 8)" = 0000005400000054
+expect 0 "" "a .npy array" generate "$a" --seeds 4-6 --out g.npy
+expect 0 "" "of one seed" generate "$a" --seeds 5 --out g5.npy
+tail -c +$((1 + $(wc -c <g.npy) - 2 * 3136)) g.npy | head -c 3136 >of3
+tail -c 3136 g5.npy >of1
+ok "a seed gives one image, whatever its neighbors" cmp of3 of1
+expect 0 "" "--count" generate "$a" --count 5 --out c.npy
+expect 0 "" "--seeds" generate "$a" --seeds 0-4 --out s.npy --threads 1
+ok "--count N is --seeds 0-(N-1)" cmp c.npy s.npy
+expect 0 "" "an .idx file" generate "$a" --count 5 --out c.idx
+ok "of 16 bytes and 5 images" test "$(wc -c <c.idx)" -eq $((16 + 5 * 784))
+expect 0 "" "a folder" generate "$a" --seeds 3,300-601 --out many/
+ok "of one picture a seed" test "$(ls many | wc -l)" -eq 303
+ok "named after it" test -s many/00601.png
+expect 0 '"items":2' "generate --json" generate "$good" --count 2 --out j.png --json
+expect 2 "seeds" "neither seeds nor count" generate "$a" --out x.png
+expect 2 "seeds" "both" generate "$a" --seeds 1 --count 1 --out x.png
+expect 2 "out" "no --out" generate "$a" --count 1
+expect 2 "10000000" "too many" generate "$a" --count 10000001 --out many/
+for seeds in "" 1- 3-1 a 1,,2 -1 99999999999999999999; do
+  expect 2 "seeds" "--seeds '$seeds'" generate "$a" --seeds "$seeds" --out x.png
+done
+expect 2 "x\.jpeg" "an ending that is unknown" generate "$a" --count 1 --out x.jpeg
+expect 4 "nofolder" "a picture in a folder that is not there" generate "$a" --count 1 --out nofolder/x.png
+expect 3 "nowhere" "no such run" generate ./nowhere --count 1 --out x.png
+
+# ---- info
+
+expect 0 "mlp" "info recipes" info recipes
+expect 0 "cpu" "info devices" info devices
+expect 0 "fashion-mnist" "info data" info data
+expect 0 "G\.0" "info RECIPE" info ./tiny.yaml
+lines=$(wc -l <out)
+expect 0 "adam" "info RECIPE --plan lists nodes" info ./tiny.yaml --plan
+ok "more than without" test "$(wc -l <out)" -gt "$lines"
+expect 0 "20" "info RUN" info "$a"
+expect 0 "G\.0\.weight|20" "info CHECKPOINT" info "$good"
+expect 0 "00000-" "info RUNS/" info same/
+for what in recipes devices data ./tiny.yaml "$a" "$good" same/; do
+  expect 0 '^[[{]' "info $what --json" info "$what" --json
+done
+expect 2 "did you mean" "info of a misspelt recipe" info mpl
+expect 2 "recipe" "info of nothing" info
+
+# ---- the live bar
+
+if command -v script >/dev/null; then
+  bar() { TERM=xterm script -qec "stty cols 60; '$duel' train $tiny --steps 30000 --max-time 1s --outdir bar" /dev/null; }
+  bar 2>err </dev/null >out
+  says "epoch .*images/s" out "a bar on a terminal"
+  esc=$(printf '\033')
+  says "$esc\\[36m" out "in color"
+  tr '\r' '\n' <out | sed "s/$esc\\[[0-9;]*[mK]//g" | grep '^epoch' | awk 'length > 59' >wide
+  [ ! -s wide ]
+  result $? "no wider than the terminal"
+  NO_COLOR=1 bar 2>err </dev/null >out
+  if grep -q "$esc\\[[0-9]*m" out; then result 1 "NO_COLOR"; else result 0 "NO_COLOR"; fi
+else
+  skip "no script(1) to make a terminal"
+fi
+echo "1..$n"
+exit $failed
