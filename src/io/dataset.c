@@ -71,7 +71,7 @@ static void name_from(char name[64], const char *path) {
 
 // The labels beside an images file: its name with "labels" for "images" and idx1 for idx3, plain or .gz.
 static void find_labels(source *s) {
-  char path[PATH_MAX + 8];
+  char path[PATH_MAX];
   const char *base = strrchr(s->images, '/'), *word = NULL;
   for (const char *p = base ? base : s->images; (p = strstr(p, "images")) != NULL; p++) word = p;
   s->labels[0] = 0;
@@ -80,8 +80,10 @@ static void find_labels(source *s) {
   path[stem_length(path)] = 0;
   char *idx = strstr(path + (word - s->images), "idx");
   if (idx && (idx[3] == '3' || idx[3] == '4')) idx[3] = '1';
-  if (!exists(path)) strcat(path, ".gz");
-  if (exists(path)) snprintf(s->labels, sizeof s->labels, "%s", path);
+  if (exists(path))
+    strcpy(s->labels, path);
+  else if (snprintf(s->labels, sizeof s->labels, "%s.gz", path) >= PATH_MAX || !exists(s->labels))
+    s->labels[0] = 0;
 }
 
 // The folder's images file: of those whose name holds "images" one with "train", plain before .gz.

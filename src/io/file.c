@@ -70,6 +70,7 @@ static duel_status read_all(int fd, const char *path, size_t size, size_t most, 
   for (;;) {
     if (got == room) { // it grew since we asked, or is one of those in /proc that say 0
       size_t more = room < 4096 ? 8192 : 2 * room;
+      if (more > most) more = most + 1;
       uint8_t *larger = got > most ? NULL : duel_realloc(b, more);
       if (!larger) {
         duel_free(b);

@@ -1,0 +1,169 @@
+#include "io_help.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/file.h"
+
+static char folder[64];
+
+void scratch_begin(void) {
+  strcpy(folder, "/tmp/duel-test-XXXXXX");
+  if (!mkdtemp(folder)) {
+    perror(folder);
+    abort();
+  }
+}
+
+const char *scratch(const char *name) {
+  static char path[8][PATH_MAX];
+  static unsigned turn;
+  char *p = path[turn++ % 8];
+  snprintf(p, PATH_MAX, "%s%s%s", folder, name[0] ? "/" : "", name);
+  return p;
+}
+
+static int each_entry(const char *path, int remove_them) {
+  int n = 0;
+  DIR *dir = opendir(path);
+  if (!dir) return 0;
+  for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+    char inner[PATH_MAX];
+    struct stat st;
+    if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+    n++;
+    if (!remove_them || snprintf(inner, sizeof inner, "%s/%s", path, e->d_name) >= (int)sizeof inner) continue;
+    if (lstat(inner, &st) == 0 && S_ISDIR(st.st_mode)) {
+      chmod(inner, 0700);
+      each_entry(inner, 1);
+      rmdir(inner);
+    } else {
+      unlink(inner);
+    }
+  }
+  closedir(dir);
+  return n;
+}
+
+void scratch_end(void) {
+  each_entry(folder, 1);
+  rmdir(folder);
+}
+
+int scratch_count(void) {
+  return each_entry(folder, 0);
+}
+
+void scratch_put(const char *name, const void *bytes, size_t n) {
+  FILE *f = fopen(scratch(name), "wb");
+  if (!f || fwrite(bytes, 1, n, f) != n || fclose(f) != 0) {
+    perror(name);
+    abort();
+  }
+}
+
+uint8_t *scratch_get(const char *name, size_t *n) {
+  FILE *f = fopen(scratch(name), "rb");
+  if (!f) return NULL;
+  fseek(f, 0, SEEK_END);
+  *n = (size_t)ftell(f);
+  rewind(f);
+  uint8_t *bytes = malloc(*n + 1);
+  if (!bytes || fread(bytes, 1, *n, f) != *n) abort();
+  fclose(f);
+  return bytes;
+}
+
+int open_files(void) {
+  return each_entry("/proc/self/fd", 0);
+}
+
+// ---- faults ---------------------------------------------------------------------------------------------------------
+
+static duel_file_ops real;
+static fault_kind kind;
+static long at, calls;
+static int forever, error;
+static char letters[4096];
+
+static int strikes(char letter) {
+  if (calls + 1 < (long)sizeof letters) {
+    letters[calls] = letter;
+    letters[calls + 1] = 0;
+  }
+  calls++;
+  return kind != FAULT_COUNT && at > 0 && (calls == at || (calls > at && forever));
+}
+
+// What a call that is struck does before it would do its work: nonzero if it fails.
+static int struck(char letter) {
+  if (!strikes(letter)) return 0;
+  if (kind == FAULT_KILL) kill(getpid(), SIGKILL);
+  if (kind != FAULT_ERROR) return 0;
+  errno = error;
+  return 1;
+}
+
+static int is_folder(int fd) {
+  struct stat st;
+  return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int f_open(const char *path, int flags, mode_t mode) {
+  return struck(flags & O_DIRECTORY ? 'O' : 'o') ? -1 : real.open(path, flags, mode);
+}
+static ssize_t f_read(int fd, void *dst, size_t n) {
+  if (kind == FAULT_SHORT) return real.read(fd, dst, strikes('r') && n ? 1 : n);
+  return struck('r') ? -1 : real.read(fd, dst, n);
+}
+static ssize_t f_write(int fd, const void *src, size_t n) {
+  if (kind == FAULT_SHORT) return real.write(fd, src, strikes('w') && n ? 1 : n);
+  if (kind == FAULT_KILL && calls + 1 == at && real.write(fd, src, n / 2) < 0) abort();
+  return struck('w') ? -1 : real.write(fd, src, n);
+}
+static int f_fallocate(int fd, off_t size) {
+  return struck('a') ? -1 : real.fallocate(fd, size);
+}
+static int f_fsync(int fd) {
+  return struck(is_folder(fd) ? 'F' : 'f') ? -1 : real.fsync(fd);
+}
+static int f_close(int fd) {
+  int failed = struck('c'), e = errno, r = real.close(fd); // closed it is in any case
+  if (failed) errno = e;
+  return failed ? -1 : r;
+}
+static int f_rename(const char *from, const char *to) {
+  return struck('n') ? -1 : real.rename(from, to);
+}
+static int f_unlink(const char *path) {
+  if (strikes('u') && kind == FAULT_KILL) kill(getpid(), SIGKILL);
+  return real.unlink(path);
+}
+
+void fault_begin(fault_kind k, long n, int all, int e) {
+  real = duel_fs;
+  kind = k;
+  at = n;
+  forever = all;
+  error = e;
+  calls = 0;
+  letters[0] = 0;
+  duel_fs = (duel_file_ops){f_open, f_read, f_write, f_fallocate, f_fsync, f_close, f_rename, f_unlink};
+}
+
+long fault_end(void) {
+  duel_fs = real;
+  return calls;
+}
+
+const char *fault_log(void) {
+  return letters;
+}

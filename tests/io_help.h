@@ -1,0 +1,33 @@
+// For tests of files: a scratch folder, and a file system that fails or kills at the N-th call.
+#ifndef IO_HELP_H
+#define IO_HELP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// A fresh folder, emptied and removed by scratch_end. The path of a name in it; 8 may be in use at once.
+void scratch_begin(void);
+void scratch_end(void);
+const char *scratch(const char *name);
+void scratch_put(const char *name, const void *bytes, size_t n); // a file there, written without duel_fs
+int scratch_count(void);                                         // entries in it
+uint8_t *scratch_get(const char *name, size_t *n);               // its bytes (free), NULL if it is not there
+
+typedef enum fault_kind {
+  FAULT_COUNT, // all calls succeed and are counted
+  FAULT_ERROR, // the call does nothing and fails with errno = error; unlink is spared, so that cleaning up can be seen
+  FAULT_SHORT, // reads and writes move one byte
+  FAULT_KILL,  // the process dies there, a write half done
+} fault_kind;
+
+// Puts faults between duel_fs and the system: at the n-th call from now (1-based), and all later ones if forever.
+void fault_begin(fault_kind kind, long n, int forever, int error);
+long fault_end(void); // calls made; duel_fs is the system's again
+
+// The calls of the last fault_begin in order, one letter each: o open, O open of a folder, r w a (fallocate) f (fsync)
+// F (fsync of a folder) c n (rename) u.
+const char *fault_log(void);
+
+int open_files(void); // file descriptors in use
+
+#endif
