@@ -115,6 +115,40 @@ static void shapes_follow_from_the_inputs(void **state) {
   assert_int_equal(g->value[batch].dtype, DUEL_F32);
 }
 
+static void costs_count_work_and_traffic(void **state) {
+  (void)state;
+  duel_val a = zeros(DUEL_SHAPE(2, 8, 3)), b = zeros(DUEL_SHAPE(3, 5));
+  const duel_node *product = g->node[g->value[duel_matmul(g, a, b, false, false)].node];
+  duel_cost cost = duel_op_records[DUEL_OP_MATMUL]->cost(g, product);
+  assert_true(cost.flops > 479.5 && cost.flops < 480.5); // 2·M·N·K in each of two batches
+  assert_true(cost.bytes > 571.5 && cost.bytes < 572.5); // 48 + 15 + 80 floats
+  const duel_node *view = g->node[g->value[duel_reshape(g, a, DUEL_SHAPE(48))].node];
+  cost = duel_op_records[DUEL_OP_RESHAPE]->cost(g, view);
+  assert_true(cost.flops < 0.5 && cost.bytes < 0.5);
+}
+
+static void decompositions_have_the_shapes_of_their_op(void **state) {
+  (void)state;
+  duel_val x = zeros(DUEL_SHAPE(6, 4)), w = zeros(DUEL_SHAPE(5, 4)), c = zeros(DUEL_SHAPE(4)), y, out[3];
+  y = duel_dense(g, x, w, zeros(DUEL_SHAPE(5)), false, true, DUEL_ACT_SIGMOID, 0);
+  duel_matmul_grad(g, x, w, y, false, true, DUEL_ACT_SIGMOID, 0, out);
+  duel_batchnorm(g, x, c, c, 1e-5, DUEL_ACT_LEAKY_RELU, 0.2, out);
+  duel_batchnorm_grad(g, x, x, c, out[1], out[2], out[0], 1e-5, DUEL_ACT_LEAKY_RELU, 0.2, out);
+  duel_bce_logits_grad(g, x, duel_bce_logits(g, x, 0.9), 0.9);
+  assert_ok();
+  int fused = 0;
+  for (int i = 0, n = g->n_nodes; i < n; i++) {
+    const duel_node *node = g->node[i];
+    duel_val expanded[DUEL_MAX_OUT];
+    if (!duel_op_records[node->op]->expand) continue;
+    fused++;
+    duel_op_records[node->op]->expand(g, node, expanded);
+    for (int k = 0; k < node->n_out; k++) assert_shape(expanded[k], duel_val_shape(g, node->out[k]));
+    for (int k = n; k < g->n_nodes; k++) assert_null(duel_op_records[g->node[k]->op]->expand); // primitives only
+  }
+  assert_int_equal(fused, 6);
+}
+
 static void mistakes_name_layer_op_and_shapes(void **state) {
   (void)state;
   duel_scope(g, "G.2 %s", "dense");
@@ -493,6 +527,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(every_op_has_a_complete_record),
       TEST(shapes_follow_from_the_inputs),
+      TEST(costs_count_work_and_traffic),
+      TEST(decompositions_have_the_shapes_of_their_op),
       TEST(mistakes_name_layer_op_and_shapes),
       TEST(sizes_are_checked_for_overflow),
       TEST(the_first_mistake_stays),

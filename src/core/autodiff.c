@@ -1,4 +1,4 @@
-// Reverse-mode differentiation as graph transformation (Griewank & Walther): the gradient is more nodes of the same
+// Reverse-mode differentiation (Griewank & Walther) as graph transformation: the gradient is more nodes of the same
 // ops.
 //
 // Two sweeps. Forward: which values depend on a wrt value. Backward, from the outputs down: each node that has a

@@ -47,8 +47,8 @@ bool duel_matmul_sizes(duel_graph *g, const duel_node *node, int64_t *m, int64_t
 
 double duel_elements(const duel_graph *g, duel_val v);
 double duel_bytes(const duel_graph *g, duel_val v);
-duel_cost duel_cost_streams(const duel_graph *g, const duel_node *n, double flops); // reads each input, writes each
-                                                                                    // output once
-duel_cost duel_cost_none(const duel_graph *g, const duel_node *n);                  // leaves and views
+// Reads each input and writes each output once.
+duel_cost duel_cost_streams(const duel_graph *g, const duel_node *n, double flops);
+duel_cost duel_cost_none(const duel_graph *g, const duel_node *n); // leaves and views
 
 #endif
