@@ -1,0 +1,178 @@
+"""Are duel's pictures as good as PyTorch's? Trains mlp on Fashion-MNIST with both, some seeds each, and compares.
+
+    python bench/quality.py --duel build/duel                    # about half an hour on two cores
+    python bench/quality.py --duel build/duel --seeds 0 --steps 1876
+
+The measure is the Fréchet distance between generated and real pictures in the features of a small classifier that this
+script trains on the real training set first (and keeps in --cache), and each class's share of the generated pictures
+by the same classifier. Exit status 1 unless duel's mean distance is at most --limit times PyTorch's at every number of
+steps, and every class has at least --share of duel's pictures at the last.
+"""
+import argparse
+import glob
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import torch_mlp
+
+FEATURES = 64
+
+
+# ---- the classifier
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(),
+            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64 * 49, FEATURES), nn.ReLU())
+        self.classes = nn.Linear(FEATURES, 10)
+
+    def forward(self, x):
+        return self.classes(self.features(x))
+
+
+def to_input(pictures):
+    return pictures.float() / 127.5 - 1
+
+
+def train_classifier(x, y):
+    torch.manual_seed(1)
+    model, epochs, batch = Classifier(), 4, 128
+    optim = torch.optim.Adam(model.parameters(), 1e-3)
+    for epoch in range(epochs):
+        for rows in torch.randperm(len(x)).split(batch):
+            optim.zero_grad()
+            cross_entropy(model(to_input(x[rows])), y[rows]).backward()
+            optim.step()
+        print(f"classifier: epoch {epoch + 1} of {epochs}", file=sys.stderr)
+    return model
+
+
+def classifier(cache):
+    path = os.path.join(cache, "quality-classifier-1.pt")
+    model = Classifier()
+    if os.path.exists(path):
+        model.load_state_dict(torch.load(path, weights_only=True))
+    else:
+        labels = torch.tensor(torch_mlp.spec.fashion_mnist("train-labels-idx1-ubyte"), dtype=torch.int64)
+        model = train_classifier(torch_mlp.images(), labels)
+        os.makedirs(cache, exist_ok=True)
+        torch.save(model.state_dict(), path + ".tmp")
+        os.replace(path + ".tmp", path)
+    return model.eval()
+
+
+@torch.no_grad()
+def look(model, pictures):
+    """Mean and covariance of the features, and each class's share."""
+    parts = [model.features(to_input(p)) for p in pictures.split(1000)]
+    f = torch.cat(parts)
+    shares = np.bincount(model.classes(f).argmax(1).numpy(), minlength=10) / len(f)
+    f = f.double().numpy()
+    return f.mean(0), np.cov(f, rowvar=False), shares
+
+
+def frechet(a, b):
+    """|m1 - m2|² + tr(C1 + C2 - 2 sqrt(C1 C2)), Heusel et al. 2017."""
+    values, vectors = np.linalg.eigh(a[1])
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    cross = np.sqrt(np.linalg.eigvalsh(root @ b[1] @ root).clip(0)).sum()
+    return float(((a[0] - b[0]) ** 2).sum() + np.trace(a[1]) + np.trace(b[1]) - 2 * cross)
+
+
+def to_bytes(pictures):
+    return ((pictures + 1) * 127.5).round().clip(0, 255).to(torch.uint8)
+
+
+# ---- the two trainers: each yields (steps, pictures)
+def torch_pictures(data, steps, seed, samples):
+    trainer, done = torch_mlp.Trainer(data, seed=seed), 0
+    for target in steps:
+        for _ in range(target - done):
+            trainer.step()
+        done, state = target, torch.get_rng_state()
+        trainer.g.eval()
+        with torch.no_grad():
+            pictures = to_bytes(trainer.g(torch.randn(samples, torch_mlp.LATENT)))
+        trainer.g.train()
+        torch.set_rng_state(state)
+        yield target, pictures
+
+
+def duel(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stdout}")
+
+
+def duel_pictures(args, steps, seed, samples):
+    with tempfile.TemporaryDirectory() as folder:
+        duel(args.duel, "train", "--recipe", "mlp", "--data", "fashion-mnist", "--steps", str(steps[-1]), "--batch", "64",
+             "--seed", str(seed), "--outdir", folder, "--sample", "0", "--checkpoint", str(math.gcd(*steps)),
+             "--keep", "1000", "-q", *args.flags)
+        for target in steps:
+            checkpoint, = glob.glob(os.path.join(folder, "0*", f"checkpoint-{target:08d}.safetensors"))
+            out = os.path.join(folder, "samples.npy")
+            duel(args.duel, "generate", checkpoint, "--count", str(samples), "--out", out, "-q")
+            yield target, to_bytes(torch.tensor(np.load(out)).reshape(-1, 1, 28, 28))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--duel", default="build/duel", help="the command (default %(default)s)")
+    p.add_argument("--steps", type=int, nargs="+", default=[1876, 4690, 18760], help="where to look (default: %(default)s)")
+    p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    p.add_argument("--samples", type=int, default=10000)
+    p.add_argument("--real", choices=("test", "train"), default="test", help="what they are compared with")
+    p.add_argument("--limit", type=float, default=1.05)
+    p.add_argument("--share", type=float, default=0.04)
+    p.add_argument("--cache", default="build", help="folder that keeps the classifier (default %(default)s)")
+    p.add_argument("flags", nargs="*", help="more flags for duel train, after --")
+    args = p.parse_args()
+    steps = sorted(set(args.steps))
+
+    train, test = torch_mlp.images(), torch_mlp.images("t10k-images-idx3-ubyte")
+    model = classifier(args.cache)
+    real = look(model, test if args.real == "test" else train)
+    labels = torch_mlp.spec.fashion_mnist("t10k-labels-idx1-ubyte")
+    with torch.no_grad():
+        right = (model(to_input(test)).argmax(1).numpy() == labels).mean()
+    print(f"classifier: {100 * right:.1f} % of the test set right; real training against real test pictures: "
+          f"{frechet(look(model, train), look(model, test)):.2f}\n")
+
+    print(f"{'steps':>6} {'seed':>4} {'trainer':<8} {'Frechet':>8}  {'least class':>11}", flush=True)
+    distance, least = {}, {}
+    for seed in args.seeds:
+        for name, pictures in (("torch", torch_pictures(train, steps, seed, args.samples)),
+                               ("duel", duel_pictures(args, steps, seed, args.samples))):
+            for target, batch in pictures:
+                seen = look(model, batch)
+                distance.setdefault((name, target), []).append(frechet(seen, real))
+                least.setdefault((name, target), []).append(seen[2].min())
+                print(f"{target:6} {seed:4} {name:<8} {distance[name, target][-1]:8.2f}  {100 * seen[2].min():9.1f} %",
+                      flush=True)
+
+    good = True
+    print(f"\n{'steps':>6} {'duel':>8} {'torch':>8} {'ratio':>6}")
+    for target in steps:
+        ours, theirs = (np.mean(distance[name, target]) for name in ("duel", "torch"))
+        ok = ours <= args.limit * theirs
+        good &= ok
+        print(f"{target:6} {ours:8.2f} {theirs:8.2f} {ours / theirs:6.3f}  {'ok' if ok else 'FAIL'}: at most {args.limit:g}")
+    share = min(least["duel", steps[-1]])
+    ok = share >= args.share
+    print(f"least class of duel after {steps[-1]} steps: {100 * share:.1f} %  {'ok' if ok else 'FAIL'}: "
+          f"at least {100 * args.share:g} %")
+    return 0 if good and ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
