@@ -470,58 +470,6 @@ static void every_failed_allocation_is_reported(void **state) {
   assert_int_equal(build_step(), DUEL_OK);
 }
 
-// ---- the small things underneath ------------------------------------------------------------------------------------
-static void messages_carry_context(void **state) {
-  (void)state;
-  assert_int_equal(duel_fail(DUEL_ERR_DATA, "line %d", 7), DUEL_ERR_DATA);
-  assert_int_equal(duel_context(DUEL_OK, "x"), DUEL_OK);
-  assert_int_equal(duel_context(DUEL_ERR_DATA, "file %s", "a.idx"), DUEL_ERR_DATA);
-  assert_string_equal(duel_last_error(), "file a.idx: line 7");
-  duel_fail(DUEL_ERR_IO, "%s again", duel_last_error());
-  assert_string_equal(duel_last_error(), "file a.idx: line 7 again");
-  char *longer = duel_malloc(20001);
-  for (int i = 0; i < 20000; i += 2) memcpy(longer + i, "×", 2);
-  longer[20000] = 0;
-  for (int shift = 0; shift < 2; shift++) { // never half a character
-    duel_fail(DUEL_ERR_IO, "%s%s", shift ? "-" : "", longer);
-    assert_int_equal((strlen(duel_last_error()) - (size_t)shift) % 2, 0);
-  }
-  duel_free(longer);
-  duel_clear_error();
-  assert_string_equal(duel_last_error(), "");
-  assert_string_equal(duel_version(), DUEL_VERSION);
-}
-
-static void memory_can_be_made_to_fail(void **state) {
-  (void)state;
-  duel_mem_fail_at(2, 0);
-  char *a = duel_strdup("abc"), *b = duel_format("%d%s", 12, "x"), *c = duel_format("%d%s", 12, "x");
-  assert_true(a && !b && c);
-  assert_string_equal(c, "12x");
-  duel_mem_fail_at(1, 1);
-  assert_null(duel_realloc(a, 100));
-  assert_null(duel_malloc_aligned(256, 100));
-  duel_mem_fail_at(0, 0);
-  assert_string_equal(a, "abc"); // a failed realloc leaves the block alone
-  assert_null(duel_calloc(SIZE_MAX / 2, 3));
-  void *aligned = duel_malloc_aligned(256, 100);
-  assert_int_equal((uintptr_t)aligned % 256, 0);
-  duel_free(aligned), duel_free(a), duel_free(c);
-}
-
-static void shapes_print_and_broadcast(void **state) {
-  (void)state;
-  assert_string_equal(duel_shape_text(DUEL_SHAPE(64, 1, 28, 28)), "64×1×28×28");
-  assert_string_equal(duel_shape_text(DUEL_SCALAR), "scalar");
-  int64_t lowest[DUEL_MAX_RANK] = {INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
-  assert_int_equal(strlen(duel_shape_text(duel_shape_of(6, lowest))), 6 * 20 + 5 * 2);
-  duel_shape s;
-  assert_true(duel_shape_broadcast(DUEL_SHAPE(3, 1), DUEL_SHAPE(2, 1, 4), &s));
-  assert_true(duel_shape_equal(s, DUEL_SHAPE(2, 3, 4)));
-  assert_false(duel_shape_broadcast(DUEL_SHAPE(3), DUEL_SHAPE(2), &s));
-  assert_int_equal(duel_dtype_size(DUEL_BF16), 2);
-}
-
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
@@ -544,9 +492,6 @@ int main(void) {
       TEST(bad_gradient_requests_are_refused),
       TEST(an_input_used_twice_counts_once_a_role),
       TEST(every_failed_allocation_is_reported),
-      TEST(messages_carry_context),
-      TEST(memory_can_be_made_to_fail),
-      TEST(shapes_print_and_broadcast),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
