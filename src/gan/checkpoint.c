@@ -202,7 +202,7 @@ static duel_status meta_integer(const duel_tensor_file *f, const char *path, con
 }
 
 static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const char *path) {
-  int64_t step, updates[DUEL_PLAYERS];
+  int64_t step = 0, updates[DUEL_PLAYERS] = {0};
   DUEL_TRY(meta_integer(f, path, "step", &step));
   DUEL_TRY(meta_integer(f, path, "updates.G", &updates[DUEL_G]));
   DUEL_TRY(meta_integer(f, path, "updates.D", &updates[DUEL_D]));
