@@ -161,44 +161,73 @@ static bool last_stats(const char *folder, int64_t *step, double *d_loss, double
   return found;
 }
 
-static int is_run(const struct dirent *e) {
-  return strspn(e->d_name, "0123456789") == 5 && e->d_name[5] == '-';
+typedef char run_name[256];
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(const run_name *)a, *(const run_name *)b);
+}
+
+// The names of the run directories in outdir, sorted; duel_free ends the list.
+static duel_status list_runs(const char *outdir, run_name **names, int *n) {
+  *names = NULL;
+  *n = 0;
+  DIR *dir = opendir(outdir);
+  if (!dir) return duel_fail(DUEL_ERR_DATA, "%s: %s", outdir, strerror(errno));
+  duel_status status = DUEL_OK;
+  for (struct dirent *e; (e = readdir(dir)) && status == DUEL_OK;) {
+    if (strspn(e->d_name, "0123456789") != 5 || e->d_name[5] != '-') continue;
+    run_name *grown = duel_realloc(*names, (size_t)(*n + 1) * sizeof *grown);
+    if (!grown) {
+      status = duel_fail_memory("the list of runs", (size_t)(*n + 1) * sizeof *grown);
+      break;
+    }
+    *names = grown;
+    snprintf(grown[(*n)++], sizeof *grown, "%s", e->d_name);
+  }
+  closedir(dir);
+  if (status == DUEL_OK && *n) qsort(*names, (size_t)*n, sizeof **names, by_name);
+  if (status != DUEL_OK) duel_free(*names);
+  return status;
+}
+
+static void print_run(FILE *out, const char *outdir, const char *name, int json) {
+  char folder[3072];
+  int64_t step = 0, kept[4096];
+  double d_loss = 0, g_loss = 0;
+  snprintf(folder, sizeof folder, "%s/%s", outdir, name);
+  bool stats = last_stats(folder, &step, &d_loss, &g_loss);
+  int checkpoints = duel_rundir_checkpoints(folder, kept, 4096);
+  if (json) {
+    fprintf(out, "{");
+    json_field(out, "run", name);
+    if (stats) fprintf(out, ", \"step\": %" PRId64 ", \"d_loss\": %.9g, \"g_loss\": %.9g", step, d_loss, g_loss);
+    fprintf(out, ", \"checkpoints\": [");
+    for (int i = 0; i < checkpoints; i++) fprintf(out, "%s%" PRId64, i ? ", " : "", kept[i]);
+    fprintf(out, "]}");
+    return;
+  }
+  fprintf(out, "%-44s ", name);
+  if (stats)
+    fprintf(out, "%10" PRId64 " %10.4f %10.4f ", step, d_loss, g_loss);
+  else
+    fprintf(out, "%10s %10s %10s ", "-", "-", "-");
+  for (int i = 0; i < checkpoints; i++) fprintf(out, " %" PRId64, kept[i]);
+  fprintf(out, "\n");
 }
 
 duel_status duel_info_runs(FILE *out, const char *outdir, int json) {
-  struct dirent **list;
-  int n = scandir(outdir, &list, is_run, alphasort);
-  if (n < 0) return duel_fail(DUEL_ERR_DATA, "%s: %s", outdir, strerror(errno));
+  run_name *names;
+  int n;
+  DUEL_TRY(list_runs(outdir, &names, &n));
   if (json)
     fprintf(out, "{\"runs\": [");
   else
     fprintf(out, "%-44s %10s %10s %10s  %s\n", "run", "step", "D loss", "G loss", "checkpoints");
   for (int i = 0; i < n; i++) {
-    char folder[3072];
-    int64_t step = 0, kept[4096];
-    double d_loss = 0, g_loss = 0;
-    snprintf(folder, sizeof folder, "%s/%s", outdir, list[i]->d_name);
-    bool stats = last_stats(folder, &step, &d_loss, &g_loss);
-    int checkpoints = duel_rundir_checkpoints(folder, kept, 4096);
-    if (json) {
-      fprintf(out, "%s{", i ? ", " : "");
-      json_field(out, "run", list[i]->d_name);
-      if (stats) fprintf(out, ", \"step\": %" PRId64 ", \"d_loss\": %.9g, \"g_loss\": %.9g", step, d_loss, g_loss);
-      fprintf(out, ", \"checkpoints\": [");
-      for (int k = 0; k < checkpoints; k++) fprintf(out, "%s%" PRId64, k ? ", " : "", kept[k]);
-      fprintf(out, "]}");
-    } else {
-      fprintf(out, "%-44s ", list[i]->d_name);
-      if (stats)
-        fprintf(out, "%10" PRId64 " %10.4f %10.4f ", step, d_loss, g_loss);
-      else
-        fprintf(out, "%10s %10s %10s ", "-", "-", "-");
-      for (int k = 0; k < checkpoints; k++) fprintf(out, " %" PRId64, kept[k]);
-      fprintf(out, "\n");
-    }
-    free(list[i]);
+    if (json && i) fputs(", ", out);
+    print_run(out, outdir, names[i], json);
   }
-  free(list);
+  duel_free(names);
   if (json) fprintf(out, "]}\n");
   return written(out);
 }

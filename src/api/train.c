@@ -6,6 +6,7 @@
 // Failing to write a log line, a picture or a checkpoint is a warning: training goes on and tries again when the next
 // is due; three checkpoints lost in a row end the run. Before the first step such a failure is an error at once.
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,11 +241,9 @@ static duel_status start_resumed(training *t) {
     strcpy(folder, ".");
   else
     snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-  char *real = realpath(folder, NULL); // `latest` names the run behind it
-  if (!real) return duel_fail(DUEL_ERR_IO, "%s cannot be found", folder);
-  duel_status status = duel_rundir_open(&t->dir, real);
-  free(real);
-  DUEL_TRY(status);
+  char real[PATH_MAX];
+  if (!realpath(folder, real)) return duel_fail(DUEL_ERR_IO, "%s cannot be found", folder);
+  DUEL_TRY(duel_rundir_open(&t->dir, real)); // `latest` names the run behind it
   snprintf(t->result->directory, sizeof t->result->directory, "%s", t->dir.path);
   t->resumed = true;
 
@@ -255,7 +254,7 @@ static duel_status start_resumed(training *t) {
   }
   duel_tensor_file f;
   DUEL_TRY(duel_tensors_read(&f, path));
-  status = resume_from(t, &f, path);
+  duel_status status = resume_from(t, &f, path);
   duel_tensors_close(&f);
   DUEL_TRY(status);
   t->saved = t->run->trainer->step;
