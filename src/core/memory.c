@@ -1,0 +1,73 @@
+// The arenas of a run: one allocation each, all before the first step, so that memory can only run out at the start.
+#include <stdio.h>
+
+#include "core/backend.h"
+
+static const char *const names[DUEL_ARENA_COUNT] = {
+    [DUEL_ARENA_PARAM] = "parameters",  [DUEL_ARENA_OPT] = "optimizer state", [DUEL_ARENA_BUFFER] = "buffers",
+    [DUEL_ARENA_DATA] = "the data set", [DUEL_ARENA_INPUT] = "inputs",        [DUEL_ARENA_OUTPUT] = "outputs",
+    [DUEL_ARENA_WORK] = "work memory",
+};
+
+// "3.2 GiB" into a text that lives as long as the caller's.
+typedef struct size_text {
+  char s[24];
+} size_text;
+
+static size_text text_of(size_t bytes) {
+  static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  double n = (double)bytes;
+  int u = 0;
+  while (n >= 1024 && u < 4) {
+    n /= 1024;
+    u++;
+  }
+  size_text t;
+  snprintf(t.s, sizeof t.s, u ? "%.1f %s" : "%.0f %s", n, unit[u]);
+  return t;
+}
+
+static duel_status fail_arena(const duel_memory *m, int arena, duel_status status) {
+  size_t all = 0;
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++) all += m->bytes[i];
+  const char *advice = arena == DUEL_ARENA_WORK   ? "use a smaller batch"
+                       : arena == DUEL_ARENA_DATA ? "use fewer items (--limit)"
+                                                  : "use smaller models";
+  return duel_fail(status, "%s needs %s for %s (%s in all): %s; %s", m->api->name, text_of(m->bytes[arena]).s,
+                   names[arena], text_of(all).s, duel_last_error(), advice);
+}
+
+duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
+                             size_t work_bytes) {
+  *m = (duel_memory){.api = api, .backend = b, .vars = vars};
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++) m->bytes[i] = i == DUEL_ARENA_WORK ? work_bytes : vars->arena_bytes[i];
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++) {
+    if (!m->bytes[i]) continue;
+    duel_status status = api->alloc(b, m->bytes[i], &m->arena[i]);
+    if (status == DUEL_OK) continue;
+    m->arena[i] = NULL;
+    status = fail_arena(m, i, status);
+    duel_memory_close(m);
+    return status;
+  }
+  return DUEL_OK;
+}
+
+void duel_memory_close(duel_memory *m) {
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++)
+    if (m->arena[i]) m->api->free(m->backend, m->arena[i]);
+  *m = (duel_memory){0};
+}
+
+void *duel_memory_at(const duel_memory *m, int var) {
+  const duel_var *v = &m->vars->var[var];
+  return (char *)m->arena[v->arena] + v->offset;
+}
+
+duel_status duel_memory_write(duel_memory *m, int var, const void *src) {
+  return m->api->upload(m->backend, duel_memory_at(m, var), src, m->vars->var[var].bytes);
+}
+
+duel_status duel_memory_read(duel_memory *m, int var, void *dst) {
+  return m->api->download(m->backend, dst, duel_memory_at(m, var), m->vars->var[var].bytes);
+}

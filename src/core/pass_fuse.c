@@ -1,0 +1,249 @@
+// Fusion: what a kernel can do on its way becomes part of it.
+//
+//   matmul [+ bias] [+ activation]              -> dense
+//   activation's derivative of a matmul         -> matmul_grad, whose second output serves the sums over its rows
+//   batchnorm + activation                      -> batchnorm
+//   activation's derivative into batchnorm_grad -> batchnorm_grad
+//
+// A node is absorbed only if nobody else reads its result. The fused node stands where the last of its parts with
+// inputs of their own stood. There it may read some inputs later than before: no writer may have overwritten them in
+// between.
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/op.h"
+#include "core/rewrite.h"
+
+typedef struct parts { // of the fused node that stands where this node stood; NULL: no such part
+  const duel_node *product, *norm, *act;
+  duel_val bias; // the row that is added, or DUEL_NONE
+} parts;
+
+typedef struct fuser {
+  duel_rewrite *r;
+  const duel_graph *g;
+  parts *part;         // per node
+  bool *gone;          // per node: absorbed by a later one
+  int32_t *readers;    // per value
+  int32_t *reader;     // per value: one of its readers
+  int32_t *overwriter; // per value: the writer of the next version, INT32_MAX: none
+} fuser;
+
+static bool activation(const duel_node *n, int *act, double *slope) {
+  *slope = 0;
+  switch (n->op) {
+  case DUEL_OP_LEAKY_RELU:
+  case DUEL_OP_LEAKY_RELU_GRAD:
+    *act = DUEL_ACT_LEAKY_RELU;
+    *slope = n->attr.leaky.slope;
+    return true;
+  case DUEL_OP_TANH:
+  case DUEL_OP_TANH_GRAD:
+    *act = DUEL_ACT_TANH;
+    return true;
+  case DUEL_OP_SIGMOID:
+  case DUEL_OP_SIGMOID_GRAD:
+    *act = DUEL_ACT_SIGMOID;
+    return true;
+  default:
+    return false;
+  }
+}
+
+static bool is_activation(const duel_node *n) {
+  return n->op == DUEL_OP_LEAKY_RELU || n->op == DUEL_OP_TANH || n->op == DUEL_OP_SIGMOID;
+}
+
+// The node if it is an activation's derivative in the plain case, without broadcasting.
+static const duel_node *derivative(const duel_graph *g, duel_val v) {
+  const duel_node *n = g->node[g->value[v].node];
+  if (n->op != DUEL_OP_LEAKY_RELU_GRAD && n->op != DUEL_OP_TANH_GRAD && n->op != DUEL_OP_SIGMOID_GRAD) return NULL;
+  return duel_shape_equal(duel_in_shape(g, n, 0), duel_in_shape(g, n, 1)) ? n : NULL;
+}
+
+// The only reader of v, or NULL.
+static const duel_node *only_reader(const fuser *f, duel_val v) {
+  return f->readers[v] == 1 ? f->g->node[f->reader[v]] : NULL;
+}
+
+// May n be computed where `later` stands?
+static bool can_wait(const fuser *f, const duel_node *n, const duel_node *later) {
+  for (int i = 0; i < n->n_in; i++) {
+    duel_val v = n->in[i];
+    const duel_node *maker = f->g->node[f->g->value[v].node];
+    while (duel_op_records[maker->op]->flags & DUEL_FLAG_VIEW) {
+      v = maker->in[0];
+      maker = f->g->node[f->g->value[v].node];
+    }
+    if (f->overwriter[v] < later->id) return false;
+  }
+  return true;
+}
+
+// ---- finding --------------------------------------------------------------------------------------------------------
+// If n adds a row to v, which has rank 2: that row.
+static bool adds_row(const duel_graph *g, const duel_node *n, duel_val v, duel_val *row) {
+  if (n->op != DUEL_OP_ADD) return false;
+  *row = n->in[0] == v ? n->in[1] : n->in[0];
+  duel_shape s = g->value[*row].shape, all = g->value[v].shape;
+  return duel_shape_equal(g->value[n->out[0]].shape, all) && s.rank >= 1 && s.rank <= 2 &&
+         s.dim[s.rank - 1] == all.dim[1] && duel_shape_count(s) == all.dim[1];
+}
+
+// A product of two matrices.
+static bool is_plain(const duel_graph *g, const duel_node *product) {
+  return duel_in_shape(g, product, 0).rank == 2 && duel_in_shape(g, product, 1).rank == 2;
+}
+
+static void find_dense(fuser *f, const duel_node *product) {
+  if (product->op != DUEL_OP_DENSE && product->op != DUEL_OP_MATMUL) return;
+  if (product->attr.matmul.act != DUEL_ACT_NONE || !is_plain(f->g, product)) return;
+  parts p = {.product = product, .bias = product->n_in == 3 ? product->in[2] : DUEL_NONE};
+  const duel_node *last = product, *next = only_reader(f, product->out[0]);
+  duel_val row;
+  if (next && product->n_in == 2 && adds_row(f->g, next, product->out[0], &row) && can_wait(f, product, next)) {
+    p.bias = row;
+    last = next;
+    next = only_reader(f, last->out[0]);
+  }
+  if (next && is_activation(next)) p.act = next;
+  if (last == product && !p.act) return;
+  f->gone[product->id] = last != product;
+  if (p.act) f->gone[p.act->id] = true;
+  f->part[last->id] = p;
+}
+
+static void find_batchnorm(fuser *f, const duel_node *norm) {
+  if (norm->op != DUEL_OP_BATCHNORM || norm->attr.batchnorm.act != DUEL_ACT_NONE) return;
+  const duel_node *act = only_reader(f, norm->out[0]);
+  if (!act || !is_activation(act)) return;
+  f->gone[act->id] = true;
+  f->part[norm->id] = (parts){.norm = norm, .act = act};
+}
+
+static void find_batchnorm_grad(fuser *f, const duel_node *norm) {
+  if (norm->op != DUEL_OP_BATCHNORM_GRAD || norm->attr.batchnorm.act != DUEL_ACT_NONE) return;
+  const duel_node *act = derivative(f->g, norm->in[0]);
+  if (!act || !only_reader(f, act->out[0]) || !can_wait(f, act, norm)) return;
+  f->gone[act->id] = true;
+  f->part[norm->id] = (parts){.norm = norm, .act = act};
+}
+
+static void find_matmul_grad(fuser *f, const duel_node *n) {
+  const duel_node *act = derivative(f->g, n->out[0]);
+  if (!act || f->gone[n->id]) return;
+  const duel_node *product = duel_maker(f->g, act->in[0], DUEL_OP_MATMUL);
+  if (!product || !is_plain(f->g, product) || !only_reader(f, product->out[0]) || !can_wait(f, product, act)) return;
+  f->gone[product->id] = true;
+  f->part[n->id] = (parts){.product = product, .act = act};
+}
+
+// ---- building -------------------------------------------------------------------------------------------------------
+static void build_dense(fuser *f, const parts *p, const duel_node *last) {
+  duel_rewrite *r = f->r;
+  duel_val bias = DUEL_NONE;
+  if (p->bias != DUEL_NONE) {
+    duel_shape row = {.rank = 1, .dim = {f->g->value[p->product->out[0]].shape.dim[1]}};
+    bias = r->map[p->bias];
+    if (f->g->value[p->bias].shape.rank != 1) bias = duel_reshape(r->dst, bias, row);
+  }
+  const duel_attr *a = &p->product->attr;
+  int act = DUEL_ACT_NONE;
+  double slope = 0;
+  if (p->act) activation(p->act, &act, &slope);
+  duel_val out = duel_dense(r->dst, r->map[p->product->in[0]], r->map[p->product->in[1]], bias, a->matmul.trans_a,
+                            a->matmul.trans_b, act, slope);
+  r->map[(p->act ? p->act : last)->out[0]] = out;
+}
+
+static void build_matmul_grad(fuser *f, const parts *p) {
+  duel_rewrite *r = f->r;
+  const duel_attr *a = &p->product->attr;
+  duel_val old = p->act->out[0], out[2] = {DUEL_NONE, DUEL_NONE};
+  int act;
+  double slope;
+  activation(p->act, &act, &slope);
+  duel_matmul_grad(r->dst, r->map[p->product->in[0]], r->map[p->product->in[1]], r->map[p->act->in[1]],
+                   a->matmul.trans_a, a->matmul.trans_b, act, slope, out);
+  r->map[old] = out[0];
+  // The sums over its rows come with it.
+  for (int i = p->act->id + 1; i < f->g->n_nodes; i++) {
+    const duel_node *n = f->g->node[i];
+    if (n->op != DUEL_OP_REDUCE_SUM || n->in[0] != old || n->attr.reduce.axes != 1) continue;
+    r->map[n->out[0]] = duel_reshape(r->dst, out[1], f->g->value[n->out[0]].shape);
+    f->gone[n->id] = true;
+  }
+}
+
+static void build_batchnorm(fuser *f, const parts *p) {
+  duel_rewrite *r = f->r;
+  const duel_node *n = p->norm;
+  bool forward = n->op == DUEL_OP_BATCHNORM;
+  duel_val in[6], out[3];
+  for (int i = 0; i < n->n_in; i++) in[i] = i || forward ? r->map[n->in[i]] : DUEL_NONE;
+  int act;
+  double slope, eps = n->attr.batchnorm.eps;
+  activation(p->act, &act, &slope);
+  if (forward) {
+    duel_batchnorm(r->dst, in[0], in[1], in[2], eps, act, slope, out);
+  } else { // from the gradient of the activation's output, and that output
+    in[0] = r->map[p->act->in[0]];
+    in[5] = r->map[p->act->in[1]];
+    duel_batchnorm_grad(r->dst, in[0], in[1], in[2], in[3], in[4], in[5], eps, act, slope, out);
+  }
+  for (int k = 0; k < n->n_out; k++) r->map[n->out[k]] = out[k];
+  if (forward) r->map[p->act->out[0]] = out[0];
+}
+
+static void build(fuser *f, const duel_node *n) {
+  const parts *p = &f->part[n->id];
+  if (f->gone[n->id]) return;
+  if (!p->product && !p->norm) {
+    duel_rewrite_copy(f->r, n);
+    return;
+  }
+  // Named after the layer that computes.
+  duel_scope(f->r->dst, "%s", (p->product ? p->product : p->norm)->label);
+  if (p->norm)
+    build_batchnorm(f, p);
+  else if (n == p->act)
+    build_matmul_grad(f, p);
+  else
+    build_dense(f, p, n);
+}
+
+duel_status duel_rewrite_fuse(duel_rewrite *r) {
+  const duel_graph *g = r->src;
+  size_t nodes = (size_t)g->n_nodes, values = (size_t)g->n_values;
+  fuser f = {.r = r,
+             .g = g,
+             .part = duel_calloc(nodes, sizeof *f.part),
+             .gone = duel_calloc(nodes, sizeof *f.gone),
+             .readers = duel_calloc(values, 3 * sizeof *f.readers)};
+  duel_status status = DUEL_OK;
+  if (!f.part || !f.gone || !f.readers) {
+    status = duel_fail_memory("the fusion pass", nodes * sizeof *f.part);
+  } else {
+    f.reader = f.readers + values;
+    f.overwriter = f.reader + values;
+    for (size_t v = 0; v < values; v++) f.overwriter[v] = INT32_MAX;
+    for (int i = 0; i < g->n_nodes; i++) {
+      const duel_node *n = g->node[i];
+      for (int k = 0; k < n->n_in; k++) {
+        f.readers[n->in[k]]++;
+        f.reader[n->in[k]] = n->id;
+        if (duel_is_writer(n) && k < n->n_out && g->value[n->out[k]].var >= 0) f.overwriter[n->in[k]] = n->id;
+      }
+    }
+    for (int i = 0; i < g->n_nodes; i++) find_dense(&f, g->node[i]);
+    for (int i = 0; i < g->n_nodes; i++) find_batchnorm(&f, g->node[i]);
+    for (int i = 0; i < g->n_nodes; i++)
+      find_batchnorm_grad(&f, g->node[i]); // before the products take the derivatives
+    for (int i = 0; i < g->n_nodes; i++) find_matmul_grad(&f, g->node[i]);
+    for (int i = 0; i < g->n_nodes; i++) build(&f, g->node[i]);
+  }
+  duel_free(f.part);
+  duel_free(f.gone);
+  duel_free(f.readers);
+  return status;
+}
