@@ -1,0 +1,203 @@
+// Cases of reductions, batch normalization, bce, draws, the batch op and the writers.
+#include "cases.h"
+
+#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
+#define S(...)                                                                                                         \
+  {                                                                                                                    \
+    sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {                                                              \
+      __VA_ARGS__                                                                                                      \
+    }                                                                                                                  \
+  }
+#define SCALAR                                                                                                         \
+  {                                                                                                                    \
+    0, {                                                                                                               \
+      0                                                                                                                \
+    }                                                                                                                  \
+  }
+
+static const int64_t counts[] = {1, 2, 3, 15, 16, 17, 31, 33, 63, 64, 65, 255, 257, 1021, 40009};
+
+static void reduce(duel_shape shape, uint32_t axes) {
+  duel_case_add1(DUEL_OP_REDUCE_SUM, shape, DUEL_FILL_UNIFORM)->attr.reduce.axes = axes;
+  duel_case_add1(DUEL_OP_REDUCE_MAX, shape, DUEL_FILL_DISTINCT)->attr.reduce.axes = axes;
+}
+
+static void reductions(void) {
+  static const duel_shape all_masks[] = {SCALAR, S(1), S(7), S(5, 7), S(1, 7), S(3, 5, 7), S(2, 3, 5, 4)};
+  for (int i = 0; i < LENGTH(all_masks); i++)
+    for (uint32_t axes = 0; axes < 1u << all_masks[i].rank; axes++) reduce(all_masks[i], axes);
+  for (int i = 0; i < LENGTH(counts); i++) reduce((duel_shape)S(counts[i]), 1);
+  static const struct {
+    duel_shape shape;
+    uint32_t axes;
+  } others[] = {{S(2, 3, 4, 5, 3), 0x15},
+                {S(2, 3, 4, 5, 3), 0x0a},
+                {S(2, 3, 4, 5, 3), 0x1f},
+                {S(257, 65), 1},
+                {S(65, 257), 2},
+                {S(1, 513), 2},
+                {S(513, 1), 1},
+                {S(64, 512), 1},
+                {S(64, 784), 2},
+                {S(64, 784), 3},
+                {S(64, 1), 1},
+                {S(8, 16, 7, 7), 13},
+                {S(31, 33, 17), 2},
+                {S(17, 31, 33), 5}};
+  for (int i = 0; i < LENGTH(others); i++) reduce(others[i].shape, others[i].axes);
+}
+
+static void batchnorm(duel_shape x, duel_fill fill, duel_act act, double slope) {
+  const duel_shape channel = S(x.dim[1]);
+  duel_case *c = duel_case_add(DUEL_OP_BATCHNORM, 3);
+  c->in[0] = (duel_case_in){x, fill, DUEL_REAL};
+  c->in[1] = (duel_case_in){channel, DUEL_FILL_POSITIVE, DUEL_REAL};
+  c->in[2] = (duel_case_in){channel, DUEL_FILL_UNIFORM, DUEL_REAL};
+  c->attr.batchnorm.eps = 1e-5;
+  c->attr.batchnorm.act = act;
+  c->attr.batchnorm.slope = act == DUEL_ACT_LEAKY_RELU ? slope : 0;
+  c->coarse = fill == DUEL_FILL_OFFSET;
+  c->zeros = act == DUEL_ACT_LEAKY_RELU && slope == 0;
+}
+
+static void batchnorm_grad(duel_shape x, duel_act act, double slope) {
+  const duel_shape channel = S(x.dim[1]);
+  const duel_fill y = act == DUEL_ACT_SIGMOID ? DUEL_FILL_UNIT : DUEL_FILL_AWAY;
+  duel_case *c = duel_case_add(DUEL_OP_BATCHNORM_GRAD, 6);
+  c->in[0] = (duel_case_in){x, DUEL_FILL_UNIFORM, DUEL_REAL};
+  c->in[1] = (duel_case_in){x, DUEL_FILL_UNIFORM, DUEL_REAL};
+  c->in[2] = (duel_case_in){channel, DUEL_FILL_POSITIVE, DUEL_REAL};
+  c->in[3] = (duel_case_in){channel, DUEL_FILL_UNIFORM, DUEL_REAL};
+  c->in[4] = (duel_case_in){channel, DUEL_FILL_POSITIVE, DUEL_REAL};
+  c->in[5] = (duel_case_in){x, y, DUEL_REAL};
+  c->attr.batchnorm.eps = 1e-5;
+  c->attr.batchnorm.act = act;
+  c->attr.batchnorm.slope = act == DUEL_ACT_LEAKY_RELU ? slope : 0;
+}
+
+static void batchnorms(void) {
+  static const duel_shape shapes[] = {S(2, 1),    S(2, 3),       S(3, 17),       S(5, 33),       S(17, 16),
+                                      S(64, 65),  S(65, 31),     S(257, 5),      S(64, 512),     S(16, 1024),
+                                      S(4, 3, 5), S(4, 3, 5, 5), S(2, 16, 7, 7), S(3, 65, 2, 3), S(2, 3, 2, 3, 2)};
+  static const struct {
+    duel_act act;
+    double slope;
+  } acts[] = {{DUEL_ACT_NONE, 0},
+              {DUEL_ACT_LEAKY_RELU, 0.2},
+              {DUEL_ACT_TANH, 0},
+              {DUEL_ACT_SIGMOID, 0},
+              {DUEL_ACT_LEAKY_RELU, 0}};
+  for (int i = 0; i < LENGTH(shapes); i++)
+    for (int k = 0; k < 2; k++) {
+      const int a = (2 * i + k) % LENGTH(acts);
+      batchnorm(shapes[i], DUEL_FILL_UNIFORM, acts[a].act, acts[a].slope);
+      batchnorm_grad(shapes[i], acts[a].act, acts[a].slope);
+    }
+  batchnorm((duel_shape)S(64, 512), DUEL_FILL_UNIFORM, DUEL_ACT_LEAKY_RELU, 0.2); // as in mlp
+  batchnorm_grad((duel_shape)S(64, 512), DUEL_ACT_LEAKY_RELU, 0.2);
+  batchnorm((duel_shape)S(64, 33), DUEL_FILL_OFFSET, DUEL_ACT_NONE, 0); // E[x²] − E[x]² would lose every digit
+  batchnorm((duel_shape)S(8, 5, 7, 3), DUEL_FILL_OFFSET, DUEL_ACT_TANH, 0);
+  batchnorm((duel_shape)S(16, 17), DUEL_FILL_ZERO, DUEL_ACT_NONE, 0); // variance 0: y is the shift
+  batchnorm((duel_shape)S(1, 7), DUEL_FILL_UNIFORM, DUEL_ACT_NONE, 0);
+}
+
+static void bce(duel_shape shape, duel_fill fill, double target) {
+  duel_case_add1(DUEL_OP_BCE_LOGITS, shape, fill)->attr.bce.target = target;
+  duel_case *c = duel_case_add2(DUEL_OP_BCE_LOGITS_GRAD, shape, fill, (duel_shape)SCALAR, DUEL_FILL_POSITIVE);
+  c->attr.bce.target = target;
+  c->zeros = fill == DUEL_FILL_LARGE;
+}
+
+static void losses(void) {
+  static const double target[] = {1, 0, 0.9};
+  for (int i = 0; i < LENGTH(counts); i++) bce((duel_shape)S(counts[i]), DUEL_FILL_WIDE, target[i % 3]);
+  for (int t = 0; t < 3; t++) {
+    bce((duel_shape)S(64, 1), DUEL_FILL_WIDE, target[t]);
+    bce((duel_shape)S(28), DUEL_FILL_LARGE, target[t]);
+    bce((duel_shape)S(31, 29), DUEL_FILL_LARGE, target[t]);
+  }
+  bce((duel_shape)SCALAR, DUEL_FILL_WIDE, 1);
+  bce((duel_shape)S(2, 1, 5, 7), DUEL_FILL_WIDE, 0);
+}
+
+static void draw(duel_shape shape, uint32_t purpose, uint32_t k) {
+  for (int normal = 0; normal < 2; normal++) {
+    duel_case *c =
+        duel_case_add1(normal ? DUEL_OP_RANDOM_NORMAL : DUEL_OP_RANDOM_UNIFORM, (duel_shape)S(4), DUEL_FILL_KEY);
+    c->in[0].dtype = DUEL_I32;
+    c->shape = shape;
+    c->attr.random.purpose = purpose;
+    c->attr.random.k = k;
+  }
+}
+
+static void draws(void) {
+  for (int i = 0; i < LENGTH(counts); i++) draw((duel_shape)S(counts[i]), 1 + (uint32_t)i % 9, (uint32_t)i);
+  for (int i = 4; i < 9; i++) draw((duel_shape)S(i), 2, 0);
+  draw((duel_shape)SCALAR, 1, 0);
+  draw((duel_shape)S(64, 100), 2, 0); // mlp's latents
+  draw((duel_shape)S(64, 1), 5, 3);
+  draw((duel_shape)S(3, 5, 7), 9, (1 << 24) - 1);
+  draw((duel_shape)S(2, 3, 4, 5, 3), 255, 4096 * 3 + 7);
+}
+
+static void batches(void) {
+  static const struct {
+    duel_shape data;
+    int64_t rows;
+  } sets[] = {{S(1), 1},
+              {S(1), 5},
+              {S(7), 3},
+              {S(10, 3), 16},
+              {S(5, 17), 4},
+              {S(100, 2), 64},
+              {S(3, 1, 28, 28), 7},
+              {S(200, 1, 28, 28), 64},
+              {S(9, 3, 5, 7), 33},
+              {S(4, 2, 3, 2, 5), 2}};
+  for (int i = 0; i < LENGTH(sets); i++)
+    for (int bytes = 0; bytes < 2; bytes++) {
+      duel_case *c = duel_case_add2(DUEL_OP_BATCH, sets[i].data, bytes ? DUEL_FILL_BYTE : DUEL_FILL_UNIFORM,
+                                    (duel_shape)S(sets[i].rows), DUEL_FILL_INDEX);
+      c->in[0].dtype = bytes ? DUEL_U8 : DUEL_F32;
+      c->in[1].dtype = DUEL_I32;
+    }
+}
+
+static void optimizers(void) {
+  static const duel_shape shapes[] = {SCALAR, S(1),   S(3),    S(15),    S(16),     S(17),   S(33),        S(64),
+                                      S(255), S(257), S(1021), S(40009), S(402496), S(5, 7), S(2, 3, 5, 7)};
+  for (int i = 0; i < LENGTH(shapes); i++) {
+    const bool fresh = i % 3 == 1; // the first step: moments are zero
+    const duel_fill moment = fresh ? DUEL_FILL_ZERO : DUEL_FILL_UNIFORM,
+                    square = fresh ? DUEL_FILL_ZERO : DUEL_FILL_POSITIVE;
+    duel_case *c = duel_case_add2(DUEL_OP_ADAM, shapes[i], DUEL_FILL_UNIFORM, shapes[i], moment);
+    c->n_in = 5;
+    c->in[2] = (duel_case_in){shapes[i], square, DUEL_REAL};
+    c->in[3] = (duel_case_in){shapes[i], DUEL_FILL_UNIFORM, DUEL_REAL};
+    c->in[4] = (duel_case_in){S(8), DUEL_FILL_ADAM, DUEL_REAL};
+    c = duel_case_add2(DUEL_OP_SGD, shapes[i], DUEL_FILL_UNIFORM, shapes[i], moment);
+    c->n_in = 4;
+    c->in[2] = (duel_case_in){shapes[i], DUEL_FILL_UNIFORM, DUEL_REAL};
+    c->in[3] = (duel_case_in){S(8), DUEL_FILL_SGD, DUEL_REAL};
+    c = duel_case_add2(DUEL_OP_EMA, shapes[i], DUEL_FILL_UNIFORM, shapes[i], DUEL_FILL_UNIFORM);
+    c->n_in = 3;
+    c->in[2] = (duel_case_in){SCALAR, DUEL_FILL_UNIT, DUEL_REAL};
+    duel_case_add2(DUEL_OP_ASSIGN, shapes[i], DUEL_FILL_UNIFORM, shapes[i], DUEL_FILL_UNIFORM);
+  }
+  // gradient and moments zero, as in the gaps of a slab: they stay zero
+  duel_case *c = duel_case_add2(DUEL_OP_ADAM, (duel_shape)S(65), DUEL_FILL_ZERO, (duel_shape)S(65), DUEL_FILL_ZERO);
+  c->n_in = 5;
+  c->in[2] = c->in[3] = c->in[1];
+  c->in[4] = (duel_case_in){S(8), DUEL_FILL_ADAM, DUEL_REAL};
+  c->zeros = true;
+}
+
+void duel_cases_other(void) {
+  reductions();
+  batchnorms();
+  losses();
+  draws();
+  batches();
+  optimizers();
+}

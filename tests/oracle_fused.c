@@ -1,0 +1,266 @@
+// The oracle's larger ops: products, draws, batch, fused ops and writers, each from its definition.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oracle.h"
+
+// ---- products -------------------------------------------------------------------------------------------------------
+
+// [..., M, K]·[..., K, N]; a is stored [..., K, M] with trans_a, b [..., N, K] with trans_b; batch axes broadcast.
+static duel_ref matmul(duel_ref a, duel_ref b, bool trans_a, bool trans_b) {
+  const int64_t *da = a.shape.dim + a.shape.rank - 2, *db = b.shape.dim + b.shape.rank - 2;
+  const int64_t m = da[trans_a ? 1 : 0], depth = da[trans_a ? 0 : 1], n = db[trans_b ? 0 : 1];
+  duel_shape batch_a = a.shape, batch_b = b.shape;
+  batch_a.rank -= 2;
+  batch_b.rank -= 2;
+  duel_shape batch = {.rank = batch_a.rank > batch_b.rank ? batch_a.rank : batch_b.rank};
+  for (int i = 1; i <= batch.rank; i++) {
+    int64_t p = i <= batch_a.rank ? batch_a.dim[batch_a.rank - i] : 1,
+            q = i <= batch_b.rank ? batch_b.dim[batch_b.rank - i] : 1;
+    batch.dim[batch.rank - i] = p > q ? p : q;
+  }
+  duel_shape s = batch;
+  s.rank += 2;
+  s.dim[batch.rank] = m;
+  s.dim[batch.rank + 1] = n;
+  duel_ref out = duel_ref_new(a.dtype, s);
+  double *to = out.data;
+  int64_t index[DUEL_MAX_RANK] = {0};
+  do {
+    const double *pa = a.data + duel_ref_under(batch_a, batch, index) * m * depth;
+    const double *pb = b.data + duel_ref_under(batch_b, batch, index) * depth * n;
+    for (int64_t i = 0; i < m; i++)
+      for (int64_t j = 0; j < n; j++) {
+        double sum = 0;
+        for (int64_t k = 0; k < depth; k++)
+          sum += pa[trans_a ? k * m + i : i * depth + k] * pb[trans_b ? j * depth + k : k * n + j];
+        *to++ = sum;
+      }
+  } while (duel_ref_step(batch, index));
+  return out;
+}
+
+static void dense(const duel_attr *attr, int n_in, const duel_ref *in, duel_ref *out) {
+  out[0] = matmul(in[0], in[1], attr->matmul.trans_a, attr->matmul.trans_b);
+  const int64_t n = out[0].shape.dim[1];
+  for (int64_t i = 0; i < out[0].count; i++) {
+    double x = out[0].data[i] + (n_in == 3 ? in[2].data[i % n] : 0);
+    out[0].data[i] = duel_ref_activate(x, attr->matmul.act, attr->matmul.slope);
+  }
+}
+
+static void matmul_grad(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
+  out[0] = matmul(in[0], in[1], attr->matmul.trans_a, attr->matmul.trans_b);
+  const int64_t n = out[0].shape.dim[1];
+  out[1] = duel_ref_new(in[0].dtype, (duel_shape){.rank = 1, .dim = {n}});
+  for (int64_t i = 0; i < out[0].count; i++) {
+    out[0].data[i] *= duel_ref_activate_slope(in[2].data[i], attr->matmul.act, attr->matmul.slope);
+    out[1].data[i % n] += out[0].data[i];
+  }
+}
+
+// ---- draws ----------------------------------------------------------------------------------------------------------
+
+void duel_ref_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t dst[4]) {
+  uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k[2] = {key[0], key[1]};
+  for (int round = 0; round < 10; round++) {
+    const uint64_t p = UINT64_C(0xD2511F53) * c[0], q = UINT64_C(0xCD9E8D57) * c[2];
+    const uint32_t next[4] = {(uint32_t)(q >> 32) ^ c[1] ^ k[0], (uint32_t)q, (uint32_t)(p >> 32) ^ c[3] ^ k[1],
+                              (uint32_t)p};
+    memcpy(c, next, sizeof c);
+    k[0] += UINT32_C(0x9E3779B9); // golden ratio
+    k[1] += UINT32_C(0xBB67AE85); // sqrt(3) - 1
+  }
+  memcpy(dst, c, sizeof c);
+}
+
+static double uniform(uint32_t word) {
+  const float scaled = (float)word * 0x1p-32f; // a power of two: exact
+  const float u = scaled + 0x1p-33f;
+  return (double)u;
+}
+
+static duel_ref draw(duel_op op, const duel_attr *attr, duel_ref key_block, duel_shape shape) {
+  duel_ref out = duel_ref_new(DUEL_F32, shape);
+  uint32_t block[3]; // seed low, seed high, t
+  for (int i = 0; i < 3; i++) block[i] = (uint32_t)(int64_t)key_block.data[i];
+  for (int64_t i = 0; i < out.count; i++) {
+    const uint32_t counter[4] = {(uint32_t)(i / 4), block[2], attr->random.purpose + 256 * attr->random.k, 0};
+    uint32_t w[4];
+    duel_ref_philox(counter, block, w);
+    if (op == DUEL_OP_RANDOM_UNIFORM) {
+      out.data[i] = uniform(w[i % 4]);
+    } else { // Box and Muller 1958 on the pairs (0, 1) and (2, 3)
+      const uint32_t *pair = w + (i % 4 / 2) * 2;
+      const double s = sqrt(-2 * log(uniform(pair[0]))), angle = 2 * M_PI * (pair[1] * 0x1p-32 + 0x1p-33);
+      out.data[i] = i % 2 ? s * cos(angle) : s * sin(angle);
+    }
+  }
+  return out;
+}
+
+// ---- data -----------------------------------------------------------------------------------------------------------
+
+static duel_ref batch(duel_ref data, duel_ref index) {
+  duel_shape s = data.shape;
+  s.dim[0] = index.count;
+  duel_ref out = duel_ref_new(DUEL_F32, s);
+  const int64_t item = data.count / data.shape.dim[0];
+  for (int64_t i = 0; i < out.count; i++) {
+    double x = data.data[(int64_t)index.data[i / item] * item + i % item];
+    out.data[i] = data.dtype == DUEL_U8 ? x / 127.5 - 1 : x;
+  }
+  return out;
+}
+
+// ---- batch normalization (Ioffe and Szegedy 2015) -------------------------------------------------------------------
+
+static void batchnorm(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
+  const duel_ref x = in[0];
+  const int64_t channels = x.shape.dim[1], inner = x.count / x.shape.dim[0] / channels, m = x.count / channels;
+  const duel_shape per_channel = {.rank = 1, .dim = {channels}};
+  out[0] = duel_ref_new(x.dtype, x.shape);
+  out[1] = duel_ref_new(x.dtype, per_channel);
+  out[2] = duel_ref_new(x.dtype, per_channel);
+  for (int64_t i = 0; i < x.count; i++) out[1].data[i / inner % channels] += x.data[i] / (double)m;
+  for (int64_t i = 0; i < x.count; i++) {
+    const int64_t c = i / inner % channels;
+    out[2].data[c] += pow(x.data[i] - out[1].data[c], 2) / (double)m;
+  }
+  for (int64_t i = 0; i < x.count; i++) {
+    const int64_t c = i / inner % channels;
+    const double normal = (x.data[i] - out[1].data[c]) / sqrt(out[2].data[c] + attr->batchnorm.eps);
+    out[0].data[i] =
+        duel_ref_activate(in[1].data[c] * normal + in[2].data[c], attr->batchnorm.act, attr->batchnorm.slope);
+  }
+}
+
+static void batchnorm_grad(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
+  const duel_ref d_y = in[0], x = in[1], scale = in[2], mean = in[3], var = in[4], y = in[5];
+  const int64_t channels = x.shape.dim[1], inner = x.count / x.shape.dim[0] / channels;
+  const double m = (double)(x.count / channels);
+  out[0] = duel_ref_new(x.dtype, x.shape);
+  out[1] = duel_ref_new(x.dtype, scale.shape);
+  out[2] = duel_ref_new(x.dtype, scale.shape);
+  for (int pass = 0; pass < 2; pass++)
+    for (int64_t i = 0; i < x.count; i++) {
+      const int64_t c = i / inner % channels;
+      const double inv = 1 / sqrt(var.data[c] + attr->batchnorm.eps), normal = (x.data[i] - mean.data[c]) * inv;
+      const double d = d_y.data[i] * duel_ref_activate_slope(y.data[i], attr->batchnorm.act, attr->batchnorm.slope);
+      if (pass == 0) {
+        out[1].data[c] += d * normal;
+        out[2].data[c] += d;
+      } else {
+        out[0].data[i] = scale.data[c] * inv * (d - out[2].data[c] / m - normal * out[1].data[c] / m);
+      }
+    }
+}
+
+// ---- binary cross-entropy on logits ---------------------------------------------------------------------------------
+
+static double softplus(double x) {
+  return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+static duel_ref bce_logits(const duel_attr *attr, duel_ref x) {
+  duel_ref out = duel_ref_new(x.dtype, (duel_shape){0});
+  for (int64_t i = 0; i < x.count; i++) {
+    // Two ways to write one number: where x → ∞ and the target is 1, only the second has a value.
+    const double t = attr->bce.target, part = x.data[i] > 0 ? softplus(-x.data[i]) + (t == 1 ? 0 : (1 - t) * x.data[i])
+                                                            : softplus(x.data[i]) - (t == 0 ? 0 : t * x.data[i]);
+    out.data[0] += part / (double)x.count;
+  }
+  return out;
+}
+
+static duel_ref bce_logits_grad(const duel_attr *attr, duel_ref x, duel_ref d_loss) {
+  duel_ref out = duel_ref_new(x.dtype, x.shape);
+  for (int64_t i = 0; i < x.count; i++)
+    out.data[i] =
+        (duel_ref_activate(x.data[i], DUEL_ACT_SIGMOID, 0) - attr->bce.target) * d_loss.data[0] / (double)x.count;
+  return out;
+}
+
+// ---- writers --------------------------------------------------------------------------------------------------------
+
+// Kingma and Ba 2015 with decoupled decay; coef as in core/graph.h.
+static void adam(const duel_ref *in, duel_ref *out) {
+  const double *k = in[4].data;
+  for (int i = 0; i < 3; i++) out[i] = duel_ref_new(in[i].dtype, in[i].shape);
+  out[3] = duel_ref_new(in[0].dtype, (duel_shape){0});
+  for (int64_t i = 0; i < in[0].count; i++) {
+    const double g = in[3].data[i], m = k[4] * in[1].data[i] + k[5] * g, v = k[6] * in[2].data[i] + k[7] * g * g;
+    out[0].data[i] = k[3] * in[0].data[i] - k[0] * m / (sqrt(v) * k[1] + k[2]);
+    out[1].data[i] = m;
+    out[2].data[i] = v;
+    out[3].data[0] += g * g;
+  }
+}
+
+static void sgd(const duel_ref *in, duel_ref *out) {
+  const double *k = in[3].data;
+  for (int i = 0; i < 2; i++) out[i] = duel_ref_new(in[i].dtype, in[i].shape);
+  out[2] = duel_ref_new(in[0].dtype, (duel_shape){0});
+  for (int64_t i = 0; i < in[0].count; i++) {
+    const double g = in[2].data[i], m = k[4] * in[1].data[i] + g;
+    out[0].data[i] = k[3] * in[0].data[i] - k[0] * m;
+    out[1].data[i] = m;
+    out[2].data[0] += g * g;
+  }
+}
+
+static duel_ref blend(duel_ref e, duel_ref x, double w) {
+  duel_ref out = duel_ref_new(e.dtype, e.shape);
+  for (int64_t i = 0; i < e.count; i++) out.data[i] = e.data[i] + w * (x.data[i] - e.data[i]);
+  return out;
+}
+
+bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in, const duel_shape *shape,
+                       duel_ref *out) {
+  switch (op) {
+  case DUEL_OP_MATMUL:
+    out[0] = matmul(in[0], in[1], attr->matmul.trans_a, attr->matmul.trans_b);
+    return true;
+  case DUEL_OP_RANDOM_NORMAL:
+  case DUEL_OP_RANDOM_UNIFORM:
+    out[0] = draw(op, attr, in[0], *shape);
+    return true;
+  case DUEL_OP_BATCH:
+    out[0] = batch(in[0], in[1]);
+    return true;
+  case DUEL_OP_DENSE:
+    dense(attr, n_in, in, out);
+    return true;
+  case DUEL_OP_MATMUL_GRAD:
+    matmul_grad(attr, in, out);
+    return true;
+  case DUEL_OP_BATCHNORM:
+    batchnorm(attr, in, out);
+    return true;
+  case DUEL_OP_BATCHNORM_GRAD:
+    batchnorm_grad(attr, in, out);
+    return true;
+  case DUEL_OP_BCE_LOGITS:
+    out[0] = bce_logits(attr, in[0]);
+    return true;
+  case DUEL_OP_BCE_LOGITS_GRAD:
+    out[0] = bce_logits_grad(attr, in[0], in[1]);
+    return true;
+  case DUEL_OP_ADAM:
+    adam(in, out);
+    return true;
+  case DUEL_OP_SGD:
+    sgd(in, out);
+    return true;
+  case DUEL_OP_EMA:
+    out[0] = blend(in[0], in[1], in[2].data[0]);
+    return true;
+  case DUEL_OP_ASSIGN:
+    out[0] = duel_ref_new(in[0].dtype, in[0].shape);
+    memcpy(out[0].data, in[1].data, sizeof(double) * (size_t)in[1].count);
+    return true;
+  default:
+    return false;
+  }
+}
