@@ -1,55 +1,53 @@
 // The BLAS behind the matrix products: one thread a call, and trusted only after it has multiplied correctly.
 #include <cblas.h>
+#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "core/mem.h"
 #include "cpu/cpu.h"
 
 // Small integers: every sum is exact in any order, so the comparison is too.
-static int entry(int64_t i) {
-  return (int)((i * 7 + i / 5) % 9) - 4;
+static double entry(int64_t i) {
+  return (double)((i * 7 + i / 5) % 9 - 4);
 }
 
-// C = op(A)·op(B) by BLAS in either precision against loops over the same integers.
-static bool product_is_right(duel_dtype real, int m, int n, int k, bool ta, bool tb, void *space) {
+// C = op(A)·op(B) by BLAS in this precision, against loops. space holds three matrices twice.
+static bool product_is_right(duel_dtype real, int m, int n, int k, bool ta, bool tb, double *space) {
   const int na = m * k, nb = k * n, nc = m * n, lda = ta ? m : k, ldb = tb ? k : n;
   const enum CBLAS_TRANSPOSE op_a = ta ? CblasTrans : CblasNoTrans, op_b = tb ? CblasTrans : CblasNoTrans;
-  float *fa = space, *fb = fa + na, *fc = fb + nb;
-  double *da = space, *db = da + na, *dc = db + nb;
+  double *a = space, *b = a + na, *c = b + nb;
+  for (int i = 0; i < na; i++) a[i] = entry(i);
+  for (int i = 0; i < nb; i++) b[i] = entry(i + 3);
+  for (int i = 0; i < nc; i++) c[i] = NAN; // must not be read
   if (real == DUEL_F64) {
-    for (int i = 0; i < na; i++) da[i] = entry(i);
-    for (int i = 0; i < nb; i++) db[i] = entry(i + 3);
-    for (int i = 0; i < nc; i++) dc[i] = 1e9; // must not be read
-    cblas_dgemm(CblasRowMajor, op_a, op_b, m, n, k, 1.0, da, lda, db, ldb, 0.0, dc, n);
+    cblas_dgemm(CblasRowMajor, op_a, op_b, m, n, k, 1.0, a, lda, b, ldb, 0.0, c, n);
   } else {
-    for (int i = 0; i < na; i++) fa[i] = (float)entry(i);
-    for (int i = 0; i < nb; i++) fb[i] = (float)entry(i + 3);
-    for (int i = 0; i < nc; i++) fc[i] = 1e9f;
-    cblas_sgemm(CblasRowMajor, op_a, op_b, m, n, k, 1.0f, fa, lda, fb, ldb, 0.0f, fc, n);
+    float *f = (float *)(c + nc);
+    for (int i = 0; i < na + nb + nc; i++) f[i] = (float)space[i];
+    cblas_sgemm(CblasRowMajor, op_a, op_b, m, n, k, 1.0f, f, lda, f + na, ldb, 0.0f, f + na + nb, n);
+    for (int i = 0; i < nc; i++) c[i] = f[na + nb + i];
   }
   for (int i = 0; i < m; i++)
     for (int j = 0; j < n; j++) {
-      int sum = 0;
-      for (int l = 0; l < k; l++) sum += entry(ta ? l * m + i : i * k + l) * entry(3 + (tb ? j * k + l : l * n + j));
-      const double got = real == DUEL_F64 ? dc[i * n + j] : (double)fc[i * n + j];
-      if (!(got == sum)) return false;
+      double sum = 0;
+      for (int l = 0; l < k; l++) sum += a[ta ? l * m + i : i * k + l] * b[tb ? j * k + l : l * n + j];
+      if (!(c[i * n + j] == sum)) return false;
     }
   return true;
 }
 
 static duel_status check_products(duel_dtype real) {
-  static const int shape[][3] = {{1, 1, 1},    {5, 7, 3},   {17, 33, 19}, {64, 96, 40},
-                                 {3, 130, 65}, {61, 1, 77}, {49, 97, 128}};
-  const size_t bytes = (64 * 128 + 128 * 130 + 64 * 130) * sizeof(double);
-  void *space = duel_malloc(bytes);
+  static const int shape[][3] = {{1, 1, 1},    {5, 7, 3},   {17, 33, 19},  {64, 96, 40},
+                                 {3, 130, 65}, {61, 1, 77}, {33, 97, 129}, {1, 64, 100}};
+  const size_t bytes = (33 * 129 + 129 * 97 + 64 * 96) * 2 * sizeof(double);
+  double *space = duel_malloc(bytes);
   if (!space) return duel_fail_memory("the check of BLAS", bytes);
   duel_status status = DUEL_OK;
   for (size_t s = 0; s < sizeof shape / sizeof *shape && status == DUEL_OK; s++)
     for (int t = 0; t < 3 && status == DUEL_OK; t++) { // NN, NT, TN
       const int m = shape[s][0], n = shape[s][1], k = shape[s][2];
       if (product_is_right(real, m, n, k, t == 2, t == 1, space)) continue;
-      char name[64];
+      char name[96];
       duel_blas_describe(name, sizeof name);
       status = duel_fail(DUEL_ERR_DEVICE,
                          "%s multiplies wrongly on this CPU (%d×%d by %d×%d, %s): set the environment variable "
