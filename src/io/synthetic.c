@@ -65,8 +65,8 @@ static duel_status fill_shapes(duel_dataset *d, int64_t limit) {
   for (int64_t i = 0; i < d->items; i++) {
     float u[3];
     duel_draw_uniform((duel_draw){.purpose = PURPOSE_SHAPES}, 4 * i, 3, u);
-    float r = 5 + 5 * u[0], free_run = SIDE - 2 - 2 * r; // the whole shape stays a pixel off the border
-    float cx = 1 + r + free_run * u[1], cy = 1 + r + free_run * u[2];
+    float r = 5 + 5 * u[0], run = SIDE - 4 - 2 * r; // two pixels off the border: corners are mitered by up to one
+    float cx = 2 + r + run * u[1], cy = 2 + r + run * u[2];
     for (int y = 0; y < SIDE; y++)
       for (int x = 0; x < SIDE; x++) { // the middle's distance to the edge tells how much of the pixel is covered
         float covered = 0.5f - distance((int)(i % d->classes), (float)x + 0.5f - cx, (float)y + 0.5f - cy, r);
