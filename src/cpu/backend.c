@@ -30,7 +30,7 @@ static duel_status open_as(duel_backend **out, const duel_backend_options *optio
   if (options->threads < 0 || options->threads > MAX_THREADS)
     return duel_fail(DUEL_ERR_USAGE, "threads: %d is not in 1 … %d (0 takes what this machine allows)",
                      options->threads, MAX_THREADS);
-  if (options->precision && strcmp(options->precision, "fp32") != 0)
+  if (options->precision && strcmp(options->precision, "auto") != 0 && strcmp(options->precision, "fp32") != 0)
     return duel_fail(DUEL_ERR_USAGE, "precision: the cpu backend computes in fp32, not in %s", options->precision);
   duel_level level = DUEL_LEVEL_PORTABLE;
   if (real == DUEL_F32) DUEL_TRY(duel_level_choose(&level));
