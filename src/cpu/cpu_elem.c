@@ -19,6 +19,15 @@ static duel_range flat_piece(const duel_call *call, int64_t grain, int64_t piece
   return duel_piece(count, DUEL_LANES, duel_pieces(count, grain), piece);
 }
 
+static void constant_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  const duel_range r = flat_piece(call, CHEAP, piece);
+  const real value = (real)call->attr->constant.value;
+  real *dst = call->out[0].data;
+  DUEL_SIMD for (int64_t i = r.begin; i < r.end; i++) dst[i] = value;
+}
+const duel_kernel DUEL_CPU_NAME(constant) = {.cut = cut_cheap, .run = constant_run};
+
 // ---- one operand ----------------------------------------------------------------------------------------------------
 #define UNARY(name, cut_fn, grain, SETUP, EXPR)                                                                        \
   static void name##_run(const duel_call *call, int phase, int64_t piece) {                                            \

@@ -1,7 +1,8 @@
-// The kernels of one level. Leaves and views compute nothing and stay empty.
+// The kernels of one level. Inputs, states and views compute nothing and stay empty.
 #include "cpu/cpu_kernel.h"
 
 const duel_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT] = {
+    [DUEL_OP_CONSTANT] = &DUEL_CPU_NAME(constant),
     [DUEL_OP_PACK] = &DUEL_CPU_NAME(pack),
     [DUEL_OP_TRANSPOSE] = &DUEL_CPU_NAME(transpose),
     [DUEL_OP_SLICE] = &DUEL_CPU_NAME(slice),
