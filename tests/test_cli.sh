@@ -19,15 +19,16 @@ n=0 failed=0
 
 # ---- checks
 
-result() { # VERDICT NAME
+result() { # VERDICT NAME; what the file log holds explains a failure
   n=$((n + 1))
   if [ "$1" = 0 ]; then
     echo "ok $n - $2"
   else
     echo "not ok $n - $2"
-    sed 's/^/# /' out err 2>/dev/null | head -n 40
+    [ ! -s log ] || sed 's/^/# /' log | head -n 40
     failed=1
   fi
+  : >log
 }
 
 skip() {
@@ -38,11 +39,11 @@ skip() {
 ok() { # NAME COMMAND…: the command succeeds
   name=$1
   shift
-  "$@" >out 2>err
+  "$@" >log 2>&1
   result $? "$name"
 }
 
-expect() { # CODE PATTERN NAME ARGUMENTS…: duel's exit code, and a pattern somewhere in its output
+expect() { # CODE PATTERN NAME ARGUMENTS…: duel's exit code, and a pattern somewhere in its output (files out and err)
   code=$1 pattern=$2 name=$3
   shift 3
   "$duel" "$@" >out 2>err </dev/null
@@ -50,13 +51,15 @@ expect() { # CODE PATTERN NAME ARGUMENTS…: duel's exit code, and a pattern som
   cat out err >both
   [ $rc = "$code" ] && grep -qE -- "$pattern" both
   verdict=$?
-  [ $verdict = 0 ] || echo "# exit code $rc instead of $code, or no match of: $pattern"
+  [ $verdict = 0 ] || { echo "exit code $rc, wanted $code and: $pattern" && cat both; } >log
   result $verdict "$name"
 }
 
 says() { # PATTERN FILE NAME
   grep -qE -- "$1" "$2"
-  result $? "$3"
+  verdict=$?
+  [ $verdict = 0 ] || { echo "wanted: $1" && cat "$2"; } >log
+  result $verdict "$3"
 }
 
 differ() { ! cmp -s "$1" "$2"; }
@@ -102,10 +105,12 @@ tiny="--recipe ./tiny.yaml"
 
 # ---- help and usage
 
-expect 0 '^Usage: ' "duel alone shows the overview"
+expect 0 '^Usage: ' "duel --help shows the overview" --help
 cp out overview
-expect 0 '^Usage: ' "duel help shows the overview" help
-ok "and it is the same" cmp out overview
+for word in "" help -h; do
+  "$duel" $word >out 2>err
+  ok "duel $word shows the overview" cmp overview out
+done
 expect 0 '^duel [0-9]+\.[0-9]+\.[0-9]+$' "--version" --version
 for command in train generate info; do
   expect 0 '^Examples:' "$command --help" $command --help
@@ -147,6 +152,7 @@ result $? "no mistake left a folder behind"
 
 expect 0 "^Finished: step 9" "9 steps" train $tiny --steps 9 --outdir one
 run=one/00000-tiny-synthetic-shapes-batch8
+[ "$rc" = 0 ] || { echo "Bail out! it does not train"; exit 1; }
 cp out first
 [ ! -s err ]
 result $? "nothing on stderr"

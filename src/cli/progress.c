@@ -239,3 +239,7 @@ void duel_progress_event(void *progress, duel_run *run, const duel_train_event *
     p->picture_told = 1;
   }
 }
+
+void duel_progress_saved(duel_progress *p, const char *path) {
+  if (p->mode == DUEL_PROGRESS_PLAIN || p->mode == DUEL_PROGRESS_LIVE) say(p, "Saved:      %s", path);
+}

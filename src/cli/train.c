@@ -68,7 +68,7 @@ static const duel_cli_option options[] = {
      .value = "P",
      .key = "run.precision",
      .help = "of matrix products",
-     .standard = "fp32 on a CPU"},
+     .standard = "auto, fp32 on a CPU"},
     {.name = "threads",
      .value = "N",
      .kind = DUEL_CLI_WHOLE,
@@ -133,6 +133,7 @@ const duel_cli_command duel_cli_train_command = {
 
 static volatile int request;              // duel_train_options.request
 static volatile sig_atomic_t stop_signal; // the first SIGINT, SIGTERM or SIGHUP
+static volatile sig_atomic_t save_asked;  // by SIGUSR1, and not told yet
 static volatile sig_atomic_t tell_stop;   // say so on stderr
 
 static void on_stop(int signo) {
@@ -145,6 +146,7 @@ static void on_stop(int signo) {
 
 static void on_save(int signo) {
   (void)signo;
+  save_asked = 1;
   if (!stop_signal) request = 2;
 }
 
@@ -165,6 +167,9 @@ static void catch_signals(int quiet) {
 static void on_event(void *progress, duel_run *run, const duel_train_event *event) {
   if (stop_signal) request = 1; // the library clears a request to save, and a stop may have come just before that
   duel_progress_event(progress, run, event);
+  if (event->kind != DUEL_EVENT_CHECKPOINT || !save_asked) return;
+  save_asked = 0;
+  duel_progress_saved(progress, event->text);
 }
 
 // ---- the end
