@@ -20,7 +20,7 @@ extern const duel_kernel *const duel_cpu_table_f64[DUEL_OP_COUNT];
 struct duel_backend {
   const duel_kernel *const *table;
   int threads;
-  char text[256];
+  char text[256], identity[128];
 };
 
 enum { MAX_THREADS = 1024 };
@@ -42,8 +42,9 @@ static duel_status open_as(duel_backend **out, const duel_backend_options *optio
   char cpu[64], blas[96];
   duel_cpu_model(cpu, sizeof cpu);
   duel_blas_describe(blas, sizeof blas);
-  snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s, %s", cpu, b->threads, b->threads == 1 ? "" : "s",
-           real == DUEL_F64 ? "double precision" : duel_level_name(level), blas);
+  snprintf(b->identity, sizeof b->identity, "%s, %s", real == DUEL_F64 ? "double precision" : duel_level_name(level),
+           blas);
+  snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s", cpu, b->threads, b->threads == 1 ? "" : "s", b->identity);
   *out = b;
   return DUEL_OK;
 }
@@ -62,6 +63,10 @@ static void cpu_close(duel_backend *b) {
 
 static const char *cpu_describe(duel_backend *b) {
   return b->text;
+}
+
+static const char *cpu_identity(duel_backend *b) {
+  return b->identity;
 }
 
 static const duel_kernel *cpu_kernel(duel_backend *b, duel_op op) {
