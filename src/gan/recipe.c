@@ -57,7 +57,7 @@ static duel_status parse_builtin(duel_reading *rd, const char *name, document *d
     }
     if (n < 64) known[n++] = duel_builtins[i].name;
   }
-  return duel_fail(DUEL_ERR_USAGE, "%.200s: no such recipe%s; the name of a file has a '/' or ends in .yaml", name,
+  return duel_fail(DUEL_ERR_USAGE, "%.200s: no such recipe (a file's name has a '/' or ends in .yaml)%s", name,
                    duel_hint(hint, name, known, n));
 }
 
@@ -114,7 +114,7 @@ static duel_status open_bases(duel_reading *rd, document *chain, int *n) {
       return duel_fail(DUEL_ERR_USAGE, "%s: one name of a recipe or a file is due", where);
     if (*n == MAX_BASES) return duel_fail(DUEL_ERR_USAGE, "%s: more than %d recipes on each other", where, MAX_BASES);
     duel_status status = open_document(rd, base->text, last, &chain[*n]);
-    if (status != DUEL_OK) return chain[*n].label ? status : duel_context(status, "%s", where);
+    if (status != DUEL_OK) return duel_context(status, "%s", where);
     for (int i = 0; i < *n; i++)
       if (same_document(&chain[i], &chain[*n]))
         return duel_fail(DUEL_ERR_USAGE, "%s: %s is its own base", where, base->text);

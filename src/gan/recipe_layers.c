@@ -83,7 +83,7 @@ static void read_key(duel_reading *rd, const duel_key *key, const duel_yaml *nod
   snprintf(sub, sizeof sub, "%.140s.%s", path, key->name);
   duel_yaml standard = {
       .type = DUEL_YAML_SCALAR, .text = key->standard, .file = layer->file, .line = layer->line, .col = layer->col};
-  if (!node && !key->standard) duel_problem_value(rd, layer, "%s: missing; %s", sub, key->help);
+  if (!node && !key->standard) duel_problem_value(rd, layer, "%s: missing (%s)", sub, key->help);
   if (!node && (!key->standard || !*key->standard)) return;
   if (!node) node = &standard;
   duel_range range = {.min = key->min, .max = key->max};

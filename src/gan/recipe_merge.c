@@ -74,8 +74,8 @@ static bool open_map(duel_reading *rd, duel_yaml *node, const char *main) {
 
 // Whether a new main value differs from the one that stands there, so that its siblings no longer belong to it.
 static bool main_changes(const char *section, const char *main, const duel_yaml *old, const duel_yaml *value) {
+  if (duel_yaml_is_null(value)) return false;
   const duel_yaml *was = duel_yaml_get(old, main);
-  if (!main || duel_yaml_is_null(value)) return false;
   if (!duel_yaml_is_null(was)) return !duel_yaml_equal(was, value);
   for (const duel_field *f = duel_fields; f->section; f++)
     if (!strcmp(f->section, section) && !strcmp(f->key, main) && f->standard && value->type == DUEL_YAML_SCALAR)
@@ -122,7 +122,7 @@ static void merge_section(duel_reading *rd, duel_yaml *into, const duel_section 
   bool scalar = value->type == DUEL_YAML_SCALAR && !duel_yaml_is_null(value) && section->main;
   if (scalar && !open_map(rd, value, section->main)) return;
   bool merge = !scalar && value->type == DUEL_YAML_MAP && old && old->type == DUEL_YAML_MAP &&
-               !main_changes(section->name, section->main, old, duel_yaml_get(value, section->main));
+               !(section->main && main_changes(section->name, section->main, old, duel_yaml_get(value, section->main)));
   if (!merge) old = put(rd, into, section->name, value);
   for (duel_yaml *item = merge ? value->child : NULL, *next; item; item = next) {
     next = item->next;

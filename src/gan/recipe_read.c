@@ -235,7 +235,7 @@ static void read_section(duel_reading *rd, const char *section, const duel_yaml 
       continue;
     }
     if (duel_yaml_is_null(node) && !f->standard) {
-      duel_problem_value(rd, map, "%s: missing: %s", path, f->help);
+      duel_problem_value(rd, map, "%s: missing (%s)", path, f->help);
       continue;
     }
     if (duel_yaml_is_null(node)) node = standard_of(rd, f);
@@ -261,7 +261,7 @@ void duel_read_recipe(duel_reading *rd, duel_recipe *r) {
       if (map)
         duel_read_layers(rd, map, s->name, &r->player[strcmp(s->name, "G") ? DUEL_D : DUEL_G]);
       else
-        duel_problem_value(rd, NULL, "%s: missing: the list of layers", s->name);
+        duel_problem_value(rd, NULL, "%s: missing (the list of layers)", s->name);
     } else if (!strcmp(s->name, "init")) {
       read_inits(rd, map, r);
     } else if (!strcmp(s->name, "ema") && !has_content(map)) {

@@ -315,7 +315,15 @@ static bool share_a_key(const duel_yaml *a, const duel_yaml *b) {
 static void compare(const comparison *c, const char *path, const duel_yaml *a, const duel_yaml *b) {
   char was[LINE / 2], is[LINE / 2], sub[LINE];
   const char *point = *path ? "." : "";
+  const duel_yaml *only = a ? a : b; // where the other is absent: a section comes key by key
   if (a && b && duel_yaml_equal(a, b)) return;
+  if ((!a || !b) && only->type == DUEL_YAML_MAP && !strchr(path, '.')) {
+    for (const duel_yaml *item = only->child; item; item = item->next) {
+      snprintf(sub, sizeof sub, "%.400s.%.64s", path, item->key);
+      compare(c, sub, a ? item : NULL, b ? item : NULL);
+    }
+    return;
+  }
   if (a && b && a->type == DUEL_YAML_MAP && b->type == DUEL_YAML_MAP && share_a_key(a, b)) {
     for (const duel_yaml *item = a->child; item; item = item->next) {
       snprintf(sub, sizeof sub, "%.400s%s%.64s", path, point, item->key);
