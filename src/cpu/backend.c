@@ -117,9 +117,9 @@ static void cpu_release(duel_backend *b, void *program) {
 
 #define CPU_API(label, type, opener)                                                                                   \
   {                                                                                                                    \
-    .name = label, .real = type, .open = opener, .close = cpu_close, .describe = cpu_describe, .kernel = cpu_kernel,   \
-    .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_copy, .download = cpu_copy, .sync = cpu_sync,                  \
-    .prepare = cpu_prepare, .run = cpu_run, .release = cpu_release                                                     \
+    .name = label, .real = type, .open = opener, .close = cpu_close, .describe = cpu_describe,                         \
+    .identity = cpu_identity, .kernel = cpu_kernel, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_copy,          \
+    .download = cpu_copy, .sync = cpu_sync, .prepare = cpu_prepare, .run = cpu_run, .release = cpu_release             \
   }
 
 const duel_backend_api duel_cpu_backend = CPU_API("cpu", DUEL_F32, open_f32);
