@@ -151,12 +151,10 @@ int64_t duel_cli_seeds(const char **at, uint64_t *inside, uint64_t *seeds, int64
     uint64_t first, last;
     size_t length = seed_range(*at, &first, &last);
     if (length == 0) break;
-    if (*inside <= last - first) {
-      seeds[filled++] = first + (*inside)++;
-    } else {
-      *inside = 0;
-      *at += length + ((*at)[length] == ',');
-    }
+    seeds[filled++] = first + *inside;
+    if ((*inside)++ < last - first) continue;
+    *inside = 0;
+    *at += length + ((*at)[length] == ',');
   }
   return filled;
 }
