@@ -57,7 +57,7 @@ static void batchnorm(duel_shape x, duel_fill fill, duel_act act, double slope) 
   c->attr.batchnorm.act = act;
   c->attr.batchnorm.slope = act == DUEL_ACT_LEAKY_RELU ? slope : 0;
   c->coarse = fill == DUEL_FILL_OFFSET;
-  c->zeros = act == DUEL_ACT_LEAKY_RELU && slope == 0;
+  c->zeros = (act == DUEL_ACT_LEAKY_RELU && slope == 0) || fill == DUEL_FILL_ZERO;
 }
 
 static void batchnorm_grad(duel_shape x, duel_act act, double slope) {

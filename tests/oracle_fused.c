@@ -30,12 +30,10 @@ static duel_ref matmul(duel_ref a, duel_ref b, bool trans_a, bool trans_b) {
   do {
     const double *pa = a.data + duel_ref_under(batch_a, batch, index) * m * depth;
     const double *pb = b.data + duel_ref_under(batch_b, batch, index) * depth * n;
-    for (int64_t i = 0; i < m; i++)
-      for (int64_t j = 0; j < n; j++) {
-        double sum = 0;
-        for (int64_t k = 0; k < depth; k++)
-          sum += pa[trans_a ? k * m + i : i * depth + k] * pb[trans_b ? j * depth + k : k * n + j];
-        *to++ = sum;
+    for (int64_t i = 0; i < m; i++, to += n)
+      for (int64_t k = 0; k < depth; k++) {
+        const double x = pa[trans_a ? k * m + i : i * depth + k];
+        for (int64_t j = 0; j < n; j++) to[j] += x * pb[trans_b ? j * depth + k : k * n + j];
       }
   } while (duel_ref_step(batch, index));
   return out;
@@ -189,25 +187,29 @@ static void adam(const duel_ref *in, duel_ref *out) {
   const double *k = in[4].data;
   for (int i = 0; i < 3; i++) out[i] = duel_ref_new(in[i].dtype, in[i].shape);
   out[3] = duel_ref_new(in[0].dtype, (duel_shape){0});
+  long double squares = 0;
   for (int64_t i = 0; i < in[0].count; i++) {
     const double g = in[3].data[i], m = k[4] * in[1].data[i] + k[5] * g, v = k[6] * in[2].data[i] + k[7] * g * g;
     out[0].data[i] = k[3] * in[0].data[i] - k[0] * m / (sqrt(v) * k[1] + k[2]);
     out[1].data[i] = m;
     out[2].data[i] = v;
-    out[3].data[0] += g * g;
+    squares += (long double)(g * g);
   }
+  out[3].data[0] = (double)squares;
 }
 
 static void sgd(const duel_ref *in, duel_ref *out) {
   const double *k = in[3].data;
   for (int i = 0; i < 2; i++) out[i] = duel_ref_new(in[i].dtype, in[i].shape);
   out[2] = duel_ref_new(in[0].dtype, (duel_shape){0});
+  long double squares = 0;
   for (int64_t i = 0; i < in[0].count; i++) {
     const double g = in[2].data[i], m = k[4] * in[1].data[i] + g;
     out[0].data[i] = k[3] * in[0].data[i] - k[0] * m;
     out[1].data[i] = m;
-    out[2].data[0] += g * g;
+    squares += (long double)(g * g);
   }
+  out[2].data[0] = (double)squares;
 }
 
 static duel_ref blend(duel_ref e, duel_ref x, double w) {

@@ -1,0 +1,322 @@
+// The guarded runner of graphs and cases.
+#include "run_case.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+enum { GUARD = 4096, POISON = 0xFF }; // bytes
+
+const duel_backend_api *const duel_test_backends[] = {&duel_cpu_backend};
+const int duel_test_backends_n = sizeof duel_test_backends / sizeof *duel_test_backends;
+
+// ---- variables ------------------------------------------------------------------------------------------------------
+static duel_status add_var(duel_rig *r, duel_arena arena, duel_dtype dtype, duel_shape shape, bool writable, int *var) {
+  char name[32];
+  snprintf(name, sizeof name, "v%d", r->vars.n);
+  DUEL_TRY(duel_vars_add(&r->vars, arena, name, dtype, shape, var));
+  bool *grown = realloc(r->writable, (size_t)r->vars.n * sizeof *grown);
+  if (!grown) return duel_fail_memory("a test rig", (size_t)r->vars.n);
+  r->writable = grown;
+  r->writable[*var] = writable;
+  return DUEL_OK;
+}
+
+duel_status duel_rig_open(duel_rig *r, const duel_backend_api *api, duel_backend *b) {
+  *r = (duel_rig){.api = api, .backend = b};
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++) { // a guard in front; the others follow their variable
+    int guard;
+    if (i != DUEL_ARENA_WORK) DUEL_TRY(add_var(r, (duel_arena)i, DUEL_U8, DUEL_SHAPE(GUARD), false, &guard));
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_rig_var(duel_rig *r, duel_arena arena, int dtype, duel_shape shape, bool writable, int *var) {
+  int guard;
+  DUEL_TRY(add_var(r, arena, dtype == DUEL_REAL ? r->api->real : (duel_dtype)dtype, shape, writable, var));
+  return add_var(r, arena, DUEL_U8, DUEL_SHAPE(GUARD), false, &guard);
+}
+
+duel_status duel_rig_graph(duel_rig *r) {
+  return duel_graph_open(&r->graph, &r->vars, r->api->real);
+}
+
+// ---- planning -------------------------------------------------------------------------------------------------------
+typedef struct span { // of work memory
+  size_t start, end;
+} span;
+
+static size_t scratch_of(void *ctx, const duel_graph *g, const duel_node *n) {
+  const duel_rig *r = ctx;
+  const duel_kernel *kernel = r->api->kernel(r->backend, n->op);
+  if (!kernel || !kernel->scratch) return 0;
+  duel_operand operand[16] = {{0}}; // cases have few inputs
+  if (n->n_in + n->n_out > 16) abort();
+  for (int i = 0; i < n->n_in + n->n_out; i++) {
+    const duel_value *v = &g->value[i < n->n_in ? n->in[i] : n->out[i - n->n_in]];
+    operand[i].dtype = v->dtype;
+    operand[i].shape = v->shape;
+  }
+  duel_call call = {
+      .op = n->op, .n_in = n->n_in, .n_out = n->n_out, .in = operand, .out = operand + n->n_in, .attr = &n->attr};
+  return kernel->scratch(&call);
+}
+
+static int by_start(const void *a, const void *b) {
+  const span *x = a, *y = b;
+  return x->start < y->start ? -1 : x->start > y->start ? 1 : x->end < y->end ? -1 : x->end > y->end;
+}
+
+// The places of a plan in work memory, those that overlap joined; sorted.
+static span *work_spans(const duel_plan *plan, int *n) {
+  span *s = calloc((size_t)(plan->graph->n_values + plan->n_order) + 1, sizeof *s);
+  int all = 0, joined = 0;
+  if (!s) return NULL;
+  for (int v = 0; v < plan->graph->n_values; v++)
+    if (plan->place[v].arena == DUEL_ARENA_WORK)
+      s[all++] = (span){plan->place[v].offset, plan->place[v].offset + plan->place[v].bytes};
+  for (int i = 0; i < plan->n_order; i++)
+    if (plan->scratch_bytes[i]) s[all++] = (span){plan->scratch[i], plan->scratch[i] + plan->scratch_bytes[i]};
+  qsort(s, (size_t)all, sizeof *s, by_start);
+  for (int i = 0; i < all; i++)
+    if (joined && s[i].start < s[joined - 1].end) {
+      if (s[i].end > s[joined - 1].end) s[joined - 1].end = s[i].end;
+    } else {
+      s[joined++] = s[i];
+    }
+  *n = joined;
+  return s;
+}
+
+static size_t spread(const span *s, int n, size_t offset) { // the k-th span moves up by k + 1 guards
+  size_t shift = 0;
+  for (int i = 0; i < n && s[i].start <= offset; i++) shift += GUARD;
+  return offset + shift;
+}
+
+// Puts guards between the places of a plan in which nothing is shared.
+static void spread_plan(duel_plan *plan, const span *s, int n) {
+  for (int v = 0; v < plan->graph->n_values; v++)
+    if (plan->place[v].arena == DUEL_ARENA_WORK) plan->place[v].offset = spread(s, n, plan->place[v].offset);
+  for (int i = 0; i < plan->n_order; i++)
+    if (plan->scratch_bytes[i]) plan->scratch[i] = spread(s, n, plan->scratch[i]);
+  plan->work_bytes += (size_t)n * GUARD;
+}
+
+static duel_status plan_graph(duel_rig *r, duel_rig_mode mode) {
+  duel_status status = duel_graph_status(r->graph);
+  if (status == DUEL_OK) status = duel_passes(&r->graph, mode.passes);
+  duel_graph *graph = r->graph;
+  r->graph = NULL;
+  if (status != DUEL_OK) {
+    duel_graph_close(graph);
+    return status;
+  }
+  for (int i = 0; i < graph->n_nodes; i++) {
+    const duel_op op = graph->node[i]->op;
+    const bool works = op != DUEL_OP_INPUT && op != DUEL_OP_STATE && op != DUEL_OP_RESHAPE && op != DUEL_OP_VIEW;
+    if (!works || r->api->kernel(r->backend, op)) continue;
+    duel_graph_close(graph);
+    return duel_fail(DUEL_ERR_DEVICE, "%s has no kernel on %s", duel_op_name(op), r->api->name);
+  }
+  DUEL_TRY(duel_plan_make(&r->plan, graph,
+                          &(duel_plan_options){.scratch = scratch_of, .ctx = r, .no_reuse = mode.no_reuse}));
+  int n;
+  span *s = work_spans(r->plan, &n);
+  if (!s) return duel_fail_memory("a test rig", 0);
+  if (mode.no_reuse) spread_plan(r->plan, s, n);
+  r->plan->work_bytes += GUARD;
+  free(s);
+  return DUEL_OK;
+}
+
+duel_status duel_rig_start(duel_rig *r, duel_rig_mode mode) {
+  DUEL_TRY(plan_graph(r, mode));
+  DUEL_TRY(duel_memory_open(&r->memory, r->api, r->backend, &r->vars, r->plan->work_bytes));
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++) {
+    r->before[i] = malloc(r->memory.bytes[i] + 1);
+    r->after[i] = malloc(r->memory.bytes[i] + 1);
+    if (!r->before[i] || !r->after[i]) return duel_fail_memory("a test rig", r->memory.bytes[i]);
+    memset(r->before[i], POISON, r->memory.bytes[i]);
+  }
+  int n;
+  span *s = work_spans(r->plan, &n);
+  r->planned = calloc(1, r->plan->work_bytes + 1);
+  if (!s || !r->planned) {
+    free(s);
+    return duel_fail_memory("a test rig", r->plan->work_bytes);
+  }
+  for (int i = 0; i < n; i++) memset(r->planned + s[i].start, 1, s[i].end - s[i].start);
+  free(s);
+  return duel_exec_open(&r->exec, r->plan, &r->memory);
+}
+
+void duel_rig_close(duel_rig *r) {
+  if (r->exec) duel_exec_close(r->exec);
+  if (r->memory.api) duel_memory_close(&r->memory);
+  if (r->plan) duel_plan_close(r->plan);
+  if (r->graph) duel_graph_close(r->graph);
+  duel_vars_clear(&r->vars);
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++) {
+    free(r->before[i]);
+    free(r->after[i]);
+  }
+  free(r->planned);
+  free(r->writable);
+  *r = (duel_rig){0};
+}
+
+// ---- contents -------------------------------------------------------------------------------------------------------
+void duel_rig_set(duel_rig *r, int var, const double *src) {
+  const duel_var *v = &r->vars.var[var];
+  unsigned char *dst = r->before[v->arena] + v->offset;
+  const size_t size = duel_dtype_size(v->dtype);
+  for (size_t i = 0; i < v->bytes / size; i++) switch (v->dtype) {
+    case DUEL_F32:
+      memcpy(dst + i * size, &(float){(float)src[i]}, size);
+      break;
+    case DUEL_F64:
+      memcpy(dst + i * size, &src[i], size);
+      break;
+    case DUEL_I32:
+      memcpy(dst + i * size, &(int32_t){(int32_t)src[i]}, size);
+      break;
+    case DUEL_U8:
+      dst[i] = (unsigned char)src[i];
+      break;
+    default:
+      abort();
+    }
+}
+
+void duel_rig_get(const duel_rig *r, int var, double *dst) {
+  const duel_var *v = &r->vars.var[var];
+  const unsigned char *src = r->after[v->arena] + v->offset;
+  const size_t size = duel_dtype_size(v->dtype);
+  for (size_t i = 0; i < v->bytes / size; i++) {
+    float f;
+    memcpy(v->dtype == DUEL_F64 ? (void *)&dst[i] : (void *)&f, src + i * size, size);
+    if (v->dtype != DUEL_F64) dst[i] = (double)f;
+  }
+}
+
+// ---- running --------------------------------------------------------------------------------------------------------
+static duel_status check_guards(const duel_rig *r) {
+  size_t at = 0;
+  const unsigned char *work = r->after[DUEL_ARENA_WORK];
+  for (; at < r->memory.bytes[DUEL_ARENA_WORK]; at++)
+    if (work[at] != POISON && !(at < r->plan->work_bytes && r->planned[at]))
+      return duel_fail(DUEL_ERR_INTERNAL, "byte %zu of work memory was written, which belongs to no place", at);
+  for (int i = 0; i < r->vars.n; i++) { // writable ones now look as before
+    const duel_var *v = &r->vars.var[i];
+    if (r->writable[i]) continue;
+    for (at = 0; at < v->bytes; at++)
+      if (r->after[v->arena][v->offset + at] != r->before[v->arena][v->offset + at])
+        return duel_fail(DUEL_ERR_INTERNAL, "byte %zu of %s in arena %d was written, which is read-only", at, v->name,
+                         (int)v->arena);
+  }
+  for (int i = 0; i < r->vars.n; i++) { // a guard follows every variable, and no arena begins with one that is written
+    const duel_var *v = &r->vars.var[i];
+    const size_t end = (v->offset + v->bytes + DUEL_ALIGN - 1) / DUEL_ALIGN * DUEL_ALIGN;
+    for (at = v->offset + v->bytes; at < end; at++)
+      if (r->after[v->arena][at] != POISON)
+        return duel_fail(DUEL_ERR_INTERNAL, "the gap behind %s in arena %d was written", v->name, (int)v->arena);
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_rig_run(duel_rig *r) {
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++)
+    DUEL_TRY(r->api->upload(r->backend, r->memory.arena[i], r->before[i], r->memory.bytes[i]));
+  DUEL_TRY(duel_exec_run(r->exec));
+  DUEL_TRY(r->api->sync(r->backend));
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++)
+    DUEL_TRY(r->api->download(r->backend, r->after[i], r->memory.arena[i], r->memory.bytes[i]));
+  return check_guards(r);
+}
+
+// ---- cases ----------------------------------------------------------------------------------------------------------
+static duel_arena arena_of(const duel_case *c, int input) {
+  if (duel_case_is_state(c, input)) return input == 0 ? DUEL_ARENA_PARAM : DUEL_ARENA_OPT;
+  return c->op == DUEL_OP_BATCH && input == 0 ? DUEL_ARENA_DATA : DUEL_ARENA_INPUT;
+}
+
+// Is input i a variable whose next version is output i?
+static bool is_written(const duel_case *c, int i) {
+  return duel_case_is_state(c, i) && c->op != DUEL_OP_STATE;
+}
+
+static duel_status run_case(const duel_case *c, duel_rig *r, duel_case_mode mode, const duel_ref *in,
+                            const duel_ref *want, duel_ref *out) {
+  int var[DUEL_CASE_MAX_IN], result[DUEL_MAX_OUT];
+  duel_val value[DUEL_CASE_MAX_IN], made[DUEL_MAX_OUT];
+  const int n_out = duel_case_outputs(c);
+  for (int i = 0; i < c->n_in; i++) {
+    DUEL_TRY(duel_rig_var(r, arena_of(c, i), c->in[i].dtype, c->in[i].shape, is_written(c, i), &var[i]));
+  }
+  for (int i = 0; i < n_out; i++)
+    if (is_written(c, i))
+      result[i] = var[i];
+    else
+      DUEL_TRY(duel_rig_var(r, DUEL_ARENA_OUTPUT, DUEL_REAL, want[i].shape, true, &result[i]));
+  DUEL_TRY(duel_rig_graph(r));
+  for (int i = 0; i < c->n_in; i++) {
+    const bool state = duel_case_is_state(c, i);
+    value[i] = state ? duel_state(r->graph, var[i]) : duel_input(r->graph, var[i]);
+    if (mode.copy_inputs && !state && duel_case_is_real(c, i))
+      value[i] = duel_slice(r->graph, value[i], (int64_t[DUEL_MAX_RANK]){0}, c->in[i].shape); // exact, even of −0
+  }
+  duel_case_build(r->graph, c, value, made);
+  for (int i = 0; i < n_out; i++)
+    if (!is_written(c, i)) duel_output(r->graph, result[i], made[i]);
+  DUEL_TRY(duel_rig_start(r, mode.rig));
+  for (int i = 0; i < c->n_in; i++) duel_rig_set(r, var[i], in[i].data);
+  DUEL_TRY(duel_rig_run(r));
+  for (int i = 0; i < n_out; i++) {
+    out[i] = duel_ref_new(r->api->real, want[i].shape);
+    duel_rig_get(r, result[i], out[i].data);
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_case_run(const duel_case *c, const duel_backend_api *api, duel_backend *b, duel_case_mode mode,
+                          const duel_ref *in, const duel_ref *want, duel_ref *out) {
+  duel_rig r;
+  memset(out, 0, DUEL_MAX_OUT * sizeof *out);
+  duel_status status = duel_rig_open(&r, api, b);
+  if (status == DUEL_OK) status = run_case(c, &r, mode, in, want, out);
+  duel_rig_close(&r);
+  return status;
+}
+
+// ---- comparing ------------------------------------------------------------------------------------------------------
+duel_comparison duel_compare(const duel_ref *got, const duel_ref *want, duel_dtype dtype, duel_tolerance tol) {
+  duel_comparison c = {.ok = true};
+  const bool exact = tol.nmse == 0 && tol.rel == 0 && tol.abs == 0;
+  double error = 0, energy = 0;
+  for (int64_t i = 0; i < want->count; i++) {
+    const double a = got->data[i], b = dtype == DUEL_F32 ? (double)(float)want->data[i] : want->data[i];
+    c.zeros += b == 0;
+    if (a == b || (isnan(a) && isnan(b))) {
+      if (isfinite(b)) energy += b * b;
+      continue;
+    }
+    const double ratio = exact ? INFINITY : fabs(a - b) / (tol.rel * fabs(b) + tol.abs);
+    if (!(ratio <= c.worst)) { // NaN comes here too
+      c.worst = isnan(ratio) ? INFINITY : ratio;
+      c.at = i;
+    }
+    if (!(ratio <= 1)) c.ok = false;
+    error += (a - b) * (a - b);
+    energy += b * b;
+  }
+  c.nmse = error == 0 ? 0 : error / energy;
+  if (!(c.nmse <= tol.nmse)) c.ok = false;
+  return c;
+}
+
+bool duel_same_bits(const duel_ref *a, const duel_ref *b) {
+  return a->count == b->count && memcmp(a->data, b->data, sizeof(double) * (size_t)a->count) == 0;
+}

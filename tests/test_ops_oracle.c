@@ -1,0 +1,252 @@
+// Every case of the list on every backend against the float64 oracle: in float32, in memory where nothing is shared and
+// in memory as in production (storage reused, inputs overwritten); and the same kernels in double, which must then be
+// right to the last digits. Each case runs twice and must repeat its bits.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "run_case.h"
+
+// How many numbers are added up in one element of the result.
+static double terms(const duel_case *c, int output) {
+  const duel_shape a = c->in[0].shape;
+  double n = 1;
+  switch (c->op) {
+  case DUEL_OP_REDUCE_SUM:
+    for (int i = 0; i < a.rank; i++)
+      if (c->attr.reduce.axes >> i & 1) n *= (double)a.dim[i];
+    return n;
+  case DUEL_OP_MATMUL:
+  case DUEL_OP_DENSE:
+  case DUEL_OP_MATMUL_GRAD:
+    n = (double)a.dim[a.rank - (c->attr.matmul.trans_a ? 2 : 1)];
+    if (output == 1) n *= (double)a.dim[a.rank - (c->attr.matmul.trans_a ? 1 : 2)];
+    return n;
+  case DUEL_OP_BATCHNORM:
+  case DUEL_OP_BATCHNORM_GRAD:
+    for (int i = 0; i < a.rank; i++)
+      if (i != 1) n *= (double)a.dim[i];
+    return n;
+  case DUEL_OP_BCE_LOGITS:
+  case DUEL_OP_ADAM:
+  case DUEL_OP_SGD:
+    for (int i = 0; i < a.rank; i++) n *= (double)a.dim[i];
+    return n;
+  default:
+    return 1;
+  }
+}
+
+// In units of the type's rounding error u (half an ulp of 1), for inputs about 1 in size.
+static duel_tolerance tolerance(const duel_case *c, int output, duel_dtype real) {
+  const double u = real == DUEL_F32 ? 0x1p-24 : 0x1p-53, sums = sqrt(terms(c, output)) * (c->coarse ? 100 : 1);
+  const double tiny = real == DUEL_F32 ? 0x1p-126 : 0x1p-1022; // subnormal results may be flushed
+  const double nmse = real == DUEL_F32 ? 1e-7 : 1e-24;
+  switch (c->op) {
+  case DUEL_OP_ADD:
+  case DUEL_OP_SUB:
+  case DUEL_OP_MUL:
+  case DUEL_OP_DIV:
+  case DUEL_OP_SQRT:
+  case DUEL_OP_LEAKY_RELU:
+  case DUEL_OP_LEAKY_RELU_GRAD:
+    return (duel_tolerance){nmse, 2 * u, tiny};
+  case DUEL_OP_EXP:
+  case DUEL_OP_LOG:
+  case DUEL_OP_TANH:
+  case DUEL_OP_SIGMOID:
+  case DUEL_OP_SOFTPLUS:
+    return (duel_tolerance){nmse, 16 * u, tiny};
+  case DUEL_OP_AFFINE:
+  case DUEL_OP_TANH_GRAD:
+  case DUEL_OP_SIGMOID_GRAD:
+  case DUEL_OP_EMA:
+    return (duel_tolerance){nmse, 4 * u, 4 * u};
+  case DUEL_OP_BATCH:
+    return (duel_tolerance){c->in[0].dtype == DUEL_U8 ? nmse : 0, 0, c->in[0].dtype == DUEL_U8 ? 2 * u : 0};
+  case DUEL_OP_RANDOM_NORMAL:
+    return (duel_tolerance){1e-7, 0, 2e-6};
+  case DUEL_OP_ADAM:
+  case DUEL_OP_SGD: // last: Σ grad², all of one sign
+    return (duel_tolerance){nmse, (output == duel_case_outputs(c) - 1 ? 64 : 16) * u, 4 * u};
+  case DUEL_OP_BCE_LOGITS_GRAD: // sigmoid(x) − 1 cancels
+    return (duel_tolerance){1e-5, 16 * u, 8 * u};
+  case DUEL_OP_REDUCE_SUM:
+  case DUEL_OP_MATMUL:
+  case DUEL_OP_DENSE:
+  case DUEL_OP_MATMUL_GRAD:
+  case DUEL_OP_BATCHNORM:
+  case DUEL_OP_BATCHNORM_GRAD:
+  case DUEL_OP_BCE_LOGITS:
+    return (duel_tolerance){nmse, 16 * u, 16 * u * sums};
+  default:
+    return (duel_tolerance){0, 0, 0}; // movement and choice: equal
+  }
+}
+
+// ---- one pass over the list serves all tests: the oracle is slow ----------------------------------------------------
+typedef struct tally {
+  const duel_backend_api *api;
+  duel_case_mode mode;
+  duel_backend *backend;
+  int run[DUEL_OP_COUNT];
+  double nmse[DUEL_OP_COUNT], worst[DUEL_OP_COUNT];
+  int64_t compared;
+  int cases, failures;
+} tally;
+
+enum { MODES = 2, MAX_TALLIES = 16 };
+static tally tallies[MAX_TALLIES]; // per backend: guarded, shared memory; the double kernels last
+static int n_tallies;
+static int untrusted;
+
+static void report(tally *t, const duel_case *c, const char *what) {
+  char name[256];
+  if (t->failures++ < 30) print_error("%s: %s: %s\n", t->api->name, duel_case_name(c, name), what);
+}
+
+static void check_case(tally *t, const duel_case *c, const duel_ref *in, const duel_ref *want) {
+  duel_ref out[2][DUEL_MAX_OUT] = {{{0}}};
+  char text[400];
+  duel_status status = DUEL_OK;
+  for (int i = 0; status == DUEL_OK && i < 2; i++)
+    status = duel_case_run(c, t->api, t->backend, t->mode, in, want, out[i]);
+  if (status != DUEL_OK) report(t, c, duel_last_error());
+  for (int i = 0; status == DUEL_OK && i < duel_case_outputs(c); i++) {
+    const duel_comparison r = duel_compare(&out[0][i], &want[i], t->api->real, tolerance(c, i, t->api->real));
+    t->nmse[c->op] = fmax(t->nmse[c->op], r.nmse);
+    t->worst[c->op] = fmax(t->worst[c->op], r.worst);
+    t->compared += want[i].count;
+    if (!r.ok) {
+      snprintf(text, sizeof text, "output %d: nmse %.3g, element %lld is %.17g, not %.17g (%.3g × the tolerance)", i,
+               r.nmse, (long long)r.at, out[0][i].data[r.at], want[i].data[r.at], r.worst);
+      report(t, c, text);
+    }
+    if (!duel_same_bits(&out[0][i], &out[1][i])) report(t, c, "a second run has other bits");
+  }
+  t->run[c->op]++;
+  t->cases++;
+  for (int i = 0; i < DUEL_MAX_OUT; i++) {
+    duel_ref_free(&out[0][i]);
+    duel_ref_free(&out[1][i]);
+  }
+}
+
+// A test that expects nothing but zeros proves little.
+static bool trusted(const duel_case *c, const duel_ref *want) {
+  int64_t zeros = 0;
+  for (int64_t i = 0; i < want->count; i++) zeros += want->data[i] == 0;
+  return c->zeros || duel_case_is_extreme(c) || want->count < 15 || zeros <= want->count / 2;
+}
+
+static int run_all(void **state) {
+  (void)state;
+  static const duel_case_mode modes[MODES] = {{.rig = {.no_reuse = true}}, {.copy_inputs = true}};
+  for (int i = 0; i <= duel_test_backends_n; i++)
+    for (int k = 0; k < MODES; k++) {
+      tally *t = &tallies[n_tallies++];
+      t->api = i < duel_test_backends_n ? duel_test_backends[i] : &duel_cpu_f64_backend;
+      t->mode = modes[k];
+      if (t->api->open(&t->backend, &(duel_backend_options){.threads = 1}) != DUEL_OK) {
+        print_error("%s: %s\n", t->api->name, duel_last_error());
+        return -1;
+      }
+    }
+  int n;
+  const duel_case *cases = duel_cases(&n);
+  for (int i = 0; i < n; i++) {
+    duel_ref in[DUEL_CASE_MAX_IN] = {{0}}, want[DUEL_MAX_OUT] = {{0}};
+    for (int k = 0; k < cases[i].n_in; k++) in[k] = duel_case_fill(&cases[i], k, false, 1);
+    duel_case_expect(&cases[i], in, want);
+    for (int k = 0; k < duel_case_outputs(&cases[i]); k++)
+      if (!trusted(&cases[i], &want[k])) {
+        char name[256];
+        print_error("%s: most of what output %d should be is zero\n", duel_case_name(&cases[i], name), k);
+        untrusted++;
+      }
+    for (int k = 0; k < n_tallies; k++) check_case(&tallies[k], &cases[i], in, want);
+    for (int k = 0; k < DUEL_CASE_MAX_IN; k++) duel_ref_free(&in[k]);
+    for (int k = 0; k < DUEL_MAX_OUT; k++) duel_ref_free(&want[k]);
+  }
+  for (int i = 0; i < n_tallies; i++) tallies[i].api->close(tallies[i].backend);
+  return 0;
+}
+
+static void judge(const tally *t) {
+  print_message("%-16s cases  worst nmse  worst error ÷ tolerance\n", t->api->name);
+  int missing = 0;
+  for (int op = 0; op < DUEL_OP_COUNT; op++) {
+    print_message("%-16s %5d  %10.2g  %10.2g%s\n", duel_op_name((duel_op)op), t->run[op], t->nmse[op], t->worst[op],
+                  t->run[op] ? "" : "   no case");
+    missing += !t->run[op];
+  }
+  print_message("%s, %s: %d cases, each twice; %lld numbers compared; %d failures\n", t->api->name,
+                t->mode.rig.no_reuse ? "each buffer by itself" : "memory shared", t->cases, (long long)t->compared,
+                t->failures);
+  assert_int_equal(missing, 0);
+  assert_true(t->compared > 0);
+  assert_int_equal(t->failures, 0);
+}
+
+static void test_float32(void **state) {
+  (void)state;
+  for (int i = 0; i < duel_test_backends_n; i++) judge(&tallies[MODES * i]);
+}
+
+static void test_float32_shared_memory(void **state) {
+  (void)state;
+  for (int i = 0; i < duel_test_backends_n; i++) judge(&tallies[MODES * i + 1]);
+}
+
+static void test_float64(void **state) {
+  (void)state;
+  judge(&tallies[MODES * duel_test_backends_n]);
+}
+
+static void test_float64_shared_memory(void **state) {
+  (void)state;
+  judge(&tallies[MODES * duel_test_backends_n + 1]);
+}
+
+static void test_cases_are_trusted(void **state) {
+  (void)state;
+  assert_int_equal(untrusted, 0);
+}
+
+// The oracle's own foundation: vectors of Random123, and a product and a normalization by hand.
+static void test_oracle(void **state) {
+  (void)state;
+  static const uint32_t known[][10] = {
+      // counter, key, words
+      {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
+      {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e, 0xa20bc7c6,
+       0x6d5451fd},
+      {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420,
+       0x24126ea1},
+  };
+  for (int i = 0; i < 3; i++) {
+    uint32_t words[4];
+    duel_ref_philox(known[i], known[i] + 4, words);
+    assert_memory_equal(words, known[i] + 6, sizeof words);
+  }
+  double a[] = {1, 2, 3, 4, 5, 6}, b[] = {1, 0, -1, 2, 1, 1};
+  duel_ref in[2] = {{DUEL_F64, {2, {2, 3}}, 6, a}, {DUEL_F64, {2, {2, 3}}, 6, b}}, out[DUEL_MAX_OUT];
+  const duel_attr nt = {.matmul = {.trans_b = 1}};
+  assert_true(duel_ref_op(DUEL_OP_MATMUL, &nt, 2, in, NULL, out));
+  const double product[] = {-2, 7, -2, 19};
+  assert_memory_equal(out[0].data, product, sizeof product);
+  duel_ref_free(&out[0]);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_oracle),  cmocka_unit_test(test_cases_are_trusted),
+      cmocka_unit_test(test_float32), cmocka_unit_test(test_float32_shared_memory),
+      cmocka_unit_test(test_float64), cmocka_unit_test(test_float64_shared_memory),
+  };
+  return cmocka_run_group_tests_name("ops against the oracle", tests, run_all, NULL);
+}
