@@ -101,7 +101,8 @@ static void find_dense(fuser *f, const duel_node *product) {
   parts p = {.product = product, .bias = product->n_in == 3 ? product->in[2] : DUEL_NONE};
   const duel_node *last = product, *next = only_reader(f, product->out[0]);
   duel_val row;
-  if (next && product->n_in == 2 && adds_row(f->g, next, product->out[0], &row) && can_wait(f, product, next)) {
+  if (next && product->n_in == 2 && adds_row(f->g, next, product->out[0], &row) && can_wait(f, product, next) &&
+      !f->part[next->id].product) { // the sum of two one-row products can absorb only one of them
     p.bias = row;
     last = next;
     next = only_reader(f, last->out[0]);
@@ -160,8 +161,8 @@ static void build_matmul_grad(fuser *f, const parts *p) {
   duel_rewrite *r = f->r;
   const duel_attr *a = &p->product->attr;
   duel_val old = p->act->out[0], out[2] = {DUEL_NONE, DUEL_NONE};
-  int act;
-  double slope;
+  int act = DUEL_ACT_NONE;
+  double slope = 0;
   activation(p->act, &act, &slope);
   duel_matmul_grad(r->dst, r->map[p->product->in[0]], r->map[p->product->in[1]], r->map[p->act->in[1]],
                    a->matmul.trans_a, a->matmul.trans_b, act, slope, out);
@@ -181,8 +182,8 @@ static void build_batchnorm(fuser *f, const parts *p) {
   bool forward = n->op == DUEL_OP_BATCHNORM;
   duel_val in[6], out[3];
   for (int i = 0; i < n->n_in; i++) in[i] = i || forward ? r->map[n->in[i]] : DUEL_NONE;
-  int act;
-  double slope, eps = n->attr.batchnorm.eps;
+  int act = DUEL_ACT_NONE;
+  double slope = 0, eps = n->attr.batchnorm.eps;
   activation(p->act, &act, &slope);
   if (forward) {
     duel_batchnorm(r->dst, in[0], in[1], in[2], eps, act, slope, out);
