@@ -159,7 +159,8 @@ static bool is_word(const char *s) {
   if (s[length - 1] == ':' || !strncmp(s, "...", 3)) return false;
   for (const char *c = s; *c; c++)
     if (!strchr(letters, *c) && !strchr(others, *c)) return false;
-  if (strspn(s, "0123456789._+-:eExo") == length) return false; // older readers see numbers, dates and times in these
+  if (!strchr(letters, *s) && strspn(s, "0123456789._+-:eExo") == length)
+    return false; // older readers see numbers, dates and times in these
   static const char *const words[] = {"yes", "no", "on", "off", "y", "n"}; // booleans to older readers
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     if (!strcmp(s, words[i])) return false;
