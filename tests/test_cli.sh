@@ -388,6 +388,8 @@ expect 0 "G\.0" "info RECIPE" info ./tiny.yaml
 lines=$(wc -l <out)
 expect 0 "adam" "info RECIPE --plan lists nodes" info ./tiny.yaml --plan
 ok "more than without" test "$(wc -l <out)" -gt "$lines"
+>mlp
+expect 0 "G\.7" "a recipe's name, where a file has it too" info mlp
 expect 0 "20" "info RUN" info "$a"
 expect 0 "G\.0\.weight|20" "info CHECKPOINT" info "$good"
 expect 0 "00000-" "info RUNS/" info same/

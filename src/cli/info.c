@@ -118,7 +118,8 @@ static int show(const duel_cli_args *args, const char *what) {
                                      : !strcmp(what, "data")    ? duel_info_data
                                                                 : NULL;
   int runs = folder && !is_run(what);
-  int saved = !is_yaml && (folder || exists(what, S_IFREG) || strchr(what, '/') || !strcmp(what, "latest"));
+  int file = exists(what, S_IFREG) && strchr(what, '.'); // a plain word is a recipe, whatever lies around
+  int saved = !is_yaml && (folder || file || strchr(what, '/') || !strcmp(what, "latest"));
   if ((list || runs) && plan) return duel_cli_error(DUEL_ERR_USAGE, "--plan is for a recipe, a run or a checkpoint");
   if ((list || runs || (saved && !plan)) && changed)
     return duel_cli_error(DUEL_ERR_USAGE, "--data, --batch, --backend and --set change a recipe; '%s' is none", what);
