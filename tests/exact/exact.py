@@ -42,7 +42,7 @@ def run_engine(args, recipe, steps, folder):
         raise SystemExit(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stdout}")
     found = []
     for step in (0, steps):
-        files = glob.glob(os.path.join(folder, "*", f"checkpoint-{step:08d}.safetensors"))
+        files = glob.glob(os.path.join(folder, "0*", f"checkpoint-{step:08d}.safetensors"))
         if len(files) != 1:
             raise SystemExit(f"expected one checkpoint of step {step} in {folder}, found {files}")
         found.append({n: t for n, t in load_file(files[0]).items() if n[:2] in ("G.", "D.")})
