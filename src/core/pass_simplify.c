@@ -180,6 +180,20 @@ static duel_val simplify_product(duel_graph *g, const duel_node *n, duel_val *in
   return duel_apply(g, n->op, n->n_in, in, &attr, NULL);
 }
 
+// Batch statistics leave nothing of a gradient's mean: the sum over each channel of what batchnorm_grad sends to x is 0
+// by algebra, and only rounding otherwise. (So the bias of a layer in front of batchnorm rests, where Adam would blow
+// that noise up to steps.) Holds if mean is that of x itself.
+static bool sums_to_zero(const duel_graph *g, duel_val x, uint32_t axes) {
+  const duel_node *n = duel_maker(g, x, DUEL_OP_BATCHNORM_GRAD);
+  if (!n || g->value[x].out != 0) return false;
+  const duel_node *norm = duel_maker(g, n->in[3], DUEL_OP_BATCHNORM);
+  if (!norm || g->value[n->in[3]].out != 1 || norm->in[0] != n->in[1]) return false;
+  duel_shape s = shape_of(g, x);
+  for (int i = 0; i < s.rank; i++)
+    if (i != 1 && s.dim[i] != 1 && !(axes >> i & 1)) return false;
+  return true;
+}
+
 static duel_val simplify_reduce(duel_graph *g, const duel_node *n, duel_val x) {
   duel_shape src = shape_of(g, x), dst = src;
   uint32_t axes = 0; // those longer than 1
@@ -194,6 +208,7 @@ static duel_val simplify_reduce(duel_graph *g, const duel_node *n, duel_val x) {
   bool sum = n->op == DUEL_OP_REDUCE_SUM;
   const duel_node *c = duel_maker(g, x, DUEL_OP_CONSTANT);
   if (c) return duel_constant(g, dst, c->attr.constant.value * (sum ? count : 1));
+  if (sum && sums_to_zero(g, x, axes)) return duel_constant(g, dst, 0);
   return sum ? duel_reduce_sum(g, x, axes) : duel_reduce_max(g, x, axes);
 }
 
