@@ -77,8 +77,8 @@ static duel_status open_run(duel_run *run, const duel_run_options *o, const char
     duel_dataset_close(data);
     return status;
   }
-  duel_backend_options device = {
-      .threads = recipe->run.threads, .device = recipe->run.device, .precision = recipe->run.precision};
+  const char *precision = strcmp(recipe->run.precision, "auto") ? recipe->run.precision : NULL;
+  duel_backend_options device = {.threads = recipe->run.threads, .device = recipe->run.device, .precision = precision};
   status = duel_trainer_open(&run->trainer, recipe, data, api, &device);
   duel_dataset_close(data);
   DUEL_TRY(status);
