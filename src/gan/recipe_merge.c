@@ -301,9 +301,9 @@ static void set_optim(duel_reading *rd, duel_yaml *optim, const change *c) {
     duel_problem_value(rd, c->value, "optim.%.40s has a value for G and one for D: say which", key);
     return;
   }
-  if (!node) node = put(rd, optim, key, new_node(rd, DUEL_YAML_MAP, c->value));
-  if (!node) return;
-  if (at + 1 == c->n && !strcmp(key, "lr") && open_map(rd, node, "from"))
+  bool below = at + 1 == c->n && !strcmp(key, "lr"); // a schedule's own keys
+  if (below && !node) node = put(rd, optim, key, new_node(rd, DUEL_YAML_MAP, c->value));
+  if (below && node && open_map(rd, node, "from"))
     put(rd, node, part, c->value);
   else
     duel_problem_value(rd, c->value, "there is nothing below optim.%.40s", key);
@@ -333,12 +333,15 @@ static void set_section(duel_reading *rd, duel_yaml *root, const duel_section *s
     if (optim) spread_players(rd, map);
   } else if (optim) {
     set_optim(rd, map, c);
-  } else { // only later versions have more below; the reader says so if the key is known
-    duel_yaml *inner = duel_yaml_get(map, key);
-    if (!inner) inner = put(rd, map, key, new_node(rd, DUEL_YAML_MAP, c->value));
+  } else { // only keys of later versions have more below; the reader reports those, and unknown ones
+    const duel_field *field = duel_fields;
+    while (field->section && (strcmp(field->section, section->name) || strcmp(field->key, key))) field++;
+    bool plain = field->section && field->type != DUEL_FIELD_LATER;
+    duel_yaml *inner = plain ? NULL : duel_yaml_get(map, key);
+    if (!inner && !plain) inner = put(rd, map, key, new_node(rd, DUEL_YAML_MAP, c->value));
     if (inner && open_map(rd, inner, NULL))
       put(rd, inner, c->part[2], c->value);
-    else if (inner)
+    else
       duel_problem_value(rd, c->value, "there is nothing below %s.%.40s", section->name, key);
   }
 }

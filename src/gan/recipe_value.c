@@ -188,11 +188,7 @@ bool duel_read_int(duel_reading *rd, const duel_yaml *node, const char *path, du
 }
 
 void duel_read_vars(duel_reading *rd, const duel_yaml *vars) {
-  if (duel_yaml_is_null(vars)) return;
-  if (vars->type != DUEL_YAML_MAP) {
-    ill_typed(rd, vars, "vars", "a mapping such as {ch: 16}");
-    return;
-  }
+  if (duel_yaml_is_null(vars) || vars->type != DUEL_YAML_MAP) return;
   duel_name **end = &rd->vars;
   for (const duel_yaml *item = vars->child; item; item = item->next) {
     char path[SHOWN + 8], shown[SHOWN];

@@ -56,7 +56,8 @@ void duel_yaml_number_text(char dst[DUEL_YAML_NUMBER_BYTES], double x);
 bool duel_yaml_number_read(const char *text, double *dst);
 
 // The node in flow style on one line, for messages and writers; at most n bytes with the zero (cut short with "…").
-// Yields dst. Text that YAML would read as anything but that text is quoted.
+// Plain text stands there as it was written; quoted text keeps its quotes where YAML would read it as something else.
+// Yields dst.
 const char *duel_yaml_show(char *dst, size_t n, const duel_yaml *node);
 
 #endif

@@ -179,37 +179,52 @@ static int decode(const char *s, unsigned *code) {
   return n;
 }
 
+static bool printable(unsigned code) {
+  if (code < 0xA0) return code >= 0x20 && code < 0x7F;
+  return code != 0x2028 && code != 0x2029 && code != 0xFEFF && (code < 0xD800 || code >= 0xE000) &&
+         (code <= 0xFFFD || code > 0xFFFF);
+}
+
+static bool all_printable(const char *s) {
+  unsigned code;
+  while (*s) {
+    s += decode(s, &code);
+    if (!printable(code)) return false;
+  }
+  return true;
+}
+
 static void put_quoted(line *l, const char *s) {
   puts_line(l, "\"");
   for (int n; *s; s += n) {
     unsigned code;
     char escape[16];
     n = decode(s, &code);
-    bool printable = (code >= 0x20 && code < 0x7F) ||
-                     (code >= 0xA0 && code < 0xD800 && code != 0x2028 && code != 0x2029) ||
-                     (code >= 0xE000 && code <= 0xFFFD && code != 0xFEFF) || code > 0xFFFF;
     if (code == '"' || code == '\\') puts_line(l, "\\");
-    if (printable) {
+    if (printable(code)) {
       put(l, s, (size_t)n);
     } else {
-      snprintf(escape, sizeof escape, code == '\n' ? "\\n" : code == '\t' ? "\\t" : "\\u%04X", code);
-      puts_line(l, escape);
+      snprintf(escape, sizeof escape, "\\u%04X", code);
+      puts_line(l, code == '\n' ? "\\n" : code == '\t' ? "\\t" : escape);
     }
   }
   puts_line(l, "\"");
 }
 
+static void put_text(line *l, const char *s, bool quoted) {
+  if (*s && (quoted ? is_word(s) : all_printable(s)))
+    puts_line(l, s);
+  else
+    put_quoted(l, s);
+}
+
 static void put_node(line *l, const duel_yaml *node) {
   if (l->used >= l->n) return;
   if (node->type == DUEL_YAML_SCALAR) {
-    double number;
-    bool truth, value = duel_yaml_is_null(node) || duel_yaml_bool(node, &truth) || duel_yaml_number(node, &number);
     if (duel_yaml_is_null(node))
       puts_line(l, "null");
-    else if (value || is_word(node->text))
-      puts_line(l, node->text);
     else
-      put_quoted(l, node->text);
+      put_text(l, node->text, node->quoted);
     return;
   }
   bool map = node->type == DUEL_YAML_MAP;
@@ -217,10 +232,7 @@ static void put_node(line *l, const duel_yaml *node) {
   for (const duel_yaml *item = node->child; item; item = item->next) {
     if (item != node->child) puts_line(l, ", ");
     if (map) {
-      if (is_word(item->key))
-        puts_line(l, item->key);
-      else
-        put_quoted(l, item->key);
+      put_text(l, item->key, true);
       puts_line(l, ": ");
     }
     put_node(l, item);
