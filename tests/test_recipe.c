@@ -760,7 +760,7 @@ static void settings_that_lead_nowhere(void **state) {
               "--set G.0.skip.0=tanh: G.0.skip is not a list of layers", "G.0.skip.0=tanh");
   // Long values and odd letters are shown short.
   REFUSES_SET(HEAD,
-              "--set loss=\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: loss.name: "
+              "--set loss=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: loss.name: "
               "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: no such choice; there is bce",
               "loss=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
   REFUSES_SET(HEAD,

@@ -18,7 +18,7 @@
 
 // The text lies at the end of its own allocation, so that ASan sees a read behind it.
 static duel_status parse_bytes(duel_yaml **root, duel_pool *pool, const char *text, size_t n) {
-  char *copy = malloc(n ? n : 1);
+  char *copy = calloc(1, n ? n : 1);
   memcpy(copy, text, n);
   duel_status s = duel_yaml_parse(root, pool, "f", copy, n);
   free(copy);

@@ -86,7 +86,7 @@ static bool wants_key(const reader *r) {
 static duel_status open_node(reader *r, duel_yaml_type type, yaml_mark_t mark) {
   if (wants_key(r)) return fail_mark(r, mark, "a key must be a word");
   if (r->depth == DUEL_YAML_MAX_DEPTH) return fail_mark(r, mark, "nested too deeply");
-  duel_yaml *node;
+  duel_yaml *node = NULL;
   DUEL_TRY(add(r, type, mark, &node));
   r->open[r->depth].node = node;
   r->open[r->depth].end = &node->child;

@@ -90,11 +90,11 @@ static bool is_float(const char *s) {
 bool duel_yaml_number_read(const char *text, double *dst) {
   bool negative, integer;
   uint64_t value;
-  char local[128];
+  char local[256];
   if ((text[0] == '0' && (text[1] == 'o' || text[1] == 'x')) && magnitude(text, &negative, &value, &integer))
     return *dst = (double)value, true;
   const char *point = strchr(text, '.'), *mark = localeconv()->decimal_point;
-  if (!is_float(text) || strlen(text) + strlen(mark) >= sizeof local) return false;
+  if (!is_float(text) || strlen(text) + strlen(mark) >= sizeof local / 2) return false;
   int before = point ? (int)(point - text) : (int)strlen(text);
   snprintf(local, sizeof local, "%.*s%s%s", before, text, point ? mark : "", point ? point + 1 : "");
   double x = strtod(local, NULL);
