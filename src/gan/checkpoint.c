@@ -221,6 +221,9 @@ static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const
 }
 
 duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const char *path, bool full) {
+  // Our own files always have a checksum (checked as they were read); one without was damaged just there.
+  if (full && !duel_tensors_meta(f, "crc32c"))
+    return duel_fail(DUEL_ERR_DATA, "%s has no checksum: it is damaged, or no checkpoint of duel", path);
   items all = {0};
   void **copy = NULL;
   duel_status status = list_items(t, &all);
