@@ -173,8 +173,8 @@ static void test_groups(void **state) {
   }
 }
 
-// ---- options
-// ----------------------------------------------------------------------------------------------------------
+// ---- options --------------------------------------------------------------------------------------------------------
+
 static void expect_error(duel_status expected, duel_backend_options options, const char *words) {
   duel_backend *b;
   assert_int_equal(duel_cpu_backend.open(&b, &options), expected);

@@ -27,8 +27,8 @@ void duel_cpu_model(char *name, size_t n);                  // "AMD EPYC 9654"
 duel_status duel_blas_open(duel_dtype real);
 void duel_blas_describe(char *name, size_t n); // "OpenBLAS 0.3.21 SkylakeX"
 
-// ---- run.c: a program is a plan's calls as stages of pieces
-// ----------------------------------------------------------
+// ---- run.c: a program is a plan's calls as stages of pieces ---------------------------------------------------------
+
 typedef struct duel_program duel_program;
 
 // Calls must stay where they are as long as the program lives.

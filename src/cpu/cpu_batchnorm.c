@@ -140,8 +140,8 @@ static void backward_block(const layout *l, const duel_call *call, int64_t c, in
   }
 }
 
-// ---- [N, C, S...]: one channel, run by run, sums in lanes
-// ------------------------------------------------------------
+// ---- [N, C, S...]: one channel, run by run, sums in lanes -----------------------------------------------------------
+
 #define SUM_RUN(lane, n, EXPR)                                                                                         \
   do {                                                                                                                 \
     int64_t base = 0;                                                                                                  \
