@@ -205,19 +205,28 @@ static void print_padded(FILE *out, const char *text, int width) {
 
 void duel_model_print(const duel_model *m, FILE *out) {
   char text[32];
+  int path = 14, kind = 12, output = 10; // widths of the columns
+  for (int which = 0; which < DUEL_PLAYERS; which++)
+    for (int i = 0; i < m->player[which].n_rows; i++) {
+      const duel_layer_row *row = &m->player[which].row[i];
+      int length = (int)strlen(row->path), shape = (int)strlen(duel_shape_text(row->output));
+      if (length > path) path = length;
+      if (shape > output) output = shape;
+    }
   for (int which = 0; which < DUEL_PLAYERS; which++) {
     const duel_player *player = &m->player[which];
-    fprintf(out, "%-14s%-14s%-16s%12s\n", which == DUEL_G ? "generator" : "discriminator", "layer", "output",
+    bool g = which == DUEL_G;
+    fprintf(out, "%-*s  %-*s  %-*s  %10s\n", path, g ? "generator" : "discriminator", kind, "layer", output, "output",
             "parameters");
-    fprintf(out, "%-28s", which == DUEL_G ? "latent" : "item");
-    print_padded(out, duel_shape_text(which == DUEL_G ? DUEL_SHAPE(m->recipe->latent) : m->item), 16);
-    fprintf(out, "%12s\n", "-");
+    fprintf(out, "%-*s  %-*s  ", path, g ? "latent" : "item", kind, "");
+    print_padded(out, duel_shape_text(g ? DUEL_SHAPE(m->recipe->latent) : m->item), output);
+    fprintf(out, "  %10s\n", "-");
     for (int i = 0; i < player->n_rows; i++) {
       const duel_layer_row *row = &player->row[i];
-      fprintf(out, "%-14s%-14s", row->path, row->kind);
-      print_padded(out, duel_shape_text(row->output), 16);
-      fprintf(out, "%12s\n", row->params ? grouped(row->params, text) : "-");
+      fprintf(out, "%-*s  %-*s  ", path, row->path, kind, row->kind);
+      print_padded(out, duel_shape_text(row->output), output);
+      fprintf(out, "  %10s\n", row->params ? grouped(row->params, text) : "-");
     }
-    fprintf(out, "%-44s%12s\n\n", "total", grouped(player->params, text));
+    fprintf(out, "%-*s  %10s\n\n", path + kind + output + 4, "total", grouped(player->params, text));
   }
 }
