@@ -368,11 +368,10 @@ duel_status duel_train(const duel_train_options *options, duel_train_result *res
   t.began = t.tick_began = now();
   duel_status status = train(&t);
   if (status != DUEL_OK && t.dir.lock >= 0) {
-    char text[1024];
+    char text[4096];
     snprintf(text, sizeof text, "error: %s", duel_last_error());
     append_log(&t, text);
-    // Logging must not replace the message.
-    if (strncmp(duel_last_error(), text + 7, strlen(duel_last_error()))) (void)duel_fail(status, "%s", text + 7);
+    duel_fail(status, "%s", text + strlen("error: ")); // logging may have left a message of its own
   }
   if (t.run) t.result->step = t.run->trainer->step;
   duel_rundir_close(&t.dir);
