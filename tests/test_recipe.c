@@ -760,12 +760,21 @@ static void settings_that_lead_nowhere(void **state) {
               "--set G.0.skip.0=tanh: G.0.skip is not a list of layers", "G.0.skip.0=tanh");
   // Long values and odd letters are shown short.
   REFUSES_SET(HEAD,
-              "--set loss=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: loss.name: "
+              "--set loss=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: loss.name: "
               "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: no such choice; there is bce",
               "loss=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
   REFUSES_SET(HEAD,
               "--set loss=\"a\\u001B\": a character that YAML does not allow (control characters are not allowed)",
               "loss=a\033");
+}
+
+static void paths_that_are_no_text(void **state) {
+  (void)state;
+  REFUSES_SET(HEAD, "--data: data.path: a name that is not UTF-8", "--data data.path=a\xff");
+  REFUSES_SET(HEAD, "--set data=\"a\\xFF\": not UTF-8 (invalid leading UTF-8 octet)", "data=a\xff");
+  duel_recipe *r = SET(HEAD, "--data data.path=./é\t\n \"x\"");
+  assert_string_equal(r->data.path, "./é\t\n \"x\"");
+  duel_recipe_close(r);
 }
 
 static void two_settings_of_one_key(void **state) {
@@ -1037,6 +1046,7 @@ int main(void) {
       cmocka_unit_test(schedules),
       cmocka_unit_test(settings_reach_everything),
       cmocka_unit_test(settings_that_lead_nowhere),
+      cmocka_unit_test(paths_that_are_no_text),
       cmocka_unit_test(two_settings_of_one_key),
       cmocka_unit_test_setup_teardown(child_of_a_base, make_folder, drop_folder),
       cmocka_unit_test_setup_teardown(bases_that_do_not_stand, make_folder, drop_folder),

@@ -437,13 +437,11 @@ static void add_change(duel_reading *rd, change **list, const change *from) {
 // A mapping for a section is one change a key.
 static void add_setting(duel_reading *rd, change **list, const duel_setting *setting) {
   change c = {.flag = setting->origin && strcmp(setting->origin, "--set")};
-  char shown[SHOWN + 8];
-  duel_yaml text = {.type = DUEL_YAML_SCALAR, .quoted = true, .text = setting->value};
-  int key = (int)strlen(setting->key) < SHOWN ? (int)strlen(setting->key) : SHOWN;
-  bool odd = strlen(setting->value) > SHOWN || strpbrk(setting->value, "\n\r\t\033");
-  const char *value = odd ? duel_yaml_show(shown, sizeof shown, &text) : setting->value;
+  char key[SHOWN], value[SHOWN] = "";
+  duel_yaml_show(key, sizeof key, &(duel_yaml){.text = setting->key});
+  if (*setting->value) duel_yaml_show(value, sizeof value, &(duel_yaml){.text = setting->value});
   c.origin = c.flag ? duel_pool_text(rd->pool, setting->origin, strlen(setting->origin))
-                    : duel_pool_format(rd->pool, "--set %.*s=%s", key, setting->key, value);
+                    : duel_pool_format(rd->pool, "--set %s=%s", key, value);
   if (!c.origin) {
     rd->no_memory = true;
     return;
@@ -455,6 +453,7 @@ static void add_setting(duel_reading *rd, change **list, const duel_setting *set
     if (c.value) *c.value = (duel_yaml){.type = DUEL_YAML_SCALAR, .quoted = true, .text = copy, .file = c.origin};
     if (!copy) c.value = NULL;
     rd->no_memory |= !c.value;
+    if (c.value && !duel_yaml_is_utf8(copy)) duel_problem_value(rd, c.value, "data.path: a name that is not UTF-8");
   } else {
     duel_status status = duel_yaml_parse_value(&c.value, rd->pool, c.origin, setting->value);
     rd->no_memory |= status == DUEL_ERR_DEVICE;

@@ -10,7 +10,12 @@ enum { MESSAGE_BYTES = 4000, WORD_BYTES = 64 };
 
 static void add(duel_reading *rd, const char *file, int line, int col, const char *fmt, va_list args) {
   duel_problem p = {.file = file, .line = line, .col = col, .order = rd->problems};
-  vsnprintf(p.text, sizeof p.text, fmt, args);
+  size_t end = sizeof p.text - 1;
+  if (vsnprintf(p.text, sizeof p.text, fmt, args) > (int)end) { // cut, but not within a character
+    while (end > 0 && ((unsigned char)p.text[end - 1] & 0xC0) == 0x80) end--;
+    if (end > 0 && (unsigned char)p.text[end - 1] >= 0xC0) end--;
+    p.text[end] = 0;
+  }
   for (int i = 0; i < rd->problems; i++) // one value serves both players
     if (rd->problem[i].file == file && rd->problem[i].line == line && rd->problem[i].col == col &&
         !strcmp(rd->problem[i].text, p.text))

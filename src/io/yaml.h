@@ -55,6 +55,8 @@ enum { DUEL_YAML_NUMBER_BYTES = 32 };
 void duel_yaml_number_text(char dst[DUEL_YAML_NUMBER_BYTES], double x);
 bool duel_yaml_number_read(const char *text, double *dst);
 
+bool duel_yaml_is_utf8(const char *text);
+
 // The node in flow style on one line, for messages and writers; at most n bytes with the zero (cut short with "…").
 // Plain text stands there as it was written; quoted text keeps its quotes where YAML would read it as something else.
 // Yields dst.

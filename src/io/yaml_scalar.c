@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/json.h"
+
 static bool one_of(const char *text, const char *a, const char *b, const char *c) {
   return !strcmp(text, a) || !strcmp(text, b) || !strcmp(text, c);
 }
@@ -167,16 +169,19 @@ static bool is_word(const char *s) {
   return true;
 }
 
-// Bytes of the UTF-8 character at s and its number.
+// Bytes of the UTF-8 character at s and its number; 0 if it is none.
 static int decode(const char *s, unsigned *code) {
-  unsigned char c = (unsigned char)*s;
-  int n = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-  *code = n == 1 ? c : c & (0xFFu >> (n + 1));
-  for (int i = 1; i < n; i++) {
-    if (!s[i]) return i; // not UTF-8; our own text always is
-    *code = *code << 6 | ((unsigned char)s[i] & 0x3F);
-  }
+  int n = duel_utf8_length(s, strnlen(s, 4));
+  *code = n <= 1 ? (unsigned char)*s : (unsigned char)*s & (0xFFu >> (n + 1));
+  for (int i = 1; i < n; i++) *code = *code << 6 | ((unsigned char)s[i] & 0x3F);
   return n;
+}
+
+bool duel_yaml_is_utf8(const char *text) {
+  unsigned code;
+  for (int n; *text; text += n)
+    if ((n = decode(text, &code)) == 0) return false;
+  return true;
 }
 
 static bool printable(unsigned code) {
@@ -187,10 +192,8 @@ static bool printable(unsigned code) {
 
 static bool all_printable(const char *s) {
   unsigned code;
-  while (*s) {
-    s += decode(s, &code);
-    if (!printable(code)) return false;
-  }
+  for (int n; *s; s += n)
+    if ((n = decode(s, &code)) == 0 || !printable(code)) return false;
   return true;
 }
 
@@ -200,6 +203,13 @@ static void put_quoted(line *l, const char *s) {
     unsigned code;
     char escape[16];
     n = decode(s, &code);
+    if (n == 0) { // a stray byte
+      n = 1;
+      code = (unsigned char)*s;
+      snprintf(escape, sizeof escape, "\\x%02X", code);
+      puts_line(l, escape);
+      continue;
+    }
     if (code == '"' || code == '\\') puts_line(l, "\\");
     if (printable(code)) {
       put(l, s, (size_t)n);
