@@ -1,5 +1,6 @@
-// Common subexpressions: of nodes with equal op, attributes and inputs only the first stays. Writers never merge, and
-// versions of a variable are different values. Draws merge when purpose, k, key and range are equal, and only then.
+// Common subexpressions: of nodes with equal op, attributes and inputs only the first stays. Writers never merge: no
+// two write the same version, so their inputs differ. Draws merge when purpose, k, key and range are equal, and only
+// then.
 #include <string.h>
 
 #include "core/mem.h"
@@ -18,7 +19,7 @@ static uint64_t mix(uint64_t h, const void *data, size_t n) { // FNV-1a
 
 static uint64_t hash(const duel_node *n, duel_shape shape) {
   uint64_t h = mix(0xcbf29ce484222325u, &n->op, sizeof n->op);
-  h = mix(h, &shape, sizeof shape);
+  h = mix(h, shape.dim, (size_t)shape.rank * sizeof *shape.dim);   // not its padding
   if (n->op != DUEL_OP_PACK) h = mix(h, &n->attr, sizeof n->attr); // its offsets are a pointer
   if (commutative(n)) return mix(h, &n->in[0], sizeof *n->in) + mix(h, &n->in[1], sizeof *n->in);
   return mix(h, n->in, (size_t)n->n_in * sizeof *n->in);
@@ -46,10 +47,6 @@ duel_status duel_rewrite_merge(duel_rewrite *r) {
   const duel_graph *dst = r->dst;
   for (int i = 0; i < r->src->n_nodes; i++) {
     const duel_node *n = r->src->node[i];
-    if (duel_is_writer(n)) {
-      if (!duel_rewrite_copy(r, n)) break;
-      continue;
-    }
     duel_node like = *n; // as it would stand in dst
     like.in = duel_rewrite_inputs(r, n);
     duel_shape shape = r->src->value[n->out[0]].shape;
