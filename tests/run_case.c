@@ -1,13 +1,13 @@
 // The guarded runner of graphs and cases.
 #include "run_case.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
 
 enum { GUARD = 4096, POISON = 0xFF }; // bytes
+enum { MAX_OPERANDS = 64 };           // of one node of a test graph
 
 const duel_backend_api *const duel_test_backends[] = {&duel_cpu_backend};
 const int duel_test_backends_n = sizeof duel_test_backends / sizeof *duel_test_backends;
@@ -15,10 +15,10 @@ const int duel_test_backends_n = sizeof duel_test_backends / sizeof *duel_test_b
 // ---- variables ------------------------------------------------------------------------------------------------------
 static duel_status add_var(duel_rig *r, duel_arena arena, duel_dtype dtype, duel_shape shape, bool writable, int *var) {
   char name[32];
-  snprintf(name, sizeof name, "v%d", r->vars.n);
-  DUEL_TRY(duel_vars_add(&r->vars, arena, name, dtype, shape, var));
-  bool *grown = realloc(r->writable, (size_t)r->vars.n * sizeof *grown);
-  if (!grown) return duel_fail_memory("a test rig", (size_t)r->vars.n);
+  snprintf(name, sizeof name, "v%d", r->own.n);
+  DUEL_TRY(duel_vars_add(&r->own, arena, name, dtype, shape, var));
+  bool *grown = realloc(r->writable, (size_t)r->own.n * sizeof *grown);
+  if (!grown) return duel_fail_memory("a test rig", (size_t)r->own.n);
   r->writable = grown;
   r->writable[*var] = writable;
   return DUEL_OK;
@@ -26,6 +26,7 @@ static duel_status add_var(duel_rig *r, duel_arena arena, duel_dtype dtype, duel
 
 duel_status duel_rig_open(duel_rig *r, const duel_backend_api *api, duel_backend *b) {
   *r = (duel_rig){.api = api, .backend = b};
+  r->vars = &r->own;
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) { // a guard in front; the others follow their variable
     int guard;
     if (i != DUEL_ARENA_WORK) DUEL_TRY(add_var(r, (duel_arena)i, DUEL_U8, DUEL_SHAPE(GUARD), false, &guard));
@@ -40,7 +41,17 @@ duel_status duel_rig_var(duel_rig *r, duel_arena arena, int dtype, duel_shape sh
 }
 
 duel_status duel_rig_graph(duel_rig *r) {
-  return duel_graph_open(&r->graph, &r->vars, r->api->real);
+  return duel_graph_open(&r->graph, r->vars, r->api->real);
+}
+
+duel_status duel_rig_adopt(duel_rig *r, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
+                           duel_graph *graph) {
+  *r = (duel_rig){.api = api, .backend = b, .vars = vars, .graph = graph};
+  r->writable = calloc((size_t)vars->n + 1, sizeof *r->writable);
+  if (!r->writable) return duel_fail_memory("a test rig", (size_t)vars->n);
+  for (int i = 0; i < vars->n; i++)
+    r->writable[i] = vars->var[i].arena != DUEL_ARENA_INPUT && vars->var[i].arena != DUEL_ARENA_DATA;
+  return DUEL_OK;
 }
 
 // ---- planning -------------------------------------------------------------------------------------------------------
@@ -52,8 +63,8 @@ static size_t scratch_of(void *ctx, const duel_graph *g, const duel_node *n) {
   const duel_rig *r = ctx;
   const duel_kernel *kernel = r->api->kernel(r->backend, n->op);
   if (!kernel || !kernel->scratch) return 0;
-  duel_operand operand[16] = {{0}}; // cases have few inputs
-  if (n->n_in + n->n_out > 16) abort();
+  duel_operand operand[MAX_OPERANDS] = {{0}};
+  if (n->n_in + n->n_out > MAX_OPERANDS) abort();
   for (int i = 0; i < n->n_in + n->n_out; i++) {
     const duel_value *v = &g->value[i < n->n_in ? n->in[i] : n->out[i - n->n_in]];
     operand[i].dtype = v->dtype;
@@ -134,7 +145,7 @@ static duel_status plan_graph(duel_rig *r, duel_rig_mode mode) {
 
 duel_status duel_rig_start(duel_rig *r, duel_rig_mode mode) {
   DUEL_TRY(plan_graph(r, mode));
-  DUEL_TRY(duel_memory_open(&r->memory, r->api, r->backend, &r->vars, r->plan->work_bytes));
+  DUEL_TRY(duel_memory_open(&r->memory, r->api, r->backend, r->vars, r->plan->work_bytes));
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) {
     r->before[i] = malloc(r->memory.bytes[i] + 1);
     r->after[i] = malloc(r->memory.bytes[i] + 1);
@@ -158,7 +169,7 @@ void duel_rig_close(duel_rig *r) {
   if (r->memory.api) duel_memory_close(&r->memory);
   if (r->plan) duel_plan_close(r->plan);
   if (r->graph) duel_graph_close(r->graph);
-  duel_vars_clear(&r->vars);
+  duel_vars_clear(&r->own);
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) {
     free(r->before[i]);
     free(r->after[i]);
@@ -170,7 +181,7 @@ void duel_rig_close(duel_rig *r) {
 
 // ---- contents -------------------------------------------------------------------------------------------------------
 void duel_rig_set(duel_rig *r, int var, const double *src) {
-  const duel_var *v = &r->vars.var[var];
+  const duel_var *v = &r->vars->var[var];
   unsigned char *dst = r->before[v->arena] + v->offset;
   const size_t size = duel_dtype_size(v->dtype);
   for (size_t i = 0; i < v->bytes / size; i++) switch (v->dtype) {
@@ -192,7 +203,7 @@ void duel_rig_set(duel_rig *r, int var, const double *src) {
 }
 
 void duel_rig_get(const duel_rig *r, int var, double *dst) {
-  const duel_var *v = &r->vars.var[var];
+  const duel_var *v = &r->vars->var[var];
   const unsigned char *src = r->after[v->arena] + v->offset;
   const size_t size = duel_dtype_size(v->dtype);
   for (size_t i = 0; i < v->bytes / size; i++) {
@@ -209,16 +220,16 @@ static duel_status check_guards(const duel_rig *r) {
   for (; at < r->memory.bytes[DUEL_ARENA_WORK]; at++)
     if (work[at] != POISON && !(at < r->plan->work_bytes && r->planned[at]))
       return duel_fail(DUEL_ERR_INTERNAL, "byte %zu of work memory was written, which belongs to no place", at);
-  for (int i = 0; i < r->vars.n; i++) { // writable ones now look as before
-    const duel_var *v = &r->vars.var[i];
+  for (int i = 0; i < r->vars->n; i++) { // writable ones now look as before
+    const duel_var *v = &r->vars->var[i];
     if (r->writable[i]) continue;
     for (at = 0; at < v->bytes; at++)
       if (r->after[v->arena][v->offset + at] != r->before[v->arena][v->offset + at])
         return duel_fail(DUEL_ERR_INTERNAL, "byte %zu of %s in arena %d was written, which is read-only", at, v->name,
                          (int)v->arena);
   }
-  for (int i = 0; i < r->vars.n; i++) { // a guard follows every variable, and no arena begins with one that is written
-    const duel_var *v = &r->vars.var[i];
+  for (int i = 0; i < r->vars->n; i++) { // a guard follows every variable, and no arena begins with one that is written
+    const duel_var *v = &r->vars->var[i];
     const size_t end = (v->offset + v->bytes + DUEL_ALIGN - 1) / DUEL_ALIGN * DUEL_ALIGN;
     for (at = v->offset + v->bytes; at < end; at++)
       if (r->after[v->arena][at] != POISON)
@@ -289,34 +300,4 @@ duel_status duel_case_run(const duel_case *c, const duel_backend_api *api, duel_
   if (status == DUEL_OK) status = run_case(c, &r, mode, in, want, out);
   duel_rig_close(&r);
   return status;
-}
-
-// ---- comparing ------------------------------------------------------------------------------------------------------
-duel_comparison duel_compare(const duel_ref *got, const duel_ref *want, duel_dtype dtype, duel_tolerance tol) {
-  duel_comparison c = {.ok = true};
-  const bool exact = tol.nmse == 0 && tol.rel == 0 && tol.abs == 0;
-  double error = 0, energy = 0;
-  for (int64_t i = 0; i < want->count; i++) {
-    const double a = got->data[i], b = dtype == DUEL_F32 ? (double)(float)want->data[i] : want->data[i];
-    c.zeros += b == 0;
-    if (a == b || (isnan(a) && isnan(b))) {
-      if (isfinite(b)) energy += b * b;
-      continue;
-    }
-    const double ratio = exact ? INFINITY : fabs(a - b) / (tol.rel * fabs(b) + tol.abs);
-    if (!(ratio <= c.worst)) { // NaN comes here too
-      c.worst = isnan(ratio) ? INFINITY : ratio;
-      c.at = i;
-    }
-    if (!(ratio <= 1)) c.ok = false;
-    error += (a - b) * (a - b);
-    energy += b * b;
-  }
-  c.nmse = error == 0 ? 0 : error / energy;
-  if (!(c.nmse <= tol.nmse)) c.ok = false;
-  return c;
-}
-
-bool duel_same_bits(const duel_ref *a, const duel_ref *b) {
-  return a->count == b->count && memcmp(a->data, b->data, sizeof(double) * (size_t)a->count) == 0;
 }

@@ -6,15 +6,17 @@
 #define DUEL_TESTS_RUN_CASE_H
 
 #include "cases.h"
+#include "compare.h"
 #include "core/backend.h"
 #include "core/passes.h"
 
 typedef struct duel_rig {
   const duel_backend_api *api;
   duel_backend *backend;
-  duel_vars vars;
-  duel_graph *graph; // what the caller builds, until duel_rig_start
-  bool *writable;    // per variable
+  duel_vars own;         // variables added by duel_rig_var
+  const duel_vars *vars; // these, or the caller's
+  duel_graph *graph;     // what the caller builds, until duel_rig_start
+  bool *writable;        // per variable
   duel_plan *plan;
   duel_memory memory;
   duel_exec *exec;
@@ -32,6 +34,9 @@ typedef struct duel_rig_mode {
 duel_status duel_rig_open(duel_rig *r, const duel_backend_api *api, duel_backend *b);
 duel_status duel_rig_var(duel_rig *r, duel_arena arena, int dtype, duel_shape shape, bool writable, int *var);
 duel_status duel_rig_graph(duel_rig *r);
+// Instead of open, var and graph: a graph on the caller's variables, without guards between them. Takes the graph.
+duel_status duel_rig_adopt(duel_rig *r, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
+                           duel_graph *graph);
 duel_status duel_rig_start(duel_rig *r, duel_rig_mode mode);
 void duel_rig_set(duel_rig *r, int var, const double *src); // contents at the start of every run from now on
 duel_status duel_rig_run(duel_rig *r);
@@ -50,22 +55,5 @@ duel_status duel_case_run(const duel_case *c, const duel_backend_api *api, duel_
 // The backends under test that compute in float. A new one is one more entry.
 extern const duel_backend_api *const duel_test_backends[];
 extern const int duel_test_backends_n;
-
-// ---- comparing
-// ----------------------------------------------------------------------------------------------------------
-typedef struct duel_tolerance {
-  double nmse, rel, abs; // Σ(a−b)²/Σb² ≤ nmse, and each |a−b| ≤ rel·|b| + abs; all zero: equal
-} duel_tolerance;
-
-typedef struct duel_comparison {
-  bool ok;
-  double nmse, worst; // worst: the largest |a−b|/(rel·|b| + abs) (exact: 0 or infinity)
-  int64_t at;         // where that is
-  int64_t zeros;      // of want
-} duel_comparison;
-
-// dtype F32: want is rounded to float first. Infinities must agree in sign, NaN only meets NaN.
-duel_comparison duel_compare(const duel_ref *got, const duel_ref *want, duel_dtype dtype, duel_tolerance tol);
-bool duel_same_bits(const duel_ref *a, const duel_ref *b);
 
 #endif

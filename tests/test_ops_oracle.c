@@ -11,83 +11,6 @@
 
 #include "run_case.h"
 
-// How many numbers are added up in one element of the result.
-static double terms(const duel_case *c, int output) {
-  const duel_shape a = c->in[0].shape;
-  double n = 1;
-  switch (c->op) {
-  case DUEL_OP_REDUCE_SUM:
-    for (int i = 0; i < a.rank; i++)
-      if (c->attr.reduce.axes >> i & 1) n *= (double)a.dim[i];
-    return n;
-  case DUEL_OP_MATMUL:
-  case DUEL_OP_DENSE:
-  case DUEL_OP_MATMUL_GRAD:
-    n = (double)a.dim[a.rank - (c->attr.matmul.trans_a ? 2 : 1)];
-    if (output == 1) n *= (double)a.dim[a.rank - (c->attr.matmul.trans_a ? 1 : 2)];
-    return n;
-  case DUEL_OP_BATCHNORM:
-  case DUEL_OP_BATCHNORM_GRAD:
-    for (int i = 0; i < a.rank; i++)
-      if (i != 1) n *= (double)a.dim[i];
-    return n;
-  case DUEL_OP_BCE_LOGITS:
-  case DUEL_OP_ADAM:
-  case DUEL_OP_SGD:
-    for (int i = 0; i < a.rank; i++) n *= (double)a.dim[i];
-    return n;
-  default:
-    return 1;
-  }
-}
-
-// In units of the type's rounding error u (half an ulp of 1), for inputs about 1 in size.
-static duel_tolerance tolerance(const duel_case *c, int output, duel_dtype real) {
-  const double u = real == DUEL_F32 ? 0x1p-24 : 0x1p-53, sums = sqrt(terms(c, output)) * (c->coarse ? 100 : 1);
-  const double tiny = real == DUEL_F32 ? 0x1p-126 : 0x1p-1022; // subnormal results may be flushed
-  const double nmse = real == DUEL_F32 ? 1e-7 : 1e-24;
-  switch (c->op) {
-  case DUEL_OP_ADD:
-  case DUEL_OP_SUB:
-  case DUEL_OP_MUL:
-  case DUEL_OP_DIV:
-  case DUEL_OP_SQRT:
-  case DUEL_OP_LEAKY_RELU:
-  case DUEL_OP_LEAKY_RELU_GRAD:
-    return (duel_tolerance){nmse, 2 * u, tiny};
-  case DUEL_OP_EXP:
-  case DUEL_OP_LOG:
-  case DUEL_OP_TANH:
-  case DUEL_OP_SIGMOID:
-  case DUEL_OP_SOFTPLUS:
-    return (duel_tolerance){nmse, 16 * u, tiny};
-  case DUEL_OP_AFFINE:
-  case DUEL_OP_TANH_GRAD:
-  case DUEL_OP_SIGMOID_GRAD:
-  case DUEL_OP_EMA:
-    return (duel_tolerance){nmse, 4 * u, 4 * u};
-  case DUEL_OP_BATCH:
-    return (duel_tolerance){c->in[0].dtype == DUEL_U8 ? nmse : 0, 0, c->in[0].dtype == DUEL_U8 ? 2 * u : 0};
-  case DUEL_OP_RANDOM_NORMAL:
-    return (duel_tolerance){1e-7, 0, 2e-6};
-  case DUEL_OP_ADAM:
-  case DUEL_OP_SGD: // last: Σ grad², all of one sign
-    return (duel_tolerance){nmse, (output == duel_case_outputs(c) - 1 ? 64 : 16) * u, 4 * u};
-  case DUEL_OP_BCE_LOGITS_GRAD: // sigmoid(x) − 1 cancels
-    return (duel_tolerance){1e-5, 16 * u, 8 * u};
-  case DUEL_OP_REDUCE_SUM:
-  case DUEL_OP_MATMUL:
-  case DUEL_OP_DENSE:
-  case DUEL_OP_MATMUL_GRAD:
-  case DUEL_OP_BATCHNORM:
-  case DUEL_OP_BATCHNORM_GRAD:
-  case DUEL_OP_BCE_LOGITS:
-    return (duel_tolerance){nmse, 16 * u, 16 * u * sums};
-  default:
-    return (duel_tolerance){0, 0, 0}; // movement and choice: equal
-  }
-}
-
 // ---- one pass over the list serves all tests: the oracle is slow ----------------------------------------------------
 typedef struct tally {
   const duel_backend_api *api;
@@ -117,7 +40,7 @@ static void check_case(tally *t, const duel_case *c, const duel_ref *in, const d
     status = duel_case_run(c, t->api, t->backend, t->mode, in, want, out[i]);
   if (status != DUEL_OK) report(t, c, duel_last_error());
   for (int i = 0; status == DUEL_OK && i < duel_case_outputs(c); i++) {
-    const duel_comparison r = duel_compare(&out[0][i], &want[i], t->api->real, tolerance(c, i, t->api->real));
+    const duel_comparison r = duel_compare(&out[0][i], &want[i], t->api->real, duel_case_tolerance(c, i, t->api->real));
     t->nmse[c->op] = fmax(t->nmse[c->op], r.nmse);
     t->worst[c->op] = fmax(t->worst[c->op], r.worst);
     t->compared += want[i].count;
