@@ -1,0 +1,80 @@
+#include "recipe_help.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+const duel_data_shape recipe_images = {3, {1, 28, 28}, 10}, recipe_points = {1, {2}, 0};
+
+duel_recipe *recipe_resolve(duel_recipe_source *source) {
+  duel_recipe *r, *again;
+  if (duel_recipe_resolve(&r, source, &recipe_images) != DUEL_OK) fail_msg("%s", duel_last_error());
+  duel_recipe_source_close(source);
+  // Whatever resolves has a text that resolves to the same text, without data.
+  if (duel_recipe_load_text(&source, "again", r->text, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
+  if (duel_recipe_resolve(&again, source, NULL) != DUEL_OK) fail_msg("%s", duel_last_error());
+  assert_string_equal(again->text, r->text);
+  duel_recipe_source_close(source);
+  duel_recipe_close(again);
+  return r;
+}
+
+static duel_recipe *resolve_settings(const char *text, const duel_setting *setting, int n) {
+  duel_recipe_source *source;
+  if (duel_recipe_load_text(&source, "t", text, setting, n) != DUEL_OK) fail_msg("%s", duel_last_error());
+  return recipe_resolve(source);
+}
+
+duel_recipe *recipe_from(const char *text) {
+  return resolve_settings(text, NULL, 0);
+}
+
+static int settings(duel_setting setting[16], char buffer[16][256], const char *const *pairs) {
+  int n = 0;
+  for (; pairs[n]; n++) {
+    snprintf(buffer[n], sizeof buffer[n], "%s", pairs[n]);
+    char *key = buffer[n], *origin = NULL, *value = strchr(key, '=');
+    *value++ = 0;
+    if (*key == '-') {
+      origin = key;
+      key = strchr(key, ' ');
+      *key++ = 0;
+    }
+    setting[n] = (duel_setting){key, value, origin};
+  }
+  return n;
+}
+
+duel_recipe *recipe_set(const char *text, const char *const *pairs) {
+  duel_setting setting[16];
+  char buffer[16][256];
+  return resolve_settings(text, setting, settings(setting, buffer, pairs));
+}
+
+// cmocka cuts long messages; the place where they part is what matters.
+void recipe_message(const char *expected) {
+  const char *message = duel_last_error();
+  size_t same = 0;
+  while (expected[same] && expected[same] == message[same]) same++;
+  if (strcmp(message, expected))
+    fail_msg("is  %.200s\n  not %.200s\n  after %.*s", message + same, expected + same, (int)same, message);
+}
+
+void recipe_refuses_set(const char *text, const char *message, const char *const *pairs) {
+  duel_setting setting[16];
+  char buffer[16][256];
+  duel_recipe_source *source;
+  assert_int_equal(duel_recipe_load_text(&source, "t", text, setting, settings(setting, buffer, pairs)),
+                   DUEL_ERR_USAGE);
+  recipe_message(message);
+}
+
+void recipe_refuses(const char *text, const char *message) {
+  recipe_refuses_set(text, message, (const char *const[]){NULL});
+}

@@ -1,0 +1,356 @@
+// Recipes on top of each other: bases, settings, what differs between two, and the nearest known word.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "recipe_help.h"
+
+// ---- settings
+
+static void settings_reach_everything(void **state) {
+  (void)state;
+  static const char text[] = HEAD "vars: {ch: 2}\noutput: {keep: $ch*4}\noptim: {lr: 0.1}\n";
+  duel_recipe *r = SET(text, "G.1={leaky_relu: 0.3}", "D.1.dense.bias=false", "vars.ch=5", "optim.lr.G=0.0001",
+                       "train.batch=32", "data.limit=7", "--data data=./a: #b", "init.G=he_normal", "ema=1 kimg",
+                       "optim.weight_decay=0.5", "--seed train.seed=3", "G.0.dense=400");
+  assert_string_equal(r->player[DUEL_G].layer[1].kind->name, "leaky_relu");
+  assert_true(r->player[DUEL_G].layer[1].value[0].number[0] == 0.3);
+  assert_true(r->player[DUEL_G].layer[0].value[0].number[0] == 400);
+  assert_true(r->player[DUEL_D].layer[1].value[1].number[0] == 0 && r->player[DUEL_D].layer[1].value[0].number[0] == 1);
+  assert_true(r->output.keep == 20 && r->train.batch == 32 && r->train.seed == 3 && r->ema.on);
+  assert_true(r->optim[DUEL_G].lr.from == 0.0001 && r->optim[DUEL_D].lr.from == 0.1);
+  assert_true(r->optim[DUEL_G].weight_decay == 0.5 && r->optim[DUEL_D].weight_decay == 0.5);
+  assert_string_equal(r->data.path, "./a: #b"); // a flag's path is no YAML
+  assert_int_equal(r->data.limit, 7);
+  assert_string_equal(r->init[DUEL_G].name, "he_normal");
+  assert_string_equal(r->init[DUEL_D].name, "torch");
+  duel_recipe_close(r);
+
+  r = SET(text, "G.0={residual: [relu, dense: 3]}", "G.0.residual.1.dense.out=9", "G.0.repeat=3", "G.0.skip=[tanh]",
+          "optim={name: sgd, lr: {from: 1, to: 0}}", "optim.lr.D.to=0.5", "optim.D.momentum=0.7", "init={name: normal}",
+          "init.D.std=0.3", "ema={half_life: 4}", "G.1.tanh=null");
+  const duel_layer *block = r->player[DUEL_G].layer;
+  assert_true(block->repeat == 3 && block->body->layer[1].value[0].number[0] == 9 && block->skip->n == 1);
+  assert_true(!r->optim[DUEL_G].adam && r->optim[DUEL_G].lr.to == 0 && r->optim[DUEL_D].lr.to == 0.5);
+  assert_true(r->optim[DUEL_G].momentum == 0 && r->optim[DUEL_D].momentum == 0.7);
+  assert_true(r->init[DUEL_G].std == 0.02 && r->init[DUEL_D].std == 0.3 && r->ema.half_life.n == 4);
+  duel_recipe_close(r);
+
+  r = SET(text, "optim.G=sgd", "optim.lr.from=0.2", "optim.lr.warmup=5", "ema=null", "G=[dense: 3]");
+  assert_true(!r->optim[DUEL_G].adam && r->optim[DUEL_D].adam && r->optim[DUEL_D].lr.warmup.n == 5);
+  assert_true(r->optim[DUEL_D].lr.from == 0.2 && r->player[DUEL_G].n == 1 && !r->ema.on);
+  duel_recipe_close(r);
+}
+
+static void settings_that_lead_nowhere(void **state) {
+  (void)state;
+  static const char text[] = HEAD "vars: {width: 2}\noptim: {lr: {G: 1, D: 2}}\n";
+  static const char *const cases[][2] = {
+      {"optmi.lr=3", "optmi: no such key; did you mean optim?"},
+      {"train.bacth=3", "train.bacth: no such key; did you mean batch?"},
+      {"train.batch=abc", "train.batch: abc is not a whole number or a product such as $C*$H*$W/4"},
+      {"train.batch.x=3", "there is nothing below train.batch"},
+      {"latent.x=3", "there is nothing below latent"},
+      {"vars.widht=3", "vars.widht: the recipe has no such name; did you mean width?"},
+      {"G.3=relu", "G has no item 3; there are G.0 to G.2"},
+      {"G.x=relu", "G has no item x; there are G.0 to G.2"},
+      {"G.-1=relu", "G has no item -1; there are G.0 to G.2"},
+      {"G.1.relu=3", "this layer is tanh, not relu"},
+      {"G.1.tanh=3", "G.1: tanh takes no value"},
+      {"G.1.tanh.slope=3", "G.1.tanh.slope: no such key; this layer has none"},
+      {"G.0.dense.otu=3", "G.0.dense.otu: no such key; did you mean out?"},
+      {"G.0.dense.out.x=3", "there is nothing below out"},
+      {"G.1=null", "an item of a list cannot be taken away"},
+      {"G.1=relue", "G.1: relue: no such layer; did you mean relu?"},
+      {"G..1=relu", "a key is names and numbers with points between them, such as optim.lr"},
+      {"recipe=1", "recipe belongs to a file and cannot be set"},
+      {"base=mlp", "base belongs to a file and cannot be set"},
+      {"optim.lr.from=3", "optim.lr has a value for G and one for D: say which"},
+      {"optim.lr.G.x=3", "optim.lr.G.x: no such key; there are from, to, curve, over, warmup"},
+      {"optim.lr.G.from.x=3", "there is nothing below optim.lr"},
+      {"optim.betas.x=3", "there is nothing below optim.betas"},
+      {"init.G.std.x=3", "there is nothing below std"},
+      {"train.batch=[", "did not find expected node content"},
+      {"train.batch=&a 3", "anchors (&name) are not part of this format"},
+      {"train=3", "train: 3 is not a mapping of keys"},
+      {"data=[1]", "data: [1] is not a mapping of keys"},
+      {"optim.lr.G=abc", "optim.lr.G: abc is not a finite number"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char message[256];
+    snprintf(message, sizeof message, "--set %s: %s", cases[i][0], cases[i][1]);
+    REFUSES_SET(text, message, cases[i][0]);
+  }
+  REFUSES_SET("recipe: 1\ndata: x\nlatent: 1\nG: [residual: [relu]]\nD: [relu]\ntrain: {length: 1}\n",
+              "--set G.0.0.residual.0=tanh: copies of a residual block share one recipe: leave the 0 out",
+              "G.0.0.residual.0=tanh");
+  REFUSES_SET("recipe: 1\ndata: x\nlatent: 1\nG: [residual: [relu]]\nD: [relu]\ntrain: {length: 1}\n",
+              "--set G.0.skip.0=tanh: G.0.skip is not a list of layers", "G.0.skip.0=tanh");
+  // Long values and odd letters are shown short.
+  REFUSES_SET(HEAD,
+              "--set loss=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: loss.name: "
+              "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: no such choice; there is bce",
+              "loss=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+  REFUSES_SET(HEAD,
+              "--set loss=\"a\\u001B\": a character that YAML does not allow (control characters are not allowed)",
+              "loss=a\033");
+}
+
+static void paths_that_are_no_text(void **state) {
+  (void)state;
+  REFUSES_SET(HEAD, "--data: data.path: a name that is not UTF-8", "--data data.path=a\xff");
+  REFUSES_SET(HEAD, "--set data=\"a\\xFF\": not UTF-8 (invalid leading UTF-8 octet)", "data=a\xff");
+  duel_recipe *r = SET(HEAD, "--data data.path=./é\t\n \"x\"");
+  assert_string_equal(r->data.path, "./é\t\n \"x\"");
+  duel_recipe_close(r);
+}
+
+static void two_settings_of_one_key(void **state) {
+  (void)state;
+  duel_recipe_close(SET(HEAD, "train.batch=3", "train.batch=0x3"));
+  duel_recipe_close(SET(HEAD, "train.batch=3", "train={batch: 3, seed: 1}"));
+  REFUSES_SET(HEAD, "--set train.batch=4: train.batch is set differently by --set train.batch=3", "train.batch=3",
+              "train.batch=4");
+  REFUSES_SET(HEAD, "--batch: train.batch is also set by --set train.batch=3; give one of them", "train.batch=3",
+              "--batch train.batch=3");
+  REFUSES_SET(HEAD, "--epochs: train.length is set differently by --steps", "--steps train.length=3",
+              "--epochs train.length=2 epochs");
+  REFUSES_SET(HEAD, "--data: data.path is also set by --set data=x; give one of them", "data=x", "--data data.path=x");
+  REFUSES_SET(HEAD,
+              "--set loss={name: lsgan}: loss.name is set differently by --set loss=bce\n"
+              "--set loss={name: lsgan}: loss.name: lsgan: no such choice; there is bce",
+              "loss=bce", "loss={name: lsgan}");
+  REFUSES_SET(HEAD, "--set G.0.dense.out=4: G.0.dense.out is set differently by --set G.0.dense=3", "G.0.dense=3",
+              "G.0.dense.out=4");
+  REFUSES_SET(HEAD, "--set optim.lr.G=2: optim.lr.G is set differently by --set optim.G.lr=1", "optim.G.lr=1",
+              "optim.lr.G=2");
+}
+
+// ---- bases
+
+static char folder[64];
+static void write_file(const char *name, const char *text) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  FILE *f = fopen(path, "w");
+  assert_non_null(f);
+  fputs(text, f);
+  fclose(f);
+}
+
+static int make_folder(void **state) {
+  (void)state;
+  snprintf(folder, sizeof folder, "/tmp/duel-recipe-XXXXXX");
+  if (!mkdtemp(folder)) return -1;
+  char sub[96];
+  snprintf(sub, sizeof sub, "%s/sub", folder);
+  return mkdir(sub, 0777);
+}
+
+static int drop_folder(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf '%s'", folder);
+  return system(command);
+}
+
+static duel_recipe *load_file(const char *name) {
+  duel_recipe_source *source;
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  if (duel_recipe_load(&source, path, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
+  return recipe_resolve(source);
+}
+
+// `%` in message stands for the folder.
+static void refuses_file(const char *name, const char *message) {
+  duel_recipe_source *source;
+  char path[128], expected[1024];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  assert_int_equal(duel_recipe_load(&source, path, NULL, 0), DUEL_ERR_USAGE);
+  size_t used = 0;
+  for (const char *c = message; *c; c++)
+    if (*c == '%')
+      used += (size_t)snprintf(expected + used, sizeof expected - used, "%s", folder);
+    else
+      expected[used++] = *c;
+  expected[used] = 0;
+  assert_string_equal(duel_last_error(), expected);
+}
+
+static void child_of_a_base(void **state) {
+  (void)state;
+  write_file("base.yaml", "recipe: 1\n"
+                          "data: {path: x, limit: 5}\n"
+                          "vars: {ch: 2, wide: $ch*2}\n"
+                          "latent: 100\n"
+                          "G: [dense: $wide, tanh]\n"
+                          "D: [dense: 1]\n"
+                          "init: {name: normal, std: 0.5}\n"
+                          "loss: {name: bce, label_smoothing: 0.1}\n"
+                          "optim: {name: adam, lr: {from: 1, to: 0}, betas: [0, 0.9], weight_decay: 0.1}\n"
+                          "ema: 10 kimg\n"
+                          "train: {length: 10, batch: 32}\n");
+  write_file("sub/child.yaml", "recipe: 1\nbase: ../base.yaml\nvars: {ch: 3}\nlatent: 50\ntrain: {batch: 16}\n");
+  write_file("sub/grandchild.yaml", "recipe: 1\nbase: ./child.yaml\nG: [dense: 7]\noptim: {lr: {G: 1, D: 4}}\n");
+  duel_recipe *r = load_file("sub/grandchild.yaml");
+  assert_string_equal(r->name, "grandchild");
+  assert_true(r->latent == 50 && r->train.batch == 16 && r->train.length.n == 10 && r->data.limit == 5 && r->ema.on);
+  assert_true(r->player[DUEL_G].n == 1);                                       // lists replace
+  assert_true(r->optim[DUEL_G].lr.from == 1 && r->optim[DUEL_D].lr.from == 4); // so do values, whole
+  assert_true(r->optim[DUEL_G].betas[1] == 0.9 && r->optim[DUEL_G].lr.curve == DUEL_CURVE_CONSTANT);
+  duel_recipe_close(r);
+  r = load_file("sub/child.yaml");
+  assert_true(r->player[DUEL_G].layer[0].value[0].number[0] == 6); // $wide from the child's $ch
+  duel_recipe_close(r);
+
+  // null removes; a new name, and a scalar section, drop their siblings; the same name keeps them.
+  write_file("a.yaml", "recipe: 1\nbase: base.yaml\nema: null\nloss: {label_smoothing: ~}\ninit: {name: he_normal}\n"
+                       "optim: {name: sgd}\ndata: y\n");
+  r = load_file("a.yaml");
+  assert_true(!r->ema.on && r->loss.label_smoothing == 0 && r->data.limit == 0 && !r->optim[DUEL_G].adam);
+  assert_true(r->optim[DUEL_G].weight_decay == 0 && r->optim[DUEL_G].lr.from == 0.0002 && r->init[DUEL_G].std == 0);
+  duel_recipe_close(r);
+  write_file("a.yaml", "recipe: 1\nbase: base.yaml\nloss: bce\ninit: {name: normal}\noptim: {name: adam, lr: 3}\n"
+                       "data: {path: x}\n");
+  r = load_file("a.yaml");
+  assert_true(r->loss.label_smoothing == 0 && r->init[DUEL_G].std == 0.5 && r->optim[DUEL_D].weight_decay == 0.1);
+  assert_true(r->optim[DUEL_D].lr.from == 3 && r->data.limit == 5);
+  duel_recipe_close(r);
+
+  // One player's share on top of what both had, and both on top of one's.
+  write_file("a.yaml", "recipe: 1\nbase: base.yaml\noptim: {G: {lr: 3}, D: {betas: [0.5, 0.5]}}\ninit: {D: zeros}\n");
+  r = load_file("a.yaml");
+  assert_true(r->optim[DUEL_G].lr.from == 3 && r->optim[DUEL_D].lr.curve == DUEL_CURVE_LINEAR);
+  assert_true(r->optim[DUEL_G].betas[1] == 0.9 && r->optim[DUEL_D].betas[1] == 0.5);
+  assert_true(r->init[DUEL_G].std == 0.5 && !strcmp(r->init[DUEL_D].name, "zeros"));
+  duel_recipe_close(r);
+  write_file("sub/b.yaml", "recipe: 1\nbase: ../a.yaml\noptim: {lr: 2}\ninit: normal\n");
+  r = load_file("sub/b.yaml");
+  assert_true(r->optim[DUEL_G].lr.from == 2 && r->optim[DUEL_D].lr.from == 2 && r->optim[DUEL_D].betas[1] == 0.5);
+  assert_true(r->init[DUEL_G].std == 0.02 && r->init[DUEL_D].std == 0.02);
+  duel_recipe_close(r);
+
+  // A built-in base; mistakes are named in the file that made them.
+  write_file("a.yaml", "recipe: 1\nbase: mlp\ntrain: {batch: 8}\n");
+  r = load_file("a.yaml");
+  assert_true(r->train.batch == 8 && r->player[DUEL_G].n == 8);
+  duel_recipe_close(r);
+  write_file("a.yaml", "recipe: 1\nbase: sub/c.yaml\nlatent: x\n");
+  write_file("sub/c.yaml", "recipe: 1\nbase: mlp\ntrain: {btach: 8}\n");
+  refuses_file("a.yaml", "%/a.yaml:3:9: latent: x is not a whole number or a product such as $C*$H*$W/4\n"
+                         "%/sub/c.yaml:3:9: train.btach: no such key; did you mean batch?");
+}
+
+static void bases_that_do_not_stand(void **state) {
+  (void)state;
+  duel_recipe_source *source;
+  assert_int_equal(duel_recipe_load(&source, "nlp", NULL, 0), DUEL_ERR_USAGE);
+  assert_string_equal(duel_last_error(),
+                      "nlp: no such recipe (a file's name has a '/' or ends in .yaml); did you mean mlp?");
+  write_file("a.yaml", "recipe: 1\nbase: a.yaml\n");
+  refuses_file("a.yaml", "%/a.yaml:2:7: base: a.yaml is its own base");
+  write_file("a.yaml", "recipe: 1\nbase: sub/../b.yaml\n");
+  write_file("b.yaml", "recipe: 1\nbase: ./a.yaml\n");
+  refuses_file("a.yaml", "%/sub/../b.yaml:2:7: base: ./a.yaml is its own base");
+  write_file("a.yaml", "recipe: 1\nbase: [mlp]\n");
+  refuses_file("a.yaml", "%/a.yaml:2:7: base: one name of a recipe or a file is due");
+  write_file("a.yaml", "recipe: 1\nbase: ./none.yaml\n");
+  refuses_file("a.yaml", "%/a.yaml:2:7: base: cannot read %/./none.yaml: No such file or directory");
+  write_file("a.yaml", "recipe: 1\nbase: b.yaml\n");
+  write_file("b.yaml", "recipe: 1\na: 1\na: 2\n");
+  refuses_file("a.yaml", "%/a.yaml:2:7: base: %/b.yaml:3:1: a stands here twice; first in line 2");
+  write_file("b.yaml", "recipe: 3\n");
+  refuses_file("a.yaml", "%/b.yaml:1:9: recipe: format 3 is newer than this version of duel, which reads 1");
+  for (int i = 0; i < 17; i++) {
+    char name[16], text[64];
+    snprintf(name, sizeof name, "c%d.yaml", i);
+    snprintf(text, sizeof text, "recipe: 1\nbase: c%d.yaml\n", i + 1);
+    write_file(name, text);
+  }
+  refuses_file("c0.yaml", "%/c15.yaml:2:7: base: more than 16 recipes on each other");
+}
+
+// ---- differences
+
+static void differences(void **state) {
+  (void)state;
+  char diff[512];
+  duel_recipe *a = recipe_from(HEAD),
+              *b = SET(HEAD, "train.batch=32", "G.1={leaky_relu: 0.3}", "ema=10 kimg", "optim.lr.G=0.5",
+                       "optim.betas=[0, 0.9]", "D=[flatten, dense: 3, relu]", "data=\"my shoes\"");
+  assert_int_equal(duel_recipe_diff(a->text, a->text, diff, sizeof diff), DUEL_OK);
+  assert_string_equal(diff, "");
+  assert_int_equal(duel_recipe_diff(a->text, b->text, diff, sizeof diff), DUEL_OK);
+  assert_string_equal(diff, "data.path: fashion-mnist -> \"my shoes\"\n"
+                            "G.1: tanh -> {leaky_relu: {slope: 0.3}}\n"
+                            "D.1.dense.out: 1 -> 3\n"
+                            "D.2: (none) -> relu\n"
+                            "optim.lr: 0.0002 -> {G: 0.5, D: 0.0002}\n"
+                            "optim.betas: [0.9, 0.999] -> [0, 0.9]\n"
+                            "train.batch: 64 -> 32\n"
+                            "ema.half_life: (none) -> 10 kimg");
+  assert_int_equal(duel_recipe_diff(b->text, a->text, diff, 80), DUEL_OK);
+  assert_string_equal(diff, "data.path: \"my shoes\" -> fashion-mnist\nand 7 more");
+  assert_int_equal(duel_recipe_diff("a: [", "b: 1", diff, sizeof diff), DUEL_ERR_USAGE);
+  duel_recipe_close(a);
+  duel_recipe_close(b);
+}
+
+// ---- suggestions
+
+static void suggestions(void **state) {
+  (void)state;
+  static const char *const known[] = {"leaky_relu", "relu", "tanh", "batchnorm", "dense", "flatten", "G"};
+  static const char *const cases[][2] = {{"leaky_relue", "leaky_relu"},
+                                         {"LeakyReLU", "leaky_relu"},
+                                         {"rleu", "relu"},
+                                         {"Tanh", "tanh"},
+                                         {"densse", "dense"},
+                                         {"batch", "batchnorm"},
+                                         {"bathcnorm", "batchnorm"},
+                                         {"flat", "flatten"},
+                                         {"conv", NULL},
+                                         {"x", NULL},
+                                         {"", NULL},
+                                         {"g", "G"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const char *near = duel_suggest(cases[i][0], known, 7);
+    if (!cases[i][1])
+      assert_null(near);
+    else {
+      assert_non_null(near);
+      assert_string_equal(near, cases[i][1]);
+    }
+  }
+  char word[200];
+  memset(word, 'a', sizeof word - 1);
+  word[sizeof word - 1] = 0;
+  assert_null(duel_suggest(word, known, 7));
+  const char *long_one[] = {word};
+  assert_null(duel_suggest("aaaa", long_one, 1));
+  assert_null(duel_suggest("relu", NULL, 0));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(settings_reach_everything),
+      cmocka_unit_test(settings_that_lead_nowhere),
+      cmocka_unit_test(paths_that_are_no_text),
+      cmocka_unit_test(two_settings_of_one_key),
+      cmocka_unit_test_setup_teardown(child_of_a_base, make_folder, drop_folder),
+      cmocka_unit_test_setup_teardown(bases_that_do_not_stand, make_folder, drop_folder),
+      cmocka_unit_test(differences),
+      cmocka_unit_test(suggestions),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
