@@ -25,8 +25,14 @@ typedef DUEL_REAL real;
 #undef DUEL_OP
 extern const duel_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT];
 
-// A loop whose iterations are independent: dst may be exactly src, which plain C would not let the compiler use.
+// A loop whose iterations are independent: dst may be exactly src, which plain C would not let the compiler use. Not in
+// double, where libm's functions stand in such loops.
+#ifdef DUEL_REAL_IS_double
+#define DUEL_SIMD
+#else
 #define DUEL_SIMD _Pragma("omp simd")
+#endif
+
 // Inlined even where it is called twice: its constant arguments shape the code.
 #define DUEL_INLINE static inline __attribute__((always_inline))
 

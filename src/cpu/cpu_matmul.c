@@ -171,10 +171,10 @@ static void matmul_grad_run(const duel_call *call, int phase, int64_t piece) {
   const product p = product_of(call);
   real *out_sum = call->out[1].data, *partial = call->scratch;
   if (phase == 1) {
-    DUEL_SIMD for (int64_t j = 0; j < p.n; j++) {
-      real total = partial[j];
-      for (int64_t i = 1; i < p.grid_m; i++) total += partial[i * p.n + j];
-      out_sum[j] = total;
+    memcpy(out_sum, partial, (size_t)p.n * sizeof *out_sum);
+    for (int64_t i = 1; i < p.grid_m; i++) {
+      const real *row = partial + i * p.n;
+      DUEL_SIMD for (int64_t j = 0; j < p.n; j++) out_sum[j] += row[j];
     }
     return;
   }

@@ -131,10 +131,10 @@ static inline void reduce_run(const duel_call *call, int phase, int64_t piece, b
   real *partial = call->scratch, *out = call->out[0].data;
   if (phase == 1) {
     const duel_range r = duel_piece(l.outputs, DUEL_LANES, duel_pieces(l.outputs, GRAIN), piece);
-    DUEL_SIMD for (int64_t i = r.begin; i < r.end; i++) {
-      real total = partial[i];
-      for (int64_t s = 1; s < l.splits; s++) total = join(total, partial[s * l.outputs + i], max);
-      out[i] = total;
+    memcpy(out + r.begin, partial + r.begin, (size_t)(r.end - r.begin) * sizeof *out);
+    for (int64_t s = 1; s < l.splits; s++) {
+      const real *row = partial + s * l.outputs;
+      DUEL_SIMD for (int64_t i = r.begin; i < r.end; i++) out[i] = join(out[i], row[i], max);
     }
     return;
   }
