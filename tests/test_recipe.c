@@ -308,9 +308,12 @@ static void what_only_the_data_shows(void **state) {
                "t:4:12: G.0.dense.out: the data are points, which have no $W\n"
                "t:5:12: D.0.dense.out: the data has no labels, so no $classes");
   refuses_data("recipe: 1\ndata: x\nlatent: $C\nG: [dense: 1]\nD: [dense: 1]\ntrain: {length: 1}\n", NULL,
-               "t:3:9: hangs on the data, which is not at hand");
+               "t:3:9: depends on the data, which is not at hand");
   recipe_refuses("recipe: 1\ndata: {path: x, limit: $H}\nlatent: 1\nG: [dense: 1]\nD: [dense: 1]\ntrain: {length: 1}\n",
-                 "t:2:24: data.limit: hangs on the data itself");
+                 "t:2:24: data.limit: depends on the data itself");
+  recipe_refuses("recipe: 1\ndata: {path: x, limit: $a}\nlatent: 1\nG: [dense: 1]\nD: [dense: 1]\ntrain: {length: 1}\n"
+                 "vars: {a: $H}\n",
+                 "t:2:24: data.limit: depends on the data itself");
 }
 
 // ---- layers

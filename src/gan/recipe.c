@@ -192,7 +192,7 @@ void duel_recipe_source_close(duel_recipe_source *s) {
 static duel_status resolve(duel_recipe *r, duel_pool *pool, const duel_recipe_source *s, const duel_data_shape *data) {
   duel_reading rd = {.pool = pool, .data = data, .root = s->root};
   duel_read_recipe(&rd, r);
-  if (!data && rd.hangs) duel_problem_value(&rd, rd.hangs, "hangs on the data, which is not at hand");
+  if (!data && rd.needs_data) duel_problem_value(&rd, rd.needs_data, "depends on the data, which is not at hand");
   DUEL_TRY(duel_problems_status(&rd));
   r->name = duel_pool_text(pool, s->name, strlen(s->name));
   r->text = r->name ? duel_recipe_text(pool, r) : NULL;

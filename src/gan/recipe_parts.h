@@ -31,7 +31,7 @@ typedef struct duel_problem {
 typedef struct duel_name { // one of vars
   const char *name;
   int64_t value;
-  bool known; // false: hangs on the data, or was a mistake
+  bool known; // false: depends on data that is not there, or was a mistake
   struct duel_name *next;
 } duel_name;
 
@@ -42,8 +42,8 @@ typedef struct duel_reading {
   const duel_yaml *root;
   duel_name *vars;
   duel_problem problem[DUEL_MAX_PROBLEMS];
-  int problems, more;     // collected; further ones
-  const duel_yaml *hangs; // the first value that hangs on data that is not known
+  int problems, more;          // collected; further ones
+  const duel_yaml *needs_data; // the first value that depends on data that is not there
   bool no_memory;
 } duel_reading;
 
@@ -62,8 +62,8 @@ typedef struct duel_range {  // all zero: any
   double min, max;           // max 0 with min > 0 is a real limit; HUGE_VAL: none
   bool above_min, below_max; // the limit itself is out
 } duel_range;
-// Each reports a mistake under `path` and then yields false, leaving *dst alone. An integer that hangs on data that is
-// not known yet yields false too, without a report.
+// Each reports a mistake under `path` and then yields false, leaving *dst alone. An integer that depends on data that
+// is not known yet yields false too, without a report.
 bool duel_read_int(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t *dst);
 bool duel_read_number(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, double *dst);
 bool duel_read_bool(duel_reading *rd, const duel_yaml *node, const char *path, bool *dst);
@@ -85,7 +85,7 @@ typedef enum duel_field_type {
   DUEL_FIELD_PAIR,   // double[2]
   DUEL_FIELD_TEXT,   // char *
   DUEL_FIELD_WORD,   // char *, one of choices
-  DUEL_FIELD_CHOICE, // int: index among choices
+  DUEL_FIELD_CHOICE, // int: index of the word among choices
   DUEL_FIELD_LENGTH,
   DUEL_FIELD_SCHEDULE,
   DUEL_FIELD_LATER, // part of the format, not of this version

@@ -240,11 +240,12 @@ static void read_section(duel_reading *rd, const char *section, const duel_yaml 
     }
     if (duel_yaml_is_null(node)) node = standard_of(rd, f);
     if (!node) return;
-    const duel_yaml *hangs = rd->hangs;
-    rd->hangs = NULL;
+    const duel_yaml *before = rd->needs_data;
+    rd->needs_data = NULL;
     read_field(rd, f, node, path, r);
-    if (rd->hangs && !strcmp(section, "data")) duel_problem_value(rd, node, "%s: hangs on the data itself", path);
-    if (hangs) rd->hangs = hangs;
+    if (rd->needs_data && !strcmp(section, "data"))
+      duel_problem_value(rd, node, "%s: depends on the data itself", path);
+    if (before) rd->needs_data = before;
   }
 }
 
@@ -272,7 +273,7 @@ void duel_read_recipe(duel_reading *rd, duel_recipe *r) {
         read_optim(rd, map, r);
       else
         read_section(rd, s->name, map, r);
-      r->ema.on |= !strcmp(s->name, "ema");
+      if (!strcmp(s->name, "ema")) r->ema.on = 1;
     }
   }
 }

@@ -42,7 +42,7 @@ typedef struct expression {
   duel_reading *rd;
   const duel_yaml *node;
   const char *path, *at;
-  bool known; // false once a name hangs on data that is not there
+  bool known; // false once a name depends on data that is not there
 } expression;
 
 static const char *const data_names[] = {"C", "H", "W", "classes"};
@@ -81,6 +81,13 @@ static bool unknown_name(expression *e, const char *name) {
   return false;
 }
 
+// The value shows later, with the data.
+static bool is_open(expression *e) {
+  e->known = false;
+  if (!e->rd->needs_data) e->rd->needs_data = e->node;
+  return true;
+}
+
 static bool look_up(expression *e, int64_t *dst) {
   size_t length = name_length(e->at);
   char name[SHOWN];
@@ -90,11 +97,8 @@ static bool look_up(expression *e, int64_t *dst) {
   for (int i = 0; i < 4; i++) {
     if (strcmp(name, data_names[i])) continue;
     const int64_t *value = e->rd->data ? data_value(e->rd->data, i) : NULL;
-    if (value)
-      *dst = *value;
-    else
-      e->known = false, e->rd->hangs = e->rd->hangs ? e->rd->hangs : e->node;
-    if (value || !e->rd->data) return true;
+    if (value) return *dst = *value, true;
+    if (!e->rd->data) return is_open(e);
     if (i == 3)
       duel_problem_value(e->rd, e->node, "%s: the data has no labels, so no $classes", e->path);
     else
@@ -104,8 +108,7 @@ static bool look_up(expression *e, int64_t *dst) {
   for (const duel_name *v = e->rd->vars; v; v = v->next) {
     if (strcmp(name, v->name)) continue;
     *dst = v->value;
-    e->known &= v->known;
-    return true;
+    return v->known || is_open(e);
   }
   return unknown_name(e, name);
 }
@@ -160,7 +163,7 @@ static bool evaluate(expression *e, int64_t *dst) {
   return true;
 }
 
-// *known false: it hangs on the data; then *dst is untouched.
+// *known false: it depends on data that is not there; then *dst is untouched.
 static bool read_expression(duel_reading *rd, const duel_yaml *node, const char *path, bool *known, int64_t *dst) {
   *known = true;
   if (duel_yaml_int(node, dst)) return true;
