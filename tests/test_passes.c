@@ -203,6 +203,19 @@ static void test_products_read_across(void **state) {
   assert_int_equal(count(DUEL_OP_TRANSPOSE), 1);
 }
 
+// Batch statistics take the mean out of a gradient: what a bias in front of them would get is 0, not rounding noise.
+static void test_a_bias_before_batchnorm_rests(void **state) {
+  (void)state;
+  duel_val x = input("x", DUEL_SHAPE(8, 3)), one = duel_constant(g, DUEL_SHAPE(3), 1), bias = input("b", DUEL_SHAPE(3));
+  duel_val out[3], grad[2], y = input("y", DUEL_SHAPE(8, 3));
+  duel_batchnorm(g, duel_add(g, x, bias), one, bias, 1e-5, DUEL_ACT_NONE, 0, out);
+  assert_int_equal(duel_grad(g, duel_sum(g, duel_mul(g, out[0], y)), 1, &bias, grad), DUEL_OK);
+  keep(grad[0]); // that of the shift alone
+  passes(CLEAN);
+  assert_int_equal(count(DUEL_OP_REDUCE_SUM), 0);
+  assert_made_by(kept(0), DUEL_OP_BATCHNORM_GRAD);
+}
+
 // ---- common subexpressions, dead code -------------------------------------------------------------------------------
 static void test_equal_nodes_merge(void **state) {
   (void)state;
@@ -333,6 +346,16 @@ static void test_no_dense(void **state) {
   keep(duel_exp(g, duel_matmul(g, x, w, false, true))); // no such activation
   passes(FUSE);
   assert_int_equal(count(DUEL_OP_DENSE), 0);
+}
+
+// Each of two products of one row could take the other for its bias; only one may.
+static void test_one_of_two_rows_is_the_bias(void **state) {
+  (void)state;
+  duel_val x = input("x", DUEL_SHAPE(1, 6)), w = input("w", DUEL_SHAPE(5, 6)), v = input("v", DUEL_SHAPE(5, 6));
+  keep(duel_add(g, duel_matmul(g, x, w, false, true), duel_matmul(g, x, v, false, true)));
+  passes(FUSE);
+  assert_dense(kept(0), 3, DUEL_ACT_NONE);
+  assert_int_equal(count(DUEL_OP_MATMUL), 1);
 }
 
 // A writer between the parts has overwritten what the fused node would read: it must not wait for its bias.
@@ -587,6 +610,7 @@ int main(void) {
       TEST(broadcasts_go),
       TEST(empty_moves_go),
       TEST(products_read_across),
+      TEST(a_bias_before_batchnorm_rests),
       TEST(equal_nodes_merge),
       TEST(packs_merge_by_content),
       TEST(versions_and_writers_do_not_merge),
@@ -595,6 +619,7 @@ int main(void) {
       TEST(a_broken_graph_fails),
       TEST(dense),
       TEST(no_dense),
+      TEST(one_of_two_rows_is_the_bias),
       TEST(no_fusion_across_a_writer),
       TEST(matmul_grad),
       TEST(no_matmul_grad),

@@ -147,6 +147,21 @@ static void test_packs_are_written_in_place(void **state) {
   duel_plan_close(p);
 }
 
+// In place, but not if a large slab had to live longer for it.
+static void test_slabs_do_not_live_longer_for_a_part(void **state) {
+  (void)state;
+  duel_val early = duel_exp(g, input("x", DUEL_SHAPE(64))), big = input("big", DUEL_SHAPE(100000));
+  for (int i = 0; i < 3; i++) big = duel_tanh(g, big);
+  duel_val part = duel_add(g, early, duel_sum(g, big));
+  duel_val slab = duel_pack(g, 1, &part, (int64_t[]){0}, 100000);
+  keep("slab", slab);
+  duel_plan *p = plan_g(false);
+  check_plan(p);
+  assert_true(same_place(p, part, slab));
+  assert_true(p->work_floor < 500000 + 400000); // a scratch of the sum's size among it
+  duel_plan_close(p);
+}
+
 static void test_readers_run_before_the_next_writer(void **state) {
   (void)state;
   int var = add_var(DUEL_ARENA_PARAM, "s", DUEL_SHAPE(64));
@@ -784,6 +799,7 @@ int main(void) {
       TEST(a_part_of_itself_is_not_overwritten),
       TEST(state_is_never_overwritten_in_place),
       TEST(packs_are_written_in_place),
+      TEST(slabs_do_not_live_longer_for_a_part),
       TEST(readers_run_before_the_next_writer),
       TEST(a_cycle_is_named),
       TEST(a_broken_graph_makes_no_plan),

@@ -69,7 +69,7 @@ static duel_status find_edges(duel_planner *p, int32_t *overwriter, int32_t *nex
   for (int s = 0; s < p->n; s++) {
     p->step_of[p->step[s]->id] = s;
     for (int k = 0; k < p->step[s]->n_in; k++)
-      if (writes_version(g, p->step[s], k)) overwriter[p->root[p->step[s]->in[k]]] = s;
+      if (writes_version(g, p->step[s], k)) overwriter[p->step[s]->in[k]] = s;
   }
   memset(p->pred_end, 0, ((size_t)p->n + 1) * sizeof *p->pred_end);
   visit_edges(p, overwriter, NULL);

@@ -30,7 +30,6 @@ typedef struct duel_value_class {
   size_t bytes;
   int first, last; // groups
   int32_t user;    // the one step that touches it in its last group, or -1: several
-  bool packed;     // lies in a slab already
 } value_class;
 
 static duel_val top_of(value_class *c, duel_val v, size_t *offset) {
@@ -82,9 +81,8 @@ static void join_pack(const duel_planner *p, const duel_node *pack, value_class 
     if (!in_work(p, v) || p->shift[v]) continue;
     duel_val top = top_of(c, p->root[v], &offset);
     size_t place = (size_t)pack->attr.pack.offset[i] * size;
-    if (offset || top == slab || c[top].packed || c[top].bytes != bytes_of(p->g, v) || place % DUEL_ALIGN) continue;
+    if (offset || top == slab || c[top].bytes != bytes_of(p->g, v) || place % DUEL_ALIGN) continue;
     join(c, top, slab, at + place);
-    c[top].packed = true;
   }
 }
 
@@ -97,7 +95,7 @@ static bool may_overwrite(const duel_planner *p, value_class *c, int s, int i) {
   size_t offset, bytes = bytes_of(g, y);
   if (!in_work(p, x) || g->value[x].dtype != g->value[y].dtype || bytes_of(g, x) != bytes || p->shift[x]) return false;
   duel_val top = top_of(c, p->root[x], &offset);
-  if (offset || c[top].bytes != bytes || c[top].last != p->group[s] || c[top].user != s) return false;
+  if (offset || c[top].bytes != bytes || c[top].user != s) return false;
   for (int k = 0; k < n->n_in; k++) {
     duel_val other = n->in[k];
     if (in_work(p, other) && top_of(c, p->root[other], &offset) == top &&
