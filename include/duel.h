@@ -158,6 +158,7 @@ typedef struct duel_train_options {
 typedef struct duel_train_result {
   char directory[4096], checkpoint[4096]; // "" if none was written
   int64_t step;
+  int fixed_length; // a schedule spans the whole run: a longer one would have had another past, and is refused
   int stopped; // 0: reached its length; 1: by request; 2: by max_seconds; 3: it was finished before it began
 } duel_train_result;
 DUEL_API duel_status duel_train(const duel_train_options *options, duel_train_result *result);

@@ -188,6 +188,10 @@ static bool spans_the_run(const duel_schedule *s) {
   return s->curve != DUEL_CURVE_CONSTANT && s->over.n == 0;
 }
 
+static bool fixed_length(const duel_recipe *r) {
+  return spans_the_run(&r->optim[DUEL_G].lr) || spans_the_run(&r->optim[DUEL_D].lr);
+}
+
 // What may change on resume, and what may not.
 static duel_status check_resume(training *t, const char *text, const char *path) {
   const duel_recipe *r = t->run->trainer->recipe;
@@ -198,7 +202,7 @@ static duel_status check_resume(training *t, const char *text, const char *path)
                      "%s was trained with another recipe; a resume may change length, output, threads, backend "
                      "and device only. To start anew from its weights use --init %s\n%s",
                      path, path, d.refused);
-  if (d.length && (spans_the_run(&r->optim[DUEL_G].lr) || spans_the_run(&r->optim[DUEL_D].lr)))
+  if (d.length && fixed_length(r))
     return duel_fail(DUEL_ERR_USAGE,
                      "a new length cannot be resumed: optim.lr changes over the whole run, so its past would "
                      "have been different; give the schedule an `over`, or start anew with --init %s",
@@ -338,6 +342,7 @@ static duel_status train(training *t) {
   DUEL_TRY(t->o->resume ? start_resumed(t) : start_new(t));
   const duel_trainer *trainer = t->run->trainer;
   t->first_step = t->tick_step = trainer->step;
+  t->result->fixed_length = fixed_length(trainer->recipe);
   if (duel_run_done(t->run)) {
     t->result->stopped = 3;
     return DUEL_OK;

@@ -1,5 +1,6 @@
 // duel train: flags to options, signals to requests, the result to lines that can be pasted.
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -184,9 +185,9 @@ static void print_command(const char *label, const char *command, const char *di
 
 static void print_end(const duel_progress *p, const duel_train_result *r, int64_t steps) {
   static const char *const how[] = {"Finished", "Stopped as asked", "Stopped at --max-time", "Already finished"};
+  bool complete = r->stopped == 3 || r->stopped == 0, longer = complete && !r->fixed_length;
   char more[64] = "", took[24] = "";
-  if (r->stopped == 3 || r->stopped == 0)
-    snprintf(more, sizeof more, " --steps %lld", 2 * (long long)(r->step > 0 ? r->step : 1));
+  if (longer) snprintf(more, sizeof more, " --steps %lld", 2 * (long long)(r->step > 0 ? r->step : 1));
   printf("%s: step %lld", how[r->stopped & 3], (long long)r->step);
   if (steps > 0) printf(" of %lld", (long long)steps);
   if (p->last.elapsed_s > 0) {
@@ -194,13 +195,14 @@ static void print_end(const duel_progress *p, const duel_train_result *r, int64_
     printf(", %s", took);
   }
   putchar('\n');
-  if (r->stopped == 3) printf("This run has reached its length; a longer --steps, --epochs or --kimg goes on.\n");
+  if (r->stopped == 3 && longer)
+    printf("This run has reached its length; a longer --steps, --epochs or --kimg goes on.\n");
+  if (complete && !longer)
+    printf("Its learning rate was planned for this length; --init begins a new run from its weights.\n");
   if (*p->picture && !p->picture_told) printf("Picture:    %s\n", p->picture);
   if (*r->checkpoint) printf("Checkpoint: %s\n", r->checkpoint);
   if (!*r->directory) return;
-  char resume[96];
-  snprintf(resume, sizeof resume, "%s", more);
-  print_command("Resume:", "train --resume", r->directory, resume);
+  if (longer || !complete) print_command("Resume:", "train --resume", r->directory, more);
   print_command("Generate:", "generate", r->directory, " --count 64 --out grid.png");
 }
 
