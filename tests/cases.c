@@ -347,10 +347,18 @@ static double element(duel_fill fill, uint32_t seed, uint32_t i, int64_t count, 
   abort();
 }
 
+// From what the case is, not from its place in the list: new cases leave the numbers of the others as they are.
+static uint32_t fill_seed(const duel_case *c, int input, uint32_t seed) {
+  uint32_t s = duel_test_hash((uint32_t)c->op * 8 + (uint32_t)input, seed);
+  for (int i = 0; i < c->n_in; i++)
+    for (int k = 0; k < c->in[i].shape.rank; k++) s = duel_test_hash(s, (uint32_t)c->in[i].shape.dim[k]);
+  return s;
+}
+
 duel_ref duel_case_fill(const duel_case *c, int input, bool integer, uint32_t seed) {
   const duel_case_in *in = &c->in[input];
   duel_ref t = duel_ref_new((duel_dtype)(in->dtype == DUEL_REAL ? DUEL_F32 : in->dtype), in->shape);
-  const uint32_t s = duel_test_hash((uint32_t)(c->id * 8 + input), seed);
+  const uint32_t s = fill_seed(c, input, seed);
   for (int64_t i = 0; i < t.count; i++) {
     if (integer && in->dtype == DUEL_REAL)
       t.data[i] = (int)(duel_test_hash(s, (uint32_t)i) % 9) - 4;

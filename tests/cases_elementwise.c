@@ -99,6 +99,11 @@ static const duel_shape pairs[][2] = {
     {S(2, 3, 5, 7), S(5, 1)},
     {S(2, 1, 3, 1, 5), S(4, 1, 2, 1)},
     {S(1, 1, 1, 1, 1), S(3)},
+    // more than one piece
+    {S(40, 1, 33), S(40, 17, 33)},
+    {S(130, 1), S(1, 131)},
+    {S(41, 16, 33), S(16, 1)},
+    {SCALAR, S(17, 1021)},
 };
 
 static void binary(void) {
@@ -142,6 +147,7 @@ static void select(void) {
       {S(5, 1, 1), S(1, 3, 1), S(7)},
       {S(2, 1, 4, 1), S(3, 1, 5), S(1, 1, 1, 5)},
       {S(2, 3, 5, 7), S(3, 1, 1), S(2, 1, 1, 1)},
+      {S(64, 1), S(512), S(64, 512)},
   };
   for (int i = 0; i < LENGTH(triples); i++) {
     duel_case *c = duel_case_add2(DUEL_OP_SELECT, triples[i][0], DUEL_FILL_BINARY, triples[i][1], DUEL_FILL_UNIFORM);

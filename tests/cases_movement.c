@@ -109,6 +109,10 @@ static void transpose(void) {
   for (int i = 0; i < LENGTH(planes); i++)
     memcpy(duel_case_add1(DUEL_OP_TRANSPOSE, planes[i], DUEL_FILL_UNIFORM)->attr.transpose.perm, (int[]){1, 0},
            2 * sizeof(int));
+  static const int threes[][3] = {{2, 0, 1}, {0, 2, 1}, {1, 0, 2}}; // more than one piece
+  for (int i = 0; i < LENGTH(threes); i++)
+    memcpy(duel_case_add1(DUEL_OP_TRANSPOSE, (duel_shape)S(16, 33, 41), DUEL_FILL_UNIFORM)->attr.transpose.perm,
+           threes[i], sizeof threes[i]);
   static const int fives[][5] = {{4, 3, 2, 1, 0}, {0, 2, 1, 4, 3}, {1, 2, 3, 4, 0}, {2, 0, 3, 1, 4}};
   for (int i = 0; i < LENGTH(fives); i++)
     memcpy(duel_case_add1(DUEL_OP_TRANSPOSE, (duel_shape)S(2, 3, 4, 5, 3), DUEL_FILL_UNIFORM)->attr.transpose.perm,
@@ -160,6 +164,7 @@ static void concat(void) {
       {3, 1, {S(5, 1), S(5, 17), S(5, 2)}},
       {2, 1, {S(64, 100), S(64, 10)}},
       {2, 0, {S(64, 512), S(64, 512)}},
+      {2, 1, {S(64, 300), S(64, 401)}},
       {2, 1, {S(2, 3, 5), S(2, 4, 5)}},
       {2, 2, {S(2, 3, 5), S(2, 3, 1)}},
       {2, 1, {S(2, 3, 5, 7), S(2, 1, 5, 7)}},

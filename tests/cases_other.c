@@ -45,6 +45,15 @@ static void reductions(void) {
                 {S(31, 33, 17), 2},
                 {S(17, 31, 33), 5}};
   for (int i = 0; i < LENGTH(others); i++) reduce(others[i].shape, others[i].axes);
+  static const struct {
+    duel_shape shape;
+    uint32_t axes;
+  } large[] = {{S(7, 5003), 2},    {S(3, 5, 5003), 5}, {S(3000, 17), 1}, {S(4, 600, 33), 3},
+               {S(4, 600, 33), 2}, {S(33, 2, 301), 5}, {S(130, 131), 0}, {S(2, 3, 70, 5, 11), 0x15}};
+  for (int i = 0; i < LENGTH(large); i++) reduce(large[i].shape, large[i].axes);
+  duel_case_add1(DUEL_OP_REDUCE_MAX, (duel_shape)S(33, 31), DUEL_FILL_EXTREME)->attr.reduce.axes = 1; // NaN wins
+  duel_case_add1(DUEL_OP_REDUCE_MAX, (duel_shape)S(33, 31), DUEL_FILL_EXTREME)->attr.reduce.axes = 2;
+  duel_case_add1(DUEL_OP_REDUCE_MAX, (duel_shape)S(33, 31), DUEL_FILL_LARGE)->attr.reduce.axes = 2;
 }
 
 static void batchnorm(duel_shape x, duel_fill fill, duel_act act, double slope) {

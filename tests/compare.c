@@ -82,7 +82,7 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_TANH:
   case DUEL_OP_SIGMOID:
   case DUEL_OP_SOFTPLUS:
-    return (duel_tolerance){nmse, 16 * u, tiny};
+    return (duel_tolerance){nmse, 8 * u, tiny};
   case DUEL_OP_AFFINE:
   case DUEL_OP_TANH_GRAD:
   case DUEL_OP_SIGMOID_GRAD:
@@ -95,15 +95,15 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD: // last: Σ grad², all of one sign
     return (duel_tolerance){nmse, (output == duel_case_outputs(c) - 1 ? 64 : 16) * u, 4 * u};
-  case DUEL_OP_BCE_LOGITS_GRAD: // sigmoid(x) − 1 cancels
-    return (duel_tolerance){1e-5, 16 * u, 8 * u};
+  case DUEL_OP_BCE_LOGITS:
+  case DUEL_OP_BCE_LOGITS_GRAD: // sigmoid(x) − 1 and softplus(x) − x cancel
+    return (duel_tolerance){nmse * 1e4, 16 * u, 16 * u * sums};
   case DUEL_OP_REDUCE_SUM:
   case DUEL_OP_MATMUL:
   case DUEL_OP_DENSE:
   case DUEL_OP_MATMUL_GRAD:
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
-  case DUEL_OP_BCE_LOGITS:
     return (duel_tolerance){nmse, 16 * u, 16 * u * sums};
   default:
     return (duel_tolerance){0, 0, 0}; // movement and choice: equal

@@ -129,7 +129,7 @@ static duel_ref reduce_op(duel_op op, uint32_t axes, duel_ref in) {
   int64_t index[DUEL_MAX_RANK] = {0}, at = 0;
   do {
     double *to = out.data + duel_ref_under(s, in.shape, index), x = in.data[at++];
-    *to = op == DUEL_OP_REDUCE_SUM ? *to + x : fmax(*to, x);
+    *to = op == DUEL_OP_REDUCE_SUM ? *to + x : x > *to || isnan(x) ? x : *to; // a NaN stays
   } while (duel_ref_step(in.shape, index));
   return out;
 }
