@@ -278,11 +278,11 @@ static void shown(void **state) {
 
   // Any text comes back as it was, whatever its letters.
   static const char *const texts[] = {
-      "",       " ",    "a b",  "a: b",    "a #b", "#",    "-",    "- a",        "[",      "]x",
-      "{}",     "&a",   "*a",   "!a",      "%a",   "@",    "`",    "\"",         "'",      "\\",
+      "",       " ",    "a b",  "a: b",    "a #b", "#",    "-",    "- a",        "[",        "]x",
+      "{}",     "&a",   "*a",   "!a",      "%a",   "@",    "`",    "\"",         "'",        "\\",
       "a\nb",   "\t",   "\r\n", "\033[0m", "\x7f", "é",    "日本", "\U0001F600", "\xc2\x85", "\u2028x",
-      "\ufeff", "true", "null", "~",       "1e5",  "0x1F", "1:30", "2001-01-01", "...",    "---",
-      "yes",    "x:",   ":x",   "a,b",     "?",    "? a",  "|",    ">",          "$C*$H",  "./a b/c.npy",
+      "\ufeff", "true", "null", "~",       "1e5",  "0x1F", "1:30", "2001-01-01", "...",      "---",
+      "yes",    "x:",   ":x",   "a,b",     "?",    "? a",  "|",    ">",          "$C*$H",    "./a b/c.npy",
       "=",      "<<",   "_",    "1_000",   "n",    "0o7"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     char text[160];
