@@ -82,8 +82,10 @@ static duel_val forward_dense(duel_pass *p, const duel_layer *l, duel_val x) {
   int64_t inputs = in.dim[1], outputs = as_int(l, 0);
   duel_val weight = parameter(p, "weight", DUEL_SHAPE(outputs, inputs), l->value[2].init, inputs, outputs);
   duel_val y = duel_matmul(p->g, x, weight, false, true);
-  if (as_int(l, 1)) y = duel_add(p->g, y, parameter(p, "bias", DUEL_SHAPE(outputs), zeros, inputs, outputs));
-  return y;
+  if (!as_int(l, 1)) return y;
+  const duel_init *init = l->value[2].init.name ? &l->value[2].init : &p->model->recipe->init[p->player];
+  duel_init bias = strcmp(init->name, "torch") ? zeros : *init; // PyTorch draws its biases too
+  return duel_add(p->g, y, parameter(p, "bias", DUEL_SHAPE(outputs), bias, inputs, outputs));
 }
 
 static duel_val forward_leaky_relu(duel_pass *p, const duel_layer *l, duel_val x) {
