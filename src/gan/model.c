@@ -131,7 +131,7 @@ typedef struct filling {
 } filling;
 
 // glorot: Glorot & Bengio 2010, eq. 16; he: He et al. 2015, arXiv:1502.01852; torch: PyTorch's own default for linear
-// and convolution layers, U(−1/sqrt(fan_in), 1/sqrt(fan_in)), for weights.
+// and convolution layers, U(−1/sqrt(fan_in), 1/sqrt(fan_in)), for weights and biases.
 static bool filling_of(const duel_init *init, double fan_in, double fan_out, filling *f) {
   const char *name = init->name;
   *f = (filling){.draw = FIXED};
