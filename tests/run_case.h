@@ -1,5 +1,5 @@
 // Runs graphs under guard, on any backend. A rig holds variables with guards of 1024 floats between them and one graph.
-// Before every run all memory is poisoned with 0xFF bytes (NaN in every float type) and the variables get their
+// Before every run all memory is poisoned with NaN and the variables get their
 // contents; after it, whatever the graph has no right to write must be as it was: read-only variables, guards,
 // alignment gaps, and work memory outside of the planned places.
 #ifndef DUEL_TESTS_RUN_CASE_H
