@@ -6,8 +6,9 @@
 #include <cblas.h>
 
 enum {
-  COLUMNS = 96,       // about so many columns a block
-  ROWS = 512,         // and at most so many rows
+  SPAN = 128,         // about so many columns (or rows) a block
+  ROWS = 512,         // and at most so many rows where columns are cut
+  SHALLOW = 128,      // with so small a K, packing and writing dominate: long rows are better than short ones
   MIN_WORK = 1 << 18, // multiply-adds below which a block is not worth a piece
   COLUMN_ALIGN = 16,  // widths that BLAS kernels like
   ROW_ALIGN = 8,
@@ -23,6 +24,12 @@ typedef struct product {
   int64_t per_piece;      // matrices of the batch in one piece (more than 1 only if the grid is one block)
 } product;
 
+// Blocks of about SPAN: one, or an even number of at most `most`.
+static int64_t blocks_of(int64_t extent, int64_t most) {
+  const int64_t pairs = duel_min((extent + SPAN) / (2 * SPAN), most / 2);
+  return pairs > 0 ? 2 * pairs : duel_min(extent, 1);
+}
+
 static product product_of(const duel_call *call) {
   const duel_shape *a = &call->in[0].shape, *b = &call->in[1].shape, *c = &call->out[0].shape;
   product p = {.trans_a = call->attr->matmul.trans_a, .trans_b = call->attr->matmul.trans_b, .batch = 1};
@@ -34,10 +41,13 @@ static product product_of(const duel_call *call) {
   for (int i = 0; i + 2 < c->rank; i++) p.batch *= c->dim[i];
   const int64_t work = p.m * p.n * (p.k > 0 ? p.k : 1);
   const int64_t most = work / MIN_WORK > 1 ? work / MIN_WORK : 1;
-  p.grid_n = duel_min(duel_pieces(p.n, COLUMNS), most);
-  p.grid_m =
-      duel_min(duel_ceil_div(p.m, p.grid_n > 1 ? ROWS : COLUMNS), duel_ceil_div(most, p.grid_n > 0 ? p.grid_n : 1));
-  if (p.grid_n > 1) p.grid_n &= ~(int64_t)1;
+  if (p.k <= SHALLOW && p.m >= 2 * SPAN && p.n <= 8 * SPAN) { // a weight gradient: whole rows
+    p.grid_n = duel_min(p.n, 1);
+    p.grid_m = blocks_of(p.m, most);
+  } else {
+    p.grid_n = blocks_of(p.n, most);
+    p.grid_m = p.grid_n > 1 ? duel_min(duel_ceil_div(p.m, ROWS), duel_ceil_div(most, p.grid_n)) : blocks_of(p.m, most);
+  }
   const bool small = p.grid_m * p.grid_n == 1 && p.batch > 1 && work > 0;
   p.per_piece = small ? duel_min(p.batch, duel_ceil_div(MIN_WORK, work)) : 1;
   return p;
