@@ -13,6 +13,9 @@ before batchnorm has no true gradient).
           other in summation order alone (rows of the batch and hidden units permuted), since the kink of leaky_relu
           amplifies rounding
 
+The last one is a lottery in part: an activation within rounding of 0 that falls on the other side in the engine, and in
+none of the references, fails it for that seed (about one seed in ten). --references 64 tells such a case from a fault.
+
 Exit status 1 if one of these fails. Needs torch, numpy, safetensors and Debian's dataset-fashion-mnist; about a minute.
 """
 import argparse
@@ -30,7 +33,7 @@ import gan
 import spec
 
 ITEM = (1, 28, 28)
-SMOOTH_LIMIT, REFERENCES = 2e-4, 8
+SMOOTH_LIMIT = 2e-4
 
 
 def run_engine(args, recipe, steps, folder):
@@ -95,7 +98,7 @@ def compare(args, images, name, recipe, steps, limits_of):
 def reference_limits(args, images, steps, start, exact):
     """Twice the worst error of each tensor over the float32 references."""
     generator, worst = np.random.default_rng(1), dict.fromkeys(start, 0.0)
-    for _ in range(REFERENCES):
+    for _ in range(args.references):
         hidden, back = gan.permute_hidden(gan.MLP, start, generator)
         end, _ = gan.train(gan.MLP, hidden, images, args.seed, steps, torch.float32, generator.permutation(64))
         for n, e in gan.errors(gan.MLP, back(end), exact, start).items():
@@ -107,6 +110,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--duel", default="build/duel", help="the command (default %(default)s)")
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--references", type=int, default=8, help="float32 runs (default %(default)s)")
     p.add_argument("flags", nargs="*", help="more flags for duel train, after --")
     args = p.parse_args()
     images = spec.fashion_mnist().reshape(-1, *ITEM)
