@@ -19,7 +19,7 @@ extern const duel_kernel *const duel_cpu_table_f64[DUEL_OP_COUNT];
 
 struct duel_backend {
   const duel_kernel *const *table;
-  int threads;
+  duel_team *team;
   char text[256], identity[128];
 };
 
@@ -38,13 +38,18 @@ static duel_status open_as(duel_backend **out, const duel_backend_options *optio
   duel_backend *b = duel_calloc(1, sizeof *b);
   if (!b) return duel_fail_memory("the cpu backend", sizeof *b);
   b->table = real == DUEL_F64 ? duel_cpu_table_f64 : tables[level];
-  b->threads = options->threads > 0 ? options->threads : duel_cpu_threads();
+  const int threads = options->threads > 0 ? options->threads : duel_cpu_threads();
+  const duel_status status = duel_team_open(&b->team, threads);
+  if (status != DUEL_OK) {
+    duel_free(b);
+    return status;
+  }
   char cpu[64], blas[96];
   duel_cpu_model(cpu, sizeof cpu);
   duel_blas_describe(blas, sizeof blas);
   snprintf(b->identity, sizeof b->identity, "%s, %s", real == DUEL_F64 ? "double precision" : duel_level_name(level),
            blas);
-  snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s", cpu, b->threads, b->threads == 1 ? "" : "s", b->identity);
+  snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s", cpu, threads, threads == 1 ? "" : "s", b->identity);
   *out = b;
   return DUEL_OK;
 }
@@ -58,6 +63,7 @@ static duel_status open_f64(duel_backend **b, const duel_backend_options *option
 }
 
 static void cpu_close(duel_backend *b) {
+  duel_team_close(b->team);
   duel_free(b);
 }
 
@@ -106,7 +112,7 @@ static duel_status cpu_prepare(duel_backend *b, const duel_call *calls, const in
 }
 
 static duel_status cpu_run(duel_backend *b, void *program) {
-  duel_program_run(program, b->threads);
+  duel_program_run(program, b->team);
   return DUEL_OK;
 }
 

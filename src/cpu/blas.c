@@ -61,11 +61,28 @@ static duel_status check_products(duel_dtype real) {
   return status;
 }
 
+// Present where the BLAS (or the program) brings an OpenMP runtime; NULL elsewhere.
+extern int omp_get_max_threads(void) __attribute__((weak));
+extern void omp_set_num_threads(int n) __attribute__((weak));
+
+// An OpenMP build takes as many threads as the calling thread's OpenMP would, unlike the others.
+int duel_blas_enter(void) {
+  if (!omp_get_max_threads || !omp_set_num_threads) return 0;
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  return before;
+}
+
+void duel_blas_leave(int before) {
+  if (before > 0) omp_set_num_threads(before);
+}
+
 duel_status duel_blas_open(duel_dtype real) {
-  // The OpenMP build is single-threaded inside of parallel regions anyway, and this call would change the caller's
-  // OpenMP.
   if (openblas_get_parallel() != OPENBLAS_OPENMP) openblas_set_num_threads(1);
-  return check_products(real);
+  const int before = duel_blas_enter();
+  const duel_status status = check_products(real);
+  duel_blas_leave(before);
+  return status;
 }
 
 // The configuration begins "OpenBLAS 0.3.21 "; the core is asked for separately, since it may be chosen at run time.

@@ -25,16 +25,29 @@ void duel_cpu_model(char *name, size_t n);                  // "AMD EPYC 9654"
 // ---- blas.c ---------------------------------------------------------------------------------------------------------
 // Makes BLAS single-threaded and checks its products against naive ones, for old builds miscompute on some CPUs.
 duel_status duel_blas_open(duel_dtype real);
+// Around products on a thread: an OpenMP build of BLAS takes one thread then too. Leave with what enter yielded.
+int duel_blas_enter(void);
+void duel_blas_leave(int before);
 void duel_blas_describe(char *name, size_t n); // "OpenBLAS 0.3.21 SkylakeX"
 
-// ---- run.c: a program is a plan's calls as stages of pieces ---------------------------------------------------------
+// ---- team.c: the backend's threads ----------------------------------------------------------------------------------
+typedef struct duel_team duel_team;
+typedef void duel_team_work(void *ctx, duel_team *team, int thread, int threads);
 
+duel_status duel_team_open(duel_team **team, int threads);
+void duel_team_close(duel_team *team);
+void duel_team_run(duel_team *team, duel_team_work *work, void *ctx); // work on every thread, the caller's as number 0
+// Within work:
+void duel_team_barrier(duel_team *team);   // until all threads are here
+int64_t duel_team_ticket(duel_team *team); // 0, 1, 2, … since the last barrier, each to one thread
+
+// ---- run.c: a program is a plan's calls as stages of pieces ---------------------------------------------------------
 typedef struct duel_program duel_program;
 
 // Calls must stay where they are as long as the program lives.
 duel_status duel_program_make(duel_program **program, const duel_kernel *const *table, const duel_call *calls,
                               const int *group_end, int n_groups);
-void duel_program_run(duel_program *program, int threads);
+void duel_program_run(duel_program *program, duel_team *team);
 void duel_program_free(duel_program *program);
 
 #endif

@@ -1,12 +1,9 @@
 // Runs a plan on threads. A program is a list of stages; a stage is a list of pieces (call, phase, piece) that may run
-// in any order and at once. All stages of a run lie in one parallel region, with one barrier between stages; nothing
-// else synchronizes and nothing is allocated. Which thread runs a piece has no influence on its bits.
+// in any order and at once. Between stages all threads meet at a barrier; nothing else synchronizes and nothing is
+// allocated. Which thread runs a piece has no influence on its bits.
 //
 // A stage too small to share runs on thread 0, and neighbors of that kind become one stage: they need no barrier.
 #include <limits.h>
-#include <omp.h>
-#include <sched.h>
-#include <stdatomic.h>
 
 #include "core/mem.h"
 #include "cpu/cpu.h"
@@ -27,9 +24,6 @@ struct duel_program {
   int n_stages;
   stage *stage;
   piece *piece;
-  _Alignas(64) _Atomic int64_t next; // the first piece of the present stage to be taken next, after the first `threads`
-  _Alignas(64) atomic_int arrived;   // at the barrier
-  atomic_int generation;             // barriers passed
 };
 
 // ---- preparing ------------------------------------------------------------------------------------------------------
@@ -113,14 +107,11 @@ duel_status duel_program_make(duel_program **program, const duel_kernel *const *
   }
   const size_t stages = (size_t)n_groups * DUEL_MAX_PHASE;
   const size_t bytes = sizeof(duel_program) + pieces * sizeof(piece) + stages * sizeof(stage);
-  duel_program *p = duel_malloc_aligned(64, bytes);
+  duel_program *p = duel_malloc(bytes);
   if (!p) return duel_fail_memory("the list of pieces", bytes);
   p->n_stages = 0;
   p->piece = (piece *)(p + 1);
   p->stage = (stage *)(p->piece + pieces);
-  atomic_init(&p->next, 0);
-  atomic_init(&p->arrived, 0);
-  atomic_init(&p->generation, 0);
   for (int g = 0, first = 0; g < n_groups; first = group_end[g++])
     for (int phase = 0; phase < DUEL_MAX_PHASE; phase++) add_stage(p, table, calls, first, group_end[g], phase);
   *program = p;
@@ -132,54 +123,25 @@ void duel_program_free(duel_program *program) {
 }
 
 // ---- running --------------------------------------------------------------------------------------------------------
-static inline void relax(void) {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
+static inline void run_piece(const piece *x) {
+  x->run(x->call, x->phase, x->index);
 }
 
-// The last to arrive opens the next stage. The others spin, for stages are short; then they let others have the core.
-static void barrier(duel_program *p, int threads) {
-  const int generation = atomic_load_explicit(&p->generation, memory_order_relaxed);
-  if (atomic_fetch_add_explicit(&p->arrived, 1, memory_order_acq_rel) == threads - 1) {
-    atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->generation, generation + 1, memory_order_release);
-    return;
-  }
-  for (int spin = 0; atomic_load_explicit(&p->generation, memory_order_acquire) == generation; spin++) {
-    if (spin < 2000) {
-      relax();
-    } else {
-      sched_yield();
-    }
-  }
-}
-
-static void work(duel_program *p, int thread, int threads) {
+static void work(void *ctx, duel_team *team, int thread, int threads) {
+  const duel_program *p = ctx;
   int64_t begin = 0;
   for (int s = 0; s < p->n_stages; s++) {
     const int64_t end = p->stage[s].end;
     if (threads == 1 || (p->stage[s].serial && thread == 0)) {
-      for (const piece *x = p->piece + begin; x < p->piece + end; x++) x->run(x->call, x->phase, x->index);
+      for (int64_t i = begin; i < end; i++) run_piece(&p->piece[i]);
     } else if (!p->stage[s].serial) { // the first piece by thread, the others as they come
-      for (int64_t i = begin + thread; i < end;
-           i = begin + threads + atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed))
-        p->piece[i].run(p->piece[i].call, p->piece[i].phase, p->piece[i].index);
+      for (int64_t i = begin + thread; i < end; i = begin + threads + duel_team_ticket(team)) run_piece(&p->piece[i]);
     }
-    if (threads > 1 && s + 1 < p->n_stages) barrier(p, threads);
+    if (threads > 1 && s + 1 < p->n_stages) duel_team_barrier(team);
     begin = end;
   }
 }
 
-void duel_program_run(duel_program *p, int threads) {
-  // An OpenMP build of BLAS asks this outside of parallel regions: one thread then too, for the same bits.
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(1);
-  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-#pragma omp parallel num_threads(threads)
-  work(p, omp_get_thread_num(), omp_get_num_threads()); // the team may be smaller than asked for
-  omp_set_num_threads(before);
+void duel_program_run(duel_program *p, duel_team *team) {
+  duel_team_run(team, work, p);
 }
