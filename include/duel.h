@@ -31,9 +31,8 @@ extern "C" {
 
 #define DUEL_VERSION "0.1.0"
 
-// ---- errors
-// ------------------------------------------------------------------------------------------------------------- The
-// numbers are the exit codes of the command too.
+// ---- errors: the numbers are the exit codes of the command too
+
 typedef enum duel_status {
   DUEL_OK = 0,
   DUEL_ERR_INTERNAL = 1, // a bug of ours
@@ -56,7 +55,7 @@ DUEL_API const char *duel_last_error(void);
 DUEL_API const char *duel_version(void); // DUEL_VERSION of the library
 
 // ---- runs: one training in memory
-// -----------------------------------------------------------------------------------------
+
 typedef struct duel_run duel_run;
 
 typedef struct duel_set { // one recipe key and its value as recipe text: {"optim.lr", "0.0001"}
@@ -123,8 +122,9 @@ DUEL_API duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t
 DUEL_API duel_status duel_generate_png(duel_run *run, const char *path, int rows, int columns, uint64_t first_seed);
 
 // ---- training into a run directory: what the command `duel train` does
-// ----------------------------------------------------- OUTDIR/00000-<recipe>-<data>-batch<B>[-desc]/ and a link
-// OUTDIR/latest; see the README for what it holds.
+
+// The directory is OUTDIR/00000-<recipe>-<data>-batch<B>[-desc]/, with a link OUTDIR/latest; the README tells what it
+// holds.
 typedef struct duel_train_event {
   enum {
     DUEL_EVENT_START,      // everything is ready; text: the run directory
@@ -159,13 +159,14 @@ typedef struct duel_train_result {
   char directory[4096], checkpoint[4096]; // "" if none was written
   int64_t step;
   int fixed_length; // a schedule spans the whole run: a longer one would have had another past, and is refused
-  int stopped; // 0: reached its length; 1: by request; 2: by max_seconds; 3: it was finished before it began
+  int stopped;      // 0: reached its length; 1: by request; 2: by max_seconds; 3: it was finished before it began
 } duel_train_result;
 DUEL_API duel_status duel_train(const duel_train_options *options, duel_train_result *result);
 
 // ---- looking at things
-// ------------------------------------------------------------------------------------------------------ The checkpoint
-// that a run directory (its newest valid one), a checkpoint file or "latest" stands for. outdir NULL: "runs".
+
+// The checkpoint that a run directory (its newest valid one), a checkpoint file or "latest" stands for. outdir NULL:
+// "runs".
 DUEL_API duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n);
 
 // Writes a readable table to out (json != 0: one JSON object): recipes, data sets, devices, runs of a folder, one

@@ -46,7 +46,8 @@ typedef struct duel_backend_api {
   duel_status (*open)(duel_backend **b, const duel_backend_options *options);
   void (*close)(duel_backend *b);
   const char *(*describe)(duel_backend *b); // "AMD EPYC, 2 threads, x86-64-v4, OpenBLAS 0.3.21 Haswell"
-  const char *(*identity)(duel_backend *b); // what decides the bits, "x86-64-v4, OpenBLAS 0.3.21 Haswell": no host, no threads
+  // What decides the bits, "x86-64-v4, OpenBLAS 0.3.21 Haswell": no host, no threads.
+  const char *(*identity)(duel_backend *b);
   const duel_kernel *(*kernel)(duel_backend *b, duel_op op);     // NULL: no such kernel here
   duel_status (*alloc)(duel_backend *b, size_t bytes, void **p); // aligned to DUEL_ALIGN, zeroed
   void (*free)(duel_backend *b, void *p);
