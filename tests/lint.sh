@@ -33,8 +33,8 @@ libc='<(assert|ctype|errno|float|inttypes|limits|locale|math|setjmp|stdalign|std
 rule "core includes no file, BLAS or CUDA header" "$(includes core "$libc|\"(duel\.h|core/)")"
 rule "io knows nothing of the graph" "$(includes io '<[a-z_/0-9]+\.h>|"(core/(status|mem|tensor|rng)\.h|duel\.h|io/)')"
 rule "gan includes only core, io and gan" "$(includes gan "$libc|\"(duel\.h|core/|io/|gan/)")"
-rule "cpu includes only core and BLAS" \
-  "$(includes cpu "$libc|<(cblas|omp|sched|unistd|dlfcn|cpuid|[a-z]*intrin)\.h>|\"(duel\.h|core/|cpu/)")"
+rule "cpu includes only core, BLAS and threads" \
+  "$(includes cpu "$libc|<(cblas|cpuid|dlfcn|pthread|sched|signal|unistd|[a-z]*intrin)\.h>|\"(duel\.h|core/|cpu/)")"
 rule "cli includes only duel.h and its own headers" "$(includes cli '<[a-z_/]+\.h>|"(options|progress)\.h"')"
 rule "BLAS, OpenMP and CUDA headers stay in their backend" \
   "$(grep -nE 'include *<(cblas|omp|cuda|cublas|curand)' src/io/*.[ch] src/gan/*.[ch] src/api/*.[ch] src/cli/*.[ch])"
