@@ -85,9 +85,10 @@ static void batchnorm_grad(duel_shape x, duel_act act, double slope) {
 }
 
 static void batchnorms(void) {
-  static const duel_shape shapes[] = {S(2, 1),    S(2, 3),       S(3, 17),       S(5, 33),       S(17, 16),
-                                      S(64, 65),  S(65, 31),     S(257, 5),      S(64, 512),     S(16, 1024),
-                                      S(4, 3, 5), S(4, 3, 5, 5), S(2, 16, 7, 7), S(3, 65, 2, 3), S(2, 3, 2, 3, 2)};
+  static const duel_shape shapes[] = {S(2, 1),         S(2, 3),          S(3, 17),        S(5, 33),       S(17, 16),
+                                      S(64, 65),       S(65, 31),        S(257, 5),       S(64, 512),     S(16, 1024),
+                                      S(4, 3, 5),      S(4, 3, 5, 5),    S(2, 16, 7, 7),  S(3, 65, 2, 3), S(300, 200),
+                                      S(16, 9, 7, 13), S(4, 33, 16, 16), S(2, 3, 2, 3, 2)};
   static const struct {
     duel_act act;
     double slope;

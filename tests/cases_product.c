@@ -17,6 +17,9 @@ static const int sizes[][3] = {
     {3, 2, 257},  {1, 65, 129}, {129, 7, 1},  {13, 100, 127}, {5, 255, 128}, {64, 17, 193}, {64, 512, 1}, {2, 784, 63},
 };
 
+// More rows than one piece takes, or so many that the columns are cut too.
+static const int tall[][3] = {{1025, 40, 30}, {1100, 33, 200}, {700, 128, 65}};
+
 static const int layers[][2] = {{100, 256}, {256, 512}, {512, 784}, {784, 512}, {512, 1}}; // of mlp: K, N
 
 static duel_case *product(duel_op op, int m, int k, int n, int ta, int tb) {
@@ -50,12 +53,14 @@ static void matmul_grad(int m, int k, int n, int ta, int tb, duel_act act, doubl
 
 static void batched(void) {
   static const duel_shape pairs[][2] = {
-      {S(1, 3, 5), S(1, 5, 7)},       {S(4, 3, 5), S(4, 5, 7)},
-      {S(4, 3, 5), S(5, 7)},          {S(3, 5), S(4, 5, 7)},
-      {S(4, 3, 5), S(1, 5, 7)},       {S(1, 3, 5), S(4, 5, 7)},
-      {S(2, 1, 3, 5), S(4, 5, 7)},    {S(2, 4, 3, 5), S(2, 4, 5, 7)},
-      {S(2, 1, 3, 5), S(1, 4, 5, 7)}, {S(2, 3, 2, 17, 15), S(3, 1, 15, 16)},
-      {S(8, 16, 33), S(8, 33, 65)},   {S(64, 1, 10), S(64, 10, 1)},
+      {S(1, 3, 5), S(1, 5, 7)},        {S(4, 3, 5), S(4, 5, 7)},
+      {S(4, 3, 5), S(5, 7)},           {S(3, 5), S(4, 5, 7)},
+      {S(4, 3, 5), S(1, 5, 7)},        {S(1, 3, 5), S(4, 5, 7)},
+      {S(2, 1, 3, 5), S(4, 5, 7)},     {S(2, 4, 3, 5), S(2, 4, 5, 7)},
+      {S(2, 1, 3, 5), S(1, 4, 5, 7)},  {S(2, 3, 2, 17, 15), S(3, 1, 15, 16)},
+      {S(8, 16, 33), S(8, 33, 65)},    {S(40, 31, 33), S(40, 33, 35)},
+      {S(6, 1, 31, 33), S(7, 33, 35)}, {S(3, 129, 65), S(1, 65, 257)},
+      {S(64, 1, 10), S(64, 10, 1)},
   };
   for (int i = 0; i < LENGTH(pairs); i++)
     for (int t = 0; t < 4; t++) {
@@ -83,6 +88,13 @@ void duel_cases_product(void) {
       const int m = sizes[i][0], k = sizes[i][1], n = sizes[i][2], a = (i + t) % LENGTH(acts);
       product(DUEL_OP_MATMUL, m, k, n, t & 1, t >> 1);
       dense(m, k, n, t & 1, t >> 1, (i + t) % 4 != 0, acts[a].act, acts[a].slope);
+      matmul_grad(m, k, n, t & 1, t >> 1, acts[(a + 1) % LENGTH(acts)].act, acts[(a + 1) % LENGTH(acts)].slope);
+    }
+  for (int i = 0; i < LENGTH(tall); i++)
+    for (int t = 0; t < 4; t++) {
+      const int m = tall[i][0], k = tall[i][1], n = tall[i][2], a = (i + t) % LENGTH(acts);
+      product(DUEL_OP_MATMUL, m, k, n, t & 1, t >> 1);
+      dense(m, k, n, t & 1, t >> 1, t != 0, acts[a].act, acts[a].slope);
       matmul_grad(m, k, n, t & 1, t >> 1, acts[(a + 1) % LENGTH(acts)].act, acts[(a + 1) % LENGTH(acts)].slope);
     }
   batched();
