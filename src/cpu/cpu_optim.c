@@ -1,5 +1,6 @@
 // Writers: adam, sgd, ema, assign. Output i usually lies exactly on input i. Slabs are flat; their gaps hold zeros and
-// keep them. Σ grad² is summed in lanes, then over pieces in order (scratch, phase 1).
+// keep them. Σ grad² is summed in lanes, then over pieces in order (scratch, phase 1). Denormals are IEEE's: moments
+// that have all decayed to them cost 1.6 times the time on Zen 5, and products with them none, so nothing flushes them.
 #include "cpu/cpu_kernel.h"
 
 enum { GRAIN = 16384 };

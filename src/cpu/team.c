@@ -19,7 +19,8 @@ typedef struct worker {
 } worker;
 
 struct duel_team {
-  int threads, started; // started: workers that exist
+  atomic_int threads; // of which started + 1 exist
+  int started;
   duel_team_work *work; // of the present run; NULL ends the workers
   void *ctx;
   worker *worker;
@@ -41,7 +42,8 @@ static inline void relax(void) {
 
 void duel_team_barrier(duel_team *p) {
   const int generation = atomic_load(&p->generation);
-  if (atomic_fetch_add(&p->arrived, 1) == p->threads - 1) { // the last one opens it
+  const int earlier = atomic_fetch_add(&p->arrived, 1);
+  if (earlier == atomic_load(&p->threads) - 1) { // the last one opens it
     atomic_store(&p->arrived, 0);
     atomic_store(&p->next, 0);
     atomic_store(&p->generation, generation + 1);
@@ -73,7 +75,7 @@ static void *worker_main(void *arg) {
   for (;;) {
     duel_team_barrier(p);
     if (!p->work) return NULL;
-    p->work(p->ctx, p, w->index, p->threads);
+    p->work(p->ctx, p, w->index, atomic_load(&p->threads));
     duel_team_barrier(p);
   }
 }
@@ -85,7 +87,7 @@ duel_status duel_team_open(duel_team **team, int threads) {
   if (!p) return duel_fail_memory("threads", bytes);
   memset(p, 0, bytes);
   p->worker = (worker *)(p + 1);
-  p->threads = threads;
+  atomic_init(&p->threads, threads);
   pthread_mutex_init(&p->mutex, NULL);
   pthread_cond_init(&p->opened, NULL);
   sigset_t all, before; // signals are for the program's own threads
@@ -111,7 +113,7 @@ duel_status duel_team_open(duel_team **team, int threads) {
 
 void duel_team_close(duel_team *p) {
   if (!p) return;
-  p->threads = p->started + 1; // all that were started, should some have failed to
+  atomic_store(&p->threads, p->started + 1); // should some have failed to start
   p->work = NULL;
   if (p->started > 0) duel_team_barrier(p);
   for (int i = 1; i <= p->started; i++) pthread_join(p->worker[i].id, NULL);
@@ -121,11 +123,11 @@ void duel_team_close(duel_team *p) {
 }
 
 void duel_team_run(duel_team *p, duel_team_work *work, void *ctx) {
-  const int before = duel_blas_enter();
+  const int threads = atomic_load(&p->threads), before = duel_blas_enter();
   p->work = work;
   p->ctx = ctx;
-  if (p->threads > 1) duel_team_barrier(p);
-  work(ctx, p, 0, p->threads);
-  if (p->threads > 1) duel_team_barrier(p);
+  if (threads > 1) duel_team_barrier(p);
+  work(ctx, p, 0, threads);
+  if (threads > 1) duel_team_barrier(p);
   duel_blas_leave(before);
 }
