@@ -41,7 +41,6 @@ static duel_trainer *open_case(const char *name, const char *data_file) {
   must(duel_recipe_resolve(&recipe, source, &shape));
   must(duel_trainer_open(&trainer, recipe, data, &duel_cpu_backend, &(duel_backend_options){.threads = 2}));
   duel_recipe_source_close(source);
-  duel_dataset_close(data);
   return trainer;
 }
 

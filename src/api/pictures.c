@@ -14,17 +14,17 @@ enum { COLUMNS = 16, ROWS = 10, POINTS = 1000, SCATTER_SIZE = 512 };
 static int64_t cells(const duel_trainer *t) {
   const duel_shape item = t->model.item;
   if (item.rank == 1) return item.dim[0] == 2 ? POINTS : 0;
-  return COLUMNS * (t->classes >= 2 && t->classes <= 32 ? t->classes : ROWS);
+  return COLUMNS * (t->data->classes >= 2 && t->data->classes <= 32 ? t->data->classes : ROWS);
 }
 
 // n real items: the first 16 of each class, row by row, or the first n of the set.
 static duel_status real_items(duel_trainer *t, int64_t n, float *dst) {
   int64_t *number = duel_malloc((size_t)n * sizeof *number), filled = 0;
   if (!number) return duel_fail_memory("a picture", (size_t)n * sizeof *number);
-  if (t->labels && n == COLUMNS * t->classes && t->model.item.rank == 3) {
-    for (int64_t class = 0; class < t->classes; class ++)
+  if (t->data->labels && n == COLUMNS * t->data->classes && t->model.item.rank == 3) {
+    for (int64_t class = 0; class < t->data->classes; class ++)
       for (int64_t i = 0, seen = 0; i < t->items && seen < COLUMNS; i++)
-        if (t->labels[i] == class) number[filled++] = i, seen++;
+        if (t->data->labels[i] == class) number[filled++] = i, seen++;
   }
   if (filled < n) // no labels, or a class with few items
     for (filled = 0; filled < n; filled++) number[filled] = filled % t->items;

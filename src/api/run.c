@@ -79,9 +79,7 @@ static duel_status open_run(duel_run *run, const duel_run_options *o, const char
   }
   const char *precision = strcmp(recipe->run.precision, "auto") ? recipe->run.precision : NULL;
   duel_backend_options device = {.threads = recipe->run.threads, .device = recipe->run.device, .precision = precision};
-  status = duel_trainer_open(&run->trainer, recipe, data, api, &device);
-  duel_dataset_close(data);
-  DUEL_TRY(status);
+  DUEL_TRY(duel_trainer_open(&run->trainer, recipe, data, api, &device));
   if (o->checkpoint) return load_weights(run->trainer, o->checkpoint, !o->sample_only);
   DUEL_TRY(duel_trainer_init(run->trainer));
   return o->init ? load_weights(run->trainer, o->init, false) : DUEL_OK;
@@ -146,7 +144,7 @@ duel_status duel_run_stats(duel_run *run, duel_stats *stats) {
 }
 
 duel_status duel_run_save(duel_run *run, const char *path) {
-  if (run->trainer->sample_only)
+  if (!run->trainer->data)
     return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only has no training state to save");
   return duel_trainer_save(run->trainer, path);
 }
@@ -158,7 +156,7 @@ duel_run_info duel_run_describe(const duel_run *run) {
   const duel_trainer *t = run->trainer;
   duel_run_info info = {
       .recipe = t->recipe->name,
-      .data = t->data_name ? t->data_name : run->data_spec,
+      .data = t->data ? t->data->name : run->data_spec,
       .backend = t->api->name,
       .device = t->api->describe(t->backend),
       .text = t->recipe->text,
@@ -166,7 +164,7 @@ duel_run_info duel_run_describe(const duel_run *run) {
       .batch = t->recipe->train.batch,
       .steps = t->steps,
       .rank = t->model.item.rank,
-      .classes = t->classes,
+      .classes = t->data ? t->data->classes : 0,
       .latent = t->recipe->latent,
       .parameters_g = t->model.player[DUEL_G].params,
       .parameters_d = t->model.player[DUEL_D].params,

@@ -156,7 +156,7 @@ static duel_status write_recipe(training *t) {
 static duel_status start_new(training *t) {
   DUEL_TRY(duel_run_open(&t->run, &t->o->run));
   const duel_trainer *trainer = t->run->trainer;
-  DUEL_TRY(duel_rundir_create(&t->dir, t->o->outdir ? t->o->outdir : "runs", trainer->recipe->name, trainer->data_name,
+  DUEL_TRY(duel_rundir_create(&t->dir, t->o->outdir ? t->o->outdir : "runs", trainer->recipe->name, trainer->data->name,
                               trainer->recipe->train.batch, t->o->desc));
   snprintf(t->result->directory, sizeof t->result->directory, "%s", t->dir.path);
   return write_recipe(t);

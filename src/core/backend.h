@@ -43,6 +43,7 @@ typedef struct duel_backend_options {
 typedef struct duel_backend_api {
   const char *name; // "cpu", "cpu-f64", "cuda"
   duel_dtype real;
+  bool host_memory; // device memory is the host's: an arena may lie in memory of the caller's
   duel_status (*open)(duel_backend **b, const duel_backend_options *options);
   void (*close)(duel_backend *b);
   const char *(*describe)(duel_backend *b); // "AMD EPYC, 2 threads, x86-64-v4, OpenBLAS 0.3.21 Haswell"
@@ -71,11 +72,17 @@ typedef struct duel_memory {
   const duel_vars *vars;
   void *arena[DUEL_ARENA_COUNT]; // WORK: shared by all plans of the run, of the largest one's size
   size_t bytes[DUEL_ARENA_COUNT];
+  bool lent; // the arena of data is the caller's
 } duel_memory;
 
 // Allocates all arenas (zeroed); work_bytes is the largest plan's. On failure nothing is held.
 duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
                              size_t work_bytes);
+// The same, with the arena of data in memory that the caller holds until close, where the backend's is the host's
+// (api-> host_memory) and data is not NULL: a large set need not be there twice. That arena is aligned as the caller's
+// memory is.
+duel_status duel_memory_open_lent(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
+                                  size_t work_bytes, void *data);
 void duel_memory_close(duel_memory *m);
 void *duel_memory_at(const duel_memory *m, int var);                     // device address of a variable
 duel_status duel_memory_write(duel_memory *m, int var, const void *src); // the whole variable

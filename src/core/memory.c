@@ -39,10 +39,16 @@ static duel_status fail_arena(const duel_memory *m, int arena, duel_status statu
 
 duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
                              size_t work_bytes) {
-  *m = (duel_memory){.api = api, .backend = b, .vars = vars};
+  return duel_memory_open_lent(m, api, b, vars, work_bytes, NULL);
+}
+
+duel_status duel_memory_open_lent(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
+                                  size_t work_bytes, void *data) {
+  *m = (duel_memory){.api = api, .backend = b, .vars = vars, .lent = data && api->host_memory};
+  if (m->lent) m->arena[DUEL_ARENA_DATA] = data;
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) m->bytes[i] = i == DUEL_ARENA_WORK ? work_bytes : vars->arena_bytes[i];
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) {
-    if (!m->bytes[i]) continue;
+    if (!m->bytes[i] || (i == DUEL_ARENA_DATA && m->lent)) continue;
     duel_status status = api->alloc(b, m->bytes[i], &m->arena[i]);
     if (status == DUEL_OK) continue;
     m->arena[i] = NULL;
@@ -55,7 +61,7 @@ duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_b
 
 void duel_memory_close(duel_memory *m) {
   for (int i = 0; i < DUEL_ARENA_COUNT; i++)
-    if (m->arena[i]) m->api->free(m->backend, m->arena[i]);
+    if (m->arena[i] && !(i == DUEL_ARENA_DATA && m->lent)) m->api->free(m->backend, m->arena[i]);
   *m = (duel_memory){0};
 }
 

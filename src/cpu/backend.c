@@ -123,7 +123,7 @@ static void cpu_release(duel_backend *b, void *program) {
 
 #define CPU_API(label, type, opener)                                                                                   \
   {                                                                                                                    \
-    .name = label, .real = type, .open = opener, .close = cpu_close, .describe = cpu_describe,                         \
+    .name = label, .real = type, .host_memory = true, .open = opener, .close = cpu_close, .describe = cpu_describe,                         \
     .identity = cpu_identity, .kernel = cpu_kernel, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_copy,          \
     .download = cpu_copy, .sync = cpu_sync, .prepare = cpu_prepare, .run = cpu_run, .release = cpu_release             \
   }

@@ -113,7 +113,7 @@ static duel_status write_items(duel_trainer *t, const items *all, void **copy, c
   snprintf(step, sizeof step, "%lld", (long long)t->step);
   snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->recipe->train.seed);
   for (int p = 0; p < DUEL_PLAYERS; p++) snprintf(updates[p], sizeof updates[p], "%lld", (long long)t->updates[p]);
-  snprintf(fingerprint, sizeof fingerprint, "%08x", (unsigned)t->fingerprint);
+  snprintf(fingerprint, sizeof fingerprint, "%08x", (unsigned)t->data->fingerprint);
   const duel_meta meta[] = {{"format", "duel"},
                             {"version", DUEL_VERSION},
                             {"step", step},
@@ -122,7 +122,7 @@ static duel_status write_items(duel_trainer *t, const items *all, void **copy, c
                             {"updates.D", updates[DUEL_D]},
                             {"recipe.name", t->recipe->name},
                             {"recipe", recipe},
-                            {"data", t->data_name ? t->data_name : ""},
+                            {"data", t->data->name},
                             {"data.fingerprint", fingerprint},
                             {"backend", t->api->name},
                             {"backend.identity", t->api->identity(t->backend)},
@@ -208,12 +208,12 @@ static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const
   DUEL_TRY(meta_integer(f, path, "updates.D", &updates[DUEL_D]));
   const char *fingerprint = duel_tensors_meta(f, "data.fingerprint");
   char now[16];
-  snprintf(now, sizeof now, "%08x", (unsigned)t->fingerprint);
-  if (!t->sample_only && (!fingerprint || strcmp(fingerprint, now)))
+  snprintf(now, sizeof now, "%08x", (unsigned)t->data->fingerprint);
+  if (!fingerprint || strcmp(fingerprint, now))
     return duel_fail(
         DUEL_ERR_DATA,
         "%s was trained on other data (fingerprint %s, %s here has %s); use --init to start anew from its weights",
-        path, fingerprint ? fingerprint : "unknown", t->data_name, now);
+        path, fingerprint ? fingerprint : "unknown", t->data->name, now);
   t->step = step;
   t->updates[DUEL_G] = updates[DUEL_G];
   t->updates[DUEL_D] = updates[DUEL_D];

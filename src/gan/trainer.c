@@ -19,7 +19,8 @@ static duel_status plan_graph(duel_trainer *t, duel_graph *g, duel_plan **plan) 
   return duel_plan_for(plan, g, DUEL_PASS_ALL, t->api, t->backend);
 }
 
-static duel_status open_graphs(duel_trainer *t, const duel_dataset *data) {
+static duel_status open_graphs(duel_trainer *t) {
+  const duel_dataset *data = t->data;
   duel_dtype real = t->api->real;
   duel_shape item = {0};
   if (data) item = duel_shape_of(data->rank, data->dim);
@@ -34,20 +35,21 @@ static duel_status open_graphs(duel_trainer *t, const duel_dataset *data) {
   return plan_graph(t, g, &t->train_plan);
 }
 
-static duel_status open_memory(duel_trainer *t, const duel_dataset *data) {
+static duel_status open_memory(duel_trainer *t) {
   size_t work = t->sample_plan->work_bytes;
   if (t->train_plan && t->train_plan->work_bytes > work) work = t->train_plan->work_bytes;
-  DUEL_TRY(duel_memory_open(&t->memory, t->api, t->backend, &t->vars, work));
+  void *values = t->data ? t->data->values : NULL;
+  DUEL_TRY(duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, work, values));
   DUEL_TRY(duel_exec_open(&t->sample, t->sample_plan, &t->memory));
   const duel_step *s = &t->vars_of_step;
   int64_t item = duel_shape_count(t->model.item);
   t->latents = duel_malloc((size_t)(s->chunk * t->recipe->latent) * sizeof *t->latents);
   t->samples = duel_malloc((size_t)(s->chunk * item) * sizeof *t->samples);
   if (!t->latents || !t->samples) return duel_fail_memory("sampling", (size_t)(s->chunk * item) * sizeof *t->samples);
-  if (!data) return DUEL_OK;
+  if (!t->data) return DUEL_OK;
 
   DUEL_TRY(duel_exec_open(&t->train, t->train_plan, &t->memory));
-  DUEL_TRY(duel_memory_write(&t->memory, s->data, data->values));
+  if (!t->memory.lent) DUEL_TRY(duel_memory_write(&t->memory, s->data, values));
   size_t index = (size_t)duel_trainer_items_per_step(t), items = (size_t)t->items;
   t->index = duel_malloc(index * sizeof *t->index);
   t->coef = duel_calloc((size_t)(s->updates_d + 2) * DUEL_COEF, sizeof *t->coef);
@@ -58,40 +60,32 @@ static duel_status open_memory(duel_trainer *t, const duel_dataset *data) {
   return DUEL_OK;
 }
 
-static duel_status open_trainer(duel_trainer *t, const duel_dataset *data, const duel_backend_options *options) {
-  if (data) {
-    t->items = data->items;
-    t->classes = data->classes;
-    t->fingerprint = data->fingerprint;
-    t->data_name = duel_strdup(data->name);
-    if (!t->data_name) return duel_fail_memory("the trainer", strlen(data->name) + 1);
-    if (data->labels) {
-      t->labels = duel_malloc((size_t)t->items);
-      if (!t->labels) return duel_fail_memory("the labels", (size_t)t->items);
-      memcpy(t->labels, data->labels, (size_t)t->items);
-    }
-    if (t->items >= INT64_C(1) << 31) return duel_fail(DUEL_ERR_DATA, "%s has 2^31 items or more", data->name);
+static duel_status open_trainer(duel_trainer *t, const duel_backend_options *options) {
+  if (t->data) {
+    t->items = t->data->items;
+    if (t->items >= INT64_C(1) << 31) return duel_fail(DUEL_ERR_DATA, "%s has 2^31 items or more", t->data->name);
     t->steps = duel_length_steps(t->recipe->train.length, duel_trainer_items_per_step(t), t->items);
     if (t->steps >= INT64_C(1) << 32) return duel_fail(DUEL_ERR_USAGE, "train.length is 2^32 steps or more");
   }
-  t->sample_only = !data;
   DUEL_TRY(t->api->open(&t->backend, options));
-  DUEL_TRY(open_graphs(t, data));
-  return open_memory(t, data);
+  DUEL_TRY(open_graphs(t));
+  return open_memory(t);
 }
 
-duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, const duel_dataset *data,
+duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, duel_dataset *data,
                               const duel_backend_api *api, const duel_backend_options *options) {
   *result = NULL;
   duel_trainer *t = duel_calloc(1, sizeof *t);
   if (!t) {
     duel_recipe_close(recipe);
+    duel_dataset_close(data);
     return duel_fail_memory("the trainer", sizeof *t);
   }
   t->recipe = recipe;
+  t->data = data;
   t->api = api;
   t->order_epoch = -1;
-  duel_status status = open_trainer(t, data, options);
+  duel_status status = open_trainer(t, options);
   if (status != DUEL_OK) {
     duel_trainer_close(t);
     return status;
@@ -111,8 +105,7 @@ void duel_trainer_close(duel_trainer *t) {
   duel_model_close(&t->model);
   duel_vars_clear(&t->vars);
   duel_recipe_close(t->recipe);
-  duel_free(t->data_name);
-  duel_free(t->labels);
+  duel_dataset_close(t->data);
   duel_free(t->index);
   duel_free(t->coef);
   duel_free(t->latents);
@@ -264,7 +257,7 @@ static duel_status advance_one(duel_trainer *t) {
 }
 
 duel_status duel_trainer_advance(duel_trainer *t, int64_t steps) {
-  if (t->sample_only) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only cannot train");
+  if (!t->data) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only cannot train");
   for (; steps > 0 && t->step < t->steps; steps--) DUEL_TRY(advance_one(t));
   return DUEL_OK;
 }
@@ -288,7 +281,7 @@ duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n
 }
 
 duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst) {
-  if (t->sample_only) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only has no data");
+  if (!t->data) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only has no data");
   const duel_var *data = &t->vars.var[t->vars_of_step.data];
   int64_t item = duel_shape_count(t->model.item);
   size_t bytes = (size_t)item * duel_dtype_size(data->dtype);

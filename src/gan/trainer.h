@@ -21,12 +21,8 @@ typedef struct duel_trainer {
   duel_plan *train_plan, *sample_plan;
   duel_memory memory;
   duel_exec *train, *sample;
-  bool sample_only;
-
-  char *data_name;
-  int64_t items, classes;
-  uint8_t *labels; // [items], or NULL
-  uint32_t fingerprint;
+  duel_dataset *data; // owned; NULL: sampling only
+  int64_t items;      // of the data, 0 without
 
   int64_t step, steps;           // done, and the recipe's length
   int64_t updates[DUEL_PLAYERS]; // Adam's t of each player
@@ -38,10 +34,9 @@ typedef struct duel_trainer {
   duel_stats stats;
 } duel_trainer;
 
-// Takes recipe over, also on failure; data only lends its values, which are copied to the device. data NULL: sampling
-// only.
-duel_status duel_trainer_open(duel_trainer **t, duel_recipe *recipe, const duel_dataset *data,
-                              const duel_backend_api *api, const duel_backend_options *options);
+// Takes recipe and data over, also on failure. data NULL: sampling only.
+duel_status duel_trainer_open(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, const duel_backend_api *api,
+                              const duel_backend_options *options);
 void duel_trainer_close(duel_trainer *t);
 
 duel_status duel_trainer_init(duel_trainer *t);
