@@ -111,6 +111,11 @@ static int by_dtype_then_name(const void *a, const void *b) {
   return order ? order : strcmp(x->name, y->name);
 }
 
+static int by_name(const void *a, const void *b) {
+  return strcmp((*(const duel_entry *const *)a)->name, (*(const duel_entry *const *)b)->name);
+}
+
+// The entries are sorted by name: equal ones are neighbors.
 static duel_status check_entries(const char *path, const duel_entry *const *entry, int n) {
   for (int i = 0; i < n; i++) {
     const duel_entry *e = entry[i];
@@ -119,17 +124,17 @@ static duel_status check_entries(const char *path, const duel_entry *const *entr
         !tensor_bytes(e, &bytes) || bytes != e->bytes)
       return duel_fail(DUEL_ERR_INTERNAL, "%s: tensor %s cannot be written: its name, shape or size is wrong", path,
                        e->name);
-    for (int k = 0; k < i; k++)
-      if (!strcmp(entry[k]->name, e->name))
-        return duel_fail(DUEL_ERR_INTERNAL, "%s: two tensors are named %s", path, e->name);
+    if (i > 0 && !strcmp(entry[i - 1]->name, e->name))
+      return duel_fail(DUEL_ERR_INTERNAL, "%s: two tensors are named %s", path, e->name);
   }
   return DUEL_OK;
 }
 
 static duel_status write_sorted(const char *path, const duel_entry **entry, duel_part *part, int n,
                                 const duel_meta *meta, int n_meta) {
-  qsort(entry, (size_t)n, sizeof *entry, by_dtype_then_name);
+  qsort(entry, (size_t)n, sizeof *entry, by_name);
   DUEL_TRY(check_entries(path, entry, n));
+  qsort(entry, (size_t)n, sizeof *entry, by_dtype_then_name);
   text measure = {0};
   put_header(&measure, entry, n, meta, n_meta);
   size_t padded = (8 + measure.n + 63) / 64 * 64; // the tensors begin at a multiple of 64

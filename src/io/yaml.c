@@ -187,8 +187,10 @@ static duel_status parse(reader *r, const char *text, size_t n) {
 }
 
 duel_status duel_yaml_parse(duel_yaml **root, duel_pool *pool, const char *file, const char *text, size_t n) {
+  static const char mark[] = "\xEF\xBB\xBF"; // some editors begin a file so; libyaml would count it as a column
   reader r = {.pool = pool, .file = file};
-  DUEL_TRY(parse(&r, text, n));
+  size_t skip = n >= 3 && !memcmp(text, mark, 3) ? 3 : 0;
+  DUEL_TRY(parse(&r, text + skip, n - skip));
   if (!r.root) return duel_fail(DUEL_ERR_USAGE, "%s:1:1: the file is empty", file);
   *root = r.root;
   return DUEL_OK;
