@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -332,6 +333,18 @@ static void append_lines(void **state) {
     assert_message("free some space");
   }
   assert_int_equal(duel_file_append(scratch("none/log"), "x", 1), DUEL_ERR_IO);
+  struct rlimit old, small;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+  small = old;
+  small.rlim_cur = 16;
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+  assert_int_equal(duel_file_append(scratch("full"), "a line of 15 b\n", 15), DUEL_OK);
+  duel_status status = duel_file_append(scratch("full"), "more\n", 5); // there is room for 1 byte of it
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+  assert_int_equal(status, DUEL_ERR_IO);
+  assert_message("too large");
+  assert_true(holds("full", "a line of 15 b\n", 15)); // and none stays
 }
 
 static void make_folders(void **state) {

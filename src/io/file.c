@@ -256,8 +256,14 @@ duel_status duel_file_write(const char *path, const void *bytes, size_t n) {
 
 duel_status duel_file_append(const char *path, const void *bytes, size_t n) {
   int fd;
+  struct stat before;
   RETRY(fd, duel_fs.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666));
-  int failed = fd < 0 || write_all(fd, bytes, n) < 0, error = errno;
+  int failed = fd < 0 || fstat(fd, &before) != 0, error = errno;
+  if (!failed && write_all(fd, bytes, n) < 0) {
+    failed = 1;
+    error = errno;
+    if (ftruncate(fd, before.st_size) != 0) error = errno; // half a line would spoil the next one
+  }
   if (fd >= 0 && close_fd(fd) < 0 && !failed) {
     failed = 1;
     error = errno;

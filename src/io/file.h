@@ -38,8 +38,8 @@ typedef struct duel_part {
 } duel_part;
 duel_status duel_file_write_parts(const char *path, const duel_part *part, int n);
 
-duel_status duel_file_append(const char *path, const void *bytes,
-                             size_t n);         // creates it; one write, if the disk takes it
+// Creates it; one write, if the disk takes it. What a failed write left is cut off again.
+duel_status duel_file_append(const char *path, const void *bytes, size_t n);
 duel_status duel_make_folder(const char *path); // and its parents; fine if it exists
 // Removes temporaries in folder whose process is gone.
 void duel_file_sweep(const char *folder);
