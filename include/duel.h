@@ -112,11 +112,12 @@ DUEL_API duel_run_info duel_run_describe(const duel_run *run);
 // Writes layer tables (output shapes, parameters) and the memory plan; plan != 0 adds every node.
 DUEL_API duel_status duel_run_print(duel_run *run, FILE *out, int plan);
 
-// One safetensors file with all that a bit-exact resume needs, written atomically.
+// One safetensors file with all that a bit-exact resume needs, written atomically. DIVERGED, and nothing written, if
+// any of it is not finite.
 DUEL_API duel_status duel_run_save(duel_run *run, const char *path);
 
 // Items of G (of G_ema where there is one) in inference mode, [n, C, H, W] or [n, size]; latent i is the draw of
-// seeds[i].
+// seeds[i]. DIVERGED if they are not finite.
 DUEL_API duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst);
 // rows×columns items of seeds first_seed, first_seed+1, … as one PNG.
 DUEL_API duel_status duel_generate_png(duel_run *run, const char *path, int rows, int columns, uint64_t first_seed);

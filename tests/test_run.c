@@ -174,6 +174,32 @@ static void test_divergence_is_told(void **state) {
   duel_run_close(run);
 }
 
+// G's weights overflow in an update while every loss is still finite: its last layer is tanh.
+static void test_what_is_not_finite_is_not_saved(void **state) {
+  (void)state;
+  duel_run *run;
+  duel_set set[] = {{"G", "[dense: $C*$H*$W, tanh, reshape: [$C, $H, $W]]", "--set"},
+                    {"optim", "{lr: {G: 1, D: 0}, weight_decay: {G: 1000000, D: 0}}", "--set"}};
+  must(duel_run_open(&run, &(duel_run_options){.recipe = recipe, .set = set, .n_set = 2}));
+  duel_status status = DUEL_OK;
+  int saved = 0;
+  for (; status == DUEL_OK && saved < 20; saved += status == DUEL_OK) {
+    must(duel_run_advance(run, 1));
+    status = duel_run_save(run, in_folder("last"));
+  }
+  assert_int_equal(status, DUEL_ERR_DIVERGED);
+  assert_non_null(strstr(duel_last_error(), " of G"));
+  assert_true(saved > 1);
+  static float item[784];
+  assert_int_equal(duel_generate(run, &(uint64_t){1}, 1, item), DUEL_ERR_DIVERGED);
+  duel_run_close(run);
+  must(duel_run_open(&run, &(duel_run_options){.checkpoint = in_folder("last")}));
+  duel_stats s;
+  must(duel_run_stats(run, &s));
+  assert_int_equal(s.step, saved);
+  duel_run_close(run);
+}
+
 static duel_status whole_life(void) {
   duel_run *run;
   static float item[784];
@@ -209,6 +235,7 @@ int main(void) {
       cmocka_unit_test(test_a_seed_is_a_trajectory),     cmocka_unit_test(test_threads_do_not_show),
       cmocka_unit_test(test_a_resume_is_no_break),       cmocka_unit_test(test_advancing_allocates_nothing),
       cmocka_unit_test(test_the_seed_of_an_item_is_all), cmocka_unit_test(test_weights_alone_begin_anew),
-      cmocka_unit_test(test_divergence_is_told),         cmocka_unit_test(test_every_allocation_may_fail)};
+      cmocka_unit_test(test_divergence_is_told),         cmocka_unit_test(test_what_is_not_finite_is_not_saved),
+      cmocka_unit_test(test_every_allocation_may_fail)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -2,6 +2,7 @@
 #include "api/run.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,6 +215,11 @@ duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float
     for (int64_t i = 0; i < now; i++)
       duel_draw_normal((duel_draw){.seed = seeds[first + i], .purpose = DUEL_PURPOSE_EVAL}, 0, latent, z + i * latent);
     status = duel_trainer_sample(t, z, now, dst + first * item);
+    for (int64_t i = 0; status == DUEL_OK && i < now * item; i++)
+      if (!isfinite(dst[first * item + i]))
+        status = duel_fail(DUEL_ERR_DIVERGED,
+                           "G makes no finite numbers of seed %llu: its training diverged; use an earlier checkpoint",
+                           (unsigned long long)seeds[first + i / item]);
   }
   duel_free(z);
   return status;

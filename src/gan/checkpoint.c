@@ -2,6 +2,7 @@
 //
 // Tensors: G.*, D.* (parameters and buffers), G_ema.*, opt.<player>.<tensor>.m and .v. Strings: everything else that a
 // bit-exact resume needs. No clock, host or path goes in, so equal states are equal bytes.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,9 +93,27 @@ static char *portable_recipe(const char *text) {
   return copy;
 }
 
+// The metrics of a step are read before its last update and say nothing of running statistics: what is to last is
+// looked at itself.
+static duel_status check_finite(const duel_trainer *t, const items *all, void *const *copy) {
+  for (int i = 0; i < all->n; i++) {
+    const item *it = &all->list[i];
+    const float *value = (const float *)copy[it->var] + it->offset;
+    int64_t n = duel_shape_count(it->shape), k = 0;
+    while (k < n && isfinite(value[k])) k++;
+    if (k < n)
+      return duel_fail(DUEL_ERR_DIVERGED,
+                       "training diverged by step %lld: value %lld of %s is %s; no checkpoint is made of it; try a "
+                       "lower optim.lr, or go on from an earlier checkpoint",
+                       (long long)t->step, (long long)k, it->name, isnan(value[k]) ? "not a number" : "infinite");
+  }
+  return DUEL_OK;
+}
+
 static duel_status write_items(duel_trainer *t, const items *all, void **copy, const char *path) {
   for (int var = 0; var < t->vars.n; var++)
     if (copy[var]) DUEL_TRY(duel_memory_read(&t->memory, var, copy[var]));
+  DUEL_TRY(check_finite(t, all, copy));
   duel_entry *entry = duel_calloc((size_t)all->n, sizeof *entry);
   if (!entry) return duel_fail_memory("a checkpoint", (size_t)all->n * sizeof *entry);
   for (int i = 0; i < all->n; i++) {
