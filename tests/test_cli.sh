@@ -236,6 +236,14 @@ expect 3 "" "latest where there is none" train --resume latest --outdir nothing
 expect 0 "^Finished" "--init begins anew" train $tiny --init "$(newest "$a")" --outdir init
 expect 3 "G\.0\.weight" "--init with other shapes" train --recipe ./other.yaml --init "$(newest "$a")" --outdir init2
 
+# ---- little memory
+
+if (ulimit -v 300000) 2>/dev/null && ! nm "$duel" 2>/dev/null | grep -q __asan_init; then # ASan needs terabytes of addresses
+  (ulimit -v 300000 && timeout 20 "$duel" train $tiny --outdir little >out 2>err)
+  ok "no room for BLAS ends with 5, not in an endless loop" same_number $? 5
+  says 'ulimit -v' err "no room for BLAS says what to do"
+fi
+
 # ---- signals
 
 start() { # OUTDIR: an endless run in the background

@@ -34,11 +34,11 @@ static duel_status open_as(duel_backend **out, const duel_backend_options *optio
     return duel_fail(DUEL_ERR_USAGE, "precision: the cpu backend computes in fp32, not in %s", options->precision);
   duel_level level = DUEL_LEVEL_PORTABLE;
   if (real == DUEL_F32) DUEL_TRY(duel_level_choose(&level));
-  DUEL_TRY(duel_blas_open(real));
+  const int threads = options->threads > 0 ? options->threads : duel_cpu_threads();
+  DUEL_TRY(duel_blas_open(real, threads));
   duel_backend *b = duel_calloc(1, sizeof *b);
   if (!b) return duel_fail_memory("the cpu backend", sizeof *b);
   b->table = real == DUEL_F64 ? duel_cpu_table_f64 : tables[level];
-  const int threads = options->threads > 0 ? options->threads : duel_cpu_threads();
   const duel_status status = duel_team_open(&b->team, threads);
   if (status != DUEL_OK) {
     duel_free(b);
@@ -123,7 +123,7 @@ static void cpu_release(duel_backend *b, void *program) {
 
 #define CPU_API(label, type, opener)                                                                                   \
   {                                                                                                                    \
-    .name = label, .real = type, .host_memory = true, .open = opener, .close = cpu_close, .describe = cpu_describe,                         \
+    .name = label, .real = type, .host_memory = true, .open = opener, .close = cpu_close, .describe = cpu_describe,    \
     .identity = cpu_identity, .kernel = cpu_kernel, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_copy,          \
     .download = cpu_copy, .sync = cpu_sync, .prepare = cpu_prepare, .run = cpu_run, .release = cpu_release             \
   }

@@ -77,7 +77,24 @@ void duel_blas_leave(int before) {
   if (before > 0) omp_set_num_threads(before);
 }
 
-duel_status duel_blas_open(duel_dtype real) {
+// OpenBLAS takes a buffer of this size a thread at its first product, and tries for ever if it gets none.
+enum { BLAS_BUFFER = 129 << 20 };
+
+static duel_status check_room(int threads) {
+  const size_t bytes = (size_t)threads * BLAS_BUFFER;
+  void *room = duel_malloc(bytes); // not touched, so that it costs nothing
+  if (!room)
+    return duel_fail(
+        DUEL_ERR_DEVICE,
+        "OpenBLAS needs %zu MiB of address space for %d threads, and there is less; raise the limit of memory "
+        "(ulimit -v) or use fewer threads",
+        bytes >> 20, threads);
+  duel_free(room);
+  return DUEL_OK;
+}
+
+duel_status duel_blas_open(duel_dtype real, int threads) {
+  DUEL_TRY(check_room(threads));
   if (openblas_get_parallel() != OPENBLAS_OPENMP) openblas_set_num_threads(1);
   const int before = duel_blas_enter();
   const duel_status status = check_products(real);

@@ -24,7 +24,7 @@ void duel_cpu_model(char *name, size_t n);                  // "AMD EPYC 9654"
 
 // ---- blas.c ---------------------------------------------------------------------------------------------------------
 // Makes BLAS single-threaded and checks its products against naive ones, for old builds miscompute on some CPUs.
-duel_status duel_blas_open(duel_dtype real);
+duel_status duel_blas_open(duel_dtype real, int threads);
 // Around products on a thread: an OpenMP build of BLAS takes one thread then too. Leave with what enter yielded.
 int duel_blas_enter(void);
 void duel_blas_leave(int before);
