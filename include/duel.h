@@ -74,6 +74,7 @@ typedef struct duel_run_options {
   const char *checkpoint; // go on from this checkpoint with all its state (recipe NULL: the checkpoint's)
   const char *init;       // start anew from the weights of this checkpoint
   int sample_only;        // with checkpoint: builds G alone and reads no data, for duel_generate*
+  int plan_only;          // plans and checks, but takes no memory: for duel_run_describe and duel_run_print
 } duel_run_options;
 
 // Reads recipe and data, builds and plans the graph, allocates everything and initialises the weights.
@@ -149,6 +150,7 @@ typedef struct duel_train_options {
   const char *desc;   // appended to the directory's name; NULL: nothing
   const char *resume; // a run directory or checkpoint, or "latest" (in outdir): go on there; NULL: a new run
   double max_seconds; // stop after the step at which this has passed; 0: never
+  int dry_run;        // prepare all (run.plan_only), emit START, and return: nothing is written
   // Called from the training thread. NULL: nobody listens.
   void (*on_event)(void *ctx, duel_run *run, const duel_train_event *event);
   void *ctx;

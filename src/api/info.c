@@ -221,6 +221,8 @@ duel_status duel_info_runs(FILE *out, const char *outdir, int json) {
   DUEL_TRY(list_runs(outdir, &names, &n));
   if (json)
     fprintf(out, "{\"runs\": [");
+  else if (n == 0)
+    fprintf(out, "no runs in %s\n", outdir);
   else
     fprintf(out, "%-44s %10s %10s %10s  %s\n", "run", "step", "D loss", "G loss", "checkpoints");
   for (int i = 0; i < n; i++) {
@@ -234,6 +236,13 @@ duel_status duel_info_runs(FILE *out, const char *outdir, int json) {
 
 // ---- one checkpoint
 // --------------------------------------------------------------------------------------------------------------
+
+// A stranger's file shall not steer the terminal.
+static void print_plain(FILE *out, const char *text, int width) {
+  int n = 0;
+  for (; text[n]; n++) fputc((unsigned char)text[n] < 0x20 && text[n] != '\n' ? '?' : text[n], out);
+  fprintf(out, "%*s", width > n ? width - n : 0, "");
+}
 
 duel_status duel_info_checkpoint(FILE *out, const char *path, int json) {
   duel_tensor_file f;
@@ -249,7 +258,12 @@ duel_status duel_info_checkpoint(FILE *out, const char *path, int json) {
     fprintf(out, "}, \"tensors\": [");
   } else {
     for (int i = 0; i < f.n_meta; i++)
-      if (strcmp(f.meta[i].key, "recipe")) fprintf(out, "%-18s %s\n", f.meta[i].key, f.meta[i].value);
+      if (strcmp(f.meta[i].key, "recipe")) {
+        print_plain(out, f.meta[i].key, 18);
+        fputc(' ', out);
+        print_plain(out, f.meta[i].value, 0);
+        fputc('\n', out);
+      }
     fprintf(out, "\n%-32s %-5s %-16s %12s\n", "tensor", "type", "shape", "bytes");
   }
   for (int i = 0; i < f.n; i++) {
@@ -270,8 +284,10 @@ duel_status duel_info_checkpoint(FILE *out, const char *path, int json) {
   }
   if (json)
     fprintf(out, "]}\n");
-  else if (duel_tensors_meta(&f, "recipe"))
-    fprintf(out, "\n%s", duel_tensors_meta(&f, "recipe"));
+  else if (duel_tensors_meta(&f, "recipe")) {
+    fputc('\n', out);
+    print_plain(out, duel_tensors_meta(&f, "recipe"), 0);
+  }
   duel_tensors_close(&f);
   return written(out);
 }

@@ -65,11 +65,8 @@ static duel_status load_weights(duel_trainer *t, const char *path, bool full) {
   return status;
 }
 
-static duel_status open_run(duel_run *run, const duel_run_options *o, const char *text, const char *name) {
-  duel_recipe *recipe;
-  duel_dataset *data;
+static duel_status build(duel_run *run, const duel_run_options *o, duel_recipe *recipe, duel_dataset *data) {
   const duel_backend_api *api;
-  DUEL_TRY(duel_run_resolve(&recipe, &data, o, text, name));
   duel_status status = duel_backend_find(recipe->run.backend, &api);
   run->data_spec = duel_strdup(recipe->data.path);
   if (status == DUEL_OK && !run->data_spec) status = duel_fail_memory("a run", strlen(recipe->data.path) + 1);
@@ -80,17 +77,19 @@ static duel_status open_run(duel_run *run, const duel_run_options *o, const char
   }
   const char *precision = strcmp(recipe->run.precision, "auto") ? recipe->run.precision : NULL;
   duel_backend_options device = {.threads = recipe->run.threads, .device = recipe->run.device, .precision = precision};
-  DUEL_TRY(duel_trainer_open(&run->trainer, recipe, data, api, &device));
-  if (o->checkpoint) return load_weights(run->trainer, o->checkpoint, !o->sample_only);
-  DUEL_TRY(duel_trainer_init(run->trainer));
-  return o->init ? load_weights(run->trainer, o->init, false) : DUEL_OK;
+  return o->plan_only ? duel_trainer_plan(&run->trainer, recipe, data, api, &device)
+                      : duel_trainer_open(&run->trainer, recipe, data, api, &device);
 }
 
-duel_status duel_run_open_text(duel_run **result, const duel_run_options *o, const char *text, const char *name) {
+duel_status duel_run_build(duel_run **result, const duel_run_options *o, duel_recipe *recipe, duel_dataset *data) {
   *result = NULL;
   duel_run *run = duel_calloc(1, sizeof *run);
-  if (!run) return duel_fail_memory("a run", sizeof *run);
-  duel_status status = open_run(run, o, text, name);
+  if (!run) {
+    duel_recipe_close(recipe);
+    duel_dataset_close(data);
+    return duel_fail_memory("a run", sizeof *run);
+  }
+  duel_status status = build(run, o, recipe, data);
   if (status != DUEL_OK) {
     duel_run_close(run);
     return status;
@@ -99,18 +98,47 @@ duel_status duel_run_open_text(duel_run **result, const duel_run_options *o, con
   return DUEL_OK;
 }
 
+static duel_status fill(duel_trainer *t, const duel_run_options *o) {
+  if (o->checkpoint) return load_weights(t, o->checkpoint, !o->sample_only);
+  if (!o->plan_only) DUEL_TRY(duel_trainer_init(t));
+  return o->init ? load_weights(t, o->init, false) : DUEL_OK;
+}
+
+static duel_status open_text(duel_run **run, const duel_run_options *o, const char *text, const char *name) {
+  duel_recipe *recipe;
+  duel_dataset *data;
+  DUEL_TRY(duel_run_resolve(&recipe, &data, o, text, name));
+  DUEL_TRY(duel_run_build(run, o, recipe, data));
+  duel_status status = fill((*run)->trainer, o);
+  if (status != DUEL_OK) {
+    duel_run_close(*run);
+    *run = NULL;
+  }
+  return status;
+}
+
+duel_status duel_checkpoint_recipe(const duel_tensor_file *f, const char *path, const char **text, const char **name) {
+  *text = duel_tensors_meta(f, "recipe");
+  *name = duel_tensors_meta(f, "recipe.name");
+  if (!*text || !*name) return duel_fail(DUEL_ERR_DATA, "%s is no checkpoint of duel: it holds no recipe", path);
+  duel_recipe_source *source;
+  duel_status status = duel_recipe_load_text(&source, *name, *text, NULL, 0);
+  if (status == DUEL_OK) duel_recipe_source_close(source);
+  return status == DUEL_ERR_USAGE ? duel_fail(DUEL_ERR_DATA, "%s: its recipe is damaged: %s", path, duel_last_error())
+                                  : status;
+}
+
 duel_status duel_run_open(duel_run **run, const duel_run_options *options) {
   *run = NULL;
   if (options->checkpoint && options->init)
     return duel_fail(DUEL_ERR_USAGE, "checkpoint and init exclude each other: the one goes on, the other starts anew");
   if (options->sample_only && !options->checkpoint) return duel_fail(DUEL_ERR_USAGE, "sampling needs a checkpoint");
-  if (!options->checkpoint || options->recipe) return duel_run_open_text(run, options, NULL, NULL);
+  if (!options->checkpoint || options->recipe) return open_text(run, options, NULL, NULL);
   duel_tensor_file f;
+  const char *text, *name;
   DUEL_TRY(duel_tensors_read(&f, options->checkpoint));
-  const char *text = duel_tensors_meta(&f, "recipe"), *name = duel_tensors_meta(&f, "recipe.name");
-  duel_status status =
-      text && name ? duel_run_open_text(run, options, text, name)
-                   : duel_fail(DUEL_ERR_DATA, "%s is no checkpoint of duel: it holds no recipe", options->checkpoint);
+  duel_status status = duel_checkpoint_recipe(&f, options->checkpoint, &text, &name);
+  if (status == DUEL_OK) status = open_text(run, options, text, name);
   duel_tensors_close(&f);
   return status;
 }
@@ -145,8 +173,8 @@ duel_status duel_run_stats(duel_run *run, duel_stats *stats) {
 }
 
 duel_status duel_run_save(duel_run *run, const char *path) {
-  if (!run->trainer->data)
-    return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only has no training state to save");
+  if (!run->trainer->train)
+    return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling or its plan only has no training state to save");
   return duel_trainer_save(run->trainer, path);
 }
 

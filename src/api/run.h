@@ -9,12 +9,14 @@ struct duel_run {
   char *data_spec; // what the recipe calls its data
 };
 
-// duel_run_open with the checkpoint already read. text: resolved recipe to start from, with the name it goes by, or
-// NULL for options->recipe.
-duel_status duel_run_open_text(duel_run **run, const duel_run_options *options, const char *text, const char *name);
-
-// Resolves the recipe of options (or text, as above) without building anything: for comparing before a resume.
+// Resolves the recipe of options, or text with the name it goes by, and opens its data: all that can be told before
+// anything is built.
 duel_status duel_run_resolve(duel_recipe **recipe, duel_dataset **data, const duel_run_options *options,
                              const char *text, const char *name);
+// Builds a run of them, which it takes over, also on failure; weights are for the caller to fill in.
+duel_status duel_run_build(duel_run **run, const duel_run_options *options, duel_recipe *recipe, duel_dataset *data);
+
+// The recipe that a checkpoint holds and its name. DATA if there is none or it cannot be read.
+duel_status duel_checkpoint_recipe(const duel_tensor_file *f, const char *path, const char **text, const char **name);
 
 #endif

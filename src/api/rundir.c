@@ -51,13 +51,14 @@ void duel_rundir_close(duel_rundir *d) {
   d->lock = -1;
 }
 
-// A name part keeps letters, digits, '.', '_' and '-'; anything else becomes '-'.
+// A name part keeps letters, digits, '.', '_' and '-'; whatever else stands between them becomes one '-'.
 static void clean(char *dst, size_t n, const char *src) {
   size_t i = 0;
-  for (; src[i] && i + 1 < n; i++) {
-    char c = src[i];
+  for (bool gap = false; *src && i + 1 < n; src++) {
+    char c = *src;
     bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("._-", c);
-    dst[i] = plain ? c : '-';
+    if (plain || !gap) dst[i++] = plain ? c : '-';
+    gap = !plain;
   }
   dst[i] = 0;
 }
@@ -74,7 +75,8 @@ static int next_number(const char *outdir) {
   return next;
 }
 
-static duel_status point_latest(const char *outdir, const char *name) {
+duel_status duel_rundir_point_latest(const duel_rundir *d, const char *outdir) {
+  const char *name = strrchr(d->path, '/') + 1; // join put a slash there
   char link[3200], temporary[3200], unique[64];
   DUEL_TRY(join(link, sizeof link, outdir, "latest"));
   snprintf(unique, sizeof unique, ".latest.tmp.%ld", (long)getpid());
@@ -100,13 +102,10 @@ duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *r
     snprintf(name, sizeof name, "%05d-%s-%s-batch%" PRId64 "%s%s", number, part[0], part[1], batch, *part[2] ? "-" : "",
              part[2]);
     DUEL_TRY(join(d->path, sizeof d->path, outdir, name));
-    if (mkdir(d->path, 0777) == 0) {
-      DUEL_TRY(take_lock(d));
-      return point_latest(outdir, name);
-    }
+    if (mkdir(d->path, 0777) == 0) return take_lock(d);
     if (errno != EEXIST) return duel_fail(DUEL_ERR_IO, "%s cannot be made: %s", d->path, strerror(errno));
   }
-  return duel_fail(DUEL_ERR_IO, "%s holds 100000 runs; use another --outdir", outdir);
+  return duel_fail(DUEL_ERR_IO, "%s: the numbers of runs end at 99999, which is taken; use another --outdir", outdir);
 }
 
 duel_status duel_rundir_open(duel_rundir *d, const char *path) {
@@ -145,17 +144,18 @@ static int64_t line_step(const char *line, size_t n) {
 duel_status duel_rundir_cut(const duel_rundir *d, int64_t step) {
   char path[3200];
   uint8_t *bytes;
-  size_t n, kept = 0;
+  size_t n, kept = 0, length;
   DUEL_TRY(join(path, sizeof path, d->path, "stats.jsonl"));
   if (access(path, F_OK) != 0) return DUEL_OK;
   DUEL_TRY(duel_file_read(path, (size_t)1 << 32, &bytes, &n));
-  while (kept < n) {
-    const uint8_t *end = memchr(bytes + kept, '\n', n - kept);
+  for (size_t at = 0; at < n; at += length) {
+    const uint8_t *end = memchr(bytes + at, '\n', n - at);
     if (!end) break;
-    size_t length = (size_t)(end - (bytes + kept));
-    int64_t at = line_step((const char *)bytes + kept, length);
-    if (at < 0 || at > step) break;
-    kept += length + 1;
+    length = (size_t)(end - (bytes + at)) + 1;
+    int64_t of = line_step((const char *)bytes + at, length - 1);
+    if (of < 0 || of > step) continue; // torn by a kill or a full disk, or of a future that will be another
+    memmove(bytes + kept, bytes + at, length);
+    kept += length;
   }
   duel_status status = kept < n ? duel_file_write(path, bytes, kept) : DUEL_OK;
   duel_free(bytes);

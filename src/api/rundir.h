@@ -9,10 +9,11 @@ typedef struct duel_rundir {
   int lock; // descriptor that holds the lock, or -1
 } duel_rundir;
 
-// A new directory OUTDIR/00000-<recipe>-<data>-batch<B>[-desc] with the next free number, locked; OUTDIR/latest points
-// to it.
+// A new directory OUTDIR/00000-<recipe>-<data>-batch<B>[-desc] with the next free number, locked.
 duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *recipe, const char *data, int64_t batch,
                                const char *desc);
+// Makes OUTDIR/latest point to it.
+duel_status duel_rundir_point_latest(const duel_rundir *d, const char *outdir);
 // An existing one. IO if another process trains there.
 duel_status duel_rundir_open(duel_rundir *d, const char *path);
 void duel_rundir_close(duel_rundir *d);
@@ -21,7 +22,7 @@ void duel_rundir_close(duel_rundir *d);
 duel_status duel_rundir_file(const duel_rundir *d, const char *name, char *text, size_t n);
 // Appends one line (a newline is added) to log.txt or stats.jsonl.
 duel_status duel_rundir_append(const duel_rundir *d, const char *name, const char *line);
-// Cuts stats.jsonl behind the last line whose "step" is at most `step`.
+// Removes from stats.jsonl all lines whose "step" is past `step`, and what is no whole line.
 duel_status duel_rundir_cut(const duel_rundir *d, int64_t step);
 
 // Steps of the directory's checkpoints in rising order, at most `most`; yields how many there are.

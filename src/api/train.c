@@ -22,6 +22,7 @@ enum { CHECKPOINTS_LOST = 3 };
 
 typedef struct training {
   const duel_train_options *o;
+  duel_run_options options; // o->run, for a dry run with plan_only
   duel_train_result *result;
   duel_run *run;
   duel_rundir dir;
@@ -32,6 +33,7 @@ typedef struct training {
   int64_t saved;                 // step of the newest checkpoint, -1: none
   int64_t drawn;                 // step of the newest picture
   int lost;                      // checkpoints lost in a row
+  int ticks_lost;                // lines of stats.jsonl lost in a row
 } training;
 
 static double now(void) {
@@ -71,7 +73,7 @@ static void emit(training *t, int kind, const char *text) {
 
 static void append_log(training *t, const char *line) {
   // The log is a courtesy: its failure is told once by the statistics that fail with it, and never stops training.
-  (void)duel_rundir_append(&t->dir, "log.txt", line);
+  if (t->dir.lock >= 0) (void)duel_rundir_append(&t->dir, "log.txt", line);
 }
 
 static void warn(training *t) {
@@ -84,6 +86,20 @@ static void warn(training *t) {
 static void note(training *t, const char *text) {
   append_log(t, text);
   emit(t, DUEL_EVENT_NOTE, text);
+}
+
+// A full disk would warn at each tick: it is told once, and again when it is over.
+static void keep_stats(training *t, const char *line) {
+  char text[128];
+  if (duel_rundir_append(&t->dir, "stats.jsonl", line) != DUEL_OK) {
+    if (t->ticks_lost++ == 0) warn(t);
+    return;
+  }
+  if (t->ticks_lost == 0) return;
+  snprintf(text, sizeof text, "stats.jsonl is written again; it misses %d line%s", t->ticks_lost,
+           t->ticks_lost == 1 ? "" : "s");
+  t->ticks_lost = 0;
+  note(t, text);
 }
 
 static void tick(training *t) {
@@ -105,7 +121,7 @@ static void tick(training *t) {
            s.step, s.epoch, s.kimg, s.d_loss, s.g_loss, s.d_loss_real, s.d_loss_fake, s.score_real, s.score_fake,
            s.sign_real, s.sign_fake, s.grad_norm_d, s.grad_norm_g, s.lr_d, s.lr_g, ms, rate, resident_mib(),
            at - t->began, 1e-3 * ms * (double)(s.steps - s.step), when);
-  if (duel_rundir_append(&t->dir, "stats.jsonl", line) != DUEL_OK) warn(t);
+  keep_stats(t, line);
   snprintf(line, sizeof line, "step %" PRId64 "  epoch %.3f  D loss %.4f  G loss %.4f  %.0f images/s  %.2f ms/step",
            s.step, s.epoch, s.d_loss, s.g_loss, rate, ms);
   append_log(t, line);
@@ -154,11 +170,14 @@ static duel_status write_recipe(training *t) {
 }
 
 static duel_status start_new(training *t) {
-  DUEL_TRY(duel_run_open(&t->run, &t->o->run));
+  DUEL_TRY(duel_run_open(&t->run, &t->options));
+  if (t->o->dry_run) return DUEL_OK;
   const duel_trainer *trainer = t->run->trainer;
-  DUEL_TRY(duel_rundir_create(&t->dir, t->o->outdir ? t->o->outdir : "runs", trainer->recipe->name, trainer->data->name,
-                              trainer->recipe->train.batch, t->o->desc));
+  const char *outdir = t->o->outdir ? t->o->outdir : "runs";
+  DUEL_TRY(duel_rundir_create(&t->dir, outdir, trainer->recipe->name, trainer->data->name, trainer->recipe->train.batch,
+                              t->o->desc));
   snprintf(t->result->directory, sizeof t->result->directory, "%s", t->dir.path);
+  if (duel_rundir_point_latest(&t->dir, outdir) != DUEL_OK) warn(t); // some file systems have no links
   return write_recipe(t);
 }
 
@@ -193,8 +212,7 @@ static bool fixed_length(const duel_recipe *r) {
 }
 
 // What may change on resume, and what may not.
-static duel_status check_resume(training *t, const char *text, const char *path) {
-  const duel_recipe *r = t->run->trainer->recipe;
+static duel_status check_resume(training *t, const char *text, const duel_recipe *r, const char *path) {
   differences d = {0};
   DUEL_TRY(duel_recipe_compare(text, r->text, sort_difference, &d));
   if (*d.refused)
@@ -223,37 +241,52 @@ static void compare_identity(training *t, const duel_tensor_file *f) {
 }
 
 static duel_status resume_from(training *t, const duel_tensor_file *f, const char *path) {
-  const char *text = duel_tensors_meta(f, "recipe"), *name = duel_tensors_meta(f, "recipe.name");
-  if (!text || !name) return duel_fail(DUEL_ERR_DATA, "%s is no checkpoint of duel: it holds no recipe", path);
-  duel_run_options o = t->o->run;
-  if (o.init) return duel_fail(DUEL_ERR_USAGE, "--resume goes on, --init starts anew: give one of them");
-  if (o.recipe)
-    DUEL_TRY(duel_run_open_text(&t->run, &o, NULL, NULL));
-  else
-    DUEL_TRY(duel_run_open_text(&t->run, &o, text, name));
-  DUEL_TRY(check_resume(t, text, path));
+  const char *text, *name;
+  duel_recipe *recipe;
+  duel_dataset *data;
+  const duel_run_options *o = &t->options;
+  if (o->init) return duel_fail(DUEL_ERR_USAGE, "--resume goes on, --init starts anew: give one of them");
+  DUEL_TRY(duel_checkpoint_recipe(f, path, &text, &name));
+  DUEL_TRY(duel_run_resolve(&recipe, &data, o, o->recipe ? NULL : text, o->recipe ? NULL : name));
+  duel_status status = check_resume(t, text, recipe, path); // before anything is built that would not fit
+  if (status != DUEL_OK) {
+    duel_recipe_close(recipe);
+    duel_dataset_close(data);
+    return status;
+  }
+  DUEL_TRY(duel_run_build(&t->run, o, recipe, data));
   DUEL_TRY(duel_trainer_load(t->run->trainer, f, path, true));
   compare_identity(t, f);
   return DUEL_OK;
 }
 
-static duel_status start_resumed(training *t) {
-  char path[3200], folder[3072], text[1024];
-  DUEL_TRY(duel_find_checkpoint(t->o->resume, t->o->outdir, path, sizeof path));
-  const char *slash = strrchr(path, '/');
-  if (!slash)
-    strcpy(folder, ".");
-  else
-    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-  char real[PATH_MAX];
-  if (!realpath(folder, real)) return duel_fail(DUEL_ERR_IO, "%s cannot be found", folder);
-  DUEL_TRY(duel_rundir_open(&t->dir, real)); // `latest` names the run behind it
-  snprintf(t->result->directory, sizeof t->result->directory, "%s", t->dir.path);
-  t->resumed = true;
+// The folder of a checkpoint, without links: `latest` names the run behind it. A copy that lies elsewhere is refused,
+// for a resume writes around it.
+static duel_status find_run(const char *checkpoint, char real[PATH_MAX]) {
+  char folder[3072], recipe[3200];
+  const char *slash = strrchr(checkpoint, '/'), *name = slash ? slash + 1 : checkpoint;
+  snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - checkpoint) + 1 : 2, slash ? checkpoint : "./");
+  snprintf(recipe, sizeof recipe, "%srecipe.yaml", folder);
+  if (strncmp(name, "checkpoint-", strlen("checkpoint-")) != 0 || access(recipe, F_OK) != 0)
+    return duel_fail(
+        DUEL_ERR_USAGE,
+        "%s lies in no run directory (with a recipe.yaml beside it), where a resume goes on; to start anew "
+        "from its weights use --init %s",
+        checkpoint, checkpoint);
+  return realpath(folder, real) ? DUEL_OK : duel_fail(DUEL_ERR_IO, "%s cannot be found", folder);
+}
 
+static duel_status start_resumed(training *t) {
+  char path[3200], real[PATH_MAX], text[1024];
   struct stat st;
+  DUEL_TRY(duel_find_checkpoint(t->o->resume, t->o->outdir, path, sizeof path));
+  DUEL_TRY(find_run(path, real));
+  snprintf(t->result->directory, sizeof t->result->directory, "%s", real);
+  t->resumed = true;
+  if (!t->o->dry_run) DUEL_TRY(duel_rundir_open(&t->dir, real));
+
   if (stat(t->o->resume, &st) != 0 || S_ISDIR(st.st_mode)) { // a run: say if its newest checkpoint could not be read
-    DUEL_TRY(duel_rundir_newest(folder, path, sizeof path, text, sizeof text));
+    DUEL_TRY(duel_rundir_newest(real, path, sizeof path, text, sizeof text));
     if (*text) emit(t, DUEL_EVENT_WARNING, text);
   }
   duel_tensor_file f;
@@ -263,7 +296,7 @@ static duel_status start_resumed(training *t) {
   DUEL_TRY(status);
   t->saved = t->run->trainer->step;
   snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", path);
-  if (duel_run_done(t->run)) return DUEL_OK;
+  if (t->o->dry_run || duel_run_done(t->run)) return DUEL_OK;
   DUEL_TRY(write_recipe(t));
   return duel_rundir_cut(&t->dir, t->saved);
 }
@@ -343,6 +376,10 @@ static duel_status train(training *t) {
   const duel_trainer *trainer = t->run->trainer;
   t->first_step = t->tick_step = trainer->step;
   t->result->fixed_length = fixed_length(trainer->recipe);
+  if (t->o->dry_run) {
+    emit(t, DUEL_EVENT_START, t->result->directory);
+    return DUEL_OK;
+  }
   if (duel_run_done(t->run)) {
     t->result->stopped = 3;
     return DUEL_OK;
@@ -368,7 +405,13 @@ static duel_status train(training *t) {
 
 duel_status duel_train(const duel_train_options *options, duel_train_result *result) {
   duel_train_result ignored;
-  training t = {.o = options, .result = result ? result : &ignored, .dir.lock = -1, .saved = -1, .drawn = -1};
+  training t = {.o = options,
+                .options = options->run,
+                .result = result ? result : &ignored,
+                .dir.lock = -1,
+                .saved = -1,
+                .drawn = -1};
+  if (options->dry_run) t.options.plan_only = 1;
   *t.result = (duel_train_result){.step = 0};
   t.began = t.tick_began = now();
   duel_status status = train(&t);

@@ -89,7 +89,8 @@ static duel_status show_run(const duel_cli_args *args, const char *recipe, const
                                                    .checkpoint = checkpoint,
                                                    .data = duel_cli_value(args, "data"),
                                                    .set = args->set,
-                                                   .n_set = args->n_set}));
+                                                   .n_set = args->n_set,
+                                                   .plan_only = 1}));
   duel_status status = duel_cli_print_run(run, duel_cli_value(args, "plan") != NULL, json);
   duel_run_close(run);
   return status;
@@ -100,11 +101,12 @@ static int exists(const char *path, mode_t kind) {
   return stat(path, &s) == 0 && (s.st_mode & S_IFMT) == kind;
 }
 
-// A folder that has a recipe.yaml of its own is a run; any other is a folder of runs.
+// A folder that has a recipe.yaml or a checkpoint of its own is a run; any other is a folder of runs.
 static int is_run(const char *path) {
   char inside[4096];
   int n = snprintf(inside, sizeof inside, "%s/recipe.yaml", path);
-  return n > 0 && n < (int)sizeof inside && exists(inside, S_IFREG);
+  return (n > 0 && n < (int)sizeof inside && exists(inside, S_IFREG)) ||
+         duel_find_checkpoint(path, NULL, inside, sizeof inside) == DUEL_OK;
 }
 
 static int show(const duel_cli_args *args, const char *what) {

@@ -107,7 +107,7 @@ static const duel_cli_option options[] = {
      .kind = DUEL_CLI_SET,
      .help = "any other recipe key, as --set optim.lr=0.0001; may be repeated"},
     {.name = "resume", .value = "RUN|latest", .help = "go on with a run, in its directory, bit for bit"},
-    {.name = "init", .value = "CHECKPOINT", .help = "begin a new run from these weights"},
+    {.name = "init", .value = "RUN|CHECKPOINT", .help = "begin a new run from these weights"},
     {.name = "desc", .value = "TEXT", .help = "ends the name of the run directory"},
     {.name = "dry-run", .letter = 'n', .help = "print recipe, layers and memory plan; write nothing"},
     {.name = "quiet", .letter = 'q', .help = "print only the run directory, at the end"},
@@ -124,7 +124,7 @@ const duel_cli_command duel_cli_train_command = {
         "at once; SIGUSR1 saves and goes on. LEN is a number of steps, or '2 epochs', '5000 images', '20 kimg'.\n"
         "[] names the recipe key that a flag stands for.\n",
     .examples = "duel train\n"
-                "duel train --data synthetic:ring --steps 2000 --batch 128 --seed 1\n"
+                "duel train --data synthetic:shapes --steps 2000 --batch 128 --seed 1\n"
                 "duel train --recipe my.yaml --max-time 8h --set optim.lr=0.0001\n"
                 "duel train --resume latest --epochs 200\n",
     .options = options,
@@ -179,6 +179,7 @@ static void print_command(const char *label, const char *command, const char *di
   printf("%-11s ", label);
   duel_cli_shell_word(stdout, duel_cli_program());
   printf(" %s ", command);
+  if (*directory == '-') fputs("./", stdout); // no flag
   duel_cli_shell_word(stdout, directory);
   printf("%s\n", rest);
 }
@@ -218,17 +219,11 @@ static void print_json_end(const duel_train_result *r) {
 
 // ---- dry run
 
-static duel_status dry_run(duel_run_options o, const char *resume, const char *outdir, int json) {
-  static char checkpoint[4096];
-  if (resume) {
-    DUEL_TRY(duel_find_checkpoint(resume, outdir, checkpoint, sizeof checkpoint));
-    o.checkpoint = checkpoint;
-  }
-  duel_run *run;
-  DUEL_TRY(duel_run_open(&run, &o));
-  duel_status status = duel_cli_print_run(run, 0, json);
-  duel_run_close(run);
-  return status;
+static void on_plan(void *json, duel_run *run, const duel_train_event *event) {
+  const int *as_json = json;
+  if (event->kind == DUEL_EVENT_WARNING) duel_cli_warn(event->text);
+  if (event->kind == DUEL_EVENT_NOTE && !*as_json) puts(event->text);
+  if (event->kind == DUEL_EVENT_START) duel_cli_print_run(run, 0, *as_json);
 }
 
 int duel_cli_train(const duel_cli_args *args) {
@@ -251,8 +246,20 @@ int duel_cli_train(const duel_cli_args *args) {
     return duel_cli_error(DUEL_ERR_USAGE, "--resume goes on with a run and --init begins a new one; give one of them");
   if (o.resume && o.desc)
     return duel_cli_error(DUEL_ERR_USAGE, "--desc names a new run; --resume goes on in the old directory");
+  if (o.resume && o.outdir && strcmp(o.resume, "latest") != 0)
+    return duel_cli_error(DUEL_ERR_USAGE, "--outdir is for a new run or for --resume latest; '%s' says where it is",
+                          o.resume);
+  static char init[4096];
+  if (o.run.init) {
+    duel_status status = duel_find_checkpoint(o.run.init, o.outdir, init, sizeof init);
+    if (status != DUEL_OK) return duel_cli_failed(status);
+    o.run.init = init;
+  }
   if (duel_cli_value(args, "dry-run")) {
-    duel_status status = dry_run(o.run, o.resume, o.outdir, json);
+    o.dry_run = 1;
+    o.on_event = on_plan;
+    o.ctx = &json;
+    duel_status status = duel_train(&o, NULL);
     return status == DUEL_OK ? 0 : duel_cli_failed(status);
   }
 

@@ -42,11 +42,15 @@ duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_b
   return duel_memory_open_lent(m, api, b, vars, work_bytes, NULL);
 }
 
+void duel_memory_measure(duel_memory *m, const duel_vars *vars, size_t work_bytes) {
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++) m->bytes[i] = i == DUEL_ARENA_WORK ? work_bytes : vars->arena_bytes[i];
+}
+
 duel_status duel_memory_open_lent(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
                                   size_t work_bytes, void *data) {
   *m = (duel_memory){.api = api, .backend = b, .vars = vars, .lent = data && api->host_memory};
   if (m->lent) m->arena[DUEL_ARENA_DATA] = data;
-  for (int i = 0; i < DUEL_ARENA_COUNT; i++) m->bytes[i] = i == DUEL_ARENA_WORK ? work_bytes : vars->arena_bytes[i];
+  duel_memory_measure(m, vars, work_bytes);
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) {
     if (!m->bytes[i] || (i == DUEL_ARENA_DATA && m->lent)) continue;
     duel_status status = api->alloc(b, m->bytes[i], &m->arena[i]);

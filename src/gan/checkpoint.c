@@ -197,6 +197,7 @@ static duel_status read_items(duel_trainer *t, const items *all, void **copy, co
   }
   if (full && used != f->n)
     return duel_fail(DUEL_ERR_DATA, "%s has %d tensors, but the recipe makes %d", path, f->n, used);
+  if (!t->sample) return DUEL_OK; // planned only: it would fit
   // Everything fits: only now is the trainer touched.
   bool *written = duel_calloc((size_t)t->vars.n, sizeof *written);
   if (!written) return duel_fail_memory("a checkpoint", (size_t)t->vars.n);

@@ -35,11 +35,14 @@ static duel_status open_graphs(duel_trainer *t) {
   return plan_graph(t, g, &t->train_plan);
 }
 
+static size_t work_bytes(const duel_trainer *t) {
+  size_t sample = t->sample_plan->work_bytes, train = t->train_plan ? t->train_plan->work_bytes : 0;
+  return sample > train ? sample : train;
+}
+
 static duel_status open_memory(duel_trainer *t) {
-  size_t work = t->sample_plan->work_bytes;
-  if (t->train_plan && t->train_plan->work_bytes > work) work = t->train_plan->work_bytes;
   void *values = t->data ? t->data->values : NULL;
-  DUEL_TRY(duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, work, values));
+  DUEL_TRY(duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, work_bytes(t), values));
   DUEL_TRY(duel_exec_open(&t->sample, t->sample_plan, &t->memory));
   const duel_step *s = &t->vars_of_step;
   int64_t item = duel_shape_count(t->model.item);
@@ -60,7 +63,7 @@ static duel_status open_memory(duel_trainer *t) {
   return DUEL_OK;
 }
 
-static duel_status open_trainer(duel_trainer *t, const duel_backend_options *options) {
+static duel_status plan(duel_trainer *t, const duel_backend_options *options) {
   if (t->data) {
     t->items = t->data->items;
     if (t->items >= INT64_C(1) << 31) return duel_fail(DUEL_ERR_DATA, "%s has 2^31 items or more", t->data->name);
@@ -69,10 +72,11 @@ static duel_status open_trainer(duel_trainer *t, const duel_backend_options *opt
   }
   DUEL_TRY(t->api->open(&t->backend, options));
   DUEL_TRY(open_graphs(t));
-  return open_memory(t);
+  duel_memory_measure(&t->memory, &t->vars, work_bytes(t));
+  return DUEL_OK;
 }
 
-duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, duel_dataset *data,
+duel_status duel_trainer_plan(duel_trainer **result, duel_recipe *recipe, duel_dataset *data,
                               const duel_backend_api *api, const duel_backend_options *options) {
   *result = NULL;
   duel_trainer *t = duel_calloc(1, sizeof *t);
@@ -85,13 +89,23 @@ duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, duel_d
   t->data = data;
   t->api = api;
   t->order_epoch = -1;
-  duel_status status = open_trainer(t, options);
+  duel_status status = plan(t, options);
   if (status != DUEL_OK) {
     duel_trainer_close(t);
     return status;
   }
   *result = t;
   return DUEL_OK;
+}
+
+duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, duel_dataset *data,
+                              const duel_backend_api *api, const duel_backend_options *options) {
+  DUEL_TRY(duel_trainer_plan(result, recipe, data, api, options));
+  duel_status status = open_memory(*result);
+  if (status == DUEL_OK) return DUEL_OK;
+  duel_trainer_close(*result);
+  *result = NULL;
+  return status;
 }
 
 void duel_trainer_close(duel_trainer *t) {
@@ -257,7 +271,7 @@ static duel_status advance_one(duel_trainer *t) {
 }
 
 duel_status duel_trainer_advance(duel_trainer *t, int64_t steps) {
-  if (!t->data) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only cannot train");
+  if (!t->train) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling or its plan only cannot train");
   for (; steps > 0 && t->step < t->steps; steps--) DUEL_TRY(advance_one(t));
   return DUEL_OK;
 }
@@ -268,6 +282,7 @@ duel_status duel_trainer_advance(duel_trainer *t, int64_t steps) {
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst) {
   const duel_step *s = &t->vars_of_step;
   int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item);
+  if (!t->sample) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
   for (int64_t first = 0; first < n; first += s->chunk) {
     int64_t now = n - first < s->chunk ? n - first : s->chunk;
     memset(t->latents, 0, (size_t)(s->chunk * latent) * sizeof *t->latents);
@@ -281,7 +296,7 @@ duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n
 }
 
 duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst) {
-  if (!t->data) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling only has no data");
+  if (!t->train) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling or its plan only has no data");
   const duel_var *data = &t->vars.var[t->vars_of_step.data];
   int64_t item = duel_shape_count(t->model.item);
   size_t bytes = (size_t)item * duel_dtype_size(data->dtype);

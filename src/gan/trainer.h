@@ -1,6 +1,7 @@
 // The trainer: a recipe, its data and a backend brought together; owns every byte of a run's state.
 //
-//   open      model -> variables -> graphs -> plans -> one allocation an arena
+//   plan      model -> variables -> graphs -> plans
+//   open      the same, then one allocation an arena
 //   init      draws the weights            load      takes them (and all else) from a checkpoint
 //   advance   per step: writes key, items and coefficients, runs the step's plan, reads the metrics
 #ifndef DUEL_GAN_TRAINER_H
@@ -36,6 +37,9 @@ typedef struct duel_trainer {
 
 // Takes recipe and data over, also on failure. data NULL: sampling only.
 duel_status duel_trainer_open(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, const duel_backend_api *api,
+                              const duel_backend_options *options);
+// The same without any memory for them: to describe and print what an open trainer would be.
+duel_status duel_trainer_plan(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, const duel_backend_api *api,
                               const duel_backend_options *options);
 void duel_trainer_close(duel_trainer *t);
 
