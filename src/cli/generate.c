@@ -26,12 +26,14 @@ static const duel_cli_option options[] = {
      .value = "NAME",
      .kind = DUEL_CLI_CHOICE,
      .choices = "auto|cpu|cuda",
+     .key = "run.backend",
      .help = "auto, cpu or cuda",
      .standard = "auto"},
     {.name = "threads",
      .value = "N",
      .kind = DUEL_CLI_WHOLE,
      .min = 1,
+     .key = "run.threads",
      .help = "CPU threads; never changes the result",
      .standard = "what affinity and quota allow"},
     {.name = "quiet", .letter = 'q', .help = "print nothing"},
@@ -56,6 +58,11 @@ static int is_folder(const char *path) {
   struct stat s;
   const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
   return !*base || (stat(path, &s) == 0 ? S_ISDIR(s.st_mode) : !strchr(base, '.'));
+}
+
+static int ends_with(const char *path, const char *end) {
+  size_t n = strlen(path), m = strlen(end);
+  return n >= m && !strcmp(path + n - m, end);
 }
 
 static int no_memory(const char *what, double bytes) {
@@ -98,7 +105,7 @@ static int draw(duel_run *run, const char *list, int64_t n, const char *path, in
     snprintf(slashed, sizeof slashed, "%s/", path);
     path = slashed;
   }
-  if (columns && (folder || info.rank != 3))
+  if (columns && (!ends_with(path, ".png") || info.rank != 3))
     return duel_cli_error(DUEL_ERR_USAGE, "--columns is for a grid of images in one .png");
 
   int64_t room = folder && n > BATCH ? BATCH : n;
@@ -132,6 +139,13 @@ int duel_cli_generate(const duel_cli_args *args) {
     return duel_cli_error(DUEL_ERR_USAGE, "generate: name a run directory, a checkpoint, or latest");
   if (!list == !count) return duel_cli_error(DUEL_ERR_USAGE, "generate: give either --seeds or --count");
   if (!out) return duel_cli_error(DUEL_ERR_USAGE, "generate: --out is needed: a .png, .npy or .idx file, or a folder");
+  if (!strcmp(out, "-"))
+    return duel_cli_error(DUEL_ERR_USAGE,
+                          "generate: --out -: there is none to standard output; name a file or a folder");
+  if (!is_folder(out) && !ends_with(out, ".png") && !ends_with(out, ".npy") && !ends_with(out, ".idx"))
+    return duel_cli_error(DUEL_ERR_USAGE,
+                          "generate: the ending of %s says no format; use .png, .npy, .idx, or a folder ending in /",
+                          out);
   char all[32];
   if (!list) {
     snprintf(all, sizeof all, "0-%llu", (unsigned long long)(count - 1));
@@ -149,10 +163,8 @@ int duel_cli_generate(const duel_cli_args *args) {
   duel_status status =
       duel_find_checkpoint(args->operand[0], duel_cli_value(args, "outdir"), checkpoint, sizeof checkpoint);
   if (status == DUEL_OK)
-    status = duel_run_open(&run, &(duel_run_options){.checkpoint = checkpoint,
-                                                     .sample_only = 1,
-                                                     .backend = duel_cli_value(args, "backend"),
-                                                     .threads = (int)duel_cli_whole(args, "threads", 0)});
+    status = duel_run_open(
+        &run, &(duel_run_options){.checkpoint = checkpoint, .sample_only = 1, .set = args->set, .n_set = args->n_set});
   if (status != DUEL_OK) return duel_cli_failed(status);
   int rc = draw(run, list, (int64_t)count, out, (int64_t)columns);
   duel_run_close(run);

@@ -2,7 +2,10 @@
 #include "options.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
   const duel_cli_command *command;
@@ -69,7 +72,18 @@ static int dispatch(int argc, char **argv) {
   return rc == DUEL_CLI_GO_ON ? commands[which].run(&args) : rc;
 }
 
+// A closed descriptor 0, 1 or 2 would become that of the next file opened, and what is printed would land in there.
+// What takes its place is for reading, so that printing to it still fails.
+static void fill_closed_descriptors(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) close(fd);
+}
+
 int main(int argc, char **argv) {
+  fill_closed_descriptors();
+  signal(SIGXFSZ, SIG_IGN); // a file that grows too large is an error of that write
   duel_cli_set_program(argc > 0 ? argv[0] : NULL);
   int rc = dispatch(argc, argv);
   // Output that did not arrive is a failure, except where the reader of a pipe left on its own accord.

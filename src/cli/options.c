@@ -54,17 +54,30 @@ int duel_cli_failed(duel_status status) {
   return duel_cli_error((int)status, "%s", *message ? message : "failed without a message");
 }
 
+// Bytes of the UTF-8 character at c, 0 if there is none: a file's name may hold anything.
+static int character(const unsigned char *c) {
+  int n = *c < 0x80 ? 1 : *c < 0xC2 ? 0 : *c < 0xE0 ? 2 : *c < 0xF0 ? 3 : *c < 0xF5 ? 4 : 0;
+  for (int i = 1; i < n; i++)
+    if ((c[i] & 0xC0) != 0x80) return 0;
+  int low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80, high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
+  return n > 1 && (c[1] < low || c[1] > high) ? 0 : n; // no overlong forms, surrogates, or beyond U+10FFFF
+}
+
 void duel_cli_json_string(FILE *out, const char *text) {
   fputc('"', out);
-  for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-    if (*c == '"' || *c == '\\')
+  for (const unsigned char *c = (const unsigned char *)text; *c;) {
+    int n = character(c);
+    if (n == 0)
+      fputs("\\ufffd", out);
+    else if (*c == '"' || *c == '\\')
       fprintf(out, "\\%c", *c);
     else if (*c == '\n')
       fputs("\\n", out);
     else if (*c < 0x20 || *c == 0x7f)
       fprintf(out, "\\u%04x", *c);
     else
-      fputc(*c, out);
+      fwrite(c, 1, (size_t)n, out);
+    c += n ? n : 1;
   }
   fputc('"', out);
 }
@@ -113,6 +126,7 @@ double duel_cli_seconds(const char *text) {
     if (*text < '0' || *text > '9') return -1; // strtod would take signs, blanks, "inf"
     char *end;
     double n = strtod(text, &end);
+    if (end != text + strspn(text, "0123456789.")) return -1; // nor hexadecimal digits and exponents
     double unit = *end == 'd' ? 86400 : *end == 'h' ? 3600 : *end == 'm' ? 60 : *end == 's' || !*end ? 1 : -1;
     if (unit < 0) return -1;
     total += n * unit;
@@ -286,6 +300,10 @@ int duel_cli_parse(duel_cli_args *args, const duel_cli_command *command, int arg
     }
     if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
       duel_cli_help(command);
+      return 0;
+    }
+    if (!strcmp(word, "--version")) {
+      printf("duel %s\n", duel_version());
       return 0;
     }
     size_t length = strcspn(word + 2, "=");
