@@ -217,6 +217,16 @@ static void write_text(const char *path, const char *text) {
   fclose(f);
 }
 
+static void test_more_memory_than_there_is(void **state) {
+  (void)state;
+  duel_backend *b;
+  void *p;
+  assert_int_equal(duel_cpu_backend.open(&b, &(duel_backend_options){.threads = 1}), DUEL_OK);
+  assert_int_equal(duel_cpu_backend.alloc(b, (size_t)2 * (size_t)duel_cpu_memory(), &p), DUEL_ERR_DEVICE);
+  assert_non_null(strstr(duel_last_error(), "MiB are free"));
+  duel_cpu_backend.close(b);
+}
+
 static void test_quota(void **state) {
   (void)state;
   char dir[] = "/tmp/duel-quota-XXXXXX", path[128], list[128];
@@ -247,6 +257,14 @@ static void test_quota(void **state) {
   snprintf(path, sizeof path, "%s/cpu/c/cpu.cfs_quota_us", dir);
   write_text(path, "-1\n");
   assert_int_equal(duel_quota_cpus(list, dir), 0);
+  write_text(list, "0::/a/b\n");
+  assert_true(duel_quota_memory(list, dir) == 0);
+  snprintf(path, sizeof path, "%s/a/memory.max", dir);
+  write_text(path, "max\n");
+  assert_true(duel_quota_memory(list, dir) == 0);
+  write_text(path, "268435456\n");
+  assert_true(duel_quota_memory(list, dir) == 268435456);
+  assert_true(duel_cpu_memory() > 0);
   write_text(list, "nonsense\n");
   assert_int_equal(duel_quota_cpus(list, dir), 0);
   assert_int_equal(duel_quota_cpus("/nonexistent", dir), 0);
@@ -254,8 +272,9 @@ static void test_quota(void **state) {
   setenv("OMP_NUM_THREADS", "1", 1);
   assert_int_equal(duel_cpu_threads(), 1);
   unsetenv("OMP_NUM_THREADS");
-  const char *files[] = {"cgroup", "a/b/cpu.max", "a/cpu.max", "cpu/c/cpu.cfs_quota_us", "cpu/c/cpu.cfs_period_us"};
-  for (int i = 0; i < 5; i++) {
+  const char *files[] = {
+      "cgroup", "a/b/cpu.max", "a/cpu.max", "a/memory.max", "cpu/c/cpu.cfs_quota_us", "cpu/c/cpu.cfs_period_us"};
+  for (int i = 0; i < 6; i++) {
     snprintf(path, sizeof path, "%s/%s", dir, files[i]);
     unlink(path);
   }
@@ -268,8 +287,9 @@ static void test_quota(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_math),    cmocka_unit_test(test_same_bits), cmocka_unit_test(test_groups),
-      cmocka_unit_test(test_options), cmocka_unit_test(test_quota),
+      cmocka_unit_test(test_math),   cmocka_unit_test(test_same_bits),
+      cmocka_unit_test(test_groups), cmocka_unit_test(test_options),
+      cmocka_unit_test(test_quota),  cmocka_unit_test(test_more_memory_than_there_is),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

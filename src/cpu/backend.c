@@ -79,8 +79,13 @@ static const duel_kernel *cpu_kernel(duel_backend *b, duel_op op) {
   return b->table[op];
 }
 
+// The kernel promises more than it has and kills whom it must disappoint, so a large arena is compared with what there
+// is first.
 static duel_status cpu_alloc(duel_backend *b, size_t bytes, void **p) {
+  enum { LARGE = 64 << 20 };
   (void)b;
+  const double room = bytes >= LARGE ? duel_cpu_memory() : 0;
+  if (room > 0 && (double)bytes > room) return duel_fail(DUEL_ERR_DEVICE, "only %.0f MiB are free", room / 1048576);
   *p = duel_malloc_aligned(DUEL_ALIGN, bytes > 0 ? bytes : 1);
   if (!*p) return duel_fail_memory("an arena", bytes);
   memset(*p, 0, bytes);

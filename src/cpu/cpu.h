@@ -20,7 +20,9 @@ duel_status duel_level_choose(duel_level *level); // the best, or what DUEL_CPU_
 
 int duel_cpu_threads(void); // what affinity, the cgroup's quota and OMP_NUM_THREADS allow; at least 1
 int duel_quota_cpus(const char *cgroups, const char *root); // of the cgroups listed in that file; 0: no quota (tests)
-void duel_cpu_model(char *name, size_t n);                  // "AMD EPYC 9654"
+double duel_cpu_memory(void); // bytes that can be had yet: what is available and the cgroup's limit; 0: unknown
+double duel_quota_memory(const char *cgroups, const char *root); // as duel_quota_cpus
+void duel_cpu_model(char *name, size_t n);                       // "AMD EPYC 9654"
 
 // ---- blas.c ---------------------------------------------------------------------------------------------------------
 // Makes BLAS single-threaded and checks its products against naive ones, for old builds miscompute on some CPUs.
