@@ -282,7 +282,7 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
   }
 }
 
-// ---- fillings -------------------------------------------------------------------------------------------------------
+// ---- fillings
 
 uint32_t duel_test_hash(uint32_t a, uint32_t b) { // two rounds of a 32-bit finalizer
   uint32_t h = a * UINT32_C(0x9E3779B1) + b;

@@ -65,7 +65,7 @@ void duel_case_expect(const duel_case *c, const duel_ref *in, duel_ref *out);
 uint32_t duel_test_hash(uint32_t a, uint32_t b);
 double duel_test_uniform(uint32_t seed, uint32_t i); // [-1, 1), a float
 
-// ---- for the families, cases_*.c ----------------------------------------------------------------------------------
+// ---- for the families, cases_*.c
 duel_case *duel_case_add(duel_op op, int n_in); // a fresh entry, inputs uniform reals; valid until the next call
 duel_case *duel_case_add1(duel_op op, duel_shape a, duel_fill fill);
 duel_case *duel_case_add2(duel_op op, duel_shape a, duel_fill fill_a, duel_shape b, duel_fill fill_b);

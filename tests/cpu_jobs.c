@@ -84,7 +84,7 @@ void duel_box_run(duel_box *b, duel_op op, const char *isa, int threads) {
   duel_cpu_backend.close(backend);
 }
 
-// ---- jobs: calls larger than one piece, in awkward sizes ------------------------------------------------------------
+// ---- jobs: calls larger than one piece, in awkward sizes
 
 static void make_unary(duel_box *b) {
   float *x = duel_box_in(b, DUEL_SHAPE(41, 1237));

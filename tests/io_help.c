@@ -86,7 +86,7 @@ int open_files(void) {
   return each_entry("/proc/self/fd", 0);
 }
 
-// ---- faults ---------------------------------------------------------------------------------------------------------
+// ---- faults
 
 static duel_file_ops real;
 static fault_kind kind;

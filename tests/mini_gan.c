@@ -13,7 +13,7 @@ mini_gan mini_gan_small(duel_dtype real) {
   return (mini_gan){.batch = 5, .latent = 3, .hidden = {6, 7}, .side = 4, .d_hidden = 9, .real = real};
 }
 
-// ---- variables ------------------------------------------------------------------------------------------------------
+// ---- variables
 static duel_status declare_player(mini_gan *m, int which, const char *name, int n, const duel_shape *shape) {
   mini_player *p = &m->player[which];
   int64_t step = DUEL_ALIGN / (int64_t)duel_dtype_size(m->real);
@@ -53,7 +53,7 @@ void mini_gan_clear(mini_gan *m) {
   duel_vars_clear(&m->vars);
 }
 
-// ---- the step -------------------------------------------------------------------------------------------------------
+// ---- the step
 static void parameters(duel_graph *g, const mini_player *p, duel_val *view) {
   duel_val slab = duel_state(g, p->slab);
   for (int i = 0; i < p->n; i++) view[i] = duel_view(g, slab, p->offset[i], p->shape[i]);

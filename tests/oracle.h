@@ -29,7 +29,7 @@ void duel_ref_graph(const duel_graph *g, const duel_ref *var, duel_ref *value);
 // Philox4x32-10 (Salmon et al. 2011), for the tests of the draws: dst = words of the block with this counter.
 void duel_ref_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t dst[4]);
 
-// ---- shared by the oracle's own files -----------------------------------------------------------------------------
+// ---- shared by the oracle's own files
 bool duel_ref_step(duel_shape s, int64_t *index);           // next index in row-major order; false at the end
 int64_t duel_ref_place(duel_shape s, const int64_t *index); // row-major position
 int64_t duel_ref_under(duel_shape s, duel_shape full, const int64_t *index); // position in s broadcast to full

@@ -5,7 +5,7 @@
 
 #include "oracle.h"
 
-// ---- products -------------------------------------------------------------------------------------------------------
+// ---- products
 
 // [..., M, K]·[..., K, N]; a is stored [..., K, M] with trans_a, b [..., N, K] with trans_b; batch axes broadcast.
 static duel_ref matmul(duel_ref a, duel_ref b, bool trans_a, bool trans_b) {
@@ -58,7 +58,7 @@ static void matmul_grad(const duel_attr *attr, const duel_ref *in, duel_ref *out
   }
 }
 
-// ---- draws ----------------------------------------------------------------------------------------------------------
+// ---- draws
 
 void duel_ref_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t dst[4]) {
   uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k[2] = {key[0], key[1]};
@@ -98,7 +98,7 @@ static duel_ref draw(duel_op op, const duel_attr *attr, duel_ref key_block, duel
   return out;
 }
 
-// ---- data -----------------------------------------------------------------------------------------------------------
+// ---- data
 
 static duel_ref batch(duel_ref data, duel_ref index) {
   duel_shape s = data.shape;
@@ -112,7 +112,7 @@ static duel_ref batch(duel_ref data, duel_ref index) {
   return out;
 }
 
-// ---- batch normalization (Ioffe and Szegedy 2015) -------------------------------------------------------------------
+// ---- batch normalization (Ioffe and Szegedy 2015)
 
 static void batchnorm(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
   const duel_ref x = in[0];
@@ -155,7 +155,7 @@ static void batchnorm_grad(const duel_attr *attr, const duel_ref *in, duel_ref *
     }
 }
 
-// ---- binary cross-entropy on logits ---------------------------------------------------------------------------------
+// ---- binary cross-entropy on logits
 
 static double softplus(double x) {
   return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
@@ -180,7 +180,7 @@ static duel_ref bce_logits_grad(const duel_attr *attr, duel_ref x, duel_ref d_lo
   return out;
 }
 
-// ---- writers --------------------------------------------------------------------------------------------------------
+// ---- writers
 
 // Kingma and Ba 2015 with decoupled decay; coef as in core/graph.h.
 static void adam(const duel_ref *in, duel_ref *out) {

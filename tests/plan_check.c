@@ -31,7 +31,7 @@ static const char *name(const duel_node *n) {
   return t;
 }
 
-// ---- what each byte holds -------------------------------------------------------------------------------------------
+// ---- what each byte holds
 // Bytes are tracked in units of the smallest type in use. A content is (value, unit): what the maker of that value
 // wrote there. Reshapes, views and packs show contents of others.
 enum { UNIT = 4 };
@@ -109,7 +109,7 @@ static void simulate(contents *c, bool reversed) {
   for (int a = 0; a < DUEL_ARENA_COUNT; a++) free(c->held[a]);
 }
 
-// ---- one group ------------------------------------------------------------------------------------------------------
+// ---- one group
 // Does n, writing its output i, touch any of `place`? A pack leaves alone what was written in place.
 static bool writes(const duel_node *n, int i, const duel_place *place) {
   const duel_place *out = &plan->place[n->out[i]];
@@ -173,7 +173,7 @@ static void check_groups(void) {
   }
 }
 
-// ---- lives ----------------------------------------------------------------------------------------------------------
+// ---- lives
 typedef struct life {
   int first, last; // groups
 } life;

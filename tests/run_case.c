@@ -19,7 +19,7 @@ static unsigned char poison(int arena, size_t at) {
   return (unsigned char)(word >> 8 * (at % 4));
 }
 
-// ---- variables ------------------------------------------------------------------------------------------------------
+// ---- variables
 static duel_status add_var(duel_rig *r, duel_arena arena, duel_dtype dtype, duel_shape shape, bool writable, int *var) {
   char name[32];
   snprintf(name, sizeof name, "v%d", r->own.n);
@@ -61,7 +61,7 @@ duel_status duel_rig_adopt(duel_rig *r, const duel_backend_api *api, duel_backen
   return DUEL_OK;
 }
 
-// ---- planning -------------------------------------------------------------------------------------------------------
+// ---- planning
 typedef struct span { // of work memory
   size_t start, end;
 } span;
@@ -186,7 +186,7 @@ void duel_rig_close(duel_rig *r) {
   *r = (duel_rig){0};
 }
 
-// ---- contents -------------------------------------------------------------------------------------------------------
+// ---- contents
 void duel_rig_set(duel_rig *r, int var, const double *src) {
   const duel_var *v = &r->vars->var[var];
   unsigned char *dst = r->before[v->arena] + v->offset;
@@ -220,7 +220,7 @@ void duel_rig_get(const duel_rig *r, int var, double *dst) {
   }
 }
 
-// ---- running --------------------------------------------------------------------------------------------------------
+// ---- running
 static duel_status check_guards(const duel_rig *r) {
   size_t at = 0;
   const unsigned char *work = r->after[DUEL_ARENA_WORK];
@@ -255,7 +255,7 @@ duel_status duel_rig_run(duel_rig *r) {
   return check_guards(r);
 }
 
-// ---- cases ----------------------------------------------------------------------------------------------------------
+// ---- cases
 static duel_arena arena_of(const duel_case *c, int input) {
   if (duel_case_is_state(c, input)) return input == 0 ? DUEL_ARENA_PARAM : DUEL_ARENA_OPT;
   return c->op == DUEL_OP_BATCH && input == 0 ? DUEL_ARENA_DATA : DUEL_ARENA_INPUT;

@@ -18,7 +18,7 @@
 #define DUEL_REAL_IS_float
 #include "cpu/cpu_math.h"
 
-// ---- polynomials ----------------------------------------------------------------------------------------------------
+// ---- polynomials
 // Distance from the exact value in units of the last place of a float there (denormals have the least normal's).
 static double ulps(float got, double exact) {
   const float nearest = (float)exact;
@@ -78,7 +78,7 @@ static void test_math(void **state) {
   assert_true(duel_exp_real(-INFINITY) == 0 && duel_log_real(0.0f) == -INFINITY && isnan(duel_log_real(-1.0f)));
 }
 
-// ---- bits -----------------------------------------------------------------------------------------------------------
+// ---- bits
 // Levels and threads that must agree with the first of them.
 typedef struct setting {
   const char *isa;
@@ -126,7 +126,7 @@ static void test_same_bits(void **state) {
   }
 }
 
-// ---- stages ---------------------------------------------------------------------------------------------------------
+// ---- stages
 // A chain of groups, each of a long and a short call or of two short ones, that reads what the group before wrote.
 static void test_groups(void **state) {
   (void)state;
@@ -173,7 +173,7 @@ static void test_groups(void **state) {
   }
 }
 
-// ---- options --------------------------------------------------------------------------------------------------------
+// ---- options
 
 static void expect_error(duel_status expected, duel_backend_options options, const char *words) {
   duel_backend *b;

@@ -12,7 +12,7 @@
 #include "core/backend.h"
 #include "cpu_jobs.h"
 
-// ---- the same jobs against plain loops in double --------------------------------------------------------------------
+// ---- the same jobs against plain loops in double
 
 static double sigmoid(double x) {
   return 1 / (1 + exp(-x));

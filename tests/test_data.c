@@ -94,7 +94,7 @@ static uint32_t word(const void *p) {
   return w;
 }
 
-// ---- IDX ------------------------------------------------------------------------------------------------------------
+// ---- IDX
 
 static void files_and_folders(void **state) {
   (void)state;
@@ -235,7 +235,7 @@ static void wrong_headers(void **state) {
   assert_refused(scratch("a"), "value 1 of item 1 is nan");
 }
 
-// ---- gzip -----------------------------------------------------------------------------------------------------------
+// ---- gzip
 
 static void gzip_members_and_claims(void **state) {
   (void)state;
@@ -268,7 +268,7 @@ static void gzip_members_and_claims(void **state) {
   assert_message("cut short");
 }
 
-// ---- finding --------------------------------------------------------------------------------------------------------
+// ---- finding
 
 static void labels_must_fit(void **state) {
   (void)state;
@@ -348,7 +348,7 @@ static void fashion_mnist(void **state) {
   duel_dataset_close(d);
 }
 
-// ---- synthetic ------------------------------------------------------------------------------------------------------
+// ---- synthetic
 
 static void ring(void **state) {
   (void)state;
@@ -395,7 +395,7 @@ static void shapes(void **state) {
   duel_dataset_close(d);
 }
 
-// ---- faults ---------------------------------------------------------------------------------------------------------
+// ---- faults
 
 static void without_memory(void **state) {
   (void)state;

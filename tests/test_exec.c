@@ -14,7 +14,6 @@
 #include "small_graph.h"
 
 // ---- a backend that computes nothing
-// ---------------------------------------------------------
 static int allocations_left, open_allocations, prepared, released;
 
 static void fake_run(const duel_call *call, int phase, int64_t piece) {

@@ -13,7 +13,7 @@
 #include "mini_gan.h"
 #include "small_graph.h"
 
-// ---- fusion ---------------------------------------------------------------------------------------------------------
+// ---- fusion
 enum { FUSE = DUEL_PASS_SIMPLIFY | DUEL_PASS_FUSE | DUEL_PASS_DEAD };
 
 static void assert_dense(duel_val v, int n_in, int act) {
@@ -174,7 +174,7 @@ static void test_no_batchnorm(void **state) {
   small_made_by(small_kept(0), DUEL_OP_TANH);
 }
 
-// ---- a whole step ---------------------------------------------------------------------------------------------------
+// ---- a whole step
 static int count_in(const duel_graph *graph, duel_op op) {
   int n = 0;
   for (int i = 0; i < graph->n_nodes; i++) n += graph->node[i]->op == op;

@@ -65,7 +65,7 @@ static void assert_mistake(duel_val v, const char *message) {
   assert_int_equal(duel_graph_open(&g, &vars, DUEL_F32), DUEL_OK);
 }
 
-// ---- records --------------------------------------------------------------------------------------------------------
+// ---- records
 static void every_op_has_a_complete_record(void **state) {
   (void)state;
   for (int op = 0; op < DUEL_OP_COUNT; op++) {
@@ -79,7 +79,7 @@ static void every_op_has_a_complete_record(void **state) {
   }
 }
 
-// ---- shape rules ----------------------------------------------------------------------------------------------------
+// ---- shape rules
 static void shapes_follow_from_the_inputs(void **state) {
   (void)state;
   duel_val x = zeros(DUEL_SHAPE(4, 3, 2)), row = zeros(DUEL_SHAPE(2)), slab = zeros(DUEL_SHAPE(100));
@@ -243,7 +243,7 @@ static void labels_come_from_the_scope(void **state) {
   assert_string_equal(g->scope, "");
 }
 
-// ---- variables and versions -----------------------------------------------------------------------------------------
+// ---- variables and versions
 static void variables_lie_aligned_in_their_arena(void **state) {
   (void)state;
   int a = add_var(DUEL_ARENA_BUFFER, "a", DUEL_F32, DUEL_SHAPE(3));
@@ -313,7 +313,7 @@ static void only_the_newest_version_can_be_written(void **state) {
   assert_int_equal(g->node[g->value[g->latest[late]].node]->op, DUEL_OP_ASSIGN);
 }
 
-// ---- gradients: what is built ---------------------------------------------------------------------------------------
+// ---- gradients: what is built
 static void only_needed_gradients_are_built(void **state) {
   (void)state;
   duel_val x = input("x", DUEL_SHAPE(4, 3)), w = input("w", DUEL_SHAPE(3, 2)), b = input("b", DUEL_SHAPE(2)), d[2];
@@ -411,7 +411,7 @@ static void an_input_used_twice_counts_once_a_role(void **state) {
   assert_int_equal(count_op(DUEL_OP_MATMUL), products + 3); // the product again, and its two gradients
 }
 
-// ---- lack of memory -------------------------------------------------------------------------------------------------
+// ---- lack of memory
 // Two players, a penalty on the gradient, Adam: enough to pass every allocation of the core.
 static duel_status build_step(void) {
   duel_vars v = {0};

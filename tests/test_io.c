@@ -49,7 +49,7 @@ static int holds(const char *name, const void *bytes, size_t n) {
   return same;
 }
 
-// ---- checksum -------------------------------------------------------------------------------------------------------
+// ---- checksum
 
 static uint32_t crc_by_bits(const uint8_t *p, size_t n) {
   uint32_t crc = 0xFFFFFFFF;
@@ -84,7 +84,7 @@ static void crc32c_in_every_way(void **state) {
     }
 }
 
-// ---- reading --------------------------------------------------------------------------------------------------------
+// ---- reading
 
 static void read_what_is_there(void **state) {
   (void)state;
@@ -159,7 +159,7 @@ static void read_with_faults(void **state) {
   assert_int_equal(open_files(), files);
 }
 
-// ---- writing --------------------------------------------------------------------------------------------------------
+// ---- writing
 
 static const char old_text[] = "the old content", new_text[] = "the new content, which is longer";
 static const duel_part new_parts[] = {{new_text, 7}, {new_text, 0}, {new_text + 7, sizeof new_text - 7}};
@@ -361,7 +361,7 @@ static void make_folders(void **state) {
   assert_int_equal(duel_make_folder(scratch("file/b")), DUEL_ERR_IO);
 }
 
-// ---- pictures and arrays --------------------------------------------------------------------------------------------
+// ---- pictures and arrays
 
 static uint8_t *read_png(const char *name, png_image *image) {
   memset(image, 0, sizeof *image);

@@ -22,7 +22,7 @@ static void free_all(duel_ref *t, int n) {
   for (int i = 0; i < n; i++) duel_ref_free(&t[i]);
 }
 
-// ---- one op ---------------------------------------------------------------------------------------------------------
+// ---- one op
 // Both ways of computing owe the oracle one tolerance, so they owe each other two.
 static int compare_ways(const duel_case *c, const duel_backend_api *api, duel_backend *b, unsigned passes, int64_t *n) {
   duel_ref in[DUEL_CASE_MAX_IN] = {{0}}, want[DUEL_MAX_OUT] = {{0}}, fused[DUEL_MAX_OUT], other[DUEL_MAX_OUT] = {{0}};
@@ -89,7 +89,7 @@ static void test_fused_ops_float64(void **state) {
   check_fused_ops(&duel_cpu_f64_backend);
 }
 
-// ---- a whole step ---------------------------------------------------------------------------------------------------
+// ---- a whole step
 static duel_ref content_of(const mini_gan *m, int var) {
   static const double adam[] = {0.01, 1.5, 1e-8, 0.99, 0.5, 0.5, 0.9, 0.1};
   const duel_var *v = &m->vars.var[var];

@@ -191,7 +191,7 @@ static void solve(trial *t, const problem *p, unsigned passes, int *failures) {
   ++*failures;
 }
 
-// ---- op cases -------------------------------------------------------------------------------------------------------
+// ---- op cases
 static void build_case(duel_graph *g, const void *ctx, const duel_val *in, duel_val *out) {
   duel_case_build(g, ctx, in, out);
 }
@@ -314,7 +314,7 @@ static void test_op_cases(void **state) {
   assert_int_equal(failures, 0);
 }
 
-// ---- whole losses ---------------------------------------------------------------------------------------------------
+// ---- whole losses
 // Parameters: x [N, K], W1 [K, H], b1 [H], scale [H], shift [H], W2 [H, 1]. Every loss here contains a gradient.
 enum { N = 5, K = 3, H = 6, SLAB = 256 };
 

@@ -11,7 +11,7 @@
 
 #include "run_case.h"
 
-// ---- one pass over the list serves all tests: the oracle is slow ----------------------------------------------------
+// ---- one pass over the list serves all tests: the oracle is slow
 typedef struct tally {
   const duel_backend_api *api;
   duel_case_mode mode;

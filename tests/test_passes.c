@@ -11,7 +11,7 @@
 
 enum { CLEAN = DUEL_PASS_SIMPLIFY | DUEL_PASS_DEAD };
 
-// ---- simplification -------------------------------------------------------------------------------------------------
+// ---- simplification
 static void test_reshapes_vanish(void **state) {
   (void)state;
   duel_val x = small_input("x", DUEL_SHAPE(4, 6));
@@ -154,7 +154,7 @@ static void test_a_bias_before_batchnorm_rests(void **state) {
   small_made_by(small_kept(0), DUEL_OP_BATCHNORM_GRAD);
 }
 
-// ---- common subexpressions, dead code -------------------------------------------------------------------------------
+// ---- common subexpressions, dead code
 static void test_equal_nodes_merge(void **state) {
   (void)state;
   duel_val x = small_input("x", DUEL_SHAPE(4, 6)), y = small_input("y", DUEL_SHAPE(4, 6));

@@ -12,7 +12,7 @@
 #include "plan_check.h"
 #include "small_graph.h"
 
-// ---- plans by hand --------------------------------------------------------------------------------------------------
+// ---- plans by hand
 static size_t some_scratch(void *ctx, const duel_graph *g, const duel_node *n) {
   (void)ctx;
   if (n->op == DUEL_OP_DENSE || n->op == DUEL_OP_BATCHNORM) return 1000;
@@ -226,7 +226,7 @@ static void test_independent_nodes_share_groups(void **state) {
   duel_plan_close(p);
 }
 
-// ---- a whole step ---------------------------------------------------------------------------------------------------
+// ---- a whole step
 static void test_the_mlp_step(void **state) {
   (void)state;
   mini_gan m = mini_gan_mlp();

@@ -192,7 +192,7 @@ static void refused(void **state) {
   }
 }
 
-// ---- writing --------------------------------------------------------------------------------------------------------
+// ---- writing
 
 static const float weight[6] = {1, -2, 3.5f, 0, 1e-40f, 6};
 static const double moments[2] = {1, 2};

@@ -16,7 +16,6 @@
 #include "io/npy.h"
 
 // ---- writing
-// -----------------------------------------------------------------------------------------------------------------
 
 static void json_string(FILE *out, const char *s) {
   size_t n = duel_json_quote(NULL, 0, s) + 1;
@@ -36,7 +35,6 @@ static duel_status written(FILE *out) {
 }
 
 // ---- recipes
-// -----------------------------------------------------------------------------------------------------------------
 
 // The first comment line of a recipe, without "# " and without "name: ".
 static void headline(const duel_builtin *b, char *line, size_t n) {
@@ -70,7 +68,6 @@ duel_status duel_info_recipes(FILE *out, int json) {
 }
 
 // ---- data sets
-// ----------------------------------------------------------------------------------------------------------------
 
 duel_status duel_info_data(FILE *out, int json) {
   static const struct {
@@ -107,7 +104,6 @@ duel_status duel_info_data(FILE *out, int json) {
 }
 
 // ---- devices
-// ------------------------------------------------------------------------------------------------------------------
 
 duel_status duel_info_devices(FILE *out, int json) {
   static const char *const names[] = {"cpu", "cuda"};
@@ -136,7 +132,6 @@ duel_status duel_info_devices(FILE *out, int json) {
 }
 
 // ---- runs
-// ---------------------------------------------------------------------------------------------------------------------
 
 // The last whole line of a run's stats.jsonl: step and losses, or false.
 static bool last_stats(const char *folder, int64_t *step, double *d_loss, double *g_loss) {
@@ -235,7 +230,6 @@ duel_status duel_info_runs(FILE *out, const char *outdir, int json) {
 }
 
 // ---- one checkpoint
-// --------------------------------------------------------------------------------------------------------------
 
 // A stranger's file shall not steer the terminal.
 static void print_plain(FILE *out, const char *text, int width) {
@@ -293,7 +287,6 @@ duel_status duel_info_checkpoint(FILE *out, const char *path, int json) {
 }
 
 // ---- items to files
-// ---------------------------------------------------------------------------------------------------------------
 
 static bool ends_with(const char *s, const char *end) {
   size_t n = strlen(s), m = strlen(end);

@@ -12,7 +12,6 @@
 #include "io/image.h"
 
 // ---- opening
-// ----------------------------------------------------------------------------------------------------------------
 
 // The options as settings of recipe keys: the caller's list, then those that have fields of their own.
 static duel_status load_recipe(duel_recipe_source **source, const duel_run_options *o, const char *text,
@@ -151,7 +150,6 @@ void duel_run_close(duel_run *run) {
 }
 
 // ---- training
-// -------------------------------------------------------------------------------------------------------------------
 
 duel_status duel_run_advance(duel_run *run, int64_t steps) {
   return duel_trainer_advance(run->trainer, steps);
@@ -179,7 +177,6 @@ duel_status duel_run_save(duel_run *run, const char *path) {
 }
 
 // ---- describing
-// -------------------------------------------------------------------------------------------------------------------
 
 duel_run_info duel_run_describe(const duel_run *run) {
   const duel_trainer *t = run->trainer;
@@ -229,7 +226,6 @@ duel_status duel_run_print(duel_run *run, FILE *out, int plan) {
 }
 
 // ---- generating
-// -------------------------------------------------------------------------------------------------------------------
 
 duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst) {
   duel_trainer *t = run->trainer;

@@ -15,7 +15,6 @@
 #include "io/json.h"
 
 // ---- names and locks
-// ------------------------------------------------------------------------------------------------------------
 
 static duel_status join(char *dst, size_t n, const char *folder, const char *name) {
   int length = snprintf(dst, n, "%s/%s", folder, name);
@@ -118,7 +117,6 @@ duel_status duel_rundir_open(duel_rundir *d, const char *path) {
 }
 
 // ---- log and statistics
-// -------------------------------------------------------------------------------------------------------------
 
 duel_status duel_rundir_append(const duel_rundir *d, const char *name, const char *line) {
   char path[3200];
@@ -163,7 +161,6 @@ duel_status duel_rundir_cut(const duel_rundir *d, int64_t step) {
 }
 
 // ---- checkpoints on disk
-// -------------------------------------------------------------------------------------------------------------
 
 static int rising(const void *a, const void *b) {
   int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -219,7 +216,6 @@ duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, cha
 }
 
 // ---- what a user names
-// -----------------------------------------------------------------------------------------------
 
 duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n) {
   char latest[3200], note[1024];

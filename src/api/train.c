@@ -52,7 +52,6 @@ static double resident_mib(void) {
 }
 
 // ---- telling
-// ----------------------------------------------------------------------------------------------------------------
 
 // Speed is that of the present tick once it has some steps, else that of the whole process.
 static void emit(training *t, int kind, const char *text) {
@@ -160,7 +159,6 @@ static duel_status checkpoint(training *t) {
 }
 
 // ---- beginning
-// --------------------------------------------------------------------------------------------------------------------
 
 static duel_status write_recipe(training *t) {
   char path[3200];
@@ -302,7 +300,6 @@ static duel_status start_resumed(training *t) {
 }
 
 // ---- the loop
-// ------------------------------------------------------------------------------------------------------------------------
 
 // True if the step that has just ended passed a multiple of the length.
 static bool due(const duel_trainer *t, duel_length l) {

@@ -65,7 +65,6 @@ extern const duel_backend_api duel_cpu_backend;     // float32
 extern const duel_backend_api duel_cpu_f64_backend; // the same kernels compiled for double (tests)
 
 // ---- memory of a run: the arenas of its variables, one allocation each
-// --------------------------------------------------
 typedef struct duel_memory {
   const duel_backend_api *api;
   duel_backend *backend;

@@ -4,7 +4,7 @@
 #include "core/mem.h"
 #include "core/passes.h"
 
-// ---- compiling ------------------------------------------------------------------------------------------------------
+// ---- compiling
 typedef struct compiler {
   const duel_backend_api *api;
   duel_backend *backend;
@@ -69,7 +69,7 @@ duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, 
   return status;
 }
 
-// ---- running --------------------------------------------------------------------------------------------------------
+// ---- running
 struct duel_exec {
   const duel_backend_api *api;
   duel_backend *backend;

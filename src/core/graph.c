@@ -12,7 +12,7 @@
 #include "core/mem.h"
 #include "core/op.h"
 
-// ---- variables ------------------------------------------------------------------------------------------------------
+// ---- variables
 duel_status duel_vars_add(duel_vars *vars, duel_arena arena, const char *name, duel_dtype dtype, duel_shape shape,
                           int *id) {
   if (arena >= DUEL_ARENA_WORK) return duel_fail(DUEL_ERR_INTERNAL, "variable %s: no arena for state", name);
@@ -51,7 +51,7 @@ void duel_vars_clear(duel_vars *vars) {
   *vars = (duel_vars){0};
 }
 
-// ---- graph ----------------------------------------------------------------------------------------------------------
+// ---- graph
 typedef struct duel_block { // newest first; data follows
   struct duel_block *next;
   size_t used, size;
@@ -179,7 +179,7 @@ duel_shape duel_val_shape(const duel_graph *g, duel_val v) {
   return v >= 0 && v < g->n_values ? g->value[v].shape : DUEL_SCALAR;
 }
 
-// ---- nodes ----------------------------------------------------------------------------------------------------------
+// ---- nodes
 static bool good_inputs(duel_graph *g, const duel_op_record *r, int n_in, const duel_val *in) {
   if (n_in < r->min_in || (r->max_in >= 0 && n_in > r->max_in)) {
     fail_as(g, DUEL_ERR_INTERNAL, "%s cannot take %d inputs", r->name, n_in);
@@ -277,7 +277,7 @@ void duel_apply_all(duel_graph *g, duel_op op, int n_in, const duel_val *in, con
   for (int i = 0; i < duel_op_records[op]->n_out; i++) out[i] = n ? n->out[i] : DUEL_NONE;
 }
 
-// ---- what shape rules and costs share -------------------------------------------------------------------------------
+// ---- what shape rules and costs share
 duel_shape duel_in_shape(const duel_graph *g, const duel_node *n, int i) {
   return g->value[n->in[i]].shape;
 }

@@ -164,7 +164,7 @@ duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in
 void *duel_graph_alloc(duel_graph *g, size_t bytes); // zeroed, lives as long as the graph; NULL sets the error
 duel_shape duel_val_shape(const duel_graph *g, duel_val v);
 
-// ---- builders -------------------------------------------------------------------------------------------------------
+// ---- builders
 duel_val duel_state(duel_graph *g, int var); // its newest version in this graph (version 0 at first)
 duel_val duel_input(duel_graph *g, int var); // a variable of arena INPUT or DATA
 void duel_output(duel_graph *g, int var,
@@ -229,7 +229,7 @@ void duel_sgd(duel_graph *g, duel_val p, duel_val m, duel_val grad, duel_val coe
 duel_val duel_ema(duel_graph *g, duel_val e, duel_val x, duel_val w);
 duel_val duel_assign(duel_graph *g, duel_val old, duel_val x);
 
-// ---- op records -----------------------------------------------------------------------------------------------------
+// ---- op records
 enum {
   DUEL_FLAG_INPLACE = 1,      // element-wise: output 0 may take the storage of an input of the same size
   DUEL_FLAG_VIEW = 2,         // output 0 is input 0's storage (at attr.view.offset for view)
@@ -261,7 +261,7 @@ const char *duel_op_name(duel_op op);
 void duel_no_grad(duel_graph *g, const duel_node *n, const duel_val *d_out, const bool *need, duel_val *d_in);
 void duel_vjp_by_expansion(duel_graph *g, const duel_node *n, const duel_val *d_out, const bool *need, duel_val *d_in);
 
-// ---- autodiff -------------------------------------------------------------------------------------------------------
+// ---- autodiff
 // Adds the backward nodes of the scalar loss and yields d loss / d wrt[i] in grad[i], of wrt[i]'s shape; a value that
 // the loss does not depend on gets zeros. Gradients stop at wrt values, at writers and at ops without a derivative.
 // Only gradients that lie on a path from a wrt value to the loss are built. The result is ordinary graph: differentiate

@@ -52,7 +52,7 @@ static duel_val deviation(duel_graph *g, duel_val var, double eps) {
   return duel_sqrt(g, duel_affine(g, var, 1, eps));
 }
 
-// ---- batchnorm ------------------------------------------------------------------------------------------------------
+// ---- batchnorm
 static void infer_batchnorm(DUEL_INFER_ARGS) {
   duel_shape channel;
   if (!check_norm(g, n, 0, &channel) || !duel_need_shape(g, n, 1, "scale", channel) ||
@@ -112,7 +112,7 @@ void duel_batchnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, d
   duel_apply_all(g, DUEL_OP_BATCHNORM, 3, (duel_val[]){x, scale, shift}, &attr, out);
 }
 
-// ---- batchnorm_grad: (d_y, x, scale, mean, var, y) -> d_x, d_scale, d_shift -----------------------------------------
+// ---- batchnorm_grad: (d_y, x, scale, mean, var, y) -> d_x, d_scale, d_shift
 static void infer_batchnorm_grad(DUEL_INFER_ARGS) {
   duel_shape channel, x = duel_in_shape(g, n, 1);
   if (!check_norm(g, n, 1, &channel) || !duel_need_shape(g, n, 0, "d_y", x) ||

@@ -85,7 +85,7 @@ duel_val duel_sigmoid_grad(duel_graph *g, duel_val d_dst, duel_val dst) {
   return binary(g, DUEL_OP_SIGMOID_GRAD, d_dst, dst);
 }
 
-// ---- arithmetic -----------------------------------------------------------------------------------------------------
+// ---- arithmetic
 static void vjp_add(DUEL_VJP_ARGS) {
   if (need[0]) d_in[0] = d_out[0];
   if (need[1]) d_in[1] = d_out[0];
@@ -144,7 +144,7 @@ DUEL_RECORD(less_equal, BINARY, .vjp = duel_no_grad, .cost = cost_1); // piecewi
 DUEL_RECORD(select, BINARY, .vjp = vjp_select, .cost = cost_1);
 DUEL_RECORD(affine, .infer = infer_affine, .vjp = vjp_affine, .cost = cost_2, .flags = DUEL_FLAG_INPLACE);
 
-// ---- functions ------------------------------------------------------------------------------------------------------
+// ---- functions
 static void vjp_exp(DUEL_VJP_ARGS) {
   d_in[0] = duel_mul(g, d_out[0], n->out[0]);
 }
@@ -176,7 +176,7 @@ DUEL_RECORD(tanh, BINARY, .vjp = vjp_tanh, .cost = cost_function);
 DUEL_RECORD(sigmoid, BINARY, .vjp = vjp_sigmoid, .cost = cost_function);
 DUEL_RECORD(softplus, BINARY, .vjp = vjp_softplus, .cost = cost_function);
 
-// ---- gradients of activations, as functions of (d_dst, dst) ---------------------------------------------------------
+// ---- gradients of activations, as functions of (d_dst, dst)
 static void vjp_tanh_grad(DUEL_VJP_ARGS) { // h = e·(1 − y²): ∂e = d·(1 − y²), ∂y = −2·d·e·y
   if (need[0]) d_in[0] = duel_tanh_grad(g, d_out[0], n->in[1]);
   if (need[1]) d_in[1] = duel_affine(g, duel_mul(g, duel_mul(g, d_out[0], n->in[0]), n->in[1]), -2, 0);
@@ -190,7 +190,7 @@ static void vjp_sigmoid_grad(DUEL_VJP_ARGS) { // h = e·y·(1 − y): ∂e = d·
 DUEL_RECORD(tanh_grad, BINARY, .vjp = vjp_tanh_grad, .cost = cost_3);
 DUEL_RECORD(sigmoid_grad, BINARY, .vjp = vjp_sigmoid_grad, .cost = cost_3);
 
-// ---- leaky_relu: a slope ≥ 0 keeps the sign, so that the output tells the side --------------------------------------
+// ---- leaky_relu: a slope ≥ 0 keeps the sign, so that the output tells the side
 bool duel_need_activation(duel_graph *g, const duel_node *n, int act, double slope) {
   if (act < DUEL_ACT_NONE || act > DUEL_ACT_SIGMOID)
     duel_graph_error(g, "%s: there is no activation %d", duel_op_name(n->op), act);
@@ -230,7 +230,7 @@ duel_val duel_leaky_relu_grad(duel_graph *g, duel_val d_dst, duel_val dst, doubl
   return leaky(g, DUEL_OP_LEAKY_RELU_GRAD, 2, (duel_val[]){d_dst, dst}, slope);
 }
 
-// ---- activations by name --------------------------------------------------------------------------------------------
+// ---- activations by name
 duel_val duel_activate(duel_graph *g, duel_val x, duel_act act, double slope) {
   switch (act) {
   case DUEL_ACT_LEAKY_RELU:

@@ -37,7 +37,7 @@ static duel_val product(duel_graph *g, const duel_node *n) {
   return duel_matmul(g, n->in[0], n->in[1], n->attr.matmul.trans_a, n->attr.matmul.trans_b);
 }
 
-// ---- dense ----------------------------------------------------------------------------------------------------------
+// ---- dense
 static void infer_dense(DUEL_INFER_ARGS) {
   duel_shape dst;
   if (!product_shape(g, n, &dst)) return;
@@ -69,7 +69,7 @@ duel_val duel_dense(duel_graph *g, duel_val a, duel_val b, duel_val bias, bool t
   return duel_apply(g, DUEL_OP_DENSE, bias == DUEL_NONE ? 2 : 3, (duel_val[]){a, b, bias}, &attr, NULL);
 }
 
-// ---- matmul_grad ----------------------------------------------------------------------------------------------------
+// ---- matmul_grad
 static void infer_matmul_grad(DUEL_INFER_ARGS) {
   duel_shape dst;
   if (!product_shape(g, n, &dst) || !duel_need_shape(g, n, 2, "the activation", dst)) return;

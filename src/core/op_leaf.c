@@ -6,7 +6,7 @@ static bool is_input(const duel_var *var) {
   return var->arena == DUEL_ARENA_INPUT || var->arena == DUEL_ARENA_DATA;
 }
 
-// ---- input, state: attr.input.id is the variable --------------------------------------------------------------------
+// ---- input, state: attr.input.id is the variable
 static void infer_variable(duel_graph *g, const duel_node *n, bool input) {
   int id = n->attr.input.id;
   if (!g->vars || id < 0 || id >= g->vars->n) {
@@ -55,7 +55,7 @@ duel_val duel_input(duel_graph *g, int var) {
   return variable(g, DUEL_OP_INPUT, var);
 }
 
-// ---- constant -------------------------------------------------------------------------------------------------------
+// ---- constant
 static void infer_constant(DUEL_INFER_ARGS) {
   duel_set_out(g, n, 0, g->real, *shape);
 }

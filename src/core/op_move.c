@@ -4,7 +4,7 @@
 
 #include "core/op.h"
 
-// ---- reshape --------------------------------------------------------------------------------------------------------
+// ---- reshape
 static void infer_reshape(DUEL_INFER_ARGS) {
   duel_shape src = duel_in_shape(g, n, 0);
   int64_t count;
@@ -26,7 +26,7 @@ duel_val duel_reshape(duel_graph *g, duel_val src, duel_shape shape) {
   return duel_apply(g, DUEL_OP_RESHAPE, 1, &src, NULL, &shape);
 }
 
-// ---- view of a slab, pack into a slab -------------------------------------------------------------------------------
+// ---- view of a slab, pack into a slab
 static void infer_view(DUEL_INFER_ARGS) {
   duel_shape slab = duel_in_shape(g, n, 0);
   int64_t count, offset = n->attr.view.offset;
@@ -96,7 +96,7 @@ duel_val duel_pack(duel_graph *g, int n, const duel_val *src, const int64_t *off
   return duel_apply(g, DUEL_OP_PACK, n, src, &attr, NULL);
 }
 
-// ---- transpose ------------------------------------------------------------------------------------------------------
+// ---- transpose
 static void infer_transpose(DUEL_INFER_ARGS) {
   duel_shape src = duel_in_shape(g, n, 0), dst = {.rank = src.rank};
   unsigned seen = 0;
@@ -129,7 +129,7 @@ duel_val duel_transpose(duel_graph *g, duel_val src, const int *perm) {
   return duel_apply(g, DUEL_OP_TRANSPOSE, 1, &src, &attr, NULL);
 }
 
-// ---- slice and pad --------------------------------------------------------------------------------------------------
+// ---- slice and pad
 // A box of `inner` at `start` must lie within `outer`.
 static bool inside(duel_graph *g, const duel_node *n, duel_shape inner, const int64_t *start, duel_shape outer) {
   bool fits = inner.rank == outer.rank;
@@ -182,7 +182,7 @@ duel_val duel_pad(duel_graph *g, duel_val src, const int64_t *before, duel_shape
   return duel_apply(g, DUEL_OP_PAD, 1, &src, &attr, &padded);
 }
 
-// ---- concat ---------------------------------------------------------------------------------------------------------
+// ---- concat
 static void infer_concat(DUEL_INFER_ARGS) {
   duel_shape dst = duel_in_shape(g, n, 0);
   int axis = n->attr.concat.axis;
@@ -223,7 +223,7 @@ duel_val duel_concat(duel_graph *g, int n, const duel_val *src, int axis) {
   return duel_apply(g, DUEL_OP_CONCAT, n, src, &attr, NULL);
 }
 
-// ---- broadcast ------------------------------------------------------------------------------------------------------
+// ---- broadcast
 static void infer_broadcast(DUEL_INFER_ARGS) {
   duel_shape src = duel_in_shape(g, n, 0), dst;
   if (!duel_need_real(g, n)) return;

@@ -80,7 +80,7 @@ static bool can_wait(const fuser *f, const duel_node *n, const duel_node *later)
   return true;
 }
 
-// ---- finding --------------------------------------------------------------------------------------------------------
+// ---- finding
 // If n adds a row to v, which has rank 2: that row.
 static bool adds_row(const duel_graph *g, const duel_node *n, duel_val v, duel_val *row) {
   if (n->op != DUEL_OP_ADD) return false;
@@ -139,7 +139,7 @@ static void find_matmul_grad(fuser *f, const duel_node *n) {
   f->part[n->id] = (parts){.product = product, .act = act};
 }
 
-// ---- building -------------------------------------------------------------------------------------------------------
+// ---- building
 static void build_dense(fuser *f, const parts *p, const duel_node *last) {
   duel_rewrite *r = f->r;
   duel_val bias = DUEL_NONE;

@@ -13,7 +13,7 @@ static duel_shape shape_of(const duel_graph *g, duel_val v) {
   return g->value[v].shape;
 }
 
-// ---- constructors that simplify -------------------------------------------------------------------------------------
+// ---- constructors that simplify
 static duel_val reshape(duel_graph *g, duel_val x, duel_shape shape) {
   const duel_node *n = duel_maker(g, x, DUEL_OP_RESHAPE);
   if (n) x = n->in[0];
@@ -53,7 +53,7 @@ static duel_val view(duel_graph *g, duel_val slab, int64_t offset, duel_shape sh
   return duel_view(g, slab, offset, shape);
 }
 
-// ---- operands of broadcasting ops -----------------------------------------------------------------------------------
+// ---- operands of broadcasting ops
 // Broadcasts in[] together; true if that gives `shape`.
 static bool broadcasts_to(const duel_graph *g, int n, const duel_val *in, duel_shape shape) {
   duel_shape all = DUEL_SCALAR;
@@ -129,7 +129,7 @@ static duel_val simplify_activate_grad(duel_graph *g, const duel_node *n, duel_v
   return reshape(g, duel_apply(g, n->op, 2, inner, &n->attr, NULL), shape);
 }
 
-// ---- movement, reductions, products ---------------------------------------------------------------------------------
+// ---- movement, reductions, products
 static duel_val simplify_broadcast(duel_graph *g, duel_val x, duel_shape shape) {
   const duel_node *n = duel_maker(g, x, DUEL_OP_BROADCAST);
   if (n) x = n->in[0];
@@ -212,7 +212,7 @@ static duel_val simplify_reduce(duel_graph *g, const duel_node *n, duel_val x) {
   return sum ? duel_reduce_sum(g, x, axes) : duel_reduce_max(g, x, axes);
 }
 
-// ---- the walk -------------------------------------------------------------------------------------------------------
+// ---- the walk
 // The value that replaces output 0 of n, whose inputs in dst are in[]; DUEL_NONE: copy the node.
 static duel_val simplify(duel_graph *g, const duel_node *n, duel_val *in, duel_shape shape) {
   switch (n->op) {

@@ -26,7 +26,7 @@ duel_node *duel_rewrite_copy(duel_rewrite *r, const duel_node *n) {
   return duel_rewrite_add(r, n, duel_rewrite_inputs(r, n));
 }
 
-// ---- dead code: what no writer needs goes ---------------------------------------------------------------------------
+// ---- dead code: what no writer needs goes
 static duel_status drop_dead(duel_rewrite *r) {
   const duel_graph *g = r->src;
   bool *live = duel_calloc((size_t)g->n_nodes, sizeof *live);
@@ -42,7 +42,7 @@ static duel_status drop_dead(duel_rewrite *r) {
   return DUEL_OK;
 }
 
-// ---- expansion: fused ops become their decompositions ---------------------------------------------------------------
+// ---- expansion: fused ops become their decompositions
 // A decomposition reads its node, so the node is built, read, and left for the dead code pass. Writers are no fused
 // ops.
 static duel_status expand(duel_rewrite *r) {
@@ -63,7 +63,7 @@ static bool has_fused(const duel_graph *g) {
   return false;
 }
 
-// ---- the driver -----------------------------------------------------------------------------------------------------
+// ---- the driver
 static duel_status run(duel_graph **g, duel_rewrite_pass pass) {
   duel_rewrite r = {.src = *g};
   size_t values = (size_t)r.src->n_values, inputs = 1;

@@ -54,7 +54,7 @@ static duel_status choose_groups(duel_planner *p) {
   return DUEL_OK;
 }
 
-// ---- the plan -------------------------------------------------------------------------------------------------------
+// ---- the plan
 typedef struct turn {
   int group, step;
   double flops;

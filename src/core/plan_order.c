@@ -24,7 +24,7 @@ static bool writes_version(const duel_graph *g, const duel_node *n, int k) {
          g->value[n->out[k]].var >= 0;
 }
 
-// ---- edges ----------------------------------------------------------------------------------------------------------
+// ---- edges
 static void find_roots(duel_planner *p) {
   const duel_graph *g = p->g;
   for (int i = 0; i < g->n_nodes; i++) {
@@ -83,7 +83,7 @@ static duel_status find_edges(duel_planner *p, int32_t *overwriter, int32_t *nex
   return DUEL_OK;
 }
 
-// ---- order ----------------------------------------------------------------------------------------------------------
+// ---- order
 // path[from..to) runs backwards along edges and closes at path[from].
 static duel_status fail_cycle(const duel_planner *p, const int32_t *path, int from, int to) {
   char text[1024];
@@ -165,7 +165,7 @@ duel_status duel_planner_order(duel_planner *p) {
   return find_edges(p, overwriter, next);
 }
 
-// ---- groups ---------------------------------------------------------------------------------------------------------
+// ---- groups
 // A step that reads no work memory only makes some: it need not run before the group in front of its first reader.
 static bool may_slide(const duel_planner *p, const duel_node *n) {
   if (duel_op_records[n->op]->flags & DUEL_FLAG_WRITER) return false;

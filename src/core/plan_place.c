@@ -22,7 +22,6 @@ static size_t bytes_of(const duel_graph *g, duel_val v) {
 }
 
 // ---- classes: union-find over values, each with its offset in its parent
-// -----------------------------------------------
 typedef struct duel_value_class {
   duel_val parent;
   size_t offset; // bytes into the parent
@@ -123,7 +122,7 @@ typedef struct duel_rank { // a buffer's turn
   int buffer;
 } rank;
 
-// ---- buffers --------------------------------------------------------------------------------------------------------
+// ---- buffers
 static duel_status get_room(duel_planner *p) {
   size_t values = (size_t)p->g->n_values, most = values + (size_t)p->n;
   p->class = duel_planner_alloc(p, values, sizeof *p->class);
@@ -191,7 +190,7 @@ duel_status duel_planner_lives(duel_planner *p, bool reuse) {
   return DUEL_OK;
 }
 
-// ---- layout ---------------------------------------------------------------------------------------------------------
+// ---- layout
 static int by_key(const void *a, const void *b) { // descending; ties as created
   const rank *x = a, *y = b;
   return x->key > y->key ? -1 : x->key < y->key ? 1 : x->buffer - y->buffer;

@@ -80,7 +80,6 @@ duel_status duel_draw_check(duel_draw d, int64_t count) {
 }
 
 // ---- data order: a stable radix sort from the lowest digit, three digits of 11 bits
-// -----------------------------------
 enum { DIGIT_BITS = 11, DIGITS = 3, BUCKETS = 1 << DIGIT_BITS };
 
 static uint32_t digit(uint32_t key, int pass) {

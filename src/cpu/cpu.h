@@ -4,7 +4,7 @@
 
 #include "core/backend.h"
 
-// ---- host.c: what this machine offers -------------------------------------------------------------------------------
+// ---- host.c: what this machine offers
 // The instruction set levels that kernels are compiled for, best last.
 typedef enum duel_level {
   DUEL_LEVEL_PORTABLE,
@@ -24,7 +24,7 @@ double duel_cpu_memory(void); // bytes that can be had yet: what is available an
 double duel_quota_memory(const char *cgroups, const char *root); // as duel_quota_cpus
 void duel_cpu_model(char *name, size_t n);                       // "AMD EPYC 9654"
 
-// ---- blas.c ---------------------------------------------------------------------------------------------------------
+// ---- blas.c
 // Makes BLAS single-threaded and checks its products against naive ones, for old builds miscompute on some CPUs.
 duel_status duel_blas_open(duel_dtype real, int threads);
 // Around products on a thread: an OpenMP build of BLAS takes one thread then too. Leave with what enter yielded.
@@ -32,7 +32,7 @@ int duel_blas_enter(void);
 void duel_blas_leave(int before);
 void duel_blas_describe(char *name, size_t n); // "OpenBLAS 0.3.21 SkylakeX"
 
-// ---- team.c: the backend's threads ----------------------------------------------------------------------------------
+// ---- team.c: the backend's threads
 typedef struct duel_team duel_team;
 typedef void duel_team_work(void *ctx, duel_team *team, int thread, int threads);
 
@@ -43,7 +43,7 @@ void duel_team_run(duel_team *team, duel_team_work *work, void *ctx); // work on
 void duel_team_barrier(duel_team *team);   // until all threads are here
 int64_t duel_team_ticket(duel_team *team); // 0, 1, 2, … since the last barrier, each to one thread
 
-// ---- run.c: a program is a plan's calls as stages of pieces ---------------------------------------------------------
+// ---- run.c: a program is a plan's calls as stages of pieces
 typedef struct duel_program duel_program;
 
 // Calls must stay where they are as long as the program lives.

@@ -41,7 +41,7 @@ static int backward_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
   return 1;
 }
 
-// ---- runs: n elements, whose channels' numbers lie side by side (step 1) or are one channel's (step 0) --------------
+// ---- runs: n elements, whose channels' numbers lie side by side (step 1) or are one channel's (step 0)
 DUEL_INLINE void normalize_as(int act, real slope, int step, int64_t n, const real *x, const real *mean,
                               const real *gain, const real *shift, real *y) {
   DUEL_SIMD for (int64_t j = 0; j < n; j++) y[j] =
@@ -66,7 +66,7 @@ static void unact(const layout *l, int64_t n, const real *d_y, const real *y, re
   DUEL_BY_ACT(l->act, unact_as, l->slope, n, d_y, y, d)
 }
 
-// ---- [N, C]: a block of w channels side by side, row by row ---------------------------------------------------------
+// ---- [N, C]: a block of w channels side by side, row by row
 static void forward_block(const layout *l, const duel_call *call, int64_t c, int64_t w) {
   const real *src = (const real *)call->in[0].data + c, *scale = (const real *)call->in[1].data + c;
   const real *shift = (const real *)call->in[2].data + c;
@@ -140,7 +140,7 @@ static void backward_block(const layout *l, const duel_call *call, int64_t c, in
   }
 }
 
-// ---- [N, C, S...]: one channel, run by run, sums in lanes -----------------------------------------------------------
+// ---- [N, C, S...]: one channel, run by run, sums in lanes
 
 #define SUM_RUN(lane, n, EXPR)                                                                                         \
   do {                                                                                                                 \
@@ -197,7 +197,7 @@ static void backward_channel(const layout *l, const duel_call *call, int64_t c) 
   }
 }
 
-// ---- kernels --------------------------------------------------------------------------------------------------------
+// ---- kernels
 static void batchnorm_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const layout l = layout_of(call, &call->in[0]);

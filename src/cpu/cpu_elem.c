@@ -28,7 +28,7 @@ static void constant_run(const duel_call *call, int phase, int64_t piece) {
 }
 const duel_kernel DUEL_CPU_NAME(constant) = {.cut = cut_cheap, .run = constant_run};
 
-// ---- one operand ----------------------------------------------------------------------------------------------------
+// ---- one operand
 #define UNARY(name, cut_fn, grain, SETUP, EXPR)                                                                        \
   static void name##_run(const duel_call *call, int phase, int64_t piece) {                                            \
     (void)phase;                                                                                                       \
@@ -53,7 +53,7 @@ UNARY(tanh, cut_costly, COSTLY, , duel_tanh_real(x));
 UNARY(sigmoid, cut_costly, COSTLY, , duel_sigmoid_real(x));
 UNARY(softplus, cut_costly, COSTLY, , duel_softplus_real(x));
 
-// ---- two and three operands, with broadcasting ----------------------------------------------------------------------
+// ---- two and three operands, with broadcasting
 // One run of n elements; a stride is 1, or 0 for an operand that repeats.
 typedef void row_fn(real *dst, const real *const *in, const int64_t *stride, int64_t n, const duel_attr *attr);
 

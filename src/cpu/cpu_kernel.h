@@ -44,7 +44,7 @@ static inline real duel_sqrt_real(real x) {
 #endif
 }
 
-// ---- cutting --------------------------------------------------------------------------------------------------------
+// ---- cutting
 typedef struct duel_range {
   int64_t begin, end;
 } duel_range;
@@ -68,7 +68,7 @@ static inline duel_range duel_piece(int64_t count, int64_t align, int64_t n, int
   return (duel_range){duel_min(blocks * i / n * align, count), duel_min(blocks * (i + 1) / n * align, count)};
 }
 
-// ---- operands -------------------------------------------------------------------------------------------------------
+// ---- operands
 static inline int64_t duel_count(const duel_operand *o) {
   int64_t n = 1;
   for (int i = 0; i < o->shape.rank; i++) n *= o->shape.dim[i];
@@ -80,7 +80,7 @@ static inline real duel_number(const duel_operand *o, int64_t i) {
   return o->dtype == DUEL_F64 ? (real)((const double *)o->data)[i] : (real)((const float *)o->data)[i];
 }
 
-// ---- sums -----------------------------------------------------------------------------------------------------------
+// ---- sums
 enum { DUEL_LANES = 32, DUEL_CHUNK_ROWS = 64 };
 
 // The fixed tree that joins the lanes.
@@ -90,7 +90,7 @@ static inline real duel_lanes_sum(real *lane) {
   return lane[0];
 }
 
-// ---- activations of fused kernels -----------------------------------------------------------------------------------
+// ---- activations of fused kernels
 DUEL_INLINE real duel_act_real(real x, int act, real slope) {
   switch (act) {
   case DUEL_ACT_LEAKY_RELU:

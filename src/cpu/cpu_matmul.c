@@ -83,7 +83,7 @@ static void multiply(const product *p, const real *a, const real *b, real *c, du
 #endif
 }
 
-// ---- matmul ---------------------------------------------------------------------------------------------------------
+// ---- matmul
 // Elements in front of matrix `index` of the output's batch, in an operand whose batch axes broadcast.
 static int64_t batch_offset(const duel_shape *operand, const duel_shape *out, int64_t index) {
   int64_t step = 1, offset = 0;
@@ -119,7 +119,7 @@ static void matmul_run(const duel_call *call, int phase, int64_t piece) {
 }
 const duel_kernel DUEL_CPU_NAME(matmul) = {.cut = matmul_cut, .run = matmul_run};
 
-// ---- dense: act(a·b + bias) -----------------------------------------------------------------------------------------
+// ---- dense: act(a·b + bias)
 DUEL_INLINE void finish_row_as(int act, real slope, real *c, const real *bias, int64_t n) {
   if (bias) {
     DUEL_SIMD for (int64_t j = 0; j < n; j++) c[j] = duel_act_real(c[j] + bias[j], act, slope);
@@ -146,7 +146,7 @@ static void dense_run(const duel_call *call, int phase, int64_t piece) {
 }
 const duel_kernel DUEL_CPU_NAME(dense) = {.cut = matmul_cut, .run = dense_run};
 
-// ---- matmul_grad: d = (a·b) ⊙ act'(y), and d's column sums ----------------------------------------------------------
+// ---- matmul_grad: d = (a·b) ⊙ act'(y), and d's column sums
 // A block sums its own rows. With several blocks of rows the partial sums lie in scratch [grid_m, n]; phase 1 adds
 // them.
 static size_t matmul_grad_scratch(const duel_call *call) {

@@ -5,7 +5,7 @@
 
 enum { GRAIN = 16384 }; // elements a piece
 
-// ---- boxes ----------------------------------------------------------------------------------------------------------
+// ---- boxes
 #define COPY_RUN(type)                                                                                                 \
   do {                                                                                                                 \
     type *d = (type *)dst;                                                                                             \
@@ -154,7 +154,7 @@ static void concat_run(const duel_call *call, int phase, int64_t piece) {
 }
 const duel_kernel DUEL_CPU_NAME(concat) = {.cut = concat_cut, .run = concat_run};
 
-// ---- pack -----------------------------------------------------------------------------------------------------------
+// ---- pack
 // The planner lets most inputs be computed at their place in the slab: those are left alone. A copy's bits do not
 // depend on its cut, so this cut may look at addresses.
 static bool lies_in_place(const duel_call *call, int i) {

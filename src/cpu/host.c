@@ -11,7 +11,7 @@
 #include <cpuid.h>
 #endif
 
-// ---- levels ---------------------------------------------------------------------------------------------------------
+// ---- levels
 static const char *const level_name[DUEL_LEVEL_COUNT] = {"portable", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
 
 const char *duel_level_name(duel_level level) {
@@ -73,7 +73,7 @@ duel_status duel_level_choose(duel_level *level) {
   return DUEL_OK;
 }
 
-// ---- limits of cgroups ----------------------------------------------------------------------------------------------
+// ---- limits of cgroups
 // A limit that one group's folder states, 0: none. second: cgroup 2.
 typedef double group_limit(const char *folder, bool second);
 
@@ -161,7 +161,7 @@ double duel_quota_memory(const char *cgroups, const char *root) {
   return limit_of(cgroups, root, "memory", memory_of_group);
 }
 
-// ---- memory ---------------------------------------------------------------------------------------------------------
+// ---- memory
 double duel_cpu_memory(void) {
   double kib, available = 0, swap = 0;
   char line[256];
@@ -174,7 +174,7 @@ double duel_cpu_memory(void) {
   return least_of(available > 0 ? available + swap : 0, duel_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"));
 }
 
-// ---- threads --------------------------------------------------------------------------------------------------------
+// ---- threads
 int duel_cpu_threads(void) {
   cpu_set_t set;
   int threads = 1;
@@ -185,7 +185,7 @@ int duel_cpu_threads(void) {
   return asked > 0 ? (int)least_of(threads, asked) : threads;
 }
 
-// ---- name -----------------------------------------------------------------------------------------------------------
+// ---- name
 void duel_cpu_model(char *name, size_t n) {
   char text[49] = "";
 #if defined(__x86_64__)

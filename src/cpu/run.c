@@ -26,7 +26,7 @@ struct duel_program {
   piece *piece;
 };
 
-// ---- preparing ------------------------------------------------------------------------------------------------------
+// ---- preparing
 enum { SHARE_WORK = 6000 }; // elements touched below which a barrier costs more than a second thread saves
 
 static int64_t count_of(const duel_operand *o) {
@@ -122,7 +122,7 @@ void duel_program_free(duel_program *program) {
   duel_free(program);
 }
 
-// ---- running --------------------------------------------------------------------------------------------------------
+// ---- running
 static inline void run_piece(const piece *x) {
   x->run(x->call, x->phase, x->index);
 }

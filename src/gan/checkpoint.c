@@ -11,7 +11,6 @@
 #include "gan/trainer.h"
 
 // ---- one list of (name, memory) serves saving and loading
-// ------------------------------------------------------------------------
 
 typedef struct item {
   char name[160];
@@ -74,7 +73,6 @@ static duel_status make_copies(const duel_trainer *t, const items *all, void ***
 }
 
 // ---- saving
-// -----------------------------------------------------------------------------------------------------------------------------
 
 // The recipe without its `run` section: threads and backend are no part of what is trained, and equal states must be
 // equal bytes whatever they were.
@@ -164,7 +162,6 @@ duel_status duel_trainer_save(duel_trainer *t, const char *path) {
 }
 
 // ---- loading
-// ------------------------------------------------------------------------------------------------------------------------------
 
 // Finds the tensor and checks its type and shape.
 static duel_status find_entry(const duel_tensor_file *f, const char *path, const item *it, const duel_entry **entry) {

@@ -8,7 +8,6 @@
 #include "core/rng.h"
 
 // ---- asking for tensors
-// -------------------------------------------------------------------------------------------------
 
 // The next tensor of the player: declared on the first walk, looked up by position on all later ones.
 static duel_param *next_tensor(duel_pass *p, const char *name, duel_shape shape) {
@@ -65,7 +64,6 @@ static int buffer(duel_pass *p, const char *name, duel_shape shape, double value
 static const duel_init zeros = {.name = "zeros"}, ones = {.name = "constant", .value = 1};
 
 // ---- forward functions: x [N, ...] -> [N, ...]
-// ------------------------------------------------------------------------------
 
 static int64_t as_int(const duel_layer *l, int key) {
   return (int64_t)l->value[key].number[0];
@@ -170,7 +168,6 @@ static duel_val forward_reshape(duel_pass *p, const duel_layer *l, duel_val x) {
 }
 
 // ---- the table
-// ------------------------------------------------------------------------------------------------------------
 
 static const duel_key no_keys[] = {{.name = NULL}};
 static const duel_key keys_dense[] = {
@@ -210,7 +207,6 @@ _Static_assert(sizeof forward / sizeof *forward + 1 == sizeof duel_layer_kinds /
                "every layer kind has its forward function, in the same order");
 
 // ---- walking
-// ----------------------------------------------------------------------------------------------------------------
 
 // Appends a line to the layer table; the parameters are those since `first`.
 static void add_row(duel_pass *p, const char *kind, duel_val y, int first) {

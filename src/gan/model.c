@@ -12,7 +12,6 @@
 static const char *const letter[DUEL_PLAYERS] = {"G", "D"};
 
 // ---- declaring
-// ------------------------------------------------------------------------------------------------------------
 
 // Walks a player on a batch of the given item shape; yields the item shape that comes out.
 static duel_status declare_player(duel_model *m, int player, duel_shape item, duel_dtype real, duel_shape *result) {
@@ -121,7 +120,6 @@ void duel_model_close(duel_model *m) {
 }
 
 // ---- initial values
-// -----------------------------------------------------------------------------------------------------------
 
 // How a named initialiser fills a tensor: constant + scale·draw.
 typedef enum distribution { FIXED, UNIFORM, NORMAL } distribution;
@@ -182,7 +180,6 @@ void duel_param_init(const duel_param *p, const duel_init *standard, uint64_t se
 }
 
 // ---- printing
-// --------------------------------------------------------------------------------------------------------------------
 
 // "1,234,567"; the text lives in `text`.
 static const char *grouped(int64_t n, char text[32]) {

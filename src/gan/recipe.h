@@ -26,7 +26,6 @@ typedef struct duel_schedule {
 } duel_schedule;
 
 // ---- layers: the kinds are one table (layers.h), so that a new layer adds a name there and nothing here
-// ------------------
 typedef enum duel_key_type {
   DUEL_KEY_INT,    // expression of integers and $names
   DUEL_KEY_NUMBER, // float
@@ -83,7 +82,6 @@ struct duel_layers {
 };
 
 // ---- the recipe
-// ---------------------------------------------------------------------------------------------------------
 typedef struct duel_optim {
   int adam; // 1 adam, 0 sgd
   duel_schedule lr;

@@ -13,7 +13,6 @@ int64_t duel_trainer_items_per_step(const duel_trainer *t) {
 }
 
 // ---- opening
-// ----------------------------------------------------------------------------------------------------------------
 
 static duel_status plan_graph(duel_trainer *t, duel_graph *g, duel_plan **plan) {
   return duel_plan_for(plan, g, DUEL_PASS_ALL, t->api, t->backend);
@@ -130,7 +129,6 @@ void duel_trainer_close(duel_trainer *t) {
 }
 
 // ---- the first weights
-// ------------------------------------------------------------------------------------------------------------
 
 duel_status duel_trainer_init(duel_trainer *t) {
   for (int which = 0; which < DUEL_PLAYERS; which++) {
@@ -164,7 +162,6 @@ duel_status duel_trainer_init(duel_trainer *t) {
 }
 
 // ---- one step
-// ------------------------------------------------------------------------------------------------------------------------
 
 // Real item q since the start is order[q div M][q mod M].
 static void write_index(duel_trainer *t) {
@@ -277,7 +274,6 @@ duel_status duel_trainer_advance(duel_trainer *t, int64_t steps) {
 }
 
 // ---- items in and out
-// ------------------------------------------------------------------------------------------------------------------
 
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst) {
   const duel_step *s = &t->vars_of_step;

@@ -28,7 +28,7 @@ typedef struct source {
   char name[64];
 } source;
 
-// ---- finding the files ----------------------------------------------------------------------------------------------
+// ---- finding the files
 
 static int exists(const char *path) {
   struct stat st;
@@ -159,7 +159,7 @@ static duel_status find(source *s, const char *spec) {
   return DUEL_OK;
 }
 
-// ---- reading --------------------------------------------------------------------------------------------------------
+// ---- reading
 
 // Reads an IDX file, inflated if need be, into *block.
 static duel_status read_idx(duel_idx *idx, const char *path, void **block) {

@@ -61,7 +61,7 @@ static int close_fd(int fd) {
   return r < 0 && errno == EINTR ? 0 : r;
 }
 
-// ---- reading --------------------------------------------------------------------------------------------------------
+// ---- reading
 
 static duel_status read_all(int fd, const char *path, size_t size, size_t most, uint8_t **bytes, size_t *n) {
   size_t room = size + 1, got = 0; // one more than expected: the read that meets the end needs room, and so does the 0
@@ -121,7 +121,7 @@ duel_status duel_file_read(const char *path, size_t most, uint8_t **bytes, size_
   return s;
 }
 
-// ---- writing --------------------------------------------------------------------------------------------------------
+// ---- writing
 
 static int write_all(int fd, const uint8_t *bytes, size_t n) {
   while (n > 0) {
@@ -272,7 +272,7 @@ duel_status duel_file_append(const char *path, const void *bytes, size_t n) {
   return DUEL_OK;
 }
 
-// ---- folders --------------------------------------------------------------------------------------------------------
+// ---- folders
 
 static duel_status make_one(const char *path) {
   struct stat st;

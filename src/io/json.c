@@ -60,7 +60,7 @@ int duel_utf8_length(const char *s, size_t n) {
   return length;
 }
 
-// ---- strings --------------------------------------------------------------------------------------------------------
+// ---- strings
 
 static int hex4(parser *p, uint32_t *code) {
   *code = 0;
@@ -128,7 +128,7 @@ static duel_status parse_string(parser *p, const char **text) {
   return DUEL_OK;
 }
 
-// ---- values ---------------------------------------------------------------------------------------------------------
+// ---- values
 
 static int skip_digits(parser *p) {
   size_t start = p->at;
@@ -269,7 +269,7 @@ const duel_json *duel_json_get(const duel_json *object, const char *key) {
   return m;
 }
 
-// ---- writing --------------------------------------------------------------------------------------------------------
+// ---- writing
 
 typedef struct quoted {
   char *dst;

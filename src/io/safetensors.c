@@ -47,7 +47,7 @@ static int is_plain_text(const char *s) {
   return 1;
 }
 
-// ---- writing --------------------------------------------------------------------------------------------------------
+// ---- writing
 
 typedef struct text { // counts what does not fit, so that one pass measures and the next writes
   char *dst;
@@ -172,7 +172,7 @@ duel_status duel_tensors_write(const char *path, const duel_entry *entry, int n,
   return s;
 }
 
-// ---- reading --------------------------------------------------------------------------------------------------------
+// ---- reading
 
 static duel_status read_entry(duel_entry *e, const char *path, const duel_json *m, const uint8_t *buffer, size_t size) {
   const duel_json *dtype = duel_json_get(m, "dtype"), *shape = duel_json_get(m, "shape");
