@@ -89,8 +89,8 @@ duel_status duel_memory_write(duel_memory *m, int var, const void *src); // the 
 duel_status duel_memory_read(duel_memory *m, int var, void *dst);
 
 // ---- executor
-// --------------------------------------------------------------------------------------------------------- Optimises
-// and plans the graph (which it takes over) for the backend: fails naming op and backend where a kernel is missing.
+// Optimises and plans the graph (which it takes over) for the backend: fails naming op and backend where a kernel is
+// missing.
 duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, const duel_backend_api *api,
                           duel_backend *b);
 // Binds a plan to memory. One allocation here, none in duel_exec_run. The plan must outlive the exec.
