@@ -112,6 +112,7 @@ for word in "" help -h; do
   ok "duel $word shows the overview" cmp overview out
 done
 expect 0 '^duel [0-9]+\.[0-9]+\.[0-9]+$' "--version" --version
+expect 0 '^duel [0-9]+\.[0-9]+\.[0-9]+$' "info --version" info --version
 for command in train generate info; do
   expect 0 '^Examples:' "$command --help" $command --help
   says 'default' out "$command --help tells defaults"
@@ -132,7 +133,7 @@ expect 2 "unexpected argument" "an argument too many" train tiny
 expect 2 "give one of them" "two lengths" train $tiny --steps 5 --epochs 1
 expect 2 "give one of them" "a flag and --set on one key" train $tiny --batch 4 --set train.batch=8
 expect 2 "not key=value" "--set without =" train --set batch
-expect 2 "not a time" "a time that is none" train --max-time soon
+for time in soon 0 -1s 0x10 1e3s 1y; do expect 2 "not a time" "the time '$time'" train --max-time $time; done
 expect 2 "whole number" "a batch that is no number" train $tiny --batch many
 for batch in 0 -1 99999999999999999999; do
   expect 2 "batch" "--batch $batch" train $tiny --batch $batch
@@ -180,13 +181,17 @@ ok "the generate line can be pasted" sh -c "$generate"
 result $? "and makes its picture"
 expect 0 "" "-q" train $tiny --outdir quiet -q
 ok "-q prints the directory alone" test "$(cat both)" = "$(ls -d quiet/00000-*)"
+odd=$(printf 'b\303\251\377"\n1')
+expect 0 '"directory":"b..\\ufffd\\"\\n1/' "--json of any name" train $tiny --outdir "$odd" --json
 expect 0 '^\{"event":"result"' "--json" train $tiny --outdir json --json
 [ -z "$(grep -v '^{.*}$' out)" ]
 result $? "--json prints only objects"
+expect 0 "^Generate: .* \./-d/" "a folder with a dash is printed as no flag" train $tiny --outdir=-d
 expect 0 "G\.0" "--dry-run shows the layers" train $tiny --outdir dry -n
 ok "--dry-run writes nothing" missing dry
-expect 0 "" "--desc" train $tiny --outdir one --desc "my try" -q
-ok "the second run has number 1 and its description" test -d "$(ls -d one/00001-*try)"
+expect 0 "Memory: *1[0-9]{4}\." "--dry-run takes no memory" train --data synthetic:shapes --batch 1000000 -n
+expect 0 "" "--desc" train $tiny --outdir one --desc "my // try" -q
+ok "the second run has number 1 and its description" test -d "$(ls -d one/00001-*8-my-try)"
 expect 0 "max-time" "--max-time stops" train $tiny --steps 1000000000 --max-time 1s --outdir time
 cat >ring.yaml <<EOF
 recipe: 1
@@ -230,11 +235,19 @@ expect 2 "init" "another learning rate is refused and --init named" train --resu
 says "lr" both "with the key that differs"
 expect 2 "" "another recipe is refused" train --resume "$a" --recipe ./other.yaml --steps 30
 expect 2 "" "another batch is refused" train --resume "$a" --batch 4 --steps 30
+expect 2 "train\.batch: 8 -> 4" "by a dry run too" train --resume "$a" --batch 4 --steps 30 -n
+expect 2 "data\.path.*ring" "other data are a difference, not a misfit" train --resume "$a" --data synthetic:ring
+expect 2 "outdir" "--outdir where a run is named" train --resume "$a" --steps 30 --outdir elsewhere
+mkdir copy && cp "$(newest "$a")" copy/copy.safetensors && echo mine >copy/recipe.yaml
+expect 2 "init" "a copy of a checkpoint is in no run" train --resume copy/copy.safetensors --steps 30
+ok "and nothing is written beside it" test "$(cat copy/recipe.yaml) $(ls -A copy | wc -l)" = "mine 2"
 ok "a refusal changes nothing" test "$(ls "$a"/checkpoint-* | wc -l)" -eq 2
 expect 3 "" "a run that is not there" train --resume nowhere
 expect 3 "" "latest where there is none" train --resume latest --outdir nothing
 expect 0 "^Finished" "--init begins anew" train $tiny --init "$(newest "$a")" --outdir init
 expect 3 "G\.0\.weight" "--init with other shapes" train --recipe ./other.yaml --init "$(newest "$a")" --outdir init2
+expect 3 "G\.0\.weight" "which a dry run sees" train --recipe ./other.yaml --init "$(newest "$a")" -n
+expect 0 "^Finished" "--init from a run" train $tiny --init latest --outdir init
 
 # ---- little memory
 
@@ -243,6 +256,23 @@ if (ulimit -v 300000) 2>/dev/null && ! nm "$duel" 2>/dev/null | grep -q __asan_i
   ok "no room for BLAS ends with 5, not in an endless loop" same_number $? 5
   says 'ulimit -v' err "no room for BLAS says what to do"
 fi
+
+# ---- weights that are no numbers
+
+cat >burst.yaml <<EOF
+recipe: 1
+data: {path: synthetic:shapes, limit: 64}
+latent: 8
+G: [dense: \$C*\$H*\$W, tanh, reshape: [\$C, \$H, \$W]]
+D: [flatten, dense: 1]
+loss: bce
+optim: {name: adam, lr: 1, weight_decay: {G: 1000000, D: 0}}
+train: {length: 50 steps, batch: 8}
+output: {sample: 0, checkpoint: 1 steps, keep: 2}
+EOF
+expect 6 "step 7.*G\.0\.(weight|bias)" "weights that overflow are named" train --recipe ./burst.yaml --outdir burst
+says 'last checkpoint is .*checkpoint-00000006' err "and the last good checkpoint"
+expect 0 "" "which still draws" generate burst/latest --count 1 --out burst.png
 
 # ---- signals
 
@@ -338,6 +368,13 @@ expect 4 "file" "an output folder that is a file" train $tiny --outdir file
 expect 4 "file" "an output folder inside a file" train $tiny --outdir file/inside
 "$duel" info recipes >/dev/full 2>err
 ok "standard output that is full" same_number $? 4
+"$duel" train $tiny --outdir noout <&- >&- 2>err
+ok "standard output that is closed" same_number $? 4
+ok "is no other file's descriptor" test "$(wc -c <noout/latest/.lock)" -lt 10
+(ulimit -f 100 && "$duel" train $tiny --outdir large >out 2>err)
+ok "a file larger than allowed" same_number $? 4
+mkdir -p linked/latest
+expect 0 "warning.*latest" "latest that is no link is a warning" train $tiny --outdir linked
 if [ "$(id -u)" != 0 ]; then
   mkdir closed && chmod 500 closed
   expect 4 "closed" "an output folder that cannot be written" train $tiny --outdir closed
@@ -352,9 +389,33 @@ if mount -t tmpfs -o size=64k none full 2>/dev/null; then
   expect 4 "space" "an output folder on a full disk" train $tiny --outdir full
   [ -z "$(find full -name '*.tmp.*')" ]
   result $? "no temporary is left on the full disk"
+  umount full && mount -t tmpfs -o size=4m none full
+  "$duel" train $tiny --set output.tick=1 --sample 0 --checkpoint 0 --steps 1000000000 --outdir full >out 2>err &
+  pid=$!
+  wait_for '^step 20/' out
+  head -c 8m /dev/zero >full/fill 2>log
+  wait_for 'warning.*stats\.jsonl' err
+  sleep 0.2
+  rm full/fill
+  wait_for 'stats\.jsonl is written again' out
+  stop INT
+  ok "training outlives a full disk" same_number $rc 130
+  ok "one warning tells of it" test "$(grep -c 'warning.*stats\.jsonl' err)" -eq 1
+  [ -z "$(grep -v '^{.*}$' full/latest/stats.jsonl)" ]
+  result $? "no line of stats.jsonl is torn"
+  at=$(sed -n 's/^Stopped as asked: step \([0-9]*\).*/\1/p' out) had=$(wc -l <full/latest/stats.jsonl)
+  sed -i '2s/.*/{"step": 2, "ep/' full/latest/stats.jsonl
+  "$duel" train --resume full/latest --steps $((at + 5)) -q >log 2>&1
+  ok "a resume cuts a torn line alone" test "$(wc -l <full/latest/stats.jsonl)" -eq $((had + 4))
+  "$duel" train $tiny --set output.tick=100 --sample 0 --checkpoint 20 --steps 1000000000 --outdir full >out 2>err &
+  pid=$!
+  wait_for '^step 100/' out
+  head -c 8m /dev/zero >full/fill 2>log
+  wait $pid
+  ok "three lost checkpoints in a row end it" same_number $? 4
+  ok "with the last good one named" "$duel" info "$(sed -n 's/.*the last checkpoint is //p' err)"
 else
-  skip "no right to mount a small disk"
-  skip "no right to mount a small disk"
+  for i in $(seq 8); do skip "no right to mount a small disk"; done
 fi
 
 # ---- generate
@@ -383,7 +444,10 @@ expect 2 "10000000" "too many" generate "$a" --count 10000001 --out many/
 for seeds in "" 1- 3-1 a 1,,2 -1 99999999999999999999; do
   expect 2 "seeds" "--seeds '$seeds'" generate "$a" --seeds "$seeds" --out x.png
 done
-expect 2 "x\.jpeg" "an ending that is unknown" generate "$a" --count 1 --out x.jpeg
+expect 2 "x\.jpeg" "an ending that is unknown, before anything is drawn" generate "$a" --count 9999999 --out x.jpeg
+expect 2 "columns" "columns of what is no grid" generate "$a" --count 4 --columns 2 --out x.npy
+expect 2 "threads" "--threads beyond an int" generate "$a" --count 1 --out x.png --threads 4294967297
+expect 2 "name a file" "--out -" generate "$a" --count 1 --out -
 expect 4 "nofolder" "a picture in a folder that is not there" generate "$a" --count 1 --out nofolder/x.png
 expect 3 "nowhere" "no such run" generate ./nowhere --count 1 --out x.png
 
@@ -404,6 +468,10 @@ expect 0 "00000-" "info RUNS/" info same/
 for what in recipes devices data ./tiny.yaml "$a" "$good" same/; do
   expect 0 '^[[{]' "info $what --json" info "$what" --json
 done
+mkdir empty
+expect 0 "^no runs in empty" "info of a folder without runs" info empty
+rm init/latest/recipe.yaml
+expect 0 "G\.0\.weight" "a folder with checkpoints is a run" info init/latest
 expect 2 "did you mean" "info of a misspelt recipe" info mpl
 expect 2 "recipe" "info of nothing" info
 
