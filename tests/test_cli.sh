@@ -276,8 +276,9 @@ expect 0 "" "which still draws" generate burst/latest --count 1 --out burst.png
 
 # ---- signals
 
-start() { # OUTDIR: an endless run in the background
-  "$duel" train $tiny --steps 1000000000 --outdir "$1" >out 2>err &
+start() { # OUTDIR FLAGS…: an endless run in the background
+  : >out # or the one before might be taken for this one, and a signal sent before anyone listens
+  "$duel" train $tiny --steps 1000000000 --outdir "$@" >out 2>err &
   pid=$!
   wait_for '^step' out
 }
@@ -390,9 +391,7 @@ if mount -t tmpfs -o size=64k none full 2>/dev/null; then
   [ -z "$(find full -name '*.tmp.*')" ]
   result $? "no temporary is left on the full disk"
   umount full && mount -t tmpfs -o size=4m none full
-  "$duel" train $tiny --set output.tick=1 --sample 0 --checkpoint 0 --steps 1000000000 --outdir full >out 2>err &
-  pid=$!
-  wait_for '^step 20/' out
+  start full --set output.tick=1 --sample 0 --checkpoint 0
   head -c 8m /dev/zero >full/fill 2>log
   wait_for 'warning.*stats\.jsonl' err
   sleep 0.2
@@ -407,9 +406,7 @@ if mount -t tmpfs -o size=64k none full 2>/dev/null; then
   sed -i '2s/.*/{"step": 2, "ep/' full/latest/stats.jsonl
   "$duel" train --resume full/latest --steps $((at + 5)) -q >log 2>&1
   ok "a resume cuts a torn line alone" test "$(wc -l <full/latest/stats.jsonl)" -eq $((had + 4))
-  "$duel" train $tiny --set output.tick=100 --sample 0 --checkpoint 20 --steps 1000000000 --outdir full >out 2>err &
-  pid=$!
-  wait_for '^step 100/' out
+  start full --set output.tick=50 --sample 0 --checkpoint 20
   head -c 8m /dev/zero >full/fill 2>log
   wait $pid
   ok "three lost checkpoints in a row end it" same_number $? 4
