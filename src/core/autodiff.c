@@ -126,8 +126,9 @@ duel_status duel_grad(duel_graph *g, duel_val loss, int n, const duel_val *wrt, 
 void duel_vjp_by_expansion(DUEL_VJP_ARGS) {
   int first_node = g->n_nodes, n_wrt = 0;
   duel_val out[DUEL_MAX_OUT];
-  duel_val *wrt = duel_graph_alloc(g, (size_t)n->n_in * 2 * sizeof *wrt), *grad = wrt + n->n_in;
-  if (!wrt) return;
+  duel_val *wrt = duel_graph_alloc(g, (size_t)n->n_in * sizeof *wrt);
+  duel_val *grad = duel_graph_alloc(g, (size_t)n->n_in * sizeof *grad);
+  if (!wrt || !grad) return;
   duel_op_records[n->op]->expand(g, n, out);
   if (g->status != DUEL_OK) return;
   for (int i = 0; i < n->n_in; i++) {

@@ -68,9 +68,10 @@ static duel_val update(builder *b, int which, duel_val loss, int row) {
   duel_graph *g = b->g;
   const duel_player *player = &b->m->player[which];
   duel_val slab = duel_state(g, player->slab);
-  duel_val *wrt = duel_graph_alloc(g, 2 * (size_t)player->n * sizeof *wrt), *grad = wrt + player->n;
+  duel_val *wrt = duel_graph_alloc(g, (size_t)player->n * sizeof *wrt);
+  duel_val *grad = duel_graph_alloc(g, (size_t)player->n * sizeof *grad);
   int64_t *offset = duel_graph_alloc(g, (size_t)player->n * sizeof *offset);
-  if (!wrt || !offset || !b->view[which]) return DUEL_NONE;
+  if (!wrt || !grad || !offset || !b->view[which]) return DUEL_NONE;
   int n = 0;
   for (int i = 0; i < player->n; i++) {
     const duel_param *p = &player->param[i];
