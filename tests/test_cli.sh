@@ -353,6 +353,12 @@ idx() { # FILE ITEMS: 4×4 images
 }
 idx good.idx 32
 expect 0 "" "an IDX file" train $tiny --data ./good.idx --set data.limit=0 --outdir idx -q
+for at in here there; do mkdir -p data/$at && cp good.idx data/$at/set.idx; done
+steps moved 4 --data data/here/set.idx && rm data/here/set.idx
+expect 3 "data/here/set\.idx" "going on without the data" train --resume "$dir" --steps 8
+expect 0 "data\.path: data/here" "data that have moved" train --resume "$dir" --steps 8 --data data/there/set.idx
+printf x | dd of=data/there/set.idx bs=1 seek=40 conv=notrunc 2>/dev/null
+expect 3 "fingerprint" "data that have changed" train --resume "$dir" --steps 12
 for length in 0 3 15 16 17 527; do
   head -c $length good.idx >cut.idx
   expect 3 "cut\.idx" "an IDX file cut to $length bytes" train $tiny --data ./cut.idx --outdir cut

@@ -182,7 +182,7 @@ static duel_status start_new(training *t) {
 // Sorts the differences between the checkpoint's recipe and the one asked for.
 typedef struct differences {
   char allowed[2048], refused[2048];
-  bool length;
+  bool length, same_data;
 } differences;
 
 static void add_line(char *text, size_t n, const char *key, const char *was, const char *is) {
@@ -195,7 +195,8 @@ static void sort_difference(void *ctx, const char *key, const char *was, const c
   bool length = !strcmp(key, "train.length");
   d->length |= length;
   if (!strncmp(key, "run.", 4)) return; // where it runs is no part of what is trained
-  if (length || !strncmp(key, "output.", 7))
+  bool moved = d->same_data && !strcmp(key, "data.path");
+  if (length || moved || !strncmp(key, "output.", 7))
     add_line(d->allowed, sizeof d->allowed, key, was, is);
   else
     add_line(d->refused, sizeof d->refused, key, was, is);
@@ -209,9 +210,9 @@ static bool fixed_length(const duel_recipe *r) {
   return spans_the_run(&r->optim[DUEL_G].lr) || spans_the_run(&r->optim[DUEL_D].lr);
 }
 
-// What may change on resume, and what may not.
-static duel_status check_resume(training *t, const char *text, const duel_recipe *r, const char *path) {
-  differences d = {0};
+// What may change on resume, and what may not. Data may have moved: their fingerprint tells that they are the same.
+static duel_status check_resume(training *t, const char *text, const duel_recipe *r, bool same_data, const char *path) {
+  differences d = {.same_data = same_data};
   DUEL_TRY(duel_recipe_compare(text, r->text, sort_difference, &d));
   if (*d.refused)
     return duel_fail(DUEL_ERR_USAGE,
@@ -246,7 +247,11 @@ static duel_status resume_from(training *t, const duel_tensor_file *f, const cha
   if (o->init) return duel_fail(DUEL_ERR_USAGE, "--resume goes on, --init starts anew: give one of them");
   DUEL_TRY(duel_checkpoint_recipe(f, path, &text, &name));
   DUEL_TRY(duel_run_resolve(&recipe, &data, o, o->recipe ? NULL : text, o->recipe ? NULL : name));
-  duel_status status = check_resume(t, text, recipe, path); // before anything is built that would not fit
+  const char *fingerprint = duel_tensors_meta(f, "data.fingerprint");
+  char here[16];
+  snprintf(here, sizeof here, "%08x", (unsigned)data->fingerprint);
+  bool same_data = fingerprint && !strcmp(fingerprint, here);
+  duel_status status = check_resume(t, text, recipe, same_data, path); // before anything is built that would not fit
   if (status != DUEL_OK) {
     duel_recipe_close(recipe);
     duel_dataset_close(data);
