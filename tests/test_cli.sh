@@ -341,6 +341,11 @@ for length in 0 7 100 $((size / 2)) $((size - 1)); do
   expect 3 "bad\.safetensors" "a checkpoint of $length bytes" info ./bad.safetensors
 done
 ok "a bad checkpoint makes no picture" missing x.png
+steps lots 1 --keep 100000
+i=5000
+while [ $i -gt 600 ]; do : >"$dir/$(printf checkpoint-%08d.safetensors $i)" && i=$((i - 1)); done
+cp "$good" "$dir/checkpoint-00005001.safetensors"
+expect 0 "checkpoint-00005001" "the newest of very many checkpoints" generate "$dir" --count 1 --out lots.png
 steps fall 6 --checkpoint "2 steps"
 flip "$(newest "$dir")" $((size / 2))
 expect 0 "checkpoint-00000006" "a torn newest checkpoint is named and the one before taken" train --resume "$dir" --steps 8
@@ -468,6 +473,8 @@ expect 0 "G\.7" "a recipe's name, where a file has it too" info mlp
 expect 0 "20" "info RUN" info "$a"
 expect 0 "G\.0\.weight|20" "info CHECKPOINT" info "$good"
 expect 0 "00000-" "info RUNS/" info same/
+printf '{"step": 9' >>"$a/stats.jsonl"
+expect 0 "00000-[^ ]* +20 " "with the step before a torn line" info same/
 for what in recipes devices data ./tiny.yaml "$a" "$good" same/; do
   expect 0 '^[[{]' "info $what --json" info "$what" --json
 done

@@ -133,7 +133,18 @@ duel_status duel_info_devices(FILE *out, int json) {
 
 // ---- runs
 
-// The last whole line of a run's stats.jsonl: step and losses, or false.
+static bool read_stats(const char *line, size_t n, int64_t *step, double *d_loss, double *g_loss) {
+  duel_json *root;
+  if (duel_json_parse(&root, line, n) != DUEL_OK) return false;
+  const duel_json *s = duel_json_get(root, "step"), *d = duel_json_get(root, "d_loss"),
+                  *g = duel_json_get(root, "g_loss");
+  bool found = s && d && g;
+  if (found) *step = s->integer, *d_loss = d->number, *g_loss = g->number;
+  duel_free(root);
+  return found;
+}
+
+// The last whole line of a run's stats.jsonl (a kill may have torn the very last): step and losses, or false.
 static bool last_stats(const char *folder, int64_t *step, double *d_loss, double *g_loss) {
   char path[4096];
   uint8_t *bytes;
@@ -141,16 +152,12 @@ static bool last_stats(const char *folder, int64_t *step, double *d_loss, double
   bool found = false;
   snprintf(path, sizeof path, "%s/stats.jsonl", folder);
   if (duel_file_read(path, (size_t)1 << 30, &bytes, &n) != DUEL_OK) return false;
-  while (n > 0 && bytes[n - 1] == '\n') n--;
-  size_t begin = n;
-  while (begin > 0 && bytes[begin - 1] != '\n') begin--;
-  duel_json *root;
-  if (n > begin && duel_json_parse(&root, (const char *)bytes + begin, n - begin) == DUEL_OK) {
-    const duel_json *s = duel_json_get(root, "step"), *d = duel_json_get(root, "d_loss"),
-                    *g = duel_json_get(root, "g_loss");
-    found = s && d && g;
-    if (found) *step = s->integer, *d_loss = d->number, *g_loss = g->number;
-    duel_free(root);
+  for (int tries = 0; tries < 2 && n > 0 && !found; tries++) {
+    while (n > 0 && bytes[n - 1] == '\n') n--;
+    size_t begin = n;
+    while (begin > 0 && bytes[begin - 1] != '\n') begin--;
+    found = read_stats((const char *)bytes + begin, n - begin, step, d_loss, g_loss);
+    n = begin;
   }
   duel_free(bytes);
   return found;
@@ -187,11 +194,12 @@ static duel_status list_runs(const char *outdir, run_name **names, int *n) {
 
 static void print_run(FILE *out, const char *outdir, const char *name, int json) {
   char folder[3072];
-  int64_t step = 0, kept[4096];
+  int64_t step = 0, *kept;
   double d_loss = 0, g_loss = 0;
   snprintf(folder, sizeof folder, "%s/%s", outdir, name);
   bool stats = last_stats(folder, &step, &d_loss, &g_loss);
-  int checkpoints = duel_rundir_checkpoints(folder, kept, 4096);
+  int checkpoints;
+  if (duel_rundir_checkpoints(folder, &kept, &checkpoints) != DUEL_OK) duel_clear_error(); // a table goes on without
   if (json) {
     fprintf(out, "{");
     json_field(out, "run", name);
@@ -199,6 +207,7 @@ static void print_run(FILE *out, const char *outdir, const char *name, int json)
     fprintf(out, ", \"checkpoints\": [");
     for (int i = 0; i < checkpoints; i++) fprintf(out, "%s%" PRId64, i ? ", " : "", kept[i]);
     fprintf(out, "]}");
+    duel_free(kept);
     return;
   }
   fprintf(out, "%-44s ", name);
@@ -208,6 +217,7 @@ static void print_run(FILE *out, const char *outdir, const char *name, int json)
     fprintf(out, "%10s %10s %10s ", "-", "-", "-");
   for (int i = 0; i < checkpoints; i++) fprintf(out, " %" PRId64, kept[i]);
   fprintf(out, "\n");
+  duel_free(kept);
 }
 
 duel_status duel_info_runs(FILE *out, const char *outdir, int json) {

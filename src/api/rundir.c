@@ -167,52 +167,80 @@ static int rising(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-int duel_rundir_checkpoints(const char *path, int64_t *step, int most) {
-  int n = 0;
-  DIR *dir = opendir(path);
-  if (!dir) return 0;
-  for (struct dirent *e; (e = readdir(dir)) && n < most;) {
-    static const char before[] = "checkpoint-", behind[] = ".safetensors";
-    if (strncmp(e->d_name, before, sizeof before - 1)) continue;
-    const char *digits = e->d_name + sizeof before - 1;
-    size_t length = strspn(digits, "0123456789");
-    if (length >= 8 && length <= 10 && !strcmp(digits + length, behind)) step[n++] = atoll(digits);
-  }
-  closedir(dir);
-  qsort(step, (size_t)n, sizeof *step, rising);
-  return n;
+// The step of a checkpoint's name, or -1.
+static int64_t step_of(const char *name) {
+  static const char before[] = "checkpoint-", behind[] = ".safetensors";
+  if (strncmp(name, before, sizeof before - 1)) return -1;
+  const char *digits = name + sizeof before - 1;
+  size_t length = strspn(digits, "0123456789");
+  return length >= 8 && length <= 10 && !strcmp(digits + length, behind) ? atoll(digits) : -1;
 }
 
-enum { MOST_CHECKPOINTS = 4096 };
+duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n) {
+  *step = NULL;
+  *n = 0;
+  int room = 0;
+  DIR *dir = opendir(path);
+  if (!dir) return DUEL_OK;
+  for (struct dirent *e; (e = readdir(dir));) {
+    int64_t of = step_of(e->d_name);
+    if (of < 0) continue;
+    if (*n == room) {
+      room = room ? 2 * room : 64;
+      int64_t *grown = duel_realloc(*step, (size_t)room * sizeof *grown);
+      if (!grown) {
+        closedir(dir);
+        duel_free(*step);
+        *step = NULL;
+        *n = 0;
+        return duel_fail_memory("the list of checkpoints", (size_t)room * sizeof *grown);
+      }
+      *step = grown;
+    }
+    (*step)[(*n)++] = of;
+  }
+  closedir(dir);
+  if (*n) qsort(*step, (size_t)*n, sizeof **step, rising);
+  return DUEL_OK;
+}
 
 void duel_rundir_prune(const duel_rundir *d, int keep) {
-  int64_t step[MOST_CHECKPOINTS];
-  int n = duel_rundir_checkpoints(d->path, step, MOST_CHECKPOINTS);
+  int64_t *step;
+  int n;
+  if (duel_rundir_checkpoints(d->path, &step, &n) != DUEL_OK) return; // the next one prunes them
   for (int i = 0; i < n - keep; i++) {
     char path[3200];
     if (step[i] == 0) continue;
     snprintf(path, sizeof path, "%s/checkpoint-%08" PRId64 ".safetensors", d->path, step[i]);
     unlink(path);
   }
+  duel_free(step);
 }
 
-duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, char *note, size_t note_n) {
-  int64_t step[MOST_CHECKPOINTS];
-  int count = duel_rundir_checkpoints(path, step, MOST_CHECKPOINTS);
-  *note = 0;
+static duel_status newest_of(const char *path, const int64_t *step, int count, char *checkpoint, size_t n, char *note,
+                             size_t note_n) {
   if (count == 0) return duel_fail(DUEL_ERR_DATA, "%s holds no checkpoint-*.safetensors", path);
   for (int i = count; i-- > 0;) {
     char name[64];
     snprintf(name, sizeof name, "checkpoint-%08" PRId64 ".safetensors", step[i]);
     DUEL_TRY(join(checkpoint, n, path, name));
     duel_tensor_file f;
-    if (duel_tensors_read(&f, checkpoint) == DUEL_OK) {
-      duel_tensors_close(&f);
-      return DUEL_OK;
-    }
+    duel_status status = duel_tensors_read(&f, checkpoint);
+    if (status == DUEL_OK) duel_tensors_close(&f);
+    if (status != DUEL_ERR_DATA && status != DUEL_ERR_IO) return status; // no memory: not the file's fault
     if (!*note) snprintf(note, note_n, "%s; taking an older checkpoint", duel_last_error());
   }
   return duel_fail(DUEL_ERR_DATA, "%s: none of %d checkpoints can be read: %s", path, count, note);
+}
+
+duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, char *note, size_t note_n) {
+  int64_t *step;
+  int count;
+  *note = 0;
+  DUEL_TRY(duel_rundir_checkpoints(path, &step, &count));
+  duel_status status = newest_of(path, step, count, checkpoint, n, note, note_n);
+  duel_free(step);
+  return status;
 }
 
 // ---- what a user names

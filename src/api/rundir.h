@@ -25,8 +25,8 @@ duel_status duel_rundir_append(const duel_rundir *d, const char *name, const cha
 // Removes from stats.jsonl all lines whose "step" is past `step`, and what is no whole line.
 duel_status duel_rundir_cut(const duel_rundir *d, int64_t step);
 
-// Steps of the directory's checkpoints in rising order, at most `most`; yields how many there are.
-int duel_rundir_checkpoints(const char *path, int64_t *step, int most);
+// Steps of the directory's n checkpoints in rising order; duel_free ends the list.
+duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n);
 // Removes all but the first (step 0) and the newest `keep`.
 void duel_rundir_prune(const duel_rundir *d, int keep);
 // The newest checkpoint of a directory that reads without error. note: text about newer ones that do not, or "".
