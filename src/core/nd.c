@@ -1,5 +1,5 @@
 // Strided loop nests (nd.h). Compiled once: the arithmetic is in the kernels' inner runs.
-#include "cpu/nd.h"
+#include "core/nd.h"
 
 void duel_nd_operand(duel_nd *nd, int operand, const duel_shape *shape) {
   int64_t step = 1;

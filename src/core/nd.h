@@ -1,6 +1,6 @@
-// A loop nest over several strided operands, for kernels that broadcast, cut boxes or permute axes.
-#ifndef DUEL_CPU_ND_H
-#define DUEL_CPU_ND_H
+// A loop nest over several strided operands, for kernels of any backend that broadcast, cut boxes or permute axes.
+#ifndef DUEL_CORE_ND_H
+#define DUEL_CORE_ND_H
 
 #include "core/tensor.h"
 
