@@ -15,9 +15,9 @@ enum { MODES = 8, SAMPLES = 10000 };
 static const double SIGMA = 0.02; // of each Gaussian of synthetic:ring; their means lie on the unit circle
 
 typedef struct coverage {
-  double share[MODES];     // of all samples, by the nearest mean
-  double spread[MODES][2]; // standard deviation along x and y, in σ, of those within 5σ of the mean
-  double near;             // share of all samples within 5σ of a mean
+  double share[MODES];  // of all samples, by the nearest mean
+  double spread[MODES]; // standard deviation in σ, both axes together, of those within 5σ of the mean
+  double near;          // share of all samples within 5σ of a mean
 } coverage;
 
 static coverage look(const float *point) {
