@@ -75,7 +75,7 @@ void duel_box_run(duel_box *b, duel_op op, const char *isa, int threads) {
   b->call.scratch = scratch;
   void *program;
   const int end = 1;
-  assert_int_equal(duel_cpu_backend.prepare(backend, &b->call, &end, 1, &program), DUEL_OK);
+  assert_int_equal(duel_cpu_backend.prepare(backend, &b->call, &end, 1, NULL, &program), DUEL_OK);
   const uint64_t before = duel_mem_count();
   assert_int_equal(duel_cpu_backend.run(backend, program), DUEL_OK);
   assert_int_equal(duel_mem_count(), before); // nothing is allocated while it runs

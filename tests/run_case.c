@@ -168,7 +168,7 @@ duel_status duel_rig_start(duel_rig *r, duel_rig_mode mode) {
   }
   for (int i = 0; i < n; i++) memset(r->planned + s[i].start, 1, s[i].end - s[i].start);
   free(s);
-  return duel_exec_open(&r->exec, r->plan, &r->memory);
+  return duel_exec_open(&r->exec, r->plan, &r->memory, NULL);
 }
 
 void duel_rig_close(duel_rig *r) {

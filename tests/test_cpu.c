@@ -156,7 +156,7 @@ static void test_groups(void **state) {
     duel_backend *backend;
     void *program;
     assert_int_equal(duel_cpu_backend.open(&backend, &(duel_backend_options){.threads = threads}), DUEL_OK);
-    assert_int_equal(duel_cpu_backend.prepare(backend, calls, end, DEPTH, &program), DUEL_OK);
+    assert_int_equal(duel_cpu_backend.prepare(backend, calls, end, DEPTH, NULL, &program), DUEL_OK);
     for (int run = 0; run < 20; run++) {
       for (int i = 1; i <= DEPTH; i++) memset(x[i], 0xff, 10 * sizeof(float));
       for (int i = 1; i <= DEPTH; i++) memset(small[i], 0xff, 10 * sizeof(float));

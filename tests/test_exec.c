@@ -50,8 +50,8 @@ static duel_status fake_upload(duel_backend *b, void *dst, const void *src, size
   return DUEL_OK;
 }
 static duel_status fake_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
-                                void **program) {
-  (void)b, (void)calls;
+                                const duel_feed *feed, void **program) {
+  (void)b, (void)calls, (void)feed;
   if (n_groups && group_end[0] == 0) return DUEL_ERR_INTERNAL;
   *program = duel_malloc(1);
   if (!*program) return duel_fail_memory("a program", 1);
@@ -100,7 +100,7 @@ static void test_calls_point_into_memory(void **state) {
   assert_int_equal(duel_plan_for(&p, mini_gan_step(&m), DUEL_PASS_ALL, &fake, NULL), DUEL_OK);
   check_plan(p);
   assert_int_equal(duel_memory_open(&memory, &fake, NULL, &m.vars, p->work_bytes), DUEL_OK);
-  assert_int_equal(duel_exec_open(&e, p, &memory), DUEL_OK);
+  assert_int_equal(duel_exec_open(&e, p, &memory, NULL), DUEL_OK);
   int n;
   const duel_call *call = duel_exec_calls(e, &n);
   assert_int_equal(n, p->n_order);
@@ -138,7 +138,7 @@ static void test_calls_point_into_memory(void **state) {
   duel_memory_close(&memory);
   assert_int_equal(open_allocations, 0);
   assert_int_equal(duel_memory_open(&memory, &fake, NULL, &m.vars, p->work_bytes - 256), DUEL_OK);
-  assert_int_equal(duel_exec_open(&e, p, &memory), DUEL_ERR_INTERNAL);
+  assert_int_equal(duel_exec_open(&e, p, &memory, NULL), DUEL_ERR_INTERNAL);
   assert_null(e);
   duel_memory_close(&memory);
   duel_plan_close(p);
@@ -173,7 +173,7 @@ static bool whole_way(void) {
   status = step ? duel_plan_for(&p, step, DUEL_PASS_ALL | DUEL_PASS_EXPAND, &fake, NULL) : DUEL_ERR_DEVICE;
   if (status == DUEL_OK) status = duel_memory_open(&memory, &fake, NULL, &m.vars, p->work_bytes);
   if (status == DUEL_OK) {
-    status = duel_exec_open(&e, p, &memory);
+    status = duel_exec_open(&e, p, &memory, NULL);
     if (status == DUEL_OK) status = duel_exec_run(e);
     duel_exec_close(e);
     duel_memory_close(&memory);

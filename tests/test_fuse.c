@@ -267,7 +267,7 @@ static double *train(unsigned which, bool expand_after, bool reshape_first, size
   if (duel_plan_for(&plan, s, expand_after ? DUEL_PASS_EXPAND : 0, api, b) != DUEL_OK)
     fail_msg("%s", duel_last_error());
   assert_int_equal(duel_memory_open(&memory, api, b, &m.vars, plan->work_bytes), DUEL_OK);
-  assert_int_equal(duel_exec_open(&e, plan, &memory), DUEL_OK);
+  assert_int_equal(duel_exec_open(&e, plan, &memory, NULL), DUEL_OK);
 
   uint32_t seed = 1;
   *count = 0;

@@ -217,7 +217,7 @@ static double *run_random(uint64_t seed, unsigned passes, bool no_reuse, duel_ba
   if (duel_plan_make(&p, graph, &options) != DUEL_OK) fail_msg("seed %" PRIu64 ": %s", seed, duel_last_error());
   check_plan(p);
   assert_int_equal(duel_memory_open(&memory, &duel_cpu_f64_backend, b, &r.vars, p->work_bytes), DUEL_OK);
-  assert_int_equal(duel_exec_open(&e, p, &memory), DUEL_OK);
+  assert_int_equal(duel_exec_open(&e, p, &memory, NULL), DUEL_OK);
   memset(memory.arena[DUEL_ARENA_WORK], 0xFF, p->work_bytes); // NaN: nothing is read before it is written
   double number[16 * 1024];
   for (int i = 0; i < r.vars.n; i++) {

@@ -159,14 +159,20 @@ int duel_run_done(const duel_run *run) {
   return run->trainer->step >= run->trainer->steps;
 }
 
-duel_status duel_run_stats(duel_run *run, duel_stats *stats) {
+duel_stats duel_run_latest(const duel_run *run) {
   const duel_trainer *t = run->trainer;
-  *stats = t->stats;
-  double seen = (double)t->step * (double)duel_trainer_items_per_step(t);
-  stats->step = t->step;
-  stats->steps = t->steps;
-  stats->epoch = t->items ? seen / (double)t->items : 0;
-  stats->kimg = seen / 1000;
+  duel_stats stats = t->stats;
+  double seen = (double)t->settled * (double)duel_trainer_items_per_step(t);
+  stats.step = t->settled;
+  stats.steps = t->steps;
+  stats.epoch = t->items ? seen / (double)t->items : 0;
+  stats.kimg = seen / 1000;
+  return stats;
+}
+
+duel_status duel_run_stats(duel_run *run, duel_stats *stats) {
+  DUEL_TRY(duel_trainer_settle(run->trainer));
+  *stats = duel_run_latest(run);
   return DUEL_OK;
 }
 

@@ -13,6 +13,8 @@ struct duel_run {
 // anything is built.
 duel_status duel_run_resolve(duel_recipe **recipe, duel_dataset **data, const duel_run_options *options,
                              const char *text, const char *name);
+// The statistics of the last step whose results are here: waits for nothing.
+duel_stats duel_run_latest(const duel_run *run);
 // Builds a run of them, which it takes over, also on failure; weights are for the caller to fill in.
 duel_status duel_run_build(duel_run **run, const duel_run_options *options, duel_recipe *recipe, duel_dataset *data);
 

@@ -3,6 +3,9 @@
 //   open or resume -> reals.png, fakes-0, checkpoint-0 -> per step: advance; then whatever is due: bar, tick, epoch's
 //   end, picture, checkpoint -> last picture and checkpoint
 //
+// A device may be some steps behind (gan/trainer.h): all of these but the bar wait for it, so between ticks the host
+// does not.
+//
 // Failing to write a log line, a picture or a checkpoint is a warning: training goes on and tries again when the next
 // is due; three checkpoints lost in a row end the run. Before the first step such a failure is an error at once.
 #include <inttypes.h>
@@ -58,7 +61,7 @@ static void emit(training *t, int kind, const char *text) {
   if (!t->o->on_event) return;
   duel_train_event e = {.kind = kind, .text = text, .elapsed_s = now() - t->began, .rss_mib = resident_mib()};
   if (t->run) {
-    duel_run_stats(t->run, &e.stats);
+    e.stats = duel_run_latest(t->run);
     int64_t steps = e.stats.step - t->first_step;
     if (steps > 0) e.ms_per_step = 1000 * e.elapsed_s / (double)steps;
     int64_t in_tick = e.stats.step - t->tick_step;
@@ -101,9 +104,9 @@ static void keep_stats(training *t, const char *line) {
   note(t, text);
 }
 
-static void tick(training *t) {
+static duel_status tick(training *t) {
   duel_stats s;
-  duel_run_stats(t->run, &s);
+  DUEL_TRY(duel_run_stats(t->run, &s));
   double at = now(), ms = 1000 * (at - t->tick_began) / (double)(s.step - t->tick_step);
   double rate = 1000 * (double)duel_trainer_items_per_step(t->run->trainer) / ms;
   time_t wall = time(NULL);
@@ -127,6 +130,7 @@ static void tick(training *t) {
   emit(t, DUEL_EVENT_TICK, NULL);
   t->tick_step = s.step;
   t->tick_began = at;
+  return DUEL_OK;
 }
 
 static duel_status picture(training *t) {
@@ -335,8 +339,11 @@ static duel_status after_step(training *t) {
   const duel_trainer *trainer = t->run->trainer;
   const duel_recipe *r = trainer->recipe;
   bool last = duel_run_done(t->run);
-  if (due(trainer, r->output.tick) || last) tick(t);
-  if (due(trainer, (duel_length){1, DUEL_EPOCHS})) emit(t, DUEL_EVENT_EPOCH, NULL);
+  if (due(trainer, r->output.tick) || last) DUEL_TRY(tick(t));
+  if (due(trainer, (duel_length){1, DUEL_EPOCHS})) {
+    DUEL_TRY(duel_trainer_settle(t->run->trainer));
+    emit(t, DUEL_EVENT_EPOCH, NULL);
+  }
   duel_status status = DUEL_OK;
   if (due(trainer, r->output.sample)) status = picture(t);
   soften(t, &status);
@@ -396,7 +403,7 @@ static duel_status train(training *t) {
   }
   t->tick_began = now();
   DUEL_TRY(loop(t));
-  if (t->tick_step < trainer->step) tick(t);
+  if (t->tick_step < trainer->step) DUEL_TRY(tick(t));
   duel_status status = trainer->recipe->output.sample.n > 0 ? picture(t) : DUEL_OK;
   soften(t, &status);
   DUEL_TRY(status);
@@ -423,7 +430,7 @@ duel_status duel_train(const duel_train_options *options, duel_train_result *res
     append_log(&t, text);
     duel_fail(status, "%s", text + strlen("error: ")); // logging may have left a message of its own
   }
-  if (t.run) t.result->step = t.run->trainer->step;
+  if (t.run) t.result->step = t.run->trainer->settled;
   duel_rundir_close(&t.dir);
   duel_run_close(t.run);
   return status;

@@ -40,6 +40,12 @@ typedef struct duel_backend_options {
   const char *precision; // NULL: the default
 } duel_backend_options;
 
+// Memory that a program's host writes before a run (in) and reads after it (out): each one contiguous piece of an arena.
+typedef struct duel_feed {
+  void *in, *out; // device addresses
+  size_t in_bytes, out_bytes;
+} duel_feed;
+
 typedef struct duel_backend_api {
   const char *name; // "cpu", "cpu-f64", "cuda"
   duel_dtype real;
@@ -55,14 +61,37 @@ typedef struct duel_backend_api {
   duel_status (*upload)(duel_backend *b, void *dst, const void *src, size_t bytes);
   duel_status (*download)(duel_backend *b, void *dst, const void *src, size_t bytes);
   duel_status (*sync)(duel_backend *b);
-  // Prepares n calls in n_groups groups (as in duel_plan) for running again and again; then runs them once.
-  duel_status (*prepare)(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups, void **program);
+  // Prepares n calls in n_groups groups (as in duel_plan) for running again and again; then runs them once. feed NULL:
+  // the program is never submitted.
+  duel_status (*prepare)(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
+                         const duel_feed *feed, void **program);
   duel_status (*run)(duel_backend *b, void *program);
   void (*release)(duel_backend *b, void *program);
+  // A device that works beside the host: `ahead` runs at most may be submitted and not collected yet. submit copies the
+  // inputs and returns; collect takes the outputs of the oldest such run: wait for it, or *got tells whether it was
+  // there. Runs happen in order. Where ahead is 0, both are NULL.
+  int ahead;
+  duel_status (*submit)(duel_backend *b, void *program, const void *in);
+  duel_status (*collect)(duel_backend *b, void *program, void *out, bool wait, bool *got);
 } duel_backend_api;
 
 extern const duel_backend_api duel_cpu_backend;     // float32
 extern const duel_backend_api duel_cpu_f64_backend; // the same kernels compiled for double (tests)
+
+// A backend in a library of its own, opened at run time: it shares the program's error message and door to the heap,
+// which it is handed here. layout tells two builds that do not fit from each other.
+typedef struct duel_host {
+  const char *version; // DUEL_VERSION
+  size_t layout;       // DUEL_SEAM_LAYOUT
+  duel_status (*fail)(duel_status code, const char *text);
+  const char *(*last_error)(void);
+  void *(*malloc)(size_t bytes);
+  void (*free)(void *p);
+} duel_host;
+#define DUEL_SEAM_LAYOUT (sizeof(duel_backend_api) + 1000 * sizeof(duel_call) + 1000000 * (size_t)DUEL_OP_COUNT)
+// The one symbol of such a library, DUEL_BACKEND_ENTRY: yields its backend, or NULL with the message set.
+typedef const duel_backend_api *duel_backend_entry(const duel_host *host);
+#define DUEL_BACKEND_ENTRY "duel_backend_entry_point"
 
 // ---- memory of a run: the arenas of its variables, one allocation each
 typedef struct duel_memory {
@@ -93,9 +122,15 @@ duel_status duel_memory_read(duel_memory *m, int var, void *dst);
 // missing.
 duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, const duel_backend_api *api,
                           duel_backend *b);
-// Binds a plan to memory. One allocation here, none in duel_exec_run. The plan must outlive the exec.
-duel_status duel_exec_open(duel_exec **e, const duel_plan *plan, duel_memory *m);
+// Binds a plan to memory. One allocation here (of the backend's own besides), none in a run. The plan must outlive the
+// exec. feed, or NULL: see submit.
+duel_status duel_exec_open(duel_exec **e, const duel_plan *plan, duel_memory *m, const duel_feed *feed);
 duel_status duel_exec_run(duel_exec *e);
+// Writes the inputs of the feed and runs, now or later: at most duel_exec_ahead() runs may wait to be collected.
+duel_status duel_exec_submit(duel_exec *e, const void *in);
+// The outputs of the oldest run that was not collected yet. Without wait it may be too early: then *got is false.
+duel_status duel_exec_collect(duel_exec *e, void *out, bool wait, bool *got);
+int duel_exec_ahead(const duel_exec *e); // at least 1
 void duel_exec_close(duel_exec *e);
 const duel_call *duel_exec_calls(const duel_exec *e, int *n); // resolved calls in plan order (tests, bench)
 

@@ -73,6 +73,7 @@ duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, 
 struct duel_exec {
   const duel_backend_api *api;
   duel_backend *backend;
+  duel_feed feed; // where the backend has no submit: the one run that waits is done
   void *program;
   int n;
   duel_operand *operand; // of all calls, one after another
@@ -97,7 +98,7 @@ static void bind(duel_exec *e, const duel_plan *plan, const duel_memory *m) {
   }
 }
 
-duel_status duel_exec_open(duel_exec **out, const duel_plan *plan, duel_memory *m) {
+duel_status duel_exec_open(duel_exec **out, const duel_plan *plan, duel_memory *m, const duel_feed *feed) {
   *out = NULL;
   if (m->bytes[DUEL_ARENA_WORK] < plan->work_bytes)
     return duel_fail(DUEL_ERR_INTERNAL, "the plan needs %zu bytes of work memory, but there are only %zu",
@@ -111,9 +112,10 @@ duel_status duel_exec_open(duel_exec **out, const duel_plan *plan, duel_memory *
   e->api = m->api;
   e->backend = m->backend;
   e->n = plan->n_order;
+  if (feed) e->feed = *feed;
   e->operand = (duel_operand *)(e->call + calls);
   bind(e, plan, m);
-  duel_status status = e->api->prepare(e->backend, e->call, plan->group_end, plan->n_groups, &e->program);
+  duel_status status = e->api->prepare(e->backend, e->call, plan->group_end, plan->n_groups, feed, &e->program);
   if (status != DUEL_OK) {
     duel_free(e);
     return status;
@@ -124,6 +126,22 @@ duel_status duel_exec_open(duel_exec **out, const duel_plan *plan, duel_memory *
 
 duel_status duel_exec_run(duel_exec *e) {
   return e->api->run(e->backend, e->program);
+}
+
+int duel_exec_ahead(const duel_exec *e) {
+  return e->api->submit ? e->api->ahead : 1;
+}
+
+duel_status duel_exec_submit(duel_exec *e, const void *in) {
+  if (e->api->submit) return e->api->submit(e->backend, e->program, in);
+  DUEL_TRY(e->api->upload(e->backend, e->feed.in, in, e->feed.in_bytes));
+  return e->api->run(e->backend, e->program);
+}
+
+duel_status duel_exec_collect(duel_exec *e, void *out, bool wait, bool *got) {
+  if (e->api->submit) return e->api->collect(e->backend, e->program, out, wait, got);
+  *got = true;
+  return e->api->download(e->backend, out, e->feed.out, e->feed.out_bytes);
 }
 
 void duel_exec_close(duel_exec *e) {

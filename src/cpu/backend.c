@@ -109,7 +109,8 @@ static duel_status cpu_sync(duel_backend *b) {
 }
 
 static duel_status cpu_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
-                               void **program) {
+                               const duel_feed *feed, void **program) {
+  (void)feed; // nothing runs ahead
   duel_program *p;
   const duel_status status = duel_program_make(&p, b->table, calls, group_end, n_groups);
   *program = p;

@@ -153,6 +153,7 @@ static duel_status write_items(duel_trainer *t, const items *all, void **copy, c
 duel_status duel_trainer_save(duel_trainer *t, const char *path) {
   items all = {0};
   void **copy = NULL;
+  DUEL_TRY(duel_trainer_settle(t));
   duel_status status = list_items(t, &all);
   if (status == DUEL_OK) status = make_copies(t, &all, &copy);
   if (status == DUEL_OK) status = write_items(t, &all, copy, path);
@@ -231,7 +232,7 @@ static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const
         DUEL_ERR_DATA,
         "%s was trained on other data (fingerprint %s, %s here has %s); use --init to start anew from its weights",
         path, fingerprint ? fingerprint : "unknown", t->data->name, now);
-  t->step = step;
+  t->step = t->settled = step;
   t->updates[DUEL_G] = updates[DUEL_G];
   t->updates[DUEL_D] = updates[DUEL_D];
   return DUEL_OK;

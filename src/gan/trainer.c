@@ -39,10 +39,26 @@ static size_t work_bytes(const duel_trainer *t) {
   return sample > train ? sample : train;
 }
 
+// The step's inputs key, index and coef were added one after another, so they are one block to copy.
+static duel_status open_step(duel_trainer *t) {
+  const duel_step *s = &t->vars_of_step;
+  const duel_var *key = &t->vars.var[s->key], *index = &t->vars.var[s->index], *coef = &t->vars.var[s->coef];
+  duel_feed feed = {.in = duel_memory_at(&t->memory, s->key),
+                    .out = duel_memory_at(&t->memory, s->metrics),
+                    .in_bytes = coef->offset + coef->bytes - key->offset,
+                    .out_bytes = t->vars.var[s->metrics].bytes};
+  t->block = duel_calloc(1, feed.in_bytes);
+  if (!t->block) return duel_fail_memory("the inputs of a step", feed.in_bytes);
+  t->key = (uint32_t *)t->block;
+  t->index = (int32_t *)(t->block + (index->offset - key->offset));
+  t->coef = (float *)(t->block + (coef->offset - key->offset));
+  return duel_exec_open(&t->train, t->train_plan, &t->memory, &feed);
+}
+
 static duel_status open_memory(duel_trainer *t) {
   void *values = t->data ? t->data->values : NULL;
   DUEL_TRY(duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, work_bytes(t), values));
-  DUEL_TRY(duel_exec_open(&t->sample, t->sample_plan, &t->memory));
+  DUEL_TRY(duel_exec_open(&t->sample, t->sample_plan, &t->memory, NULL));
   const duel_step *s = &t->vars_of_step;
   int64_t item = duel_shape_count(t->model.item);
   t->latents = duel_malloc((size_t)(s->chunk * t->recipe->latent) * sizeof *t->latents);
@@ -50,16 +66,12 @@ static duel_status open_memory(duel_trainer *t) {
   if (!t->latents || !t->samples) return duel_fail_memory("sampling", (size_t)(s->chunk * item) * sizeof *t->samples);
   if (!t->data) return DUEL_OK;
 
-  DUEL_TRY(duel_exec_open(&t->train, t->train_plan, &t->memory));
   if (!t->memory.lent) DUEL_TRY(duel_memory_write(&t->memory, s->data, values));
-  size_t index = (size_t)duel_trainer_items_per_step(t), items = (size_t)t->items;
-  t->index = duel_malloc(index * sizeof *t->index);
-  t->coef = duel_calloc((size_t)(s->updates_d + 2) * DUEL_COEF, sizeof *t->coef);
+  size_t items = (size_t)t->items;
   t->order = duel_malloc(items * sizeof *t->order);
   t->order_scratch = duel_malloc(3 * items * sizeof *t->order_scratch);
-  if (!t->index || !t->coef || !t->order || !t->order_scratch)
-    return duel_fail_memory("the order of the data", (index + 4 * items) * 4);
-  return DUEL_OK;
+  if (!t->order || !t->order_scratch) return duel_fail_memory("the order of the data", 4 * items * 4);
+  return open_step(t);
 }
 
 static duel_status plan(duel_trainer *t, const duel_backend_options *options) {
@@ -119,8 +131,7 @@ void duel_trainer_close(duel_trainer *t) {
   duel_vars_clear(&t->vars);
   duel_recipe_close(t->recipe);
   duel_dataset_close(t->data);
-  duel_free(t->index);
-  duel_free(t->coef);
+  duel_free(t->block);
   duel_free(t->latents);
   duel_free(t->samples);
   duel_free(t->order);
@@ -176,8 +187,8 @@ static void write_index(duel_trainer *t) {
   }
 }
 
-static double learning_rate(const duel_trainer *t, int player) {
-  return duel_schedule_at(&t->recipe->optim[player].lr, t->step, t->steps, duel_trainer_items_per_step(t), t->items);
+static double learning_rate(const duel_trainer *t, int player, int64_t step) {
+  return duel_schedule_at(&t->recipe->optim[player].lr, step, t->steps, duel_trainer_items_per_step(t), t->items);
 }
 
 // One row of coefficients, formed in double and rounded once: see graph.h, "Writers".
@@ -197,11 +208,10 @@ static void write_row(float *row, const duel_optim *o, double lr, int64_t update
 static void write_coef(duel_trainer *t) {
   const duel_recipe *r = t->recipe;
   int updates_d = t->vars_of_step.updates_d;
-  t->stats.lr_d = learning_rate(t, DUEL_D);
-  t->stats.lr_g = learning_rate(t, DUEL_G);
+  double lr_d = learning_rate(t, DUEL_D, t->step), lr_g = learning_rate(t, DUEL_G, t->step);
   for (int i = 0; i < updates_d; i++)
-    write_row(t->coef + i * DUEL_COEF, &r->optim[DUEL_D], t->stats.lr_d, t->updates[DUEL_D] + i + 1);
-  write_row(t->coef + updates_d * DUEL_COEF, &r->optim[DUEL_G], t->stats.lr_g, t->updates[DUEL_G] + 1);
+    write_row(t->coef + i * DUEL_COEF, &r->optim[DUEL_D], lr_d, t->updates[DUEL_D] + i + 1);
+  write_row(t->coef + updates_d * DUEL_COEF, &r->optim[DUEL_G], lr_g, t->updates[DUEL_G] + 1);
   if (!r->ema.on) return;
   int64_t per_step = duel_trainer_items_per_step(t);
   double half_life = r->ema.half_life.n; // in images
@@ -222,20 +232,19 @@ static void write_coef(duel_trainer *t) {
   t->coef[(updates_d + 1) * DUEL_COEF] = (float)(1 - kept);
 }
 
-// Reads the metrics into stats. Anything that is not finite ends the run, before a checkpoint can be made of it.
-static duel_status read_metrics(duel_trainer *t) {
+// Takes the metrics of the next settled step into stats. Anything that is not finite ends the run, before a checkpoint
+// can be made of it.
+static duel_status take_metrics(duel_trainer *t, const float m[DUEL_METRIC_COUNT]) {
   static const char *const names[DUEL_METRIC_COUNT] = {
       "D's loss on real items",  "D's loss on fakes",      "G's loss",
       "D's score of real items", "D's score of fakes",     "D's sign on real items",
       "D's sign on fakes",       "the gradient norm of D", "the gradient norm of G"};
-  float m[DUEL_METRIC_COUNT];
-  DUEL_TRY(duel_memory_read(&t->memory, t->vars_of_step.metrics, m));
   for (int i = 0; i < DUEL_METRIC_COUNT; i++)
     if (!isfinite(m[i]))
       return duel_fail(
           DUEL_ERR_DIVERGED,
           "training diverged in step %lld: %s is %s; try a lower optim.lr, or go on from an earlier checkpoint",
-          (long long)t->step, names[i], isnan(m[i]) ? "not a number" : "infinite");
+          (long long)t->settled, names[i], isnan(m[i]) ? "not a number" : "infinite");
   duel_stats *s = &t->stats;
   s->d_loss_real = m[DUEL_METRIC_D_REAL];
   s->d_loss_fake = m[DUEL_METRIC_D_FAKE];
@@ -247,22 +256,33 @@ static duel_status read_metrics(duel_trainer *t) {
   s->grad_norm_d = sqrt(m[DUEL_METRIC_GRAD_D]);
   s->grad_norm_g = sqrt(m[DUEL_METRIC_GRAD_G]);
   s->d_loss = duel_loss_find(t->recipe->loss.name)->reported * (s->d_loss_real + s->d_loss_fake);
+  s->lr_d = learning_rate(t, DUEL_D, t->settled);
+  s->lr_g = learning_rate(t, DUEL_G, t->settled);
+  t->settled++;
+  return DUEL_OK;
+}
+
+// Takes what is there; with wait, until at most `left` steps are under way.
+static duel_status collect(duel_trainer *t, bool wait, int64_t left) {
+  float m[DUEL_METRIC_COUNT];
+  bool got = true;
+  while (got && t->settled < t->step) {
+    DUEL_TRY(duel_exec_collect(t->train, m, wait && t->step - t->settled > left, &got));
+    if (got) DUEL_TRY(take_metrics(t, m));
+  }
   return DUEL_OK;
 }
 
 static duel_status advance_one(duel_trainer *t) {
-  const duel_step *s = &t->vars_of_step;
   uint64_t seed = t->recipe->train.seed;
+  DUEL_TRY(collect(t, true, duel_exec_ahead(t->train) - 1));
   const uint32_t key[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)t->step, 0};
+  memcpy(t->key, key, sizeof key);
   write_index(t);
   write_coef(t);
-  DUEL_TRY(duel_memory_write(&t->memory, s->key, key));
-  DUEL_TRY(duel_memory_write(&t->memory, s->index, t->index));
-  DUEL_TRY(duel_memory_write(&t->memory, s->coef, t->coef));
-  DUEL_TRY(duel_exec_run(t->train));
-  DUEL_TRY(read_metrics(t));
+  DUEL_TRY(duel_exec_submit(t->train, t->block));
   t->step++;
-  t->updates[DUEL_D] += s->updates_d;
+  t->updates[DUEL_D] += t->vars_of_step.updates_d;
   t->updates[DUEL_G]++;
   return DUEL_OK;
 }
@@ -270,7 +290,11 @@ static duel_status advance_one(duel_trainer *t) {
 duel_status duel_trainer_advance(duel_trainer *t, int64_t steps) {
   if (!t->train) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling or its plan only cannot train");
   for (; steps > 0 && t->step < t->steps; steps--) DUEL_TRY(advance_one(t));
-  return DUEL_OK;
+  return collect(t, false, 0);
+}
+
+duel_status duel_trainer_settle(duel_trainer *t) {
+  return collect(t, true, 0);
 }
 
 // ---- items in and out
@@ -279,6 +303,7 @@ duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n
   const duel_step *s = &t->vars_of_step;
   int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item);
   if (!t->sample) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
+  DUEL_TRY(duel_trainer_settle(t));
   for (int64_t first = 0; first < n; first += s->chunk) {
     int64_t now = n - first < s->chunk ? n - first : s->chunk;
     memset(t->latents, 0, (size_t)(s->chunk * latent) * sizeof *t->latents);

@@ -3,7 +3,8 @@
 //   plan      model -> variables -> graphs -> plans
 //   open      the same, then one allocation an arena
 //   init      draws the weights            load      takes them (and all else) from a checkpoint
-//   advance   per step: writes key, items and coefficients, runs the step's plan, reads the metrics
+//   advance   per step: writes key, items and coefficients as one block and submits it; the device may fall behind
+//   settle    waits for what was submitted; metrics come in the order of the steps, as soon as they are there
 #ifndef DUEL_GAN_TRAINER_H
 #define DUEL_GAN_TRAINER_H
 
@@ -25,10 +26,14 @@ typedef struct duel_trainer {
   duel_dataset *data; // owned; NULL: sampling only
   int64_t items;      // of the data, 0 without
 
-  int64_t step, steps;           // done, and the recipe's length
+  int64_t step, steps;           // submitted, and the recipe's length
+  int64_t settled;               // steps whose metrics were read: `stats` are those of the last of them
   int64_t updates[DUEL_PLAYERS]; // Adam's t of each player
-  int32_t *index;                // staging of one step
-  float *coef, *latents, *samples;
+  unsigned char *block;          // the inputs of one step, as they lie in their arena; the next three point into it
+  uint32_t *key;
+  int32_t *index;
+  float *coef;
+  float *latents, *samples;
   int32_t *order; // the present epoch's order of items
   uint32_t *order_scratch;
   int64_t order_epoch; // -1: none yet
@@ -44,7 +49,9 @@ duel_status duel_trainer_plan(duel_trainer **t, duel_recipe *recipe, duel_datase
 void duel_trainer_close(duel_trainer *t);
 
 duel_status duel_trainer_init(duel_trainer *t);
+// Submits at most so many steps; a step that diverged is found when its metrics come, which may be later.
 duel_status duel_trainer_advance(duel_trainer *t, int64_t steps);
+duel_status duel_trainer_settle(duel_trainer *t); // after it all state and stats are of step t->step
 // n latents [n, latent] through G in inference mode -> [n, item].
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
 // Real items by their number in the set, as the batch op yields them.
