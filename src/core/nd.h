@@ -4,6 +4,10 @@
 
 #include "core/tensor.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { DUEL_ND_OPERANDS = 4 };
 
 typedef struct duel_nd {
@@ -31,5 +35,9 @@ void duel_nd_advance(const duel_nd *nd, duel_nd_at *at, int64_t n);
 static inline int64_t duel_nd_left(const duel_nd *nd, const duel_nd_at *at) {
   return nd->size[nd->rank - 1] - at->index[nd->rank - 1];
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
