@@ -40,8 +40,4 @@ static inline int64_t duel_nd_left(const duel_nd *nd, const duel_nd_at *at) {
 }
 #endif
 
-#ifdef __cplusplus
-}
-#endif
-
 #endif
