@@ -101,12 +101,16 @@ static inline float duel_log_real(float x) {
   return y;
 }
 
+// With e = e^(-2|x|): (1 - e)/(1 + e), and as 1 - 2e/(1 + e) where e is small. The latter keeps 1 - |y| right to the
+// last bit, down to where float ends: a generator's saturated pixels learn from 1 - y^2 and from nothing else.
 static inline float duel_tanh_real(float x) {
   const float a = duel_abs_float(x);
-  const duel_exp_parts e = duel_exp_split(a > 10.0f ? -20.0f : -2.0f * a);
-  const float scale = duel_exp2_int(e.n);
-  const float t = scale * e.expm1_r + (scale - 1.0f); // e^(-2a) - 1
-  const float y = -t / (t + 2.0f);
+  const duel_exp_parts parts = duel_exp_split(a > 10.0f ? -20.0f : -2.0f * a);
+  const float scale = duel_exp2_int(parts.n);
+  const float e = scale + scale * parts.expm1_r, one_less_e = (1.0f - scale) - scale * parts.expm1_r;
+  const int small = a > 0.7f;
+  const float q = (small ? 2.0f * e : one_less_e) / (1.0f + e);
+  const float y = small ? 1.0f - q : q;
   return duel_float_from(duel_float_bits(y) | (duel_float_bits(x) & 0x80000000u));
 }
 
