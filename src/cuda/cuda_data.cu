@@ -20,7 +20,8 @@ static __device__ __forceinline__ void load4(float (&x)[4], const float *src) {
 
 // Reads 1 byte (u8) or 4 (f32) an element and writes 4; u8: 2 FLOPs. Wide: rows of whole groups of four, aligned.
 template <typename T>
-__global__ void batch_kernel(const T *data, const int32_t *index, int64_t rows, int64_t length, bool wide, float *dst) {
+static __global__ void batch_kernel(const T *data, const int32_t *index, int64_t rows, int64_t length, bool wide,
+                                    float *dst) {
   const int64_t per_row = wide ? length / 4 : length, units = rows * per_row;
   for (int64_t unit = duel_first(); unit < units; unit += duel_stride()) {
     const int64_t row = duel_quotient(unit, per_row), at = unit - row * per_row, from = index[row] * length;

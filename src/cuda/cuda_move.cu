@@ -66,7 +66,7 @@ struct padding {
   int64_t units, size[DUEL_MAX_RANK], inside[DUEL_MAX_RANK], before[DUEL_MAX_RANK];
 };
 
-__global__ void pad_kernel(padding pad, float *dst, const float *src) {
+static __global__ void pad_kernel(padding pad, float *dst, const float *src) {
   for (int64_t unit = duel_first(); unit < pad.units; unit += duel_stride()) {
     int64_t rest = unit, at = 0, step = 1;
     bool inside = true;
@@ -116,14 +116,14 @@ const duel_kernel duel_cuda_pad = {nullptr, nullptr, pad_run};
 // through shared memory, so that both sides are accessed along their rows. The other axes make the nest of planes.
 constexpr int TILE = 32, TILE_ROWS = 8; // a block is TILE by TILE_ROWS threads
 
-struct planes {
+struct transposition {
   duel_nest nest;             // dst, src
   int64_t rows, cols;         // of a plane of dst: cols is its last axis, rows is contiguous in src
   int64_t row_step, col_step; // from one row to the next in dst, from one column to the next in src
   int64_t tiles_down, tiles_across;
 };
 
-__global__ void transpose_kernel(planes p, float *dst, const float *src) {
+static __global__ void transpose_kernel(transposition p, float *dst, const float *src) {
   DUEL_SHARED(float, tile, TILE *(TILE + 1)); // a column more, so that columns lie in different banks
   const int x = (int)threadIdx.x;
   for (int64_t t = blockIdx.x; t < p.nest.units * p.tiles_down * p.tiles_across; t += gridDim.x) {
@@ -145,7 +145,7 @@ __global__ void transpose_kernel(planes p, float *dst, const float *src) {
 // The nest is merged, and axis `rows` of it is contiguous in src.
 static void transpose_planes(const duel_call *call, duel_nd nd, int rows) {
   const int cols = nd.rank - 1;
-  planes p = {};
+  transposition p = {};
   p.rows = nd.size[rows];
   p.cols = nd.size[cols];
   p.row_step = nd.stride[0][rows];
@@ -181,22 +181,22 @@ static void transpose_run(const duel_call *call, int, int64_t) {
 const duel_kernel duel_cuda_transpose = {nullptr, nullptr, transpose_run};
 
 // ---- flat copies, and pack
-enum { MAX_SEGMENTS = 64 }; // a launch; its arguments must stay below 4 KB
+enum { MAX_PARTS = 64 }; // a launch; its arguments must stay below 4 KB
 
-struct segment { // of flat memory; src is null for zeros
+struct pack_part { // of flat memory; src is null for zeros
   float *dst;
   const float *src;
   int64_t count;
 };
 
-struct segments {
+struct pack_list {
   int n;
-  segment at[MAX_SEGMENTS];
+  pack_part at[MAX_PARTS];
 };
 
-// One segment a row of blocks.
-__global__ void segments_kernel(segments all) {
-  const segment s = all.at[blockIdx.y];
+// One part a row of blocks.
+static __global__ void pack_kernel(pack_list all) {
+  const pack_part s = all.at[blockIdx.y];
   const bool wide = ((uintptr_t)s.dst | (uintptr_t)s.src) % 16 == 0;
   const int64_t units = wide ? s.count / 4 : 0;
   for (int64_t i = duel_first(); i < units; i += duel_stride()) {
@@ -207,25 +207,25 @@ __global__ void segments_kernel(segments all) {
   for (int64_t i = 4 * units + duel_first(); i < s.count; i += duel_stride()) s.dst[i] = s.src ? s.src[i] : 0.0f;
 }
 
-static void segments_flush(duel_lane *lane, segments *all) {
+static void pack_flush(duel_lane *lane, pack_list *all) {
   if (all->n == 0) return;
   int64_t longest = 0;
   for (int i = 0; i < all->n; i++) longest = all->at[i].count > longest ? all->at[i].count : longest;
   const dim3 grid(duel_blocks((longest + 3) / 4, DUEL_BLOCK), (unsigned)all->n);
-  DUEL_LAUNCH(lane, segments_kernel, grid, DUEL_BLOCK, 0, *all);
+  DUEL_LAUNCH(lane, pack_kernel, grid, DUEL_BLOCK, 0, *all);
   all->n = 0;
 }
 
-static void segments_add(duel_lane *lane, segments *all, float *dst, const float *src, int64_t count) {
+static void pack_add(duel_lane *lane, pack_list *all, float *dst, const float *src, int64_t count) {
   if (count == 0) return;
-  if (all->n == MAX_SEGMENTS) segments_flush(lane, all);
-  all->at[all->n++] = segment{dst, src, count};
+  if (all->n == MAX_PARTS) pack_flush(lane, all);
+  all->at[all->n++] = pack_part{dst, src, count};
 }
 
 void duel_cuda_copy(duel_lane *lane, float *dst, const float *src, int64_t count) {
-  segments all = {};
-  segments_add(lane, &all, dst, src, count);
-  segments_flush(lane, &all);
+  pack_list all = {};
+  pack_add(lane, &all, dst, src, count);
+  pack_flush(lane, &all);
 }
 
 // Walks the slab: at each place begins one input, or a gap up to the next one. The planner lets most inputs be computed
@@ -233,7 +233,7 @@ void duel_cuda_copy(duel_lane *lane, float *dst, const float *src, int64_t count
 static void pack_run(const duel_call *call, int, int64_t) {
   const int64_t *offset = call->attr->pack.offset, count = call->attr->pack.count;
   float *slab = (float *)call->out[0].data;
-  segments all = {};
+  pack_list all = {};
   for (int64_t done = 0; done < count;) {
     const float *src = nullptr;
     int64_t end = count;
@@ -246,9 +246,9 @@ static void pack_run(const duel_call *call, int, int64_t) {
       }
       if (size > 0 && offset[i] > done && offset[i] < end) end = offset[i];
     }
-    if (src != slab + done) segments_add(duel_lane_of(call), &all, slab + done, src, end - done);
+    if (src != slab + done) pack_add(duel_lane_of(call), &all, slab + done, src, end - done);
     done = end;
   }
-  segments_flush(duel_lane_of(call), &all);
+  pack_flush(duel_lane_of(call), &all);
 }
 const duel_kernel duel_cuda_pack = {nullptr, nullptr, pack_run};

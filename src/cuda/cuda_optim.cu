@@ -37,20 +37,20 @@ static __device__ __forceinline__ void squares_of_block(float *part, float squar
 }
 
 // The second stage, one block: parts to the total. Reads 4 bytes a part.
-__global__ void squares_kernel(const float *part, int n, float *dst) {
+static __global__ void squares_kernel(const float *part, int n, float *dst) {
   float sum = 0;
   for (int i = (int)threadIdx.x; i < n; i += DUEL_BLOCK) sum += part[i];
   sum = duel_block_sum<DUEL_BLOCK>(sum);
   if (threadIdx.x == 0) *dst = sum;
 }
 
-struct slabs { // of adam and sgd (without v)
+struct optim_slabs { // of adam and sgd (without v)
   const float *p_in, *m_in, *v_in, *grad, *coef;
   float *p_out, *m_out, *v_out;
 };
 
 // Reads 16 bytes an element and writes 12, 15 FLOPs.
-__global__ void adam_kernel(slabs s, int64_t count, bool wide, float *part) {
+static __global__ void adam_kernel(optim_slabs s, int64_t count, bool wide, float *part) {
   const float rate = s.coef[0], v_scale = s.coef[1], eps = s.coef[2], keep = s.coef[3];
   const float beta1 = s.coef[4], mix1 = s.coef[5], beta2 = s.coef[6], mix2 = s.coef[7];
   float squares = 0;
@@ -76,7 +76,7 @@ __global__ void adam_kernel(slabs s, int64_t count, bool wide, float *part) {
 }
 
 // Reads 12 bytes an element and writes 8, 7 FLOPs. PyTorch's SGD without dampening.
-__global__ void sgd_kernel(slabs s, int64_t count, bool wide, float *part) {
+static __global__ void sgd_kernel(optim_slabs s, int64_t count, bool wide, float *part) {
   const float rate = s.coef[0], keep = s.coef[3], momentum = s.coef[4];
   float squares = 0;
   for (int64_t at = 4 * duel_first(); at < count; at += 4 * duel_stride()) {
@@ -111,9 +111,9 @@ static void squares_finish(const duel_call *call, unsigned parts, int output) {
 
 static void adam_run(const duel_call *call, int, int64_t) {
   const duel_operand *in = call->in, *out = call->out;
-  const slabs s = {(const float *)in[0].data, (const float *)in[1].data, (const float *)in[2].data,
-                   (const float *)in[3].data, (const float *)in[4].data, (float *)out[0].data,
-                   (float *)out[1].data,      (float *)out[2].data};
+  const optim_slabs s = {(const float *)in[0].data, (const float *)in[1].data, (const float *)in[2].data,
+                         (const float *)in[3].data, (const float *)in[4].data, (float *)out[0].data,
+                         (float *)out[1].data,      (float *)out[2].data};
   const unsigned blocks = duel_blocks(units_of(call), DUEL_BLOCK);
   DUEL_LAUNCH(duel_lane_of(call), adam_kernel, blocks, DUEL_BLOCK, 0, s, duel_count(&in[0]), is_wide(call, 4),
               (float *)call->scratch);
@@ -123,14 +123,14 @@ const duel_kernel duel_cuda_adam = {squares_scratch, nullptr, adam_run};
 
 static void sgd_run(const duel_call *call, int, int64_t) {
   const duel_operand *in = call->in, *out = call->out;
-  const slabs s = {(const float *)in[0].data,
-                   (const float *)in[1].data,
-                   nullptr,
-                   (const float *)in[2].data,
-                   (const float *)in[3].data,
-                   (float *)out[0].data,
-                   (float *)out[1].data,
-                   nullptr};
+  const optim_slabs s = {(const float *)in[0].data,
+                         (const float *)in[1].data,
+                         nullptr,
+                         (const float *)in[2].data,
+                         (const float *)in[3].data,
+                         (float *)out[0].data,
+                         (float *)out[1].data,
+                         nullptr};
   const unsigned blocks = duel_blocks(units_of(call), DUEL_BLOCK);
   DUEL_LAUNCH(duel_lane_of(call), sgd_kernel, blocks, DUEL_BLOCK, 0, s, duel_count(&in[0]), is_wide(call, 3),
               (float *)call->scratch);

@@ -8,7 +8,7 @@
 #include "cuda/nest.cuh"
 
 template <bool NORMAL>
-__global__ void random_kernel(const int32_t *key, uint32_t c2, int64_t count, bool wide, float *dst) {
+static __global__ void random_kernel(const int32_t *key, uint32_t c2, int64_t count, bool wide, float *dst) {
   const uint2 seed = make_uint2((uint32_t)key[0], (uint32_t)key[1]);
   const uint32_t t = (uint32_t)key[2];
   for (int64_t c0 = duel_first(); 4 * c0 < count; c0 += duel_stride()) { // c0 < 2^32: core's limit is 2^34 elements

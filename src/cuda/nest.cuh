@@ -84,7 +84,8 @@ static __device__ __forceinline__ void duel_store4(float *dst, const float (&x)[
 // F is a function of F::INPUTS (0 to 3) numbers. Reads 4 bytes of each source an element (of one that repeats, less)
 // and writes 4.
 template <typename F>
-__global__ void duel_map_kernel(F f, duel_nest nest, float *dst, const float *a, const float *b, const float *c) {
+static __global__ void duel_map_kernel(F f, duel_nest nest, float *dst, const float *a, const float *b,
+                                       const float *c) {
   constexpr int N = F::INPUTS;
   const float *const src[3] = {a, b, c};
   const int last = nest.nd.rank - 1;
