@@ -1,0 +1,32 @@
+// The opened device, shared by backend.cu (which opens it) and program.cu (which runs calls on it).
+#ifndef DUEL_CUDA_BACKEND_H
+#define DUEL_CUDA_BACKEND_H
+
+#include "cuda/cuda.h"
+
+constexpr int DUEL_LANES = 4;                      // streams that share the calls of a group
+constexpr size_t DUEL_WORKSPACE = (size_t)8 << 20; // of cuBLAS, a lane
+constexpr size_t DUEL_STAGE = (size_t)4 << 20;     // of each pinned buffer that copies go through
+constexpr int DUEL_RING = 256;                     // steps that may be submitted and not collected
+constexpr int DUEL_LAUNCH_STEPS = 8;               // steps of one launch
+
+struct duel_backend {
+  int device;
+  bool capture;
+  duel_lane lane[DUEL_LANES];
+  cudaEvent_t forked, joined[DUEL_LANES];
+  void *stage[2];
+  cudaEvent_t staged[2]; // the last transfer of each buffer
+  char text[256], identity[128];
+};
+
+// ---- program.cu: duel_backend_api's calls of these names
+duel_status duel_cuda_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
+                              const duel_feed *feed, void **program);
+duel_status duel_cuda_run(duel_backend *b, void *program);
+void duel_cuda_release(duel_backend *b, void *program);
+duel_status duel_cuda_submit(duel_backend *b, void *program, const void *in);
+duel_status duel_cuda_collect(duel_backend *b, void *program, void *out, bool wait, bool *got);
+duel_status duel_cuda_check_code(void); // DEVICE if this build has no machine code for the current device
+
+#endif

@@ -1,0 +1,272 @@
+// A program: a plan's calls on one device, and the rings that feed it.
+//
+//   submit    copies a step's inputs into a slot of a pinned ring; every DUEL_LAUNCH_STEPS steps are launched at once:
+//             their slots are copied to the device's ring, one graph replays the steps, the outputs' slots come back
+//   a step    takes the inputs from the slot of the step's number, runs all calls, puts the outputs into its slot. The
+//             number is counted in device memory, so that one captured graph serves every step
+//   collect   reads outputs from the pinned ring once the event behind their launch has happened
+//
+// So the host only waits when it asks for outputs that are not there yet. A slot is free again when its outputs were
+// collected. Without capture the same work is enqueued call by call.
+#include <string.h>
+
+#include "cuda/backend.h"
+#include "cuda/launch.cuh"
+
+namespace {
+
+struct ring { // one slot a step, in pinned and in device memory
+  unsigned char *host, *device;
+  size_t stride; // bytes of a slot
+};
+
+struct program {
+  int n_groups;
+  int *group_end;
+  duel_call *call; // each with its lane
+  duel_feed feed;
+  bool fed;
+  ring in, out;
+  unsigned *number; // device: steps done so far
+  int64_t submitted, launched, collected;
+  cudaEvent_t event[DUEL_RING];     // behind the launch that had this slot as its last
+  int64_t end_of_launch[DUEL_RING]; // per slot: step behind the last one of its launch
+  cudaGraphExec_t one, several;     // a step, and DUEL_LAUNCH_STEPS steps
+};
+
+constexpr int FEED_BLOCK = 256;
+
+} // namespace
+
+// ---- the ends of a step: bytes 8·w, FLOPs 0 for w words
+static __global__ void take_inputs(const uint32_t *__restrict__ ring, uint32_t *__restrict__ dst, int64_t words,
+                                   int64_t stride, const unsigned *__restrict__ number) {
+  const uint32_t *slot = ring + (int64_t)(*number % DUEL_RING) * stride;
+  for (int64_t i = duel_first(); i < words; i += duel_stride()) dst[i] = slot[i];
+}
+
+// One block, so that all of it has read the number before it grows.
+static __global__ void put_outputs(const uint32_t *__restrict__ src, uint32_t *__restrict__ ring, int64_t words,
+                                   int64_t stride, unsigned *number) {
+  uint32_t *slot = ring + (int64_t)(*number % DUEL_RING) * stride;
+  for (int64_t i = threadIdx.x; i < words; i += blockDim.x) slot[i] = src[i];
+  __syncthreads();
+  if (threadIdx.x == 0) *number += 1;
+}
+
+duel_status duel_cuda_check_code(void) {
+  cudaFuncAttributes attributes;
+  DUEL_CUDA_TRY(cudaFuncGetAttributes(&attributes, (const void *)take_inputs), "looking for this GPU's code");
+  return DUEL_OK;
+}
+
+// ---- enqueueing
+static duel_status lanes_status(duel_backend *b) {
+  for (int i = 0; i < DUEL_LANES; i++) {
+    const duel_status status = b->lane[i].status;
+    b->lane[i].status = DUEL_OK;
+    if (status != DUEL_OK) return status;
+  }
+  return DUEL_OK;
+}
+
+// The calls of a group run side by side: lane 0 forks into as many lanes as they need and waits for them.
+static duel_status enqueue_group(duel_backend *b, const program *p, int first, int last) {
+  const int lanes = last - first < DUEL_LANES ? last - first : DUEL_LANES;
+  if (lanes > 1) DUEL_CUDA_TRY(cudaEventRecord(b->forked, b->lane[0].stream), "forking");
+  for (int i = 1; i < lanes; i++) DUEL_CUDA_TRY(cudaStreamWaitEvent(b->lane[i].stream, b->forked, 0), "forking");
+  for (int i = first; i < last; i++) duel_cuda_kernel(p->call[i].op)->run(&p->call[i], 0, 0);
+  for (int i = 1; i < lanes; i++) {
+    DUEL_CUDA_TRY(cudaEventRecord(b->joined[i], b->lane[i].stream), "joining");
+    DUEL_CUDA_TRY(cudaStreamWaitEvent(b->lane[0].stream, b->joined[i], 0), "joining");
+  }
+  return lanes_status(b);
+}
+
+static duel_status enqueue_calls(duel_backend *b, const program *p) {
+  for (int g = 0, first = 0; g < p->n_groups; first = p->group_end[g++])
+    DUEL_TRY(enqueue_group(b, p, first, p->group_end[g]));
+  return DUEL_OK;
+}
+
+static duel_status enqueue_step(duel_backend *b, const program *p) {
+  duel_lane *lane = &b->lane[0];
+  if (!p->fed) return enqueue_calls(b, p);
+  const int64_t in = (int64_t)p->feed.in_bytes / 4, out = (int64_t)p->feed.out_bytes / 4;
+  DUEL_LAUNCH(lane, take_inputs, duel_blocks(in, FEED_BLOCK), FEED_BLOCK, 0, (const uint32_t *)p->in.device,
+              (uint32_t *)p->feed.in, in, (int64_t)p->in.stride / 4, p->number);
+  DUEL_TRY(enqueue_calls(b, p));
+  DUEL_LAUNCH(lane, put_outputs, 1, FEED_BLOCK, 0, (const uint32_t *)p->feed.out, (uint32_t *)p->out.device, out,
+              (int64_t)p->out.stride / 4, p->number);
+  return lanes_status(b);
+}
+
+static duel_status capture(duel_backend *b, const program *p, int steps, cudaGraphExec_t *exec) {
+  cudaStream_t stream = b->lane[0].stream;
+  cudaGraph_t graph = NULL;
+  DUEL_CUDA_TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "capturing a step");
+  duel_status status = DUEL_OK;
+  for (int i = 0; i < steps && status == DUEL_OK; i++) status = enqueue_step(b, p);
+  const cudaError_t error = cudaStreamEndCapture(stream, &graph); // ends it after a failure too
+  if (status == DUEL_OK && error != cudaSuccess) status = duel_cuda_fail(error, "capturing a step");
+  if (status == DUEL_OK) {
+    const cudaError_t made = cudaGraphInstantiate(exec, graph, 0);
+    if (made != cudaSuccess) status = duel_cuda_fail(made, "instantiating a step");
+  }
+  if (graph) cudaGraphDestroy(graph);
+  return status;
+}
+
+// ---- preparing
+static duel_status open_ring(ring *r, size_t bytes) {
+  r->stride = (bytes + 15) / 16 * 16;
+  DUEL_CUDA_TRY(cudaMallocHost((void **)&r->host, r->stride * DUEL_RING), "a pinned ring");
+  DUEL_CUDA_TRY(cudaMalloc((void **)&r->device, r->stride * DUEL_RING), "a ring");
+  return DUEL_OK;
+}
+
+static duel_status open_feed(duel_backend *b, program *p) {
+  DUEL_TRY(open_ring(&p->in, p->feed.in_bytes));
+  DUEL_TRY(open_ring(&p->out, p->feed.out_bytes));
+  DUEL_CUDA_TRY(cudaMalloc((void **)&p->number, sizeof *p->number), "a counter");
+  DUEL_CUDA_TRY(cudaMemsetAsync(p->number, 0, sizeof *p->number, b->lane[0].stream), "a counter");
+  for (int i = 0; i < DUEL_RING; i++)
+    DUEL_CUDA_TRY(cudaEventCreateWithFlags(&p->event[i], cudaEventDisableTiming), "an event");
+  return DUEL_OK;
+}
+
+static duel_status fill(duel_backend *b, program *p, const duel_call *calls, const int *group_end, int n_groups) {
+  const int n = n_groups > 0 ? group_end[n_groups - 1] : 0;
+  p->n_groups = n_groups;
+  p->group_end = (int *)duel_malloc((size_t)(n_groups + 1) * sizeof *p->group_end);
+  p->call = (duel_call *)duel_malloc((size_t)(n + 1) * sizeof *p->call);
+  if (!p->group_end || !p->call) return duel_fail_memory("a program", (size_t)n * sizeof *p->call);
+  for (int g = 0, first = 0; g < n_groups; first = group_end[g++]) {
+    p->group_end[g] = group_end[g];
+    for (int i = first; i < group_end[g]; i++) {
+      p->call[i] = calls[i];
+      p->call[i].stream = &b->lane[(i - first) % DUEL_LANES];
+    }
+  }
+  if (p->fed) DUEL_TRY(open_feed(b, p));
+  DUEL_CUDA_TRY(cudaStreamSynchronize(b->lane[0].stream), "preparing");
+  if (!b->capture) return DUEL_OK;
+  DUEL_TRY(capture(b, p, 1, &p->one));
+  return p->fed ? capture(b, p, DUEL_LAUNCH_STEPS, &p->several) : DUEL_OK;
+}
+
+duel_status duel_cuda_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
+                              const duel_feed *feed, void **result) {
+  *result = NULL;
+  DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
+  program *p = (program *)duel_malloc(sizeof *p);
+  if (!p) return duel_fail_memory("a program", sizeof *p);
+  memset(p, 0, sizeof *p);
+  p->fed = feed != NULL;
+  if (feed) p->feed = *feed;
+  const duel_status status = fill(b, p, calls, group_end, n_groups);
+  if (status != DUEL_OK) {
+    duel_cuda_release(b, p);
+    return status;
+  }
+  *result = p;
+  return DUEL_OK;
+}
+
+static void close_ring(ring *r) {
+  if (r->host) cudaFreeHost(r->host);
+  if (r->device) cudaFree(r->device);
+}
+
+void duel_cuda_release(duel_backend *b, void *program_) {
+  program *p = (program *)program_;
+  cudaSetDevice(b->device);
+  cudaStreamSynchronize(b->lane[0].stream);
+  if (p->one) cudaGraphExecDestroy(p->one);
+  if (p->several) cudaGraphExecDestroy(p->several);
+  for (int i = 0; i < DUEL_RING; i++)
+    if (p->event[i]) cudaEventDestroy(p->event[i]);
+  if (p->number) cudaFree(p->number);
+  close_ring(&p->in);
+  close_ring(&p->out);
+  duel_free(p->call);
+  duel_free(p->group_end);
+  duel_free(p);
+}
+
+// ---- running
+duel_status duel_cuda_run(duel_backend *b, void *program_) {
+  program *p = (program *)program_;
+  DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
+  if (p->fed || !p->one) return enqueue_calls(b, p);
+  DUEL_CUDA_TRY(cudaGraphLaunch(p->one, b->lane[0].stream), "a launch");
+  return DUEL_OK;
+}
+
+// Copies the slots of n steps from `first` on, of which some may lie at the ring's beginning again.
+static duel_status copy_slots(duel_backend *b, const ring *r, int64_t first, int n, cudaMemcpyKind kind) {
+  for (int done = 0, part; done < n; done += part) {
+    const int slot = (int)((first + done) % DUEL_RING);
+    part = n - done < DUEL_RING - slot ? n - done : DUEL_RING - slot;
+    unsigned char *host = r->host + (size_t)slot * r->stride, *device = r->device + (size_t)slot * r->stride;
+    const bool up = kind == cudaMemcpyHostToDevice;
+    DUEL_CUDA_TRY(
+        cudaMemcpyAsync(up ? device : host, up ? host : device, (size_t)part * r->stride, kind, b->lane[0].stream),
+        "feeding a step");
+  }
+  return DUEL_OK;
+}
+
+// Launches the next n submitted steps.
+static duel_status launch(duel_backend *b, program *p, int n) {
+  cudaStream_t stream = b->lane[0].stream;
+  DUEL_TRY(copy_slots(b, &p->in, p->launched, n, cudaMemcpyHostToDevice));
+  for (int done = 0; done < n;) {
+    const int steps = n - done >= DUEL_LAUNCH_STEPS ? DUEL_LAUNCH_STEPS : 1;
+    if (b->capture) {
+      DUEL_CUDA_TRY(cudaGraphLaunch(steps > 1 ? p->several : p->one, stream), "a launch");
+    } else {
+      for (int i = 0; i < steps; i++) DUEL_TRY(enqueue_step(b, p));
+    }
+    done += steps;
+  }
+  DUEL_TRY(copy_slots(b, &p->out, p->launched, n, cudaMemcpyDeviceToHost));
+  for (int i = 0; i < n; i++) p->end_of_launch[(p->launched + i) % DUEL_RING] = p->launched + n;
+  p->launched += n;
+  DUEL_CUDA_TRY(cudaEventRecord(p->event[(p->launched - 1) % DUEL_RING], stream), "a launch");
+  return DUEL_OK;
+}
+
+duel_status duel_cuda_submit(duel_backend *b, void *program_, const void *in) {
+  program *p = (program *)program_;
+  if (p->submitted - p->collected >= DUEL_RING)
+    return duel_fail(DUEL_ERR_INTERNAL, "cuda: %d steps are submitted and none is collected", DUEL_RING);
+  memcpy(p->in.host + (size_t)(p->submitted % DUEL_RING) * p->in.stride, in, p->feed.in_bytes);
+  p->submitted++;
+  if (p->submitted - p->launched < DUEL_LAUNCH_STEPS) return DUEL_OK;
+  DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
+  return launch(b, p, DUEL_LAUNCH_STEPS);
+}
+
+duel_status duel_cuda_collect(duel_backend *b, void *program_, void *out, bool wait, bool *got) {
+  program *p = (program *)program_;
+  *got = false;
+  if (p->collected == p->submitted) return duel_fail(DUEL_ERR_INTERNAL, "cuda: there is no step to collect");
+  DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
+  if (p->collected == p->launched) {
+    if (!wait) return DUEL_OK;
+    DUEL_TRY(launch(b, p, (int)(p->submitted - p->launched)));
+  }
+  const int slot = (int)(p->collected % DUEL_RING);
+  cudaEvent_t event = p->event[(p->end_of_launch[slot] - 1) % DUEL_RING];
+  cudaError_t error = cudaEventQuery(event);
+  if (error == cudaErrorNotReady) {
+    if (!wait) return DUEL_OK;
+    error = cudaEventSynchronize(event);
+  }
+  if (error != cudaSuccess) return duel_cuda_fail(error, "a step");
+  memcpy(out, p->out.host + (size_t)slot * p->out.stride, p->feed.out_bytes);
+  p->collected++;
+  *got = true;
+  return DUEL_OK;
+}
