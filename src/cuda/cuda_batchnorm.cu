@@ -1,0 +1,273 @@
+// Batch normalization over all axes but axis 1, with the activation folded in, and its gradient.
+//   forward   mean and centered second moment, y = act((x − mean)·invstd·scale + shift)
+//   backward  d = d_y·act'(y); d_shift = Σd, d_scale = Σ d·x̂, d_x = scale·invstd·(d − d_shift/m − x̂·d_scale/m)
+// Channels are the columns of columns.cuh. [N, C]: a block takes channels side by side; [N, C, S...]: one channel, of
+// which a row is one element or, where S is a multiple of 4, four. One kernel does it all where rows are not split: the
+// second and third pass find their numbers in a cache. Where they are, a first kernel leaves partial results in scratch
+// [2, splits, C], and each block of the second joins those of its channels anew.
+#include "cuda/columns.cuh"
+
+struct layout {
+  int64_t channels, plane; // plane: elements of S
+  duel_columns c;
+  duel_rows rows;          // of channel 0
+  float count, slope, eps; // count: elements of a channel
+  int act;
+  bool vector;
+};
+
+static layout layout_of(const duel_call *call, const duel_operand *x) {
+  layout l = {};
+  const int64_t items = x->shape.dim[0];
+  l.channels = x->shape.dim[1];
+  l.plane = 1;
+  for (int i = 2; i < x->shape.rank; i++) l.plane *= x->shape.dim[i];
+  l.vector = l.plane % 4 == 0;
+  const int64_t of_row = l.vector ? 4 : 1, run = l.plane / of_row;
+  const duel_nd nd = {2, 1, {items, run}, {{l.channels * l.plane, of_row}}};
+  l.c = duel_columns_of(items * run, l.channels, l.plane == 1);
+  l.rows = duel_rows_of(&nd, DUEL_BLOCK / l.c.wide);
+  l.count = (float)(items * l.plane);
+  l.act = call->attr->batchnorm.act;
+  l.slope = (float)call->attr->batchnorm.slope;
+  l.eps = (float)call->attr->batchnorm.eps;
+  return l;
+}
+
+// Where a thread stands among its rows.
+struct walk {
+  duel_cursor c;
+  int64_t row;
+};
+
+static __device__ __forceinline__ walk first_row(const layout &l, const duel_column_part &p) {
+  if (!p.inside || p.row >= p.end) return {{0, 0, 0}, p.end};
+  walk w = {duel_cursor_of(l.rows, p.row), p.row};
+  w.c.at += p.column * l.plane;
+  return w;
+}
+
+static __device__ __forceinline__ void advance(const layout &l, const duel_column_part &p, walk &w) {
+  duel_cursor_step(l.rows, w.c);
+  w.row += p.step;
+}
+
+template <int V> static __device__ __forceinline__ float rows_of_split(const layout &l, int64_t split) {
+  const int64_t left = l.c.rows - split * l.c.span;
+  return (float)((left < l.c.span ? left : l.c.span) * V);
+}
+
+struct pair {
+  float a, b;
+};
+
+// ---- forward
+// The mean and the centered second moment of a block's rows.
+template <int V>
+static __device__ __forceinline__ pair moments(const layout &l, const duel_column_part &p, const walk &first,
+                                               const float *x, bool aligned) {
+  float v[V], sum = 0, squares = 0;
+#pragma unroll 4
+  for (walk w = first; w.row < p.end; advance(l, p, w)) {
+    duel_load<V>(v, x + w.c.at, aligned);
+    for (int i = 0; i < V; i++) sum += v[i];
+  }
+  const float mean = duel_column_join<false>(sum, l.c.wide) / rows_of_split<V>(l, p.split);
+#pragma unroll 4
+  for (walk w = first; w.row < p.end; advance(l, p, w)) {
+    duel_load<V>(v, x + w.c.at, aligned);
+    for (int i = 0; i < V; i++) squares += (v[i] - mean) * (v[i] - mean);
+  }
+  return {mean, duel_column_join<false>(squares, l.c.wide)};
+}
+
+// Those of the splits, joined as Chan, Golub and LeVeque (1979) do: moments about the common mean.
+template <int V>
+static __device__ __forceinline__ pair join_moments(const layout &l, const duel_column_part &p, const float *part) {
+  const float *mean_of = part + p.column, *squares_of = mean_of + l.c.splits * l.channels;
+  float sum = 0, squares = 0;
+  for (int64_t k = (int)threadIdx.x / l.c.wide; p.inside && k < l.c.splits; k += p.step)
+    sum += rows_of_split<V>(l, k) * mean_of[k * l.channels];
+  const float mean = duel_column_join<false>(sum, l.c.wide) / l.count;
+  for (int64_t k = (int)threadIdx.x / l.c.wide; p.inside && k < l.c.splits; k += p.step) {
+    const float off = mean_of[k * l.channels] - mean;
+    squares += squares_of[k * l.channels] + rows_of_split<V>(l, k) * (off * off);
+  }
+  return {mean, duel_column_join<false>(squares, l.c.wide)};
+}
+
+// Reads 4 bytes an element, twice, the second time from a cache; 4 FLOPs. Only where rows are split.
+template <int V>
+__global__ void __launch_bounds__(DUEL_BLOCK)
+    batchnorm_moments(layout l, const float *__restrict__ x, bool aligned, float *__restrict__ part) {
+  for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
+    const duel_column_part p = duel_column_part_of(l.c, item);
+    const walk first = first_row(l, p);
+    const pair m = moments<V>(l, p, first, x, aligned);
+    if (duel_column_writer(l.c, p)) {
+      part[p.split * l.channels + p.column] = m.a;
+      part[(l.c.splits + p.split) * l.channels + p.column] = m.b;
+    }
+  }
+}
+
+// Reads 4 bytes an element, up to three times, all but the first from a cache, and writes 4; 8 FLOPs and the
+// activation's.
+template <int ACT, int V>
+__global__ void __launch_bounds__(DUEL_BLOCK)
+    batchnorm_normalize(layout l, const float *__restrict__ x, const float *__restrict__ scale,
+                        const float *__restrict__ shift, bool aligned, const float *__restrict__ part,
+                        float *__restrict__ y, float *__restrict__ mean, float *__restrict__ var) {
+  for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
+    const duel_column_part p = duel_column_part_of(l.c, item);
+    const walk first = first_row(l, p);
+    const pair m = l.c.splits > 1 ? join_moments<V>(l, p, part) : moments<V>(l, p, first, x, aligned);
+    const float variance = m.b / l.count;
+    if (duel_column_writer(l.c, p) && p.split == 0) {
+      mean[p.column] = m.a;
+      var[p.column] = variance;
+    }
+    if (!p.inside) continue; // without a barrier till the next item
+    const float gain = scale[p.column] / sqrtf(variance + l.eps), add = shift[p.column];
+#pragma unroll 4
+    for (walk w = first; w.row < p.end; advance(l, p, w)) {
+      float v[V];
+      duel_load<V>(v, x + w.c.at, aligned);
+      for (int i = 0; i < V; i++) v[i] = duel_act_of<ACT>((v[i] - m.a) * gain + add, l.slope);
+      duel_store<V>(y + w.c.at, v, aligned);
+    }
+  }
+}
+
+static size_t batchnorm_scratch(const duel_call *call) {
+  const layout l = layout_of(call, &call->in[0]);
+  return duel_columns_scratch(&l.c, 2);
+}
+
+static void batchnorm_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  (void)piece;
+  duel_lane *lane = duel_lane_of(call);
+  const layout l = layout_of(call, &call->in[0]);
+  const float *x = (const float *)call->in[0].data, *scale = (const float *)call->in[1].data;
+  const float *shift = (const float *)call->in[2].data;
+  float *y = (float *)call->out[0].data, *mean = (float *)call->out[1].data, *var = (float *)call->out[2].data;
+  float *part = l.c.splits > 1 ? (float *)call->scratch : nullptr;
+  const bool aligned = duel_aligned16(x) && duel_aligned16(y);
+  const unsigned grid = duel_columns_grid(&l.c);
+  if (l.channels == 0) return;
+  if (part) DUEL_BY_VECTOR(l.vector, DUEL_LAUNCH(lane, batchnorm_moments<V>, grid, DUEL_BLOCK, 0, l, x, aligned, part));
+  DUEL_BY_VECTOR(l.vector, DUEL_BY_ACT(l.act, DUEL_LAUNCH(lane, (batchnorm_normalize<ACT, V>), grid, DUEL_BLOCK, 0, l,
+                                                          x, scale, shift, aligned, part, y, mean, var)));
+}
+const duel_kernel duel_cuda_batchnorm = {batchnorm_scratch, nullptr, batchnorm_run};
+
+// ---- backward
+// Σd and Σ d·(x − mean) over a block's rows, d = d_y·act'(y).
+template <int ACT, int V>
+static __device__ __forceinline__ pair sums(const layout &l, const duel_column_part &p, const walk &first,
+                                            const float *d_y, const float *x, const float *y, float mean,
+                                            bool aligned) {
+  float sum_d = 0, sum_dx = 0;
+#pragma unroll 2
+  for (walk w = first; w.row < p.end; advance(l, p, w)) {
+    float vd[V], vx[V], vy[V];
+    duel_load<V>(vd, d_y + w.c.at, aligned);
+    duel_load<V>(vx, x + w.c.at, aligned);
+    duel_load<V>(vy, y + w.c.at, aligned);
+    for (int i = 0; i < V; i++) {
+      const float d = vd[i] * duel_act_slope_of<ACT>(vy[i], l.slope);
+      sum_d += d;
+      sum_dx += d * (vx[i] - mean);
+    }
+  }
+  sum_d = duel_column_join<false>(sum_d, l.c.wide);
+  return {sum_d, duel_column_join<false>(sum_dx, l.c.wide)};
+}
+
+static __device__ __forceinline__ pair join_sums(const layout &l, const duel_column_part &p, const float *part) {
+  const float *d_of = part + p.column, *dx_of = d_of + l.c.splits * l.channels;
+  float sum_d = 0, sum_dx = 0;
+  for (int64_t k = (int)threadIdx.x / l.c.wide; p.inside && k < l.c.splits; k += p.step) {
+    sum_d += d_of[k * l.channels];
+    sum_dx += dx_of[k * l.channels];
+  }
+  sum_d = duel_column_join<false>(sum_d, l.c.wide);
+  return {sum_d, duel_column_join<false>(sum_dx, l.c.wide)};
+}
+
+// Reads 12 bytes an element; 4 FLOPs and the derivative's. Only where rows are split.
+template <int ACT, int V>
+__global__ void __launch_bounds__(DUEL_BLOCK)
+    batchnorm_sums(layout l, const float *__restrict__ d_y, const float *__restrict__ x, const float *__restrict__ mean,
+                   const float *__restrict__ y, bool aligned, float *__restrict__ part) {
+  for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
+    const duel_column_part p = duel_column_part_of(l.c, item);
+    const walk first = first_row(l, p);
+    const pair s = sums<ACT, V>(l, p, first, d_y, x, y, p.inside ? mean[p.column] : 0.0f, aligned);
+    if (duel_column_writer(l.c, p)) {
+      part[p.split * l.channels + p.column] = s.a;
+      part[(l.c.splits + p.split) * l.channels + p.column] = s.b;
+    }
+  }
+}
+
+// Reads 12 bytes an element, up to twice, the second time from a cache, and writes 4; 9 FLOPs and the derivative's.
+template <int ACT, int V>
+__global__ void __launch_bounds__(DUEL_BLOCK)
+    batchnorm_d_x(layout l, const float *__restrict__ d_y, const float *__restrict__ x, const float *__restrict__ scale,
+                  const float *__restrict__ mean, const float *__restrict__ var, const float *__restrict__ y,
+                  bool aligned, const float *__restrict__ part, float *__restrict__ d_x, float *__restrict__ d_scale,
+                  float *__restrict__ d_shift) {
+  for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
+    const duel_column_part p = duel_column_part_of(l.c, item);
+    const walk first = first_row(l, p);
+    const float center = p.inside ? mean[p.column] : 0.0f;
+    const pair s = l.c.splits > 1 ? join_sums(l, p, part) : sums<ACT, V>(l, p, first, d_y, x, y, center, aligned);
+    if (!p.inside) continue; // without a barrier till the next item
+    const float invstd = 1.0f / sqrtf(var[p.column] + l.eps), spread = s.b * invstd;
+    if (duel_column_writer(l.c, p) && p.split == 0) {
+      d_scale[p.column] = spread;
+      d_shift[p.column] = s.a;
+    }
+    const float gain = scale[p.column] * invstd, mean_d = s.a / l.count, pull = spread / l.count * invstd;
+#pragma unroll 2
+    for (walk w = first; w.row < p.end; advance(l, p, w)) {
+      float vd[V], vx[V], vy[V];
+      duel_load<V>(vd, d_y + w.c.at, aligned);
+      duel_load<V>(vx, x + w.c.at, aligned);
+      duel_load<V>(vy, y + w.c.at, aligned);
+      for (int i = 0; i < V; i++) {
+        const float d = vd[i] * duel_act_slope_of<ACT>(vy[i], l.slope);
+        vd[i] = gain * (d - mean_d - (vx[i] - center) * pull);
+      }
+      duel_store<V>(d_x + w.c.at, vd, aligned);
+    }
+  }
+}
+
+static size_t batchnorm_grad_scratch(const duel_call *call) {
+  const layout l = layout_of(call, &call->in[1]);
+  return duel_columns_scratch(&l.c, 2);
+}
+
+static void batchnorm_grad_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  (void)piece;
+  duel_lane *lane = duel_lane_of(call);
+  const layout l = layout_of(call, &call->in[1]);
+  const float *d_y = (const float *)call->in[0].data, *x = (const float *)call->in[1].data;
+  const float *scale = (const float *)call->in[2].data, *mean = (const float *)call->in[3].data;
+  const float *var = (const float *)call->in[4].data, *y = (const float *)call->in[5].data;
+  float *d_x = (float *)call->out[0].data, *d_scale = (float *)call->out[1].data, *d_shift = (float *)call->out[2].data;
+  float *part = l.c.splits > 1 ? (float *)call->scratch : nullptr;
+  const bool aligned = duel_aligned16(d_y) && duel_aligned16(x) && duel_aligned16(y) && duel_aligned16(d_x);
+  const unsigned grid = duel_columns_grid(&l.c);
+  if (l.channels == 0) return;
+  if (part)
+    DUEL_BY_VECTOR(l.vector, DUEL_BY_ACT(l.act, DUEL_LAUNCH(lane, (batchnorm_sums<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y,
+                                                            x, mean, y, aligned, part)));
+  DUEL_BY_VECTOR(l.vector, DUEL_BY_ACT(l.act, DUEL_LAUNCH(lane, (batchnorm_d_x<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y, x,
+                                                          scale, mean, var, y, aligned, part, d_x, d_scale, d_shift)));
+}
+const duel_kernel duel_cuda_batchnorm_grad = {batchnorm_grad_scratch, nullptr, batchnorm_grad_run};

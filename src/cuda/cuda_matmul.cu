@@ -1,0 +1,161 @@
+// Matrix products: matmul with batch axes that broadcast, dense, matmul_grad. cuBLAS multiplies (blas.cu); bias,
+// activation, its derivative and column sums follow in one pass.
+#include "cuda/columns.cuh"
+
+static duel_gemm gemm_of(const duel_call *call) {
+  const duel_shape *a = &call->in[0].shape, *c = &call->out[0].shape;
+  duel_gemm g = {};
+  g.trans_a = call->attr->matmul.trans_a;
+  g.trans_b = call->attr->matmul.trans_b;
+  g.m = c->dim[c->rank - 2];
+  g.n = c->dim[c->rank - 1];
+  g.k = a->dim[a->rank - (g.trans_a ? 2 : 1)];
+  g.a = (const float *)call->in[0].data;
+  g.b = (const float *)call->in[1].data;
+  g.c = (float *)call->out[0].data;
+  g.batch = 1;
+  return g;
+}
+
+// ---- matmul
+// The batch as a nest over matrices, of a, b and c.
+static duel_nd batch_of(const duel_call *call) {
+  const duel_operand *operand[] = {&call->in[0], &call->in[1], &call->out[0]};
+  duel_nd nd = {};
+  nd.n = 3;
+  nd.rank = call->out[0].shape.rank - 2;
+  for (int axis = 0; axis < nd.rank; axis++) nd.size[axis] = call->out[0].shape.dim[axis];
+  for (int o = 0; o < nd.n; o++) {
+    duel_shape matrices = operand[o]->shape;
+    matrices.rank -= 2;
+    duel_nd_operand(&nd, o, &matrices);
+  }
+  duel_nd_merge(&nd);
+  return nd;
+}
+
+// One call of cuBLAS takes the longest axis of the batch; there is one a place on the others.
+static void matmul_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  (void)piece;
+  const duel_gemm whole = gemm_of(call);
+  duel_nd nd = batch_of(call);
+  int longest = 0;
+  int64_t calls = 1;
+  for (int axis = 0; axis < nd.rank; axis++) {
+    if (nd.size[axis] > nd.size[longest]) longest = axis;
+    calls *= nd.size[axis];
+  }
+  if (calls == 0) return;
+  calls /= nd.size[longest];
+  duel_gemm g = whole;
+  g.batch = nd.size[longest];
+  g.stride_a = nd.stride[0][longest] * g.m * g.k;
+  g.stride_b = nd.stride[1][longest] * g.k * g.n;
+  g.stride_c = nd.stride[2][longest] * g.m * g.n;
+  if (g.stride_b == 0 && g.stride_a == g.m * g.k && g.stride_c == g.m * g.n && !g.trans_a) { // one tall product
+    g.m *= g.batch;
+    g.batch = 1;
+  }
+  nd.size[longest] = 1;
+  for (int64_t i = 0; i < calls; i++) {
+    duel_nd_at at;
+    duel_nd_seek(&nd, i, &at);
+    g.a = whole.a + at.offset[0] * whole.m * whole.k;
+    g.b = whole.b + at.offset[1] * whole.k * whole.n;
+    g.c = whole.c + at.offset[2] * whole.m * whole.n;
+    duel_cuda_gemm(duel_lane_of(call), &g);
+  }
+}
+const duel_kernel duel_cuda_matmul = {nullptr, nullptr, matmul_run};
+
+// ---- dense: act(a·b + bias). Behind the product: 4 bytes read and 4 written an element, 1 FLOP and the activation's.
+template <int ACT> struct finish {
+  enum { INPUTS = 1 };
+  float slope;
+  __device__ float operator()(const float *in) const { return duel_act_of<ACT>(in[0], slope); }
+};
+
+template <int ACT> struct finish_biased {
+  enum { INPUTS = 2 };
+  float slope;
+  __device__ float operator()(const float *in) const { return duel_act_of<ACT>(in[0] + in[1], slope); }
+};
+
+static void dense_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  (void)piece;
+  duel_lane *lane = duel_lane_of(call);
+  const duel_gemm g = gemm_of(call);
+  const int act = call->attr->matmul.act;
+  const float slope = (float)call->attr->matmul.slope;
+  duel_cuda_gemm(lane, &g);
+  const bool biased = call->n_in > 2;
+  duel_nd nd = {};
+  nd.n = biased ? 3 : 2;
+  nd.rank = 2;
+  nd.size[0] = g.m;
+  nd.size[1] = g.n;
+  duel_nd_operand(&nd, 0, &call->out[0].shape);
+  duel_nd_operand(&nd, 1, &call->out[0].shape);
+  const float *src[2] = {g.c, nullptr};
+  if (biased) {
+    duel_nd_operand(&nd, 2, &call->in[2].shape);
+    src[1] = (const float *)call->in[2].data;
+    DUEL_BY_ACT(act, duel_map(lane, finish_biased<ACT>{slope}, &nd, g.c, src));
+  } else if (act != DUEL_ACT_NONE) {
+    DUEL_BY_ACT(act, duel_map(lane, finish<ACT>{slope}, &nd, g.c, src));
+  }
+}
+const duel_kernel duel_cuda_dense = {nullptr, nullptr, dense_run};
+
+// ---- matmul_grad: d = (a·b) ⊙ act'(y), and d's column sums
+// Behind the product: 8 bytes read and 4 written an element, 2 FLOPs and the derivative's. A warp reads single floats
+// side by side: wider accesses would leave too few blocks for a layer's gradient. dst: column sums of each split.
+template <int ACT>
+__global__ void __launch_bounds__(DUEL_BLOCK) scale_and_sum(duel_columns c, float slope, const float *__restrict__ y,
+                                                            float *__restrict__ d, float *__restrict__ dst) {
+  constexpr int AT_ONCE = 4; // rows whose reads are under way together
+  for (int64_t item = blockIdx.x; item < c.tiles * c.splits; item += gridDim.x) {
+    const duel_column_part p = duel_column_part_of(c, item);
+    float sum = 0;
+    for (int64_t first = p.row; p.inside && first < p.end; first += AT_ONCE * p.step) {
+      float v[AT_ONCE];
+#pragma unroll
+      for (int i = 0; i < AT_ONCE; i++) {
+        const int64_t row = first + i * p.step, at = row * c.columns + p.column;
+        v[i] = row < p.end ? d[at] * duel_act_slope_of<ACT>(y[at], slope) : 0.0f;
+      }
+#pragma unroll
+      for (int i = 0; i < AT_ONCE; i++) {
+        const int64_t row = first + i * p.step;
+        if (row < p.end) d[row * c.columns + p.column] = v[i];
+      }
+      sum += (v[0] + v[1]) + (v[2] + v[3]);
+    }
+    sum = duel_column_join<false>(sum, c.wide);
+    if (duel_column_writer(c, p)) dst[p.split * c.columns + p.column] = sum;
+  }
+}
+
+static size_t matmul_grad_scratch(const duel_call *call) {
+  const duel_gemm g = gemm_of(call);
+  const duel_columns c = duel_columns_of(g.m, g.n, true);
+  return duel_columns_scratch(&c, 1);
+}
+
+static void matmul_grad_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  (void)piece;
+  duel_lane *lane = duel_lane_of(call);
+  const duel_gemm g = gemm_of(call);
+  const duel_columns c = duel_columns_of(g.m, g.n, true);
+  const float *y = (const float *)call->in[2].data;
+  float *sums = (float *)call->out[1].data, *dst = c.splits > 1 ? (float *)call->scratch : sums;
+  if (c.columns == 0) return;
+  duel_cuda_gemm(lane, &g);
+  DUEL_BY_ACT(call->attr->matmul.act, DUEL_LAUNCH(lane, scale_and_sum<ACT>, duel_columns_grid(&c), DUEL_BLOCK, 0, c,
+                                                  (float)call->attr->matmul.slope, y, g.c, dst));
+  if (c.splits > 1) duel_cuda_join_columns(lane, false, dst, c.splits, c.columns, sums);
+}
+const duel_kernel duel_cuda_matmul_grad = {matmul_grad_scratch, nullptr, matmul_grad_run};
