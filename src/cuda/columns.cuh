@@ -167,14 +167,24 @@ template <int V> static __device__ __forceinline__ void duel_store(float *dst, c
   for (int i = 0; i < V; i++) dst[i] = v[i];
 }
 
+// In front of a loop. The emulator's compilers may know no such pragma.
+#ifdef DUEL_EMULATED
+#define DUEL_UNROLL(n)
+#else
+#define DUEL_PRAGMA_(text) _Pragma(#text)
+#define DUEL_UNROLL(n) DUEL_PRAGMA_(unroll n)
+#endif
+
 // Runs a statement with V as a constant, 4 or 1.
 #define DUEL_BY_VECTOR(vector, ...)                                                                                    \
-  if (vector) {                                                                                                        \
-    constexpr int V = 4;                                                                                               \
-    __VA_ARGS__;                                                                                                       \
-  } else {                                                                                                             \
-    constexpr int V = 1;                                                                                               \
-    __VA_ARGS__;                                                                                                       \
-  }
+  do {                                                                                                                 \
+    if (vector) {                                                                                                      \
+      constexpr int V = 4;                                                                                             \
+      __VA_ARGS__;                                                                                                     \
+    } else {                                                                                                           \
+      constexpr int V = 1;                                                                                             \
+      __VA_ARGS__;                                                                                                     \
+    }                                                                                                                  \
+  } while (0)
 
 #endif

@@ -67,13 +67,13 @@ template <int V>
 static __device__ __forceinline__ pair moments(const layout &l, const duel_column_part &p, const walk &first,
                                                const float *x, bool aligned) {
   float v[V], sum = 0, squares = 0;
-#pragma unroll 4
+  DUEL_UNROLL(4)
   for (walk w = first; w.row < p.end; advance(l, p, w)) {
     duel_load<V>(v, x + w.c.at, aligned);
     for (int i = 0; i < V; i++) sum += v[i];
   }
   const float mean = duel_column_join<false>(sum, l.c.wide) / rows_of_split<V>(l, p.split);
-#pragma unroll 4
+  DUEL_UNROLL(4)
   for (walk w = first; w.row < p.end; advance(l, p, w)) {
     duel_load<V>(v, x + w.c.at, aligned);
     for (int i = 0; i < V; i++) squares += (v[i] - mean) * (v[i] - mean);
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK)
     }
     if (!p.inside) continue; // without a barrier till the next item
     const float gain = scale[p.column] / sqrtf(variance + l.eps), add = shift[p.column];
-#pragma unroll 4
+    DUEL_UNROLL(4)
     for (walk w = first; w.row < p.end; advance(l, p, w)) {
       float v[V];
       duel_load<V>(v, x + w.c.at, aligned);
@@ -169,7 +169,7 @@ static __device__ __forceinline__ pair sums(const layout &l, const duel_column_p
                                             const float *d_y, const float *x, const float *y, float mean,
                                             bool aligned) {
   float sum_d = 0, sum_dx = 0;
-#pragma unroll 2
+  DUEL_UNROLL(2)
   for (walk w = first; w.row < p.end; advance(l, p, w)) {
     float vd[V], vx[V], vy[V];
     duel_load<V>(vd, d_y + w.c.at, aligned);
@@ -231,7 +231,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK)
       d_shift[p.column] = s.a;
     }
     const float gain = scale[p.column] * invstd, mean_d = s.a / l.count, pull = spread / l.count * invstd;
-#pragma unroll 2
+    DUEL_UNROLL(2)
     for (walk w = first; w.row < p.end; advance(l, p, w)) {
       float vd[V], vx[V], vy[V];
       duel_load<V>(vd, d_y + w.c.at, aligned);
@@ -264,9 +264,10 @@ static void batchnorm_grad_run(const duel_call *call, int phase, int64_t piece) 
   const bool aligned = duel_aligned16(d_y) && duel_aligned16(x) && duel_aligned16(y) && duel_aligned16(d_x);
   const unsigned grid = duel_columns_grid(&l.c);
   if (l.channels == 0) return;
-  if (part)
+  if (part) {
     DUEL_BY_VECTOR(l.vector, DUEL_BY_ACT(l.act, DUEL_LAUNCH(lane, (batchnorm_sums<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y,
                                                             x, mean, y, aligned, part)));
+  }
   DUEL_BY_VECTOR(l.vector, DUEL_BY_ACT(l.act, DUEL_LAUNCH(lane, (batchnorm_d_x<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y, x,
                                                           scale, mean, var, y, aligned, part, d_x, d_scale, d_shift)));
 }

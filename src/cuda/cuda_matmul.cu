@@ -121,12 +121,10 @@ __global__ void __launch_bounds__(DUEL_BLOCK) scale_and_sum(duel_columns c, floa
     float sum = 0;
     for (int64_t first = p.row; p.inside && first < p.end; first += AT_ONCE * p.step) {
       float v[AT_ONCE];
-#pragma unroll
       for (int i = 0; i < AT_ONCE; i++) {
         const int64_t row = first + i * p.step, at = row * c.columns + p.column;
         v[i] = row < p.end ? d[at] * duel_act_slope_of<ACT>(y[at], slope) : 0.0f;
       }
-#pragma unroll
       for (int i = 0; i < AT_ONCE; i++) {
         const int64_t row = first + i * p.step;
         if (row < p.end) d[row * c.columns + p.column] = v[i];

@@ -81,7 +81,7 @@ static __device__ __forceinline__ float join_rows(const reduction &r, int64_t ou
   while (row < end) {
     const int64_t stop = end - row > (int64_t)CHUNK * step ? row + (int64_t)CHUNK * step : end;
     float chunk = nothing<MAX>();
-#pragma unroll 4
+    DUEL_UNROLL(4)
     for (; row < stop; row += step) {
       chunk = join_row<MAX, V>(chunk, src + c.at, aligned);
       duel_cursor_step(r.drop, c);
