@@ -1,0 +1,34 @@
+// The tests' side of the emulator: what to make fail, what ran, in which order. Plain C, found by dlsym in a library
+// that has the emulator inside. The same as environment variables, read once:
+//
+//   CUEMU_ORDER    forward | reverse | random[:SEED]     threads of a block, blocks, and work that nothing orders
+//   CUEMU_STREAMS  eager | lazy                          lazy: work runs only when something waits for it
+//   CUEMU_FAIL     KIND:N[:forever|:sticky]              the N-th call of a kind from now on fails
+//   CUEMU_MEMORY   bytes                                 of the device
+//   CUEMU_DEVICES  number of devices, 0 or 1             CUEMU_DRIVER=old: the driver is older than the runtime
+//
+// Kinds of calls: malloc, free, host (pinned memory), launch, graph (launches of one), capture (begin, end,
+// instantiate), copy (and set), sync (calls that wait for the device), stream, event, cublas, and any.
+#ifndef CUEMU_H
+#define CUEMU_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+int cuemu_set_order(const char *order);     // 0: not understood
+int cuemu_set_streams(const char *streams); // 0: not understood
+// The n-th call of a kind from now on fails: how NULL or "once", "forever" from then on, or "sticky" with an error that
+// stays. kind NULL: nothing fails any more. 0: not understood.
+int cuemu_fail(const char *kind, unsigned long long n, const char *how);
+unsigned long long cuemu_count(const char *kind); // calls since the start or the last reset; kernels: also in graphs
+void cuemu_reset_counts(void);
+size_t cuemu_bytes_in_use(void); // device memory
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif

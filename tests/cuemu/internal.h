@@ -1,0 +1,104 @@
+// The seams between the emulator's own files:
+//   scheduler.cpp  runs one kernel: fibers, barriers, warps, shared memory
+//   memory.cpp     device and pinned memory: a table, guards, checks, copies
+//   runtime.cpp    devices, errors, faults and counts, launching
+//   stream.cpp     streams, events, work now or later    graph.cpp   capture and replay
+//   cublas.cpp     matrix products
+#ifndef CUEMU_INTERNAL_H
+#define CUEMU_INTERNAL_H
+
+#include "cuda_runtime.h"
+
+#include "cuemu.h"
+
+#include <functional>
+
+#if defined(__has_feature)
+#define CUEMU_HAS(x) __has_feature(x)
+#else
+#define CUEMU_HAS(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || CUEMU_HAS(address_sanitizer)
+#define CUEMU_ASAN 1
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(__SANITIZE_THREAD__) || CUEMU_HAS(thread_sanitizer)
+#define CUEMU_TSAN 1
+#include <sanitizer/tsan_interface.h>
+extern "C" void AnnotateIgnoreWritesBegin(const char *file, int line);
+extern "C" void AnnotateIgnoreWritesEnd(const char *file, int line);
+#endif
+
+// Code that runs on both sides of a switch of stacks, or that sanitizers must not see.
+#if defined(__clang__)
+#define CUEMU_RAW __attribute__((noinline, disable_sanitizer_instrumentation))
+#else
+#define CUEMU_RAW __attribute__((noinline, no_sanitize("address", "thread")))
+#endif
+
+#pragma GCC visibility push(hidden)
+// ---- scheduler.cpp
+enum cuemu_order { CUEMU_FORWARD, CUEMU_REVERSE, CUEMU_RANDOM };
+extern cuemu_order cuemu_the_order;
+uint64_t cuemu_random(void);
+void cuemu_seed(uint64_t seed);
+void cuemu_run(const cuemu_launch *launch); // the whole grid, to its end
+bool cuemu_on_device(void);                 // within a kernel
+
+enum : size_t { CUEMU_STATIC_SHARED = 48 << 10, CUEMU_MOST_SHARED = 227 << 10 };
+
+// ---- memory.cpp
+// Lets kernels and copies at device memory, and shuts it to the host again; they nest. Without ASan, large allocations
+// stay open until the next call that waits for the device, since shutting one costs as much as a small kernel.
+void cuemu_open_memory(void);
+void cuemu_shut_memory(bool waited);
+// Whether [p, p + bytes) is device memory, or the host's. cuemu_device_range ends the process unless it is in one
+// allocation; `what` says who asks.
+enum cuemu_place_of { CUEMU_PAGEABLE, CUEMU_PINNED, CUEMU_DEVICE };
+cuemu_place_of cuemu_where(const void *p);
+bool cuemu_in_range(const void *p, size_t bytes, const char *what);
+void cuemu_check_canaries(const char *kernel);
+
+// ---- runtime.cpp
+enum cuemu_kind {
+  CUEMU_MALLOC,
+  CUEMU_FREE,
+  CUEMU_HOST,
+  CUEMU_LAUNCH,
+  CUEMU_GRAPH,
+  CUEMU_CAPTURE,
+  CUEMU_COPY,
+  CUEMU_SYNC,
+  CUEMU_STREAM,
+  CUEMU_EVENT,
+  CUEMU_CUBLAS,
+  CUEMU_QUERY, // changes nothing: never fails by order
+  CUEMU_KINDS
+};
+struct cuemu_lock { // held by every call: the emulator does one thing at a time
+  cuemu_lock();
+  ~cuemu_lock();
+};
+cudaError_t cuemu_error(cudaError_t error); // makes it the last error of this thread
+// The start of every call: counts it; the error that it shall fail with, if any.
+cudaError_t cuemu_call(cuemu_kind kind);
+#define CUEMU_CALL(kind)                                                                                               \
+  cuemu_lock lock;                                                                                                     \
+  if (const cudaError_t error_ = cuemu_call(kind)) return cuemu_error(error_)
+void cuemu_ran_kernel(void);
+size_t cuemu_memory_limit(void);
+bool cuemu_lazy(void);
+void cuemu_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // one line to stderr
+
+// ---- stream.cpp
+// Runs now (eager), later (lazy) or at each replay (within a capture). A capture takes no pageable memory.
+cudaError_t cuemu_submit(cudaStream_t stream, std::function<void()> run);
+cudaError_t cuemu_forbidden_in_capture(void); // for calls that no capture of this thread allows
+bool cuemu_capturing(cudaStream_t stream);
+bool cuemu_stream_valid(cudaStream_t stream);
+void cuemu_finish_stream(cudaStream_t stream);
+void cuemu_finish_all(void);
+#pragma GCC visibility pop
+
+#endif

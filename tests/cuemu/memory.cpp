@@ -1,0 +1,371 @@
+// Device memory: pages of the host's, one mapping an allocation, between two pages that nobody may touch. Pinned
+// memory: host memory that is known. Both start as NaN (0xFF).
+//
+// Invariant: outside kernels and copies the host can touch no small allocation (none at all under ASan): it is poisoned
+// under ASan and mapped without rights elsewhere, where a fault names the allocation. Addresses are not used again
+// before thousands of further allocations, so that a stale one faults too.
+#include "internal.h"
+
+#include <deque>
+#include <map>
+#include <signal.h>
+#include <string>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace {
+constexpr size_t PAGE = 4096, ALIGN = 256, LARGE = 256 << 10, QUARANTINE = 4096;
+
+struct allocation {
+  char *map; // device: guard page, pages with the memory at their end, guard page
+  size_t map_bytes;
+  char *p;
+  size_t bytes;
+  bool pinned, live, open;
+};
+
+std::map<uintptr_t, allocation> table; // by p; freed ones of device memory too
+std::deque<uintptr_t> quarantine;
+size_t in_use;
+int depth; // of kernels and copies under way
+
+allocation *find(const void *p) {
+  auto it = table.upper_bound((uintptr_t)p);
+  if (it == table.begin()) return nullptr;
+  allocation *a = &(--it)->second;
+  return (const char *)p <= a->p + a->bytes ? a : nullptr; // an end is allowed: empty tensors have one
+}
+
+size_t padded(size_t bytes) {
+  return (bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+void open_one(allocation *a) {
+  if (a->pinned || !a->live || a->open) return;
+  a->open = true;
+#ifdef CUEMU_ASAN
+  ASAN_UNPOISON_MEMORY_REGION(a->p, a->bytes);
+#else
+  mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, PROT_READ | PROT_WRITE);
+#endif
+}
+
+void shut_one(allocation *a) {
+  if (a->pinned || !a->open) return;
+  a->open = false;
+#ifdef CUEMU_ASAN
+  ASAN_POISON_MEMORY_REGION(a->map, a->map_bytes);
+#else
+  mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, PROT_NONE);
+#endif
+}
+
+#ifndef CUEMU_ASAN
+// A fault in device memory or beside it says whose it is; any other has its usual end.
+void on_fault(int signal, siginfo_t *info, void *) {
+  const char *at = (const char *)info->si_addr;
+  for (const auto &entry : table) {
+    const allocation *a = &entry.second;
+    if (a->pinned || at < a->map || at >= a->map + a->map_bytes) continue;
+    if (!a->live)
+      cuemu_die("use after free: byte %td of a freed allocation of %zu bytes at %p", at - a->p, a->bytes, a->p);
+    if (at < a->p || at >= a->p + a->bytes)
+      cuemu_die("access outside of device memory: byte %td of an allocation of %zu bytes at %p", at - a->p, a->bytes,
+                a->p);
+    cuemu_die("the host touches device memory: byte %td of an allocation of %zu bytes at %p", at - a->p, a->bytes,
+              a->p);
+  }
+  if (cuemu_on_device()) cuemu_die("fault at %p, which is no device memory (or a stack that overran)", at);
+  struct sigaction usual = {};
+  usual.sa_handler = SIG_DFL;
+  sigaction(signal, &usual, nullptr);
+}
+
+void watch_faults() {
+  static bool done;
+  if (done) return;
+  done = true;
+  static char stack[64 << 10]; // fibers' stacks may be what overran
+  stack_t alternative = {};
+  alternative.ss_sp = stack;
+  alternative.ss_size = sizeof stack;
+  sigaltstack(&alternative, nullptr);
+  struct sigaction action = {};
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigaction(SIGSEGV, &action, nullptr);
+  sigaction(SIGBUS, &action, nullptr);
+}
+#endif
+
+void report_leaks() {
+  size_t n = 0;
+  for (const auto &entry : table) n += entry.second.live;
+  if (n == 0) return;
+  fprintf(stderr, "cuemu: %zu allocations are never freed:", n);
+  for (const auto &entry : table)
+    if (entry.second.live) fprintf(stderr, " %zu%s", entry.second.bytes, entry.second.pinned ? " (pinned)" : "");
+  fprintf(stderr, " bytes\n");
+  const char *fatal = getenv("CUEMU_LEAKS");
+  if (fatal && !strcmp(fatal, "error")) _exit(66);
+}
+
+void forget(uintptr_t key) {
+  const allocation *a = &table.at(key);
+#ifdef CUEMU_ASAN
+  ASAN_UNPOISON_MEMORY_REGION(a->map, a->map_bytes);
+#endif
+  munmap(a->map, a->map_bytes);
+  table.erase(key);
+}
+} // namespace
+
+size_t cuemu_bytes_in_use() {
+  cuemu_lock lock;
+  return in_use;
+}
+
+// ---- doors
+void cuemu_open_memory() {
+  if (depth++ > 0) return;
+  for (auto &entry : table) open_one(&entry.second);
+}
+
+void cuemu_shut_memory(bool waited) {
+  if (--depth > 0) return;
+#ifdef CUEMU_ASAN
+  waited = true;
+#endif
+  for (auto &entry : table)
+    if (waited || entry.second.bytes <= LARGE) shut_one(&entry.second);
+}
+
+// ---- checks
+cuemu_place_of cuemu_where(const void *p) {
+  const allocation *a = find(p);
+  return !a ? CUEMU_PAGEABLE : a->pinned ? (a->live ? CUEMU_PINNED : CUEMU_PAGEABLE) : CUEMU_DEVICE;
+}
+
+bool cuemu_in_range(const void *p, size_t bytes, const char *what) {
+  const allocation *a = find(p);
+  if (!a || (!a->pinned && !a->live)) {
+    cuemu_note("%s: %p is %s", what, p, a ? "in freed memory" : "no device memory");
+    return false;
+  }
+  if ((size_t)((const char *)p - a->p) + bytes <= a->bytes) return true;
+  cuemu_note("%s: %zu bytes at %p, byte %td of an allocation of %zu bytes", what, bytes, p, (const char *)p - a->p,
+             a->bytes);
+  return false;
+}
+
+void cuemu_check_pointer(const cuemu_launch *launch, int index, const void *p) {
+  const allocation *a = p ? find(p) : nullptr;
+  if (p && !a) cuemu_die("launch of kernel %s: argument %d is %p, which is no device memory", launch->name, index, p);
+  if (p && !a->live)
+    cuemu_die("launch of kernel %s: argument %d is %p, in memory that was freed: use after free", launch->name, index,
+              p);
+}
+
+// Pointers within a structure cannot be told from numbers; an address in freed memory is none by chance.
+void cuemu_check_words(const cuemu_launch *launch, int index, const void *value, size_t bytes) {
+  for (size_t at = 0; at + sizeof(void *) <= bytes; at += sizeof(void *)) {
+    const void *p;
+    memcpy(&p, (const char *)value + at, sizeof p);
+    const allocation *a = find(p);
+    if (a && !a->live && p != a->p + a->bytes)
+      cuemu_die("launch of kernel %s: argument %d has at byte %zu the address %p of freed memory: use after free",
+                launch->name, index, at, p);
+  }
+}
+
+// Bytes beside an allocation that a kernel has overwritten; ASan sees the access itself.
+void cuemu_check_canaries(const char *kernel) {
+#ifdef CUEMU_ASAN
+  (void)kernel;
+#else
+  for (const auto &entry : table) {
+    const allocation *a = &entry.second;
+    if (a->pinned || !a->open) continue;
+    const char *front = a->p - a->map >= (ptrdiff_t)(PAGE + ALIGN) ? a->p - ALIGN : a->map + PAGE;
+    for (const char *c = front; c < a->p + padded(a->bytes); c++) {
+      if (c == a->p) c += a->bytes;
+      if (c < a->p + padded(a->bytes) && *c != (char)0xFF)
+        cuemu_die("kernel %s has written byte %td of an allocation of %zu bytes", kernel, c - a->p, a->bytes);
+    }
+  }
+#endif
+}
+
+// ---- calls
+cudaError_t cudaMalloc(void **p, size_t bytes) {
+  CUEMU_CALL(CUEMU_MALLOC);
+  if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
+  if (!p) return cuemu_error(cudaErrorInvalidValue);
+  *p = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  static const int registered = atexit(report_leaks);
+  (void)registered;
+  if (bytes > cuemu_memory_limit() || padded(in_use + bytes) > cuemu_memory_limit())
+    return cuemu_error(cudaErrorMemoryAllocation);
+  const size_t pages = (bytes + PAGE - 1) / PAGE * PAGE;
+  allocation a = {};
+  a.map_bytes = pages + 2 * PAGE;
+  a.map = (char *)mmap(nullptr, a.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (a.map == MAP_FAILED) return cuemu_error(cudaErrorMemoryAllocation);
+  a.p = a.map + PAGE + pages - padded(bytes);
+  a.bytes = bytes;
+  a.live = true;
+  mprotect(a.map + PAGE, pages, PROT_READ | PROT_WRITE);
+  memset(a.map + PAGE, 0xFF, pages);
+#ifndef CUEMU_ASAN
+  watch_faults();
+#endif
+  a.open = true;
+  shut_one(&a);
+  table[(uintptr_t)a.p] = a;
+  in_use += padded(bytes);
+  *p = a.p;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *p) {
+  CUEMU_CALL(CUEMU_FREE);
+  if (!p) return cudaSuccess;
+  if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
+  cuemu_finish_all();
+  const auto it = table.find((uintptr_t)p);
+  if (it == table.end() || it->second.pinned) {
+    cuemu_note("cudaFree: %p is not the start of an allocation", p);
+    return cuemu_error(cudaErrorInvalidValue);
+  }
+  allocation *a = &it->second;
+  if (!a->live) cuemu_die("cudaFree: %p is freed a second time", p);
+  shut_one(a);
+  a->live = false;
+  in_use -= padded(a->bytes);
+  madvise(a->map, a->map_bytes, MADV_DONTNEED);
+  quarantine.push_back((uintptr_t)p);
+  if (quarantine.size() > QUARANTINE) {
+    forget(quarantine.front());
+    quarantine.pop_front();
+  }
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned) {
+  CUEMU_CALL(CUEMU_HOST);
+  if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
+  if (!p) return cuemu_error(cudaErrorInvalidValue);
+  *p = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  allocation a = {};
+  if (posix_memalign((void **)&a.p, PAGE, bytes)) return cuemu_error(cudaErrorMemoryAllocation);
+  memset(a.p, 0xFF, bytes);
+  a.bytes = bytes;
+  a.pinned = a.live = true;
+  table[(uintptr_t)a.p] = a;
+  *p = a.p;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **p, size_t bytes, unsigned flags) {
+  return cudaHostAlloc(p, bytes, flags);
+}
+
+cudaError_t cudaFreeHost(void *p) {
+  CUEMU_CALL(CUEMU_FREE);
+  if (!p) return cudaSuccess;
+  if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
+  cuemu_finish_all();
+  const auto it = table.find((uintptr_t)p);
+  if (it == table.end() || !it->second.pinned) {
+    cuemu_note("cudaFreeHost: %p is not the start of pinned memory", p);
+    return cuemu_error(cudaErrorInvalidValue);
+  }
+  table.erase(it);
+  free(p);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {
+  CUEMU_CALL(CUEMU_QUERY);
+  if (!free || !total) return cuemu_error(cudaErrorInvalidValue);
+  *total = cuemu_memory_limit();
+  *free = *total > in_use ? *total - in_use : 0;
+  return cudaSuccess;
+}
+
+// ---- copies
+namespace {
+// The side of a copy that `kind` says is the device's, or the host's, is it, and has the bytes.
+bool side_ok(const void *p, size_t bytes, bool device, const char *what) {
+  if (!p) return false;
+  if (device) return cuemu_in_range(p, bytes, what);
+  if (cuemu_where(p) == CUEMU_PINNED) return cuemu_in_range(p, bytes, what);
+  if (cuemu_where(p) == CUEMU_PAGEABLE) return true;
+  cuemu_note("%s: %p is device memory, which contradicts the copy's direction", what, p);
+  return false;
+}
+
+void move(void *dst, const void *src, size_t bytes) {
+  cuemu_open_memory();
+  memmove(dst, src, bytes);
+  cuemu_shut_memory(false);
+}
+
+cudaError_t copy(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream, bool wait,
+                 const char *what) {
+  if (bytes == 0) return cudaSuccess;
+  if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
+  const bool guess = kind == cudaMemcpyDefault;
+  const bool to =
+      guess ? cuemu_where(dst) == CUEMU_DEVICE : kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from =
+      guess ? cuemu_where(src) == CUEMU_DEVICE : kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (!side_ok(dst, bytes, to, what) || !side_ok(src, bytes, from, what)) return cudaErrorInvalidValue;
+  const bool staged = !from && cuemu_where(src) == CUEMU_PAGEABLE, lands = !to && cuemu_where(dst) == CUEMU_PAGEABLE;
+  if (cuemu_capturing(stream) && (staged || lands)) {
+    cuemu_note("%s: a capture would keep the address of pageable memory", what);
+    return cudaErrorStreamCaptureUnsupported;
+  }
+  cudaError_t error;
+  if (staged && cuemu_lazy()) { // read now, as CUDA does; the device gets it later
+    std::string bytes_of((const char *)src, bytes);
+    error = cuemu_submit(stream, [dst, bytes_of] { move(dst, bytes_of.data(), bytes_of.size()); });
+  } else {
+    error = cuemu_submit(stream, [dst, src, bytes] { move(dst, src, bytes); });
+  }
+  if (error == cudaSuccess && (wait || lands)) cuemu_finish_stream(stream);
+  return error;
+}
+} // namespace
+
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  CUEMU_CALL(CUEMU_COPY);
+  if (!cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
+  return cuemu_error(copy(dst, src, bytes, kind, stream, false, "cudaMemcpyAsync"));
+}
+
+cudaError_t cudaMemcpy(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind) {
+  cuemu_lock lock;
+  cudaError_t error = cuemu_call(CUEMU_COPY);
+  if (!error) error = cuemu_call(CUEMU_SYNC);
+  if (!error) error = cuemu_forbidden_in_capture();
+  return cuemu_error(error ? error : copy(dst, src, bytes, kind, nullptr, true, "cudaMemcpy"));
+}
+
+cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t stream) {
+  CUEMU_CALL(CUEMU_COPY);
+  if (!cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
+  if (bytes == 0) return cudaSuccess;
+  if (!dst || !cuemu_in_range(dst, bytes, "cudaMemset")) return cuemu_error(cudaErrorInvalidValue);
+  return cuemu_error(cuemu_submit(stream, [dst, value, bytes] {
+    cuemu_open_memory();
+    memset(dst, value, bytes);
+    cuemu_shut_memory(false);
+  }));
+}
+
+cudaError_t cudaMemset(void *dst, int value, size_t bytes) {
+  return cudaMemsetAsync(dst, value, bytes, nullptr);
+}
