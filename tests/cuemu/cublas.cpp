@@ -231,7 +231,7 @@ cublasStatus_t submit(cublasHandle_t handle, product g, cublasOperation_t op_a, 
     if (workspace) memset(workspace, 0xFF, scribble); // whoever else keeps something there shall see it
     multiply(now);
     cuemu_check_canaries("of cuBLAS");
-    cuemu_shut_memory(false);
+    cuemu_shut_memory();
   });
   return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -8,7 +8,8 @@
 //   CUEMU_DEVICES  number of devices, 0 or 1             CUEMU_DRIVER=old: the driver is older than the runtime
 //
 // Kinds of calls: malloc, free, host (pinned memory), launch, graph (launches of one), capture (begin, end,
-// instantiate), copy (and set), sync (calls that wait for the device), stream, event, cublas, and any.
+// instantiate), copy (and set), sync (calls that wait for the device), stream, event, cublas, and any (but free).
+// CUEMU_LEAKS=error: memory that is never freed ends the process with code 66; otherwise it is only reported.
 #ifndef CUEMU_H
 #define CUEMU_H
 

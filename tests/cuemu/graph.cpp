@@ -91,7 +91,7 @@ void replay(const std::vector<graph_node> &nodes) {
     for (const size_t i : next[n])
       if (--missing[i] == 0) ready.push_back(i);
   }
-  cuemu_shut_memory(false);
+  cuemu_shut_memory();
 }
 } // namespace
 

@@ -49,14 +49,14 @@ bool cuemu_on_device(void);                 // within a kernel
 enum : size_t { CUEMU_STATIC_SHARED = 48 << 10, CUEMU_MOST_SHARED = 227 << 10 };
 
 // ---- memory.cpp
-// Lets kernels and copies at device memory, and shuts it to the host again; they nest. Without ASan, large allocations
-// stay open until the next call that waits for the device, since shutting one costs as much as a small kernel.
+// Lets kernels at device memory, and shuts it to the host again; they nest. Without ASan, large allocations stay open
+// until the next call that waits for the device, since shutting one costs as much as a small kernel.
 void cuemu_open_memory(void);
-void cuemu_shut_memory(bool waited);
-// Whether [p, p + bytes) is device memory, or the host's. cuemu_device_range ends the process unless it is in one
-// allocation; `what` says who asks.
+void cuemu_shut_memory(void);
+void cuemu_host_waited(void);
 enum cuemu_place_of { CUEMU_PAGEABLE, CUEMU_PINNED, CUEMU_DEVICE };
 cuemu_place_of cuemu_where(const void *p);
+// Whether [p, p + bytes) lies in one allocation; if not, a note to stderr begins with `what`.
 bool cuemu_in_range(const void *p, size_t bytes, const char *what);
 void cuemu_check_canaries(const char *kernel);
 
@@ -87,6 +87,8 @@ cudaError_t cuemu_call(cuemu_kind kind);
   cuemu_lock lock;                                                                                                     \
   if (const cudaError_t error_ = cuemu_call(kind)) return cuemu_error(error_)
 void cuemu_ran_kernel(void);
+void cuemu_count_wait(void); // a wait that is no call of its own
+bool cuemu_lost(void);       // a sticky error has come
 size_t cuemu_memory_limit(void);
 bool cuemu_lazy(void);
 void cuemu_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // one line to stderr
@@ -94,7 +96,7 @@ void cuemu_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // 
 // ---- stream.cpp
 // Runs now (eager), later (lazy) or at each replay (within a capture). A capture takes no pageable memory.
 cudaError_t cuemu_submit(cudaStream_t stream, std::function<void()> run);
-cudaError_t cuemu_forbidden_in_capture(void); // for calls that no capture of this thread allows
+cudaError_t cuemu_forbidden_in_capture(void); // for calls that a capture which is not relaxed forbids
 bool cuemu_capturing(cudaStream_t stream);
 bool cuemu_stream_valid(cudaStream_t stream);
 void cuemu_finish_stream(cudaStream_t stream);

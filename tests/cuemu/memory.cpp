@@ -60,6 +60,15 @@ void shut_one(allocation *a) {
 #endif
 }
 
+bool shuts_soon(const allocation *a) {
+#ifdef CUEMU_ASAN
+  (void)a;
+  return true;
+#else
+  return a->bytes <= LARGE;
+#endif
+}
+
 #ifndef CUEMU_ASAN
 // A fault in device memory or beside it says whose it is; any other has its usual end.
 void on_fault(int signal, siginfo_t *info, void *) {
@@ -101,7 +110,7 @@ void watch_faults() {
 void report_leaks() {
   size_t n = 0;
   for (const auto &entry : table) n += entry.second.live;
-  if (n == 0) return;
+  if (n == 0 || cuemu_lost()) return;
   fprintf(stderr, "cuemu: %zu allocations are never freed:", n);
   for (const auto &entry : table)
     if (entry.second.live) fprintf(stderr, " %zu%s", entry.second.bytes, entry.second.pinned ? " (pinned)" : "");
@@ -131,13 +140,15 @@ void cuemu_open_memory() {
   for (auto &entry : table) open_one(&entry.second);
 }
 
-void cuemu_shut_memory(bool waited) {
+void cuemu_shut_memory() {
   if (--depth > 0) return;
-#ifdef CUEMU_ASAN
-  waited = true;
-#endif
   for (auto &entry : table)
-    if (waited || entry.second.bytes <= LARGE) shut_one(&entry.second);
+    if (shuts_soon(&entry.second)) shut_one(&entry.second);
+}
+
+void cuemu_host_waited() {
+  if (depth > 0) return;
+  for (auto &entry : table) shut_one(&entry.second);
 }
 
 // ---- checks
@@ -307,10 +318,21 @@ bool side_ok(const void *p, size_t bytes, bool device, const char *what) {
   return false;
 }
 
+// Opens the allocations of a copy's two sides alone, if nothing is open.
 void move(void *dst, const void *src, size_t bytes) {
-  cuemu_open_memory();
+  allocation *sides[] = {find(dst), find(src)};
+  for (allocation *a : sides)
+    if (a) open_one(a);
   memmove(dst, src, bytes);
-  cuemu_shut_memory(false);
+  for (allocation *a : sides)
+    if (a && depth == 0 && shuts_soon(a)) shut_one(a);
+}
+
+void fill(void *dst, int value, size_t bytes) {
+  allocation *a = find(dst);
+  open_one(a);
+  memset(dst, value, bytes);
+  if (depth == 0 && shuts_soon(a)) shut_one(a);
 }
 
 cudaError_t copy(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream, bool wait,
@@ -335,8 +357,10 @@ cudaError_t copy(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, 
   } else {
     error = cuemu_submit(stream, [dst, src, bytes] { move(dst, src, bytes); });
   }
-  if (error == cudaSuccess && (wait || lands)) cuemu_finish_stream(stream);
-  return error;
+  if (error != cudaSuccess || !(wait || lands)) return error;
+  if (!wait) cuemu_count_wait(); // pageable memory makes an asynchronous copy wait
+  cuemu_finish_stream(stream);
+  return cudaSuccess;
 }
 } // namespace
 
@@ -359,11 +383,7 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
   if (!cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
   if (bytes == 0) return cudaSuccess;
   if (!dst || !cuemu_in_range(dst, bytes, "cudaMemset")) return cuemu_error(cudaErrorInvalidValue);
-  return cuemu_error(cuemu_submit(stream, [dst, value, bytes] {
-    cuemu_open_memory();
-    memset(dst, value, bytes);
-    cuemu_shut_memory(false);
-  }));
+  return cuemu_error(cuemu_submit(stream, [dst, value, bytes] { fill(dst, value, bytes); }));
 }
 
 cudaError_t cudaMemset(void *dst, int value, size_t bytes) {

@@ -148,6 +148,12 @@ size_t cuemu_memory_limit() {
 void cuemu_ran_kernel() {
   kernels++;
 }
+void cuemu_count_wait() {
+  counts[CUEMU_SYNC]++;
+}
+bool cuemu_lost() {
+  return sticky != cudaSuccess;
+}
 
 // ---- errors
 cudaError_t cuemu_error(cudaError_t error) {
@@ -161,7 +167,8 @@ cudaError_t cuemu_call(cuemu_kind kind) {
   if (devices == 0) return cudaErrorNoDevice;
   if (sticky) return sticky;
   counts[kind]++;
-  if (fault == NOT || kind == CUEMU_QUERY || (fault_kind != CUEMU_KINDS && fault_kind != (int)kind)) return cudaSuccess;
+  const bool any = fault_kind == CUEMU_KINDS && kind != CUEMU_FREE; // giving back fails only where a test says so
+  if (fault == NOT || kind == CUEMU_QUERY || (!any && fault_kind != (int)kind)) return cudaSuccess;
   if (fault_in > 1) {
     fault_in--;
     return cudaSuccess;
@@ -343,7 +350,7 @@ static void run_launch(const cuemu_launch *l) {
   cuemu_open_memory();
   cuemu_run(l);
   cuemu_check_canaries(l->name);
-  cuemu_shut_memory(false);
+  cuemu_shut_memory();
 }
 
 void cuemu_start(const cuemu_launch *l, cudaStream_t stream) {

@@ -11,7 +11,7 @@ namespace {
 struct streams_of_device {
   CUstream_st legacy; // stream 0: orders itself with every stream that is not cudaStreamNonBlocking
   std::vector<std::unique_ptr<CUstream_st>> all;   // destroyed ones too: events may name them
-  std::vector<std::unique_ptr<CUevent_st>> events; // those alive
+  std::vector<std::shared_ptr<CUevent_st>> events; // those alive; work under way holds them too
   streams_of_device() {
     legacy.alive = true;
     legacy.blocking = true;
@@ -75,10 +75,10 @@ void enqueue(CUstream_st *s, std::vector<moment> after, std::function<void()> ru
   s->queue.push_back({s->submitted, std::move(after), std::move(run)});
 }
 
-bool event_valid(cudaEvent_t e) {
+std::shared_ptr<CUevent_st> find_event(cudaEvent_t e) { // NULL: no such event
   for (const auto &event : device.events)
-    if (event.get() == e) return true;
-  return false;
+    if (event.get() == e) return event;
+  return nullptr;
 }
 } // namespace
 
@@ -109,15 +109,13 @@ cudaError_t cuemu_submit(cudaStream_t stream, std::function<void()> run) {
 void cuemu_finish_stream(cudaStream_t stream) {
   CUstream_st *s = resolve(stream);
   run_until(s, s->submitted);
-  cuemu_open_memory();
-  cuemu_shut_memory(true);
+  cuemu_host_waited();
 }
 
 void cuemu_finish_all() {
   run_until(&device.legacy, device.legacy.submitted);
   for (const auto &s : device.all) run_until(s.get(), s->submitted);
-  cuemu_open_memory();
-  cuemu_shut_memory(true);
+  cuemu_host_waited();
 }
 
 // ---- streams
@@ -154,6 +152,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     cuemu_invalidate(s->capture);
     return cuemu_error(cudaErrorStreamCaptureUnsupported);
   }
+  if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
   if (s == &device.legacy)
     if (const cudaError_t error = cuemu_legacy_in_capture()) return cuemu_error(error);
   cuemu_finish_stream(stream);
@@ -169,6 +168,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     cuemu_invalidate(s->capture);
     return cuemu_error(cudaErrorStreamCaptureUnsupported);
   }
+  if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
   if (s->done == s->submitted) return cudaSuccess;
   run_until(s, s->done + 1);
   return cuemu_error(cudaErrorNotReady);
@@ -206,7 +206,6 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   CUEMU_CALL(CUEMU_FREE);
   for (auto it = device.events.begin(); it != device.events.end(); ++it)
     if (it->get() == event) {
-      if (event->at.stream) run_until(event->at.stream, event->at.number);
       device.events.erase(it);
       return cudaSuccess;
     }
@@ -215,16 +214,16 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   CUEMU_CALL(CUEMU_EVENT);
-  if (!event_valid(event) || !cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
+  if (!find_event(event) || !cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
   CUstream_st *s = resolve(stream);
   if (s->capture) return cuemu_error(cuemu_capture_record(s, event));
   if (s == &device.legacy)
     if (const cudaError_t error = cuemu_legacy_in_capture()) return cuemu_error(error);
   event->capture_id = 0;
   event->at = {s, s->submitted + 1};
-  enqueue(s, {}, [event] {
-    if (event->timed)
-      event->ms =
+  enqueue(s, {}, [recorded = find_event(event)] {
+    if (recorded->timed)
+      recorded->ms =
           std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
   });
   return cudaSuccess;
@@ -232,7 +231,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   CUEMU_CALL(CUEMU_EVENT);
-  if (!event_valid(event) || !cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
+  if (!find_event(event) || !cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
   CUstream_st *s = resolve(stream);
   if (s->capture || event->capture_id) return cuemu_error(cuemu_capture_wait(s, event));
   if (event->at.stream) enqueue(s, {event->at}, [] {});
@@ -247,19 +246,19 @@ static cudaError_t captured(cudaEvent_t event) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   CUEMU_CALL(CUEMU_SYNC);
-  if (!event_valid(event)) return cuemu_error(cudaErrorInvalidResourceHandle);
+  if (!find_event(event)) return cuemu_error(cudaErrorInvalidResourceHandle);
   if (const cudaError_t error = captured(event)) return cuemu_error(error);
   if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
   if (event->at.stream) run_until(event->at.stream, event->at.number);
-  cuemu_open_memory();
-  cuemu_shut_memory(true);
+  cuemu_host_waited();
   return cudaSuccess;
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   CUEMU_CALL(CUEMU_QUERY);
-  if (!event_valid(event)) return cuemu_error(cudaErrorInvalidResourceHandle);
+  if (!find_event(event)) return cuemu_error(cudaErrorInvalidResourceHandle);
   if (const cudaError_t error = captured(event)) return cuemu_error(error);
+  if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
   CUstream_st *s = event->at.stream;
   if (!s || s->done >= event->at.number) return cudaSuccess;
   run_until(s, s->done + 1);
@@ -268,7 +267,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end) {
   CUEMU_CALL(CUEMU_QUERY);
-  if (!ms || !event_valid(start) || !event_valid(end) || !start->timed || !end->timed || !start->at.stream ||
+  if (!ms || !find_event(start) || !find_event(end) || !start->timed || !end->timed || !start->at.stream ||
       !end->at.stream)
     return cuemu_error(cudaErrorInvalidResourceHandle);
   if (start->at.stream->done < start->at.number || end->at.stream->done < end->at.number)
