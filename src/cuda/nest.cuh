@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "core/nd.h"
 #include "cuda/launch.cuh"
 
 // A merged nest cut into units for threads: single elements or, if wide, four neighbors of the inner run. A flat nest
