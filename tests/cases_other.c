@@ -51,6 +51,9 @@ static void reductions(void) {
   } large[] = {{S(7, 5003), 2},    {S(3, 5, 5003), 5}, {S(3000, 17), 1}, {S(4, 600, 33), 3},
                {S(4, 600, 33), 2}, {S(33, 2, 301), 5}, {S(130, 131), 0}, {S(2, 3, 70, 5, 11), 0x15}};
   for (int i = 0; i < LENGTH(large); i++) reduce(large[i].shape, large[i].axes);
+  reduce((duel_shape)S(2, 36000), 2); // rows in fours, so many that a GPU splits them
+  reduce((duel_shape)S(3, 17, 2, 19, 2, 8), 0x2a);
+  reduce((duel_shape)S(9, 2, 11, 2, 8, 3), 0x15);
   duel_case_add1(DUEL_OP_REDUCE_MAX, (duel_shape)S(33, 31), DUEL_FILL_EXTREME)->attr.reduce.axes = 1; // NaN wins
   duel_case_add1(DUEL_OP_REDUCE_MAX, (duel_shape)S(33, 31), DUEL_FILL_EXTREME)->attr.reduce.axes = 2;
   duel_case_add1(DUEL_OP_REDUCE_MAX, (duel_shape)S(33, 31), DUEL_FILL_LARGE)->attr.reduce.axes = 2;
@@ -107,6 +110,11 @@ static void batchnorms(void) {
   batchnorm_grad((duel_shape)S(64, 512), DUEL_ACT_LEAKY_RELU, 0.2);
   batchnorm((duel_shape)S(64, 33), DUEL_FILL_OFFSET, DUEL_ACT_NONE, 0); // E[x²] − E[x]² would lose every digit
   batchnorm((duel_shape)S(8, 5, 7, 3), DUEL_FILL_OFFSET, DUEL_ACT_TANH, 0);
+  static const duel_shape tall[] = {S(1100, 9), S(3, 2, 59, 59), S(10, 2, 60, 60)}; // a GPU splits these rows
+  for (int i = 0; i < LENGTH(tall); i++) {
+    batchnorm(tall[i], i == 1 ? DUEL_FILL_OFFSET : DUEL_FILL_UNIFORM, acts[i].act, acts[i].slope);
+    batchnorm_grad(tall[i], acts[i].act, acts[i].slope);
+  }
   batchnorm((duel_shape)S(16, 17), DUEL_FILL_ZERO, DUEL_ACT_NONE, 0); // variance 0: y is the shift
   batchnorm((duel_shape)S(1, 7), DUEL_FILL_UNIFORM, DUEL_ACT_NONE, 0);
 }
@@ -126,6 +134,7 @@ static void losses(void) {
     bce((duel_shape)S(28), DUEL_FILL_LARGE, target[t]);
     bce((duel_shape)S(31, 29), DUEL_FILL_LARGE, target[t]);
   }
+  bce((duel_shape)S(40000), DUEL_FILL_WIDE, 0.9);
   bce((duel_shape)SCALAR, DUEL_FILL_WIDE, 1);
   bce((duel_shape)S(2, 1, 5, 7), DUEL_FILL_WIDE, 0);
 }
