@@ -49,6 +49,10 @@ bool cuemu_on_device(void);                 // within a kernel
 enum : size_t { CUEMU_STATIC_SHARED = 48 << 10, CUEMU_MOST_SHARED = 227 << 10 };
 
 // ---- memory.cpp
+// What lies beside an allocation where ASan does not watch: NaN to whoever reads it, and not what anybody writes.
+static inline unsigned char cuemu_canary(const void *at) {
+  return (uintptr_t)at % 4 == 3 ? 0xFF : 0xA5;
+}
 // Lets kernels at device memory, and shuts it to the host again; they nest. Without ASan, large allocations stay open
 // until the next call that waits for the device, since shutting one costs as much as a small kernel.
 void cuemu_open_memory(void);

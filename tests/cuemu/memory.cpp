@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 namespace {
-constexpr size_t PAGE = 4096, ALIGN = 256, LARGE = 256 << 10, QUARANTINE = 4096;
+constexpr size_t PAGE = 4096, ALIGN = 256, QUARANTINE = 4096;
 
 struct allocation {
   char *map; // device: guard page, pages with the memory at their end, guard page
@@ -65,7 +65,7 @@ bool shuts_soon(const allocation *a) {
   (void)a;
   return true;
 #else
-  return a->bytes <= LARGE;
+  return a->bytes <= 256 << 10;
 #endif
 }
 
@@ -198,9 +198,9 @@ void cuemu_check_canaries(const char *kernel) {
     const allocation *a = &entry.second;
     if (a->pinned || !a->open) continue;
     const char *front = a->p - a->map >= (ptrdiff_t)(PAGE + ALIGN) ? a->p - ALIGN : a->map + PAGE;
-    for (const char *c = front; c < a->p + padded(a->bytes); c++) {
+    for (const char *c = front, *end = a->p + padded(a->bytes); c < end; c++) {
       if (c == a->p) c += a->bytes;
-      if (c < a->p + padded(a->bytes) && *c != (char)0xFF)
+      if (c < end && *c != (char)cuemu_canary(c))
         cuemu_die("kernel %s has written byte %td of an allocation of %zu bytes", kernel, c - a->p, a->bytes);
     }
   }
@@ -227,10 +227,12 @@ cudaError_t cudaMalloc(void **p, size_t bytes) {
   a.bytes = bytes;
   a.live = true;
   mprotect(a.map + PAGE, pages, PROT_READ | PROT_WRITE);
-  memset(a.map + PAGE, 0xFF, pages);
 #ifndef CUEMU_ASAN
+  for (char *c = a.map + PAGE; c < a.p; c++) *c = (char)cuemu_canary(c);
+  for (char *c = a.p + bytes; c < a.p + padded(bytes); c++) *c = (char)cuemu_canary(c);
   watch_faults();
 #endif
+  memset(a.p, 0xFF, bytes);
   a.open = true;
   shut_one(&a);
   table[(uintptr_t)a.p] = a;

@@ -30,7 +30,7 @@ enum { FIBERS = 2048 }; // taken in turn, so that threads of neighbouring blocks
 #else
 enum { FIBERS = 1024 }; // as many as can wait at once
 #endif
-enum { MAX_THREADS = 1024, MAX_SITES = 64, CANARY = 64 };
+enum { MAX_THREADS = 1024, MAX_SITES = 64, RIM = 64 };
 enum thread_state { NEW, READY, AT_BARRIER, AT_WARP, DONE };
 
 struct fiber {
@@ -326,16 +326,18 @@ CUEMU_RAW void *shared_alloc(const void *site, const char *name, size_t bytes) {
 #ifdef CUEMU_ASAN
   const size_t rim = 0;
 #else
-  const size_t rim = CANARY;
+  const size_t rim = RIM;
 #endif
 #ifdef CUEMU_TSAN
   AnnotateIgnoreWritesBegin(__FILE__, __LINE__); // or malloc would count as a write that races
 #endif
   unsigned char *p = (unsigned char *)malloc(bytes + 2 * rim);
   if (!p) cuemu_die("no memory for shared memory");
-  memset(p, 0xA5, rim);
+  for (size_t i = 0; i < rim; i++) {
+    p[i] = cuemu_canary(p + i);
+    p[rim + bytes + i] = cuemu_canary(p + rim + bytes + i);
+  }
   memset(p + rim, 0xFF, bytes);
-  memset(p + rim + bytes, 0xA5, rim);
 #ifdef CUEMU_TSAN
   AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
 #endif
@@ -348,11 +350,13 @@ CUEMU_RAW void shared_free() {
   for (unsigned i = 0; i < n_shared; i++) {
     unsigned char *p = shared[i].p;
 #ifndef CUEMU_ASAN
-    for (size_t k = 0; k < CANARY; k++)
-      if (p[shared[i].bytes + k] != 0xA5 || p[-1 - (ptrdiff_t)k] != 0xA5)
-        cuemu_die("a thread of this block has written outside shared array %s of %zu bytes", shared[i].name,
+    for (unsigned char *c = p - RIM; c < p + shared[i].bytes + RIM; c++) {
+      if (c == p) c += shared[i].bytes;
+      if (*c != cuemu_canary(c))
+        cuemu_die("a thread of this block has written byte %td of shared array %s of %zu bytes", c - p, shared[i].name,
                   shared[i].bytes);
-    p -= CANARY;
+    }
+    p -= RIM;
 #endif
 #ifdef CUEMU_TSAN
     AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
