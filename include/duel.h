@@ -82,7 +82,8 @@ typedef struct duel_run_options {
 DUEL_API duel_status duel_run_open(duel_run **run, const duel_run_options *options);
 DUEL_API void duel_run_close(duel_run *run); // NULL is fine
 
-// Trains for at most `steps` further steps (fewer at the recipe's end). DIVERGED names the step.
+// Trains for at most `steps` further steps (fewer at the recipe's end). DIVERGED names the step. A GPU may still be at
+// work when this returns: whatever asks for a result waits for it, and may then tell what failed.
 DUEL_API duel_status duel_run_advance(duel_run *run, int64_t steps);
 DUEL_API int duel_run_done(const duel_run *run);
 

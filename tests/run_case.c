@@ -4,13 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/registry.h"
 #include "core/mem.h"
 
 enum { GUARD = 4096 };      // bytes
 enum { MAX_OPERANDS = 64 }; // of one node of a test graph
+enum { MAX_BACKENDS = 4 };
 
-const duel_backend_api *const duel_test_backends[] = {&duel_cpu_backend};
-const int duel_test_backends_n = sizeof duel_test_backends / sizeof *duel_test_backends;
+const duel_backend_api *duel_test_backends[MAX_BACKENDS];
+int duel_test_backends_n;
+
+// Whoever asks for a backend wants it tested: that it does not work is a failure.
+__attribute__((constructor)) static void find_backends(void) {
+  const char *asked = getenv("DUEL_TEST_BACKENDS");
+  char names[64];
+  snprintf(names, sizeof names, "%s", asked && *asked ? asked : "cpu");
+  for (char *rest, *name = strtok_r(names, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
+    if (duel_test_backends_n == MAX_BACKENDS ||
+        duel_backend_find(name, &duel_test_backends[duel_test_backends_n++]) != DUEL_OK) {
+      fprintf(stderr, "DUEL_TEST_BACKENDS=%s: %s\n", asked, duel_last_error());
+      exit(1);
+    }
+  }
+}
 
 // NaN in float and in double, another one in each arena: a kernel that reads too far and writes too far must not leave
 // the poison of its output as it was.

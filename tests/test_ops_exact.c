@@ -1,7 +1,7 @@
 // Where no rounding happens, every bit is decided: on small integers all sums stay below 2^24, so products, reductions,
 // arithmetic and movement must equal the oracle exactly, at every instruction set level and with 1, 2 and 3 threads.
 // This finds indexing errors that tolerances hide. On real numbers, the bits must not depend on the number of threads;
-// draws and element-wise ops not on the level either.
+// draws and element-wise ops not on the level either. (test_cuda_ops.c asks the same of CUDA.)
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,8 +45,6 @@ static int open_all(void **state) {
     add_level(&duel_cpu_backend, levels[i]);
   }
   unsetenv("DUEL_CPU_ISA");
-  for (int i = 0; i < duel_test_backends_n; i++)
-    if (duel_test_backends[i] != &duel_cpu_backend) add_level(duel_test_backends[i], "");
   for (int i = 0; i < n_setups; i++)
     print_message("%s: %s\n", setups[i].name, setups[i].api->describe(setups[i].backend));
   return n_setups ? 0 : -1;

@@ -74,7 +74,7 @@ static int run_all(void **state) {
       tally *t = &tallies[n_tallies++];
       t->api = i < duel_test_backends_n ? duel_test_backends[i] : &duel_cpu_f64_backend;
       t->mode = modes[k];
-      if (t->api->open(&t->backend, &(duel_backend_options){.threads = 1}) != DUEL_OK) {
+      if (t->api->open(&t->backend, &(duel_backend_options){.threads = 1, .precision = "fp32"}) != DUEL_OK) {
         print_error("%s: %s\n", t->api->name, duel_last_error());
         return -1;
       }

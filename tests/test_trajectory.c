@@ -1,6 +1,6 @@
 // Golden trajectories: small GANs after 20 steps, as PyTorch computed them in float64
 // (tests/golden/trajectory/README.md). Every tensor's error, ‖engine − end‖ / ‖end − start‖, is at most twice the worst
-// of PyTorch's own float32.
+// of PyTorch's own float32. On each backend of DUEL_TEST_BACKENDS.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 
 #include "core/mem.h"
 #include "gan/trainer.h"
+#include "run_case.h"
 
 enum { MOST_TENSORS = 64 };
 
@@ -26,7 +27,7 @@ static void must(duel_status status) {
 }
 
 // The recipe of a case on the file that its `data` names.
-static duel_trainer *open_case(const char *name, const char *data_file) {
+static duel_trainer *open_case(const char *name, const char *data_file, const duel_backend_api *api) {
   char recipe_path[1024], data_path[1024];
   snprintf(recipe_path, sizeof recipe_path, "%s/tests/golden/trajectory/%s.yaml", source_folder(), name);
   snprintf(data_path, sizeof data_path, "%s/tests/golden/trajectory/%s", source_folder(), data_file);
@@ -39,7 +40,7 @@ static duel_trainer *open_case(const char *name, const char *data_file) {
   duel_data_shape shape = {.rank = data->rank, .classes = data->classes};
   memcpy(shape.dim, data->dim, sizeof shape.dim);
   must(duel_recipe_resolve(&recipe, source, &shape));
-  must(duel_trainer_open(&trainer, recipe, data, &duel_cpu_backend, &(duel_backend_options){.threads = 2}));
+  must(duel_trainer_open(&trainer, recipe, data, api, &(duel_backend_options){.threads = 2, .precision = "fp32"}));
   duel_recipe_source_close(source);
   return trainer;
 }
@@ -100,12 +101,12 @@ static double median_movement(const compared *all, int n, char player) {
   return list[count / 2].movement;
 }
 
-static void check_trajectory(const char *name, const char *data_file) {
+static void check_on(const duel_backend_api *api, const char *name, const char *data_file) {
   char golden_path[1024], path[] = "/tmp/duel-trajectory-XXXXXX";
   snprintf(golden_path, sizeof golden_path, "%s/tests/golden/trajectory/%s.safetensors", source_folder(), name);
   duel_tensor_file golden, ours;
   must(duel_tensors_read(&golden, golden_path));
-  duel_trainer *t = open_case(name, data_file);
+  duel_trainer *t = open_case(name, data_file, api);
   load_start(t, &golden);
 
   const double *d_loss = duel_tensors_find(&golden, "d_loss")->data,
@@ -114,6 +115,7 @@ static void check_trajectory(const char *name, const char *data_file) {
   assert_int_equal(steps, 20);
   for (int64_t i = 0; i < steps; i++) {
     must(duel_trainer_advance(t, 1));
+    must(duel_trainer_settle(t));
     if (!(fabs(t->stats.d_loss - d_loss[i]) <= 1e-4))
       fail_msg("step %d: D loss %.7f, not %.7f", (int)i, t->stats.d_loss, d_loss[i]);
     if (!(fabs(t->stats.g_loss - g_loss[i]) <= 1e-4))
@@ -140,10 +142,14 @@ static void check_trajectory(const char *name, const char *data_file) {
     checked++;
   }
   assert_true(checked >= 4);
-  print_message("%s: %d tensors, worst error %.2e, bound %.2e\n", name, checked, worst, bound);
+  print_message("%s on %s: %d tensors, worst error %.2e, bound %.2e\n", name, api->name, checked, worst, bound);
   duel_tensors_close(&golden);
   duel_tensors_close(&ours);
   duel_trainer_close(t);
+}
+
+static void check_trajectory(const char *name, const char *data_file) {
+  for (int i = 0; i < duel_test_backends_n; i++) check_on(duel_test_backends[i], name, data_file);
 }
 
 static void test_separate(void **state) {

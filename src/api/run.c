@@ -75,7 +75,10 @@ static duel_status build(duel_run *run, const duel_run_options *o, duel_recipe *
     return status;
   }
   const char *precision = strcmp(recipe->run.precision, "auto") ? recipe->run.precision : NULL;
-  duel_backend_options device = {.threads = recipe->run.threads, .device = recipe->run.device, .precision = precision};
+  duel_backend_options device = {.threads = recipe->run.threads,
+                                 .device = recipe->run.device,
+                                 .precision = precision,
+                                 .no_capture = !recipe->run.capture};
   return o->plan_only ? duel_trainer_plan(&run->trainer, recipe, data, api, &device)
                       : duel_trainer_open(&run->trainer, recipe, data, api, &device);
 }

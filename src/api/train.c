@@ -54,6 +54,14 @@ static double resident_mib(void) {
   return got == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) / 1048576 : 0;
 }
 
+// Of the device, where it has memory of its own.
+static double device_mib(const training *t) {
+  const duel_memory *m = &t->run->trainer->memory;
+  size_t all = 0;
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++) all += m->bytes[i];
+  return m->api->host_memory ? 0 : (double)all / 1048576;
+}
+
 // ---- telling
 
 // Speed is that of the present tick once it has some steps, else that of the whole process.
@@ -62,6 +70,7 @@ static void emit(training *t, int kind, const char *text) {
   duel_train_event e = {.kind = kind, .text = text, .elapsed_s = now() - t->began, .rss_mib = resident_mib()};
   if (t->run) {
     e.stats = duel_run_latest(t->run);
+    e.gpu_mib = device_mib(t);
     int64_t steps = e.stats.step - t->first_step;
     if (steps > 0) e.ms_per_step = 1000 * e.elapsed_s / (double)steps;
     int64_t in_tick = e.stats.step - t->tick_step;
@@ -119,10 +128,10 @@ static duel_status tick(training *t) {
            "\"d_loss_real\": %.9g, \"d_loss_fake\": %.9g, \"penalty\": 0, \"score_real\": %.9g, \"score_fake\": %.9g, "
            "\"sign_real\": %.6g, \"sign_fake\": %.6g, \"grad_norm_d\": %.9g, \"grad_norm_g\": %.9g, \"lr_d\": %.9g, "
            "\"lr_g\": %.9g, \"augment_p\": 0, \"ms_per_step\": %.4g, \"images_per_sec\": %.5g, \"rss_mib\": %.5g, "
-           "\"gpu_mib\": 0, \"elapsed_s\": %.3f, \"eta_s\": %.3f, \"time\": \"%s\"}",
+           "\"gpu_mib\": %.5g, \"elapsed_s\": %.3f, \"eta_s\": %.3f, \"time\": \"%s\"}",
            s.step, s.epoch, s.kimg, s.d_loss, s.g_loss, s.d_loss_real, s.d_loss_fake, s.score_real, s.score_fake,
            s.sign_real, s.sign_fake, s.grad_norm_d, s.grad_norm_g, s.lr_d, s.lr_g, ms, rate, resident_mib(),
-           at - t->began, 1e-3 * ms * (double)(s.steps - s.step), when);
+           device_mib(t), at - t->began, 1e-3 * ms * (double)(s.steps - s.step), when);
   keep_stats(t, line);
   snprintf(line, sizeof line, "step %" PRId64 "  epoch %.3f  D loss %.4f  G loss %.4f  %.0f images/s  %.2f ms/step",
            s.step, s.epoch, s.d_loss, s.g_loss, rate, ms);

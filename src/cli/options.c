@@ -270,7 +270,7 @@ static int join_keys(duel_cli_args *args) {
     if (o->direct) continue;
     static char names[DUEL_CLI_MAX_OPTIONS][24]; // origins outlive this call
     snprintf(names[i], sizeof names[i], "--%s", o->name);
-    const char *value = args->value[i];
+    const char *value = o->value ? args->value[i] : "off"; // a switch with a key is called --no-…
     if (o->unit) {
       if (strlen(value) > 24) return misuse(command, "--%s: %s is out of range", o->name, value);
       snprintf(args->text[i], sizeof args->text[i], "%s%s", value, o->unit);

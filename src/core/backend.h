@@ -58,6 +58,7 @@ typedef struct duel_backend_api {
   // What decides the bits, "x86-64-v4, OpenBLAS 0.3.21 Haswell": no host, no threads.
   const char *(*identity)(duel_backend *b);
   const duel_kernel *(*kernel)(duel_backend *b, duel_op op);     // NULL: no such kernel here
+  double (*room)(duel_backend *b);                               // bytes that can be had yet; 0: unknown
   duel_status (*alloc)(duel_backend *b, size_t bytes, void **p); // aligned to DUEL_ALIGN, zeroed
   void (*free)(duel_backend *b, void *p);
   duel_status (*upload)(duel_backend *b, void *dst, const void *src, size_t bytes);

@@ -79,12 +79,16 @@ static const duel_kernel *cpu_kernel(duel_backend *b, duel_op op) {
   return b->table[op];
 }
 
+static double cpu_room(duel_backend *b) {
+  (void)b;
+  return duel_cpu_memory();
+}
+
 // The kernel promises more than it has and kills whom it must disappoint, so a large arena is compared with what there
 // is first.
 static duel_status cpu_alloc(duel_backend *b, size_t bytes, void **p) {
   enum { LARGE = 64 << 20 };
-  (void)b;
-  const double room = bytes >= LARGE ? duel_cpu_memory() : 0;
+  const double room = bytes >= LARGE ? cpu_room(b) : 0;
   if (room > 0 && (double)bytes > room) return duel_fail(DUEL_ERR_DEVICE, "only %.0f MiB are free", room / 1048576);
   *p = duel_malloc_aligned(DUEL_ALIGN, bytes > 0 ? bytes : 1);
   if (!*p) return duel_fail_memory("an arena", bytes);
@@ -130,8 +134,9 @@ static void cpu_release(duel_backend *b, void *program) {
 #define CPU_API(label, type, opener)                                                                                   \
   {                                                                                                                    \
     .name = label, .real = type, .host_memory = true, .open = opener, .close = cpu_close, .describe = cpu_describe,    \
-    .identity = cpu_identity, .kernel = cpu_kernel, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_copy,          \
-    .download = cpu_copy, .sync = cpu_sync, .prepare = cpu_prepare, .run = cpu_run, .release = cpu_release             \
+    .identity = cpu_identity, .kernel = cpu_kernel, .room = cpu_room, .alloc = cpu_alloc, .free = cpu_free,            \
+    .upload = cpu_copy, .download = cpu_copy, .sync = cpu_sync, .prepare = cpu_prepare, .run = cpu_run,                \
+    .release = cpu_release                                                                                             \
   }
 
 const duel_backend_api duel_cpu_backend = CPU_API("cpu", DUEL_F32, open_f32);

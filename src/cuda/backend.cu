@@ -38,6 +38,9 @@ static const char *advice_of(cudaError_t error) {
 
 duel_status duel_cuda_fail(cudaError_t error, const char *what) {
   const char *advice = advice_of(error);
+  int driver = 0;
+  if (error == cudaErrorInsufficientDriver && (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0))
+    return duel_fail(DUEL_ERR_DEVICE, "cuda: this machine has no NVIDIA driver; install it, or use --backend cpu");
   cudaGetLastError(); // one that does not stick must not be found by the next call
   return duel_fail(DUEL_ERR_DEVICE, "cuda: %s: %s (%s)%s%s", what, cudaGetErrorString(error), cudaGetErrorName(error),
                    advice ? "; " : "", advice ? advice : "");
@@ -164,6 +167,12 @@ static const duel_kernel *cuda_kernel(duel_backend *, duel_op op) {
 }
 
 // ---- memory
+static double cuda_room(duel_backend *b) {
+  size_t left = 0, all = 0;
+  cudaSetDevice(b->device);
+  return cudaMemGetInfo(&left, &all) == cudaSuccess ? (double)left : 0;
+}
+
 static duel_status cuda_alloc(duel_backend *b, size_t bytes, void **p) {
   DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
   const cudaError_t error = cudaMalloc(p, bytes > 0 ? bytes : 1);
@@ -226,8 +235,7 @@ static duel_status cuda_download(duel_backend *b, void *dst, const void *src, si
 
 extern const duel_backend_api duel_cuda_backend;
 const duel_backend_api duel_cuda_backend = {
-    "cuda",        DUEL_F32,          false,         cuda_open,        cuda_close,
-    cuda_probe,    cuda_describe,     cuda_identity, cuda_kernel,      cuda_alloc,
-    cuda_free,     cuda_upload,       cuda_download, cuda_sync,        duel_cuda_prepare,
-    duel_cuda_run, duel_cuda_release, DUEL_RING,     duel_cuda_submit, duel_cuda_collect,
+    "cuda",        DUEL_F32,          false,         cuda_open,         cuda_close, cuda_probe,       cuda_describe,
+    cuda_identity, cuda_kernel,       cuda_room,     cuda_alloc,        cuda_free,  cuda_upload,      cuda_download,
+    cuda_sync,     duel_cuda_prepare, duel_cuda_run, duel_cuda_release, DUEL_RING,  duel_cuda_submit, duel_cuda_collect,
 };

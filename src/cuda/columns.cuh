@@ -80,10 +80,11 @@ struct duel_rows {
   int64_t size[3], stride[3]; // outermost first
   int64_t by[3], jump;        // a thread's step, as an index and in elements
   int64_t carry[3];           // what is added where an axis is full
+  double inverse[3];          // 1/size
 };
 
 static inline duel_rows duel_rows_of(const duel_nd *nd, int64_t step) { // operand 0 of at most three axes
-  duel_rows r = {{1, 1, 1}, {0, 0, 0}, {step, 0, 0}, 0, {0, 0, 0}};
+  duel_rows r = {{1, 1, 1}, {0, 0, 0}, {step, 0, 0}, 0, {0, 0, 0}, {1, 1, 1}};
   for (int axis = 0; axis < nd->rank; axis++) {
     r.size[axis + 3 - nd->rank] = nd->size[axis];
     r.stride[axis + 3 - nd->rank] = nd->stride[0][axis];
@@ -91,10 +92,20 @@ static inline duel_rows duel_rows_of(const duel_nd *nd, int64_t step) { // opera
   for (int axis = 2; axis > 0 && r.size[axis] > 0; axis--) {
     r.by[axis] = r.by[0] % r.size[axis];
     r.by[0] /= r.size[axis];
+    r.inverse[axis] = 1.0 / static_cast<double>(r.size[axis]);
     r.carry[axis] = r.stride[axis - 1] - r.size[axis] * r.stride[axis];
   }
   for (int axis = 0; axis < 3; axis++) r.jump += r.by[axis] * r.stride[axis];
   return r;
+}
+
+// n / size[axis]. A GPU has no 64-bit division but for a subroutine; n is less than 2⁵³, so that the product is off by
+// one at most.
+static __device__ __forceinline__ int64_t duel_rows_divide(const duel_rows &r, int axis, int64_t n) {
+  int64_t q = static_cast<int64_t>(static_cast<double>(n) * r.inverse[axis]);
+  if (q * r.size[axis] > n) q--;
+  if (n - q * r.size[axis] >= r.size[axis]) q++;
+  return q;
 }
 
 // A thread on its way: divisions at its first row, none after.
@@ -103,7 +114,7 @@ struct duel_cursor {
 };
 
 static __device__ __forceinline__ duel_cursor duel_cursor_of(const duel_rows &r, int64_t row) {
-  const int64_t lines = duel_quotient(row, r.size[2]), planes = duel_quotient(lines, r.size[1]);
+  const int64_t lines = duel_rows_divide(r, 2, row), planes = duel_rows_divide(r, 1, lines);
   duel_cursor c = {0, lines - planes * r.size[1], row - lines * r.size[2]};
   c.at = planes * r.stride[0] + c.i * r.stride[1] + c.j * r.stride[2];
   return c;

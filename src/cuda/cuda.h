@@ -1,6 +1,6 @@
 // The CUDA backend's own seam between its files (libduel_cuda.so). Host code only; what kernels share is launch.cuh.
 //
-//   entry.cu    the entry that the registry opens; the program's messages and heap, passed in
+//   entry.cu    the entry that the registry opens; the program's message and heap, passed in
 //   backend.cu  device, memory, copies, errors      program.cu  a plan's calls as captured steps, the rings of a feed
 //   blas.cu     matrix products                     cuda_*.cu   kernels, one op family a file; cuda_table.cu their list
 #ifndef DUEL_CUDA_CUDA_H
@@ -9,7 +9,18 @@
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 
+// Core is C. What its headers include comes first, for that is C++ here.
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+extern "C" {
 #include "core/backend.h"
+#include "core/mem.h"
+#include "core/nd.h"
+}
 
 // How matrix products round their factors; sums, statistics and updates are float32 always.
 enum duel_precision { DUEL_FP32, DUEL_TF32, DUEL_BF16_PRODUCTS };

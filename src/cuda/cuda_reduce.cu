@@ -96,7 +96,7 @@ template <bool MAX, int V>
 __global__ void reduce_teams(reduction r, const float *__restrict__ src, bool aligned, float *__restrict__ dst) {
   const int64_t threads = r.c.columns * r.team, warps = (threads + DUEL_WARP - 1) / DUEL_WARP;
   for (int64_t t = duel_first(); t < warps * DUEL_WARP; t += duel_stride()) { // whole warps
-    const int64_t output = duel_quotient(t, r.team), y = t & (r.team - 1);
+    const int64_t output = t >> (__ffs(r.team) - 1), y = t & (r.team - 1);    // team is a power of two
     float total = nothing<MAX>();
     if (t < threads) total = join_rows<MAX, V>(r, output, src, aligned, y, r.c.rows, r.team);
     for (int offset = r.team / 2; offset > 0; offset /= 2)

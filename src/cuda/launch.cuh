@@ -5,7 +5,8 @@
 //   - a kernel is launched by DUEL_LAUNCH alone, and declares shared memory by DUEL_SHARED and DUEL_SHARED_DYN alone;
 //   - inline PTX stands in ptx.cuh alone;
 //   - no return before a barrier, explicit masks for warp functions, no implicit warp synchrony;
-//   - grid-stride loops, so that any grid is right; no float atomics: sums have fixed trees that depend on shapes alone;
+//   - grid-stride loops, so that any grid is right; no float atomics: sums have fixed trees that depend on shapes
+//   alone;
 //   - 64-bit indices wherever a tensor's size enters.
 #ifndef DUEL_CUDA_LAUNCH_CUH
 #define DUEL_CUDA_LAUNCH_CUH

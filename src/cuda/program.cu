@@ -261,6 +261,7 @@ duel_status duel_cuda_collect(duel_backend *b, void *program_, void *out, bool w
   cudaEvent_t event = p->event[(p->end_of_launch[slot] - 1) % DUEL_RING];
   cudaError_t error = cudaEventQuery(event);
   if (error == cudaErrorNotReady) {
+    cudaGetLastError(); // no error, but kept as if it were one
     if (!wait) return DUEL_OK;
     error = cudaEventSynchronize(event);
   }

@@ -142,8 +142,7 @@ static duel_status write_items(duel_trainer *t, const items *all, void **copy, c
                             {"data", t->data->name},
                             {"data.fingerprint", fingerprint},
                             {"backend", t->api->name},
-                            {"backend.identity", t->api->identity(t->backend)},
-                            {"precision", "fp32"}};
+                            {"backend.identity", t->api->identity(t->backend)}};
   duel_status status = duel_tensors_write(path, entry, all->n, meta, sizeof meta / sizeof *meta);
   duel_free(entry);
   duel_free(recipe);

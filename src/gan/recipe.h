@@ -122,6 +122,7 @@ typedef struct duel_recipe {
     char *backend;       // auto, cpu, cuda
     int device, threads; // threads 0: what the machine allows
     char *precision;
+    int capture; // CUDA: steps are replayed as a graph
   } run;
   char *text;             // the resolved recipe as canonical YAML: reading it again yields the same recipe
   struct duel_pool *pool; // all of the above lives in it

@@ -65,6 +65,8 @@ const duel_field duel_fields[] = {
     {"run", "threads", DUEL_FIELD_INT, "0", FROM(0, 4096), NULL, AT(run.threads), NULL, "0: what the machine allows"},
     {"run", "precision", DUEL_FIELD_WORD, "auto", ANY, "auto|fp32|tf32|bf16", AT(run.precision), NULL,
      "of matrix products; auto: tf32 on GPUs, fp32 elsewhere"},
+    {"run", "capture", DUEL_FIELD_CHOICE, "on", ANY, "off|on", AT(run.capture), NULL,
+     "CUDA: a step is captured once and replayed; off: call by call, for debugging"},
     {.section = NULL},
 };
 

@@ -39,6 +39,77 @@ static size_t work_bytes(const duel_trainer *t) {
   return sample > train ? sample : train;
 }
 
+static void close_graphs(duel_trainer *t) {
+  duel_plan_close(t->train_plan);
+  duel_plan_close(t->sample_plan);
+  duel_model_close(&t->model);
+  duel_vars_clear(&t->vars);
+}
+
+// ---- a memory that is too small
+
+// Bytes of all arenas together, had the recipe this batch; 0 if it cannot be planned.
+static double bytes_with_batch(const duel_trainer *t, int64_t batch) {
+  duel_trainer trial = {.recipe = t->recipe, .data = t->data, .api = t->api, .backend = t->backend, .items = t->items};
+  const int64_t given = t->recipe->train.batch;
+  double bytes = 0;
+  t->recipe->train.batch = batch;
+  if (open_graphs(&trial) == DUEL_OK) {
+    duel_memory_measure(&trial.memory, &trial.vars, work_bytes(&trial));
+    for (int i = 0; i < DUEL_ARENA_COUNT; i++) bytes += (double)trial.memory.bytes[i];
+  }
+  t->recipe->train.batch = given;
+  close_graphs(&trial);
+  return bytes;
+}
+
+// The memory that a failed opening left is all there again, so room is what one that works may take.
+static int64_t largest_batch(const duel_trainer *t, double room) {
+  int64_t fits = 0, too_large = t->recipe->train.batch;
+  while (too_large - fits > 1 + fits / 64) { // to within two percent
+    const int64_t batch = fits + (too_large - fits) / 2;
+    const double bytes = bytes_with_batch(t, batch);
+    if (bytes > 0 && bytes <= room)
+      fits = batch;
+    else
+      too_large = batch;
+  }
+  return fits;
+}
+
+static void name_largest(const duel_plan *p, char *text, size_t n) {
+  const duel_value *seen[3] = {NULL};
+  text[0] = 0;
+  for (int k = 0; k < 3; k++) {
+    int best = -1;
+    for (int v = 0; v < p->graph->n_values; v++) {
+      if (p->place[v].arena != DUEL_ARENA_WORK || &p->graph->value[v] == seen[0] || &p->graph->value[v] == seen[1])
+        continue;
+      if (best < 0 || p->place[v].bytes > p->place[best].bytes) best = v;
+    }
+    if (best < 0) return;
+    seen[k] = &p->graph->value[best];
+    const duel_node *node = p->graph->node[seen[k]->node];
+    const size_t at = strlen(text);
+    snprintf(text + at, n - at, "%s%s%s%s %s (%.1f MiB)", k ? ", " : "", node->label, node->label[0] ? ": " : "",
+             duel_op_name(node->op), duel_shape_text(seen[k]->shape), (double)p->place[best].bytes / 1048576);
+  }
+}
+
+static duel_status advise(duel_trainer *t, duel_status status) {
+  const double room = t->api->room ? t->api->room(t->backend) : 0;
+  if (status != DUEL_ERR_DEVICE || room <= 0 || !t->train_plan) return status;
+  char reason[1024], tensors[512];
+  snprintf(reason, sizeof reason, "%s", duel_last_error());
+  name_largest(t->train_plan, tensors, sizeof tensors);
+  const int64_t batch = largest_batch(t, room);
+  if (batch == 0) return duel_fail(status, "%s; not even a batch of 1 fits; largest tensors: %s", reason, tensors);
+  return duel_fail(status, "%s; the largest batch that fits is about %lld; largest tensors: %s", reason,
+                   (long long)batch, tensors);
+}
+
+// ---- memory
+
 // The step's inputs key, index and coef were added one after another, so they are one block to copy.
 static duel_status open_step(duel_trainer *t) {
   const duel_step *s = &t->vars_of_step;
@@ -57,7 +128,8 @@ static duel_status open_step(duel_trainer *t) {
 
 static duel_status open_memory(duel_trainer *t) {
   void *values = t->data ? t->data->values : NULL;
-  DUEL_TRY(duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, work_bytes(t), values));
+  duel_status status = duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, work_bytes(t), values);
+  if (status != DUEL_OK) return advise(t, status);
   DUEL_TRY(duel_exec_open(&t->sample, t->sample_plan, &t->memory, NULL));
   const duel_step *s = &t->vars_of_step;
   int64_t item = duel_shape_count(t->model.item);
@@ -124,11 +196,8 @@ void duel_trainer_close(duel_trainer *t) {
   duel_exec_close(t->train);
   duel_exec_close(t->sample);
   duel_memory_close(&t->memory);
-  duel_plan_close(t->train_plan);
-  duel_plan_close(t->sample_plan);
+  close_graphs(t);
   if (t->backend) t->api->close(t->backend);
-  duel_model_close(&t->model);
-  duel_vars_clear(&t->vars);
   duel_recipe_close(t->recipe);
   duel_dataset_close(t->data);
   duel_free(t->block);

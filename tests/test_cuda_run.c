@@ -1,0 +1,329 @@
+// Training on the CUDA backend through duel.h: captured or not, the same bits; as near to the CPU as float32 can be;
+// checkpoints go from one backend to the other and back; the host neither waits nor allocates between ticks; every call
+// of the device may fail. Counting and failing are the emulator's: on a GPU those tests are skipped.
+#include <dlfcn.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/mem.h"
+#include "duel.h"
+#include "io/safetensors.h"
+
+static const char recipe_text[] = "recipe: 1\n"
+                                  "data: {path: synthetic:shapes, limit: 150}\n"
+                                  "latent: 12\n"
+                                  "G:\n"
+                                  "  - dense: 24\n"
+                                  "  - batchnorm\n"
+                                  "  - leaky_relu: 0.2\n"
+                                  "  - dropout: 0.1\n"
+                                  "  - dense: $C*$H*$W\n"
+                                  "  - tanh\n"
+                                  "  - reshape: [$C, $H, $W]\n"
+                                  "D:\n"
+                                  "  - flatten\n"
+                                  "  - dense: 20\n"
+                                  "  - leaky_relu: 0.2\n"
+                                  "  - dense: 1\n"
+                                  "ema: {half_life: 500 images}\n"
+                                  "train: {length: 600 steps, batch: 16}\n";
+
+static char folder[] = "/tmp/duel-cuda-XXXXXX", recipe[64];
+// The emulator's, NULL on a GPU.
+static unsigned long long (*count_of)(const char *kind);
+static int (*fail_at)(const char *kind, unsigned long long n, const char *how);
+static int (*set_streams)(const char *streams);
+static void (*set_memory)(size_t bytes);
+
+static const char *in_folder(const char *name) {
+  static char path[4][128];
+  static int turn;
+  turn = (turn + 1) % 4;
+  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
+  return path[turn];
+}
+
+static void must(duel_status status) {
+  if (status != DUEL_OK) fail_msg("%s", duel_last_error());
+}
+
+static void find(void *library, const char *name, void *function) {
+  void *symbol = library ? dlsym(library, name) : NULL;
+  memcpy(function, &symbol, sizeof symbol);
+}
+
+static int set_up(void **state) {
+  (void)state;
+  if (!mkdtemp(folder)) return -1;
+  snprintf(recipe, sizeof recipe, "%s/small.yaml", folder);
+  FILE *f = fopen(recipe, "w");
+  if (!f || fputs(recipe_text, f) < 0 || fclose(f) != 0) return -1;
+  void *library = dlopen(getenv("DUEL_CUDA_LIBRARY"), RTLD_NOW);
+  find(library, "cuemu_count", &count_of);
+  find(library, "cuemu_fail", &fail_at);
+  find(library, "cuemu_set_streams", &set_streams);
+  find(library, "cuemu_set_memory", &set_memory);
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf '%s'", folder);
+  return system(command);
+}
+
+static duel_run *open_run(const char *backend, const char *from, const char *name, const char *capture,
+                          const char *precision) {
+  duel_run *run;
+  duel_set set[] = {{"run.capture", capture, NULL}, {"run.precision", precision, NULL}};
+  duel_run_options o = {
+      .recipe = from ? NULL : name, .backend = backend, .set = set, .n_set = 2, .checkpoint = from, .threads = 2};
+  must(duel_run_open(&run, &o));
+  return run;
+}
+
+static void train(const char *backend, const char *from, int64_t to, const char *capture, const char *path) {
+  duel_run *run = open_run(backend, from, recipe, capture, "fp32");
+  duel_stats s;
+  must(duel_run_stats(run, &s));
+  must(duel_run_advance(run, to - s.step));
+  must(duel_run_save(run, path));
+  duel_run_close(run);
+}
+
+static bool same_bytes(const char *a, const char *b) {
+  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
+  assert_true(x && y);
+  int p, q;
+  do {
+    p = getc(x);
+    q = getc(y);
+  } while (p == q && p != EOF);
+  fclose(x);
+  fclose(y);
+  return p == q;
+}
+
+// ‖a − b‖ / ‖a − start‖ of the tensor in which that is largest, moments left out.
+static double drift(const char *start_path, const char *a_path, const char *b_path) {
+  duel_tensor_file start, a, b;
+  must(duel_tensors_read(&start, start_path));
+  must(duel_tensors_read(&a, a_path));
+  must(duel_tensors_read(&b, b_path));
+  double worst = 0, most = 0;
+  for (int pass = 0; pass < 2; pass++) // first how far the weights move; those that hardly do are noise
+    for (int i = 0; i < a.n; i++) {
+      const duel_entry *x = &a.entry[i], *y = duel_tensors_find(&b, x->name), *s = duel_tensors_find(&start, x->name);
+      if (!strncmp(x->name, "opt.", 4)) continue;
+      assert_true(y && s && x->bytes == y->bytes && x->bytes == s->bytes);
+      double off = 0, moved = 0;
+      for (size_t k = 0; k < x->bytes / sizeof(float); k++) {
+        double p = ((const float *)x->data)[k], q = ((const float *)y->data)[k], r = ((const float *)s->data)[k];
+        off += (p - q) * (p - q);
+        moved += (p - r) * (p - r);
+      }
+      if (pass == 0) most = fmax(most, moved);
+      if (pass == 1 && moved >= 1e-6 * most) worst = fmax(worst, sqrt(off / moved));
+      assert_true(isfinite(off));
+    }
+  duel_tensors_close(&start);
+  duel_tensors_close(&a);
+  duel_tensors_close(&b);
+  return worst;
+}
+
+static void test_capture_changes_no_bit(void **state) {
+  (void)state;
+  train("cuda", NULL, 37, "on", in_folder("a")); // 4 launches of 8 steps, 5 of one
+  train("cuda", NULL, 37, "off", in_folder("b"));
+  assert_true(same_bytes(in_folder("a"), in_folder("b")));
+}
+
+static void test_lazy_streams_change_no_bit(void **state) {
+  (void)state;
+  if (!set_streams) skip();
+  train("cuda", NULL, 37, "on", in_folder("a"));
+  set_streams("lazy");
+  train("cuda", NULL, 37, "on", in_folder("b"));
+  train("cuda", NULL, 37, "off", in_folder("c"));
+  set_streams("eager");
+  assert_true(same_bytes(in_folder("a"), in_folder("b")));
+  assert_true(same_bytes(in_folder("a"), in_folder("c")));
+}
+
+// More steps than the ring has slots, asked for at once and one by one.
+static void test_the_ring_goes_round(void **state) {
+  (void)state;
+  train("cuda", NULL, 600, "on", in_folder("a"));
+  duel_run *run = open_run("cuda", NULL, recipe, "on", "fp32");
+  duel_stats s;
+  for (int i = 0; i < 600; i++) {
+    must(duel_run_advance(run, 1));
+    if (i % 31 == 0) {
+      must(duel_run_stats(run, &s));
+      assert_int_equal(s.step, i + 1);
+    }
+  }
+  must(duel_run_save(run, in_folder("b")));
+  duel_run_close(run);
+  assert_true(same_bytes(in_folder("a"), in_folder("b")));
+}
+
+static void test_a_checkpoint_goes_on_anywhere(void **state) {
+  (void)state;
+  train("cpu", NULL, 0, "on", in_folder("start"));
+  train("cuda", NULL, 0, "on", in_folder("b"));
+  assert_true(drift(in_folder("start"), in_folder("start"), in_folder("b")) == 0); // one initialization
+  train("cpu", NULL, 24, "on", in_folder("a"));
+  train("cpu", NULL, 8, "on", in_folder("b"));
+  train("cuda", in_folder("b"), 16, "on", in_folder("c"));
+  train("cpu", in_folder("c"), 24, "on", in_folder("d"));
+  double off = drift(in_folder("start"), in_folder("a"), in_folder("d"));
+  print_message("8 steps on the CPU, 8 on CUDA, 8 on the CPU: off by %.2e of the movement\n", off);
+  assert_true(off > 0 && off < 1e-4);
+}
+
+// The main recipe on real images where they are, against the CPU. tests/exact measures float32 itself, summed in eight
+// orders, against float64: up to 3e-3 in 20 steps, for leaky_relu's kink amplifies rounding.
+static void test_mlp_agrees_with_the_cpu(void **state) {
+  (void)state;
+  static const char *const backend[] = {"cpu", "cuda"};
+  const char *path[] = {"mlp-cpu", "mlp-cuda"}, *data = NULL;
+  for (int i = 0; i < 2; i++) {
+    duel_run *run;
+    duel_set set[] = {{"run.precision", "fp32", NULL}};
+    duel_run_options o = {.recipe = "mlp", .data = data, .backend = backend[i], .set = set, .n_set = 1};
+    duel_status status = duel_run_open(&run, &o);
+    if (i == 0 && status == DUEL_ERR_DATA) {
+      o.data = data = "synthetic:shapes";
+      status = duel_run_open(&run, &o);
+    }
+    must(status);
+    if (i == 0) must(duel_run_save(run, in_folder("mlp-start")));
+    must(duel_run_advance(run, 20));
+    must(duel_run_save(run, in_folder(path[i])));
+    duel_run_close(run);
+  }
+  double off = drift(in_folder("mlp-start"), in_folder("mlp-cpu"), in_folder("mlp-cuda"));
+  print_message("mlp, 20 steps: off by %.2e of the movement\n", off);
+  assert_true(off > 0 && off < 3e-3);
+}
+
+static void test_precisions_differ(void **state) {
+  (void)state;
+  static const char *const name[] = {"fp32", "tf32", "bf16"};
+  double off[3];
+  train("cpu", NULL, 0, "on", in_folder("start"));
+  train("cpu", NULL, 20, "on", in_folder("a"));
+  for (int i = 0; i < 3; i++) {
+    duel_run *run = open_run("cuda", NULL, recipe, "on", name[i]);
+    assert_non_null(strstr(duel_run_describe(run).device, name[i]));
+    must(duel_run_advance(run, 20));
+    must(duel_run_save(run, in_folder("b")));
+    duel_run_close(run);
+    off[i] = drift(in_folder("start"), in_folder("a"), in_folder("b"));
+    print_message("%s, 20 steps: off by %.2e of the movement\n", name[i], off[i]);
+  }
+  assert_true(off[0] < 0.1 * off[1] && off[1] < 0.5 * off[2] && off[2] < 0.5);
+}
+
+static void test_the_host_runs_ahead(void **state) {
+  (void)state;
+  if (!count_of) skip();
+  duel_run *run = open_run("cuda", NULL, recipe, "on", "fp32");
+  must(duel_run_advance(run, 8));
+  duel_stats s;
+  must(duel_run_stats(run, &s));
+  static const char *const never[] = {"sync", "malloc", "host", "free", "stream", "cublas"};
+  unsigned long long before[6], graph = count_of("graph");
+  for (int i = 0; i < 6; i++) before[i] = count_of(never[i]);
+  const uint64_t heap = duel_mem_count();
+  for (int i = 0; i < 200; i++) must(duel_run_advance(run, 1)); // a tick's worth, step by step as the command does
+  for (int i = 0; i < 6; i++) assert_int_equal(count_of(never[i]), before[i]);
+  assert_int_equal(count_of("graph") - graph, 200 / 8);
+  assert_int_equal(duel_mem_count(), heap);
+  must(duel_run_stats(run, &s));
+  assert_int_equal(s.step, 208);
+  duel_run_close(run);
+}
+
+static duel_status whole_life(void) {
+  duel_run *run;
+  static float item[784];
+  DUEL_TRY(duel_run_open(&run, &(duel_run_options){.recipe = recipe, .backend = "cuda"}));
+  duel_stats s;
+  duel_status status = duel_run_advance(run, 9);
+  if (status == DUEL_OK) status = duel_run_stats(run, &s);
+  if (status == DUEL_OK) status = duel_run_save(run, in_folder("a"));
+  if (status == DUEL_OK) status = duel_generate(run, &(uint64_t){1}, 1, item);
+  duel_run_close(run);
+  return status;
+}
+
+static void test_every_call_may_fail(void **state) {
+  (void)state;
+  if (!fail_at) skip();
+  static const char *const kinds[] = {"malloc", "host", "launch", "graph", "capture",
+                                      "copy",   "sync", "stream", "event", "cublas"};
+  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+    const unsigned long long before = count_of(kinds[k]);
+    must(whole_life());
+    const unsigned long long all = count_of(kinds[k]) - before;
+    unsigned long long told = 0;
+    assert_true(all > 0);
+    for (unsigned long long n = 1; n <= all; n += n < 10 ? 1 : 1 + all / 20) {
+      fail_at(kinds[k], n, n % 2 ? "once" : "forever");
+      duel_status status = whole_life();
+      fail_at(NULL, 0, NULL);
+      if (status == DUEL_OK) fail_msg("%s %llu of %llu failed, and nobody noticed", kinds[k], n, all);
+      if (status != DUEL_ERR_DEVICE || !strstr(duel_last_error(), "cuda"))
+        fail_msg("%s %llu: status %d: %s", kinds[k], n, (int)status, duel_last_error());
+      told++;
+    }
+    print_message("%s: %llu calls, %llu failures told\n", kinds[k], all, told);
+  }
+  must(whole_life());
+}
+
+static void test_a_gpu_that_is_too_small(void **state) {
+  (void)state;
+  if (!set_memory) skip();
+  duel_run *run;
+  duel_set set[] = {{"train.batch", "100000", NULL}};
+  set_memory(256 << 20);
+  assert_int_equal(
+      duel_run_open(&run, &(duel_run_options){.recipe = recipe, .backend = "cuda", .set = set, .n_set = 1}),
+      DUEL_ERR_DEVICE);
+  print_message("%s\n", duel_last_error());
+  set_memory(0);
+  assert_non_null(strstr(duel_last_error(), "free"));
+  const char *fits = strstr(duel_last_error(), "the largest batch that fits is about ");
+  assert_non_null(fits);
+  set[0].value = fits + strlen("the largest batch that fits is about ");
+  char batch[16];
+  snprintf(batch, sizeof batch, "%d", atoi(set[0].value));
+  set[0].value = batch;
+  set_memory(256 << 20);
+  must(duel_run_open(&run, &(duel_run_options){.recipe = recipe, .backend = "cuda", .set = set, .n_set = 1}));
+  set_memory(0);
+  duel_run_close(run);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_capture_changes_no_bit),  cmocka_unit_test(test_lazy_streams_change_no_bit),
+      cmocka_unit_test(test_the_ring_goes_round),     cmocka_unit_test(test_a_checkpoint_goes_on_anywhere),
+      cmocka_unit_test(test_mlp_agrees_with_the_cpu), cmocka_unit_test(test_precisions_differ),
+      cmocka_unit_test(test_the_host_runs_ahead),     cmocka_unit_test(test_every_call_may_fail),
+      cmocka_unit_test(test_a_gpu_that_is_too_small)};
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
