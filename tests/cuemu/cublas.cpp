@@ -131,13 +131,16 @@ void multiply(const product &g) {
     const char *pb = (const char *)g.b + (ptrdiff_t)size_of(g.type_b) * g.stride_b * batch;
     char *pc = (char *)g.c + (ptrdiff_t)size_of(g.type_c) * g.stride_c * batch;
     const size_t lda = (size_t)g.lda, ldb = (size_t)g.ldb;
-    if (batch == 0 || g.stride_a != 0)
+    if (g.k > 0 && (batch == 0 || g.stride_a != 0))
       pack(&a, pa, g.type_a, g.round, g.m, g.k, ROWS, g.trans_a ? lda : 1, g.trans_a ? 1 : lda);
-    if (batch == 0 || g.stride_b != 0)
+    if (g.k > 0 && (batch == 0 || g.stride_b != 0))
       pack(&b, pb, g.type_b, g.round, g.n, g.k, COLS, g.trans_b ? 1 : ldb, g.trans_b ? ldb : 1);
     for (int j = 0; j < g.n; j += COLS)
       for (int i = 0; i < g.m; i += ROWS) {
-        sums(g.k, a.data() + (size_t)i * (size_t)g.k, b.data() + (size_t)j * (size_t)g.k, sum);
+        if (g.k == 0)
+          memset(sum, 0, sizeof sum);
+        else
+          sums(g.k, a.data() + (size_t)i * (size_t)g.k, b.data() + (size_t)j * (size_t)g.k, sum);
         for (int jj = 0; jj < COLS && j + jj < g.n; jj++)
           for (int ii = 0; ii < ROWS && i + ii < g.m; ii++)
             store(g, pc, (size_t)(i + ii) + (size_t)(j + jj) * (size_t)g.ldc, sum[jj * ROWS + ii], alpha, beta);
@@ -221,15 +224,17 @@ cublasStatus_t submit(cublasHandle_t handle, product g, cublasOperation_t op_a, 
   void *workspace = handle->workspace;
   const size_t scribble = handle->workspace_bytes < 4096 ? handle->workspace_bytes : 4096;
   const cudaError_t error = cuemu_submit(handle->stream, [=] {
+    check_memory(g);
+    cuemu_open_memory();
+    cuemu_enter_device();
     product now = g;
     if (!device_scalars) {
       now.alpha = &alpha;
       now.beta = &beta;
     }
-    check_memory(now);
-    cuemu_open_memory();
     if (workspace) memset(workspace, 0xFF, scribble); // whoever else keeps something there shall see it
     multiply(now);
+    cuemu_leave_device();
     cuemu_check_canaries("of cuBLAS");
     cuemu_shut_memory();
   });

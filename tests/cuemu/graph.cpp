@@ -68,30 +68,48 @@ bool joined(const cuemu_capture *c) {
   return true;
 }
 
+// A node that may run, by the order of this run.
+size_t pick(const std::vector<size_t> &ready) {
+  if (cuemu_the_order == CUEMU_RANDOM) return cuemu_random() % ready.size();
+  size_t best = 0;
+  for (size_t i = 1; i < ready.size(); i++)
+    if ((ready[i] < ready[best]) == (cuemu_the_order == CUEMU_FORWARD)) best = i;
+  return best;
+}
+
 void replay(const std::vector<graph_node> &nodes) {
+  static cuemu_clock clocks[64]; // lent to nodes in turn
   std::vector<size_t> missing(nodes.size()), ready;
   std::vector<std::vector<size_t>> next(nodes.size());
+  std::vector<char> done(nodes.size() + 1); // a moment for each node's end, and for the beginning
+  cuemu_clock *stream = cuemu_executing;
+  cuemu_enter_device();
+  cuemu_release(&done[nodes.size()]);
+  cuemu_leave_device();
   for (size_t i = 0; i < nodes.size(); i++) {
     missing[i] = nodes[i].after.size();
     for (const size_t before : nodes[i].after) next[before].push_back(i);
     if (missing[i] == 0) ready.push_back(i);
   }
   cuemu_open_memory();
-  while (!ready.empty()) {
-    size_t pick = 0;
-    if (cuemu_the_order == CUEMU_RANDOM) {
-      pick = cuemu_random() % ready.size();
-    } else {
-      for (size_t i = 1; i < ready.size(); i++)
-        if ((ready[i] < ready[pick]) == (cuemu_the_order == CUEMU_FORWARD)) pick = i;
-    }
-    const size_t n = ready[pick];
-    ready.erase(ready.begin() + (ptrdiff_t)pick);
-    if (nodes[n].run) nodes[n].run();
+  for (size_t turn = 0; !ready.empty(); turn++) {
+    const size_t at = pick(ready), n = ready[at];
+    ready.erase(ready.begin() + (ptrdiff_t)at);
+    cuemu_executing = &clocks[turn % 64];
+    cuemu_executing->before = {&done[nodes.size()]};
+    for (const size_t before : nodes[n].after) cuemu_executing->before.push_back(&done[before]);
+    nodes[n].run();
+    cuemu_enter_device();
+    cuemu_release(&done[n]);
+    cuemu_leave_device();
     for (const size_t i : next[n])
       if (--missing[i] == 0) ready.push_back(i);
   }
   cuemu_shut_memory();
+  cuemu_executing = stream;
+  for (char &moment : done) stream->before.push_back(&moment);
+  cuemu_enter_device();
+  cuemu_leave_device();
 }
 } // namespace
 

@@ -25,6 +25,8 @@ struct CUstream_st {
   bool alive = false, blocking = false;
   uint64_t submitted = 0, done = 0;
   std::deque<work> queue;
+  cuemu_clock clock;
+  char given = 0; // the host's last work for it
   cuemu_capture *capture = nullptr;
   std::vector<size_t> tail; // nodes of the capture that the next one depends on
 };
@@ -32,6 +34,7 @@ struct CUstream_st {
 struct CUevent_st {
   bool timed = false;
   double ms = 0;
+  char happened = 0;
   moment at = {nullptr, 0};
   uint64_t capture_id = 0; // last recorded in this capture
   std::vector<size_t> nodes;

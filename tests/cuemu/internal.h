@@ -3,7 +3,7 @@
 //   memory.cpp     device and pinned memory: a table, guards, checks, copies
 //   runtime.cpp    devices, errors, faults and counts, launching
 //   stream.cpp     streams, events, work now or later    graph.cpp   capture and replay
-//   cublas.cpp     matrix products
+//   clocks.cpp     what orders what, for ThreadSanitizer     cublas.cpp   matrix products
 #ifndef CUEMU_INTERNAL_H
 #define CUEMU_INTERNAL_H
 
@@ -12,6 +12,7 @@
 #include "cuemu.h"
 
 #include <functional>
+#include <vector>
 
 #if defined(__has_feature)
 #define CUEMU_HAS(x) __has_feature(x)
@@ -26,6 +27,8 @@
 #if defined(__SANITIZE_THREAD__) || CUEMU_HAS(thread_sanitizer)
 #define CUEMU_TSAN 1
 #include <sanitizer/tsan_interface.h>
+extern "C" void AnnotateIgnoreReadsBegin(const char *file, int line);
+extern "C" void AnnotateIgnoreReadsEnd(const char *file, int line);
 extern "C" void AnnotateIgnoreWritesBegin(const char *file, int line);
 extern "C" void AnnotateIgnoreWritesEnd(const char *file, int line);
 #endif
@@ -37,6 +40,12 @@ extern "C" void AnnotateIgnoreWritesEnd(const char *file, int line);
 #define CUEMU_RAW __attribute__((noinline, no_sanitize("address", "thread")))
 #endif
 
+struct cuemu_clock { // see clocks.cpp below
+  void *fiber = nullptr;
+  std::vector<char *> before; // acquired when work begins
+  char after = 0;             // released when it ends
+};
+
 #pragma GCC visibility push(hidden)
 // ---- scheduler.cpp
 enum cuemu_order { CUEMU_FORWARD, CUEMU_REVERSE, CUEMU_RANDOM };
@@ -47,6 +56,16 @@ void cuemu_run(const cuemu_launch *launch); // the whole grid, to its end
 bool cuemu_on_device(void);                 // within a kernel
 
 enum : size_t { CUEMU_STATIC_SHARED = 48 << 10, CUEMU_MOST_SHARED = 227 << 10 };
+
+// ---- clocks.cpp: what orders work, as ThreadSanitizer shall see it; nothing to other builds. To it each stream and
+// each node of a graph is a thread, which only what orders it in CUDA orders: the calls that gave it work, events,
+// edges. The emulator itself, under its lock, is hidden from it.
+extern cuemu_clock *cuemu_executing; // whoever runs a work sets it
+void cuemu_enter_device(void);       // around what a work does to memory
+void cuemu_leave_device(void);
+void cuemu_release(char *moment);
+void cuemu_acquire(char *moment);
+void cuemu_hide(bool hidden);
 
 // ---- memory.cpp
 // What lies beside an allocation where ASan does not watch: NaN to whoever reads it, and not what anybody writes.

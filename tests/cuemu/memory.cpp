@@ -325,7 +325,9 @@ void move(void *dst, const void *src, size_t bytes) {
   allocation *sides[] = {find(dst), find(src)};
   for (allocation *a : sides)
     if (a) open_one(a);
+  cuemu_enter_device();
   memmove(dst, src, bytes);
+  cuemu_leave_device();
   for (allocation *a : sides)
     if (a && depth == 0 && shuts_soon(a)) shut_one(a);
 }
@@ -333,7 +335,9 @@ void move(void *dst, const void *src, size_t bytes) {
 void fill(void *dst, int value, size_t bytes) {
   allocation *a = find(dst);
   open_one(a);
+  cuemu_enter_device();
   memset(dst, value, bytes);
+  cuemu_leave_device();
   if (depth == 0 && shuts_soon(a)) shut_one(a);
 }
 

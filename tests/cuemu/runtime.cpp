@@ -68,9 +68,11 @@ void read_environment() {
 
 cuemu_lock::cuemu_lock() {
   mutex.lock();
+  cuemu_hide(true);
   read_environment();
 }
 cuemu_lock::~cuemu_lock() {
+  cuemu_hide(false);
   mutex.unlock();
 }
 
@@ -348,7 +350,9 @@ static void run_launch(const cuemu_launch *l) {
   cuemu_ran_kernel();
   l->check(l); // again: memory may have been freed since
   cuemu_open_memory();
+  cuemu_enter_device();
   cuemu_run(l);
+  cuemu_leave_device();
   cuemu_check_canaries(l->name);
   cuemu_shut_memory();
 }

@@ -30,7 +30,7 @@ enum { FIBERS = 2048 }; // taken in turn, so that threads of neighbouring blocks
 #else
 enum { FIBERS = 1024 }; // as many as can wait at once
 #endif
-enum { MAX_THREADS = 1024, MAX_SITES = 64, RIM = 64 };
+enum { MAX_THREADS = 1024, MAX_SITES = 64 };
 enum thread_state { NEW, READY, AT_BARRIER, AT_WARP, DONE };
 
 struct fiber {
@@ -68,7 +68,7 @@ unsigned n_threads, begun, now, vote_result;
 uint64_t warp_values[MAX_THREADS];
 fiber host, fibers[FIBERS], *running = &host;
 #ifdef CUEMU_TSAN
-unsigned taken; // since the launch
+unsigned taken;
 #else
 fiber *idle[FIBERS];
 unsigned n_fibers, n_idle;
@@ -79,9 +79,14 @@ size_t static_bytes;
 uint64_t random_state = 1;
 
 #ifdef CUEMU_TSAN
-// Barriers of even and of odd number have two variables: the first thread out of one that reaches the next must not
-// lend that order to threads still in the first.
-char tsan_start, tsan_end, tsan_barrier[2], tsan_warp[MAX_THREADS / 32][2];
+// What orders threads: the launch, and within a block its barriers. Barriers of even and of odd number have two
+// variables: the first thread out of one that reaches the next must not lend that order to threads still in the first.
+struct launch_order {
+  char start, end;
+} * of_launch;
+struct block_order {
+  char barrier[2], warp[MAX_THREADS / 32][2];
+} * of_block;
 #endif
 
 // ---- stacks
@@ -161,11 +166,11 @@ CUEMU_RAW void fiber_main() {
       t->on = me;
       cuemu_here.thread = place(now);
 #ifdef CUEMU_TSAN
-      __tsan_acquire(&tsan_start);
+      __tsan_acquire(&of_launch->start);
 #endif
       launch->call(launch->args);
 #ifdef CUEMU_TSAN
-      __tsan_release(&tsan_end);
+      __tsan_release(&of_launch->end);
 #endif
       threads[now].state = DONE;
 #ifdef CUEMU_TSAN
@@ -178,6 +183,16 @@ CUEMU_RAW void fiber_main() {
     switch_to(&host);
   }
 }
+
+#ifndef CUEMU_ASM_SWITCH
+CUEMU_RAW void set_up_context(fiber *f) {
+  getcontext(&f->context);
+  f->context.uc_stack.ss_sp = f->stack;
+  f->context.uc_stack.ss_size = STACK;
+  f->context.uc_link = nullptr;
+  makecontext(&f->context, fiber_main, 0);
+}
+#endif
 
 CUEMU_RAW fiber *take_fiber() {
 #ifdef CUEMU_TSAN
@@ -207,11 +222,7 @@ CUEMU_RAW fiber *take_fiber() {
   sp[7] = (uint64_t)(uintptr_t)fiber_main;
   f->sp = sp;
 #else
-  getcontext(&f->context);
-  f->context.uc_stack.ss_sp = f->stack;
-  f->context.uc_stack.ss_size = STACK;
-  f->context.uc_link = nullptr;
-  makecontext(&f->context, fiber_main, 0);
+  set_up_context(f);
 #endif
   return f;
 }
@@ -322,49 +333,60 @@ CUEMU_RAW bool release_barrier() {
 }
 
 // ---- blocks
-CUEMU_RAW void *shared_alloc(const void *site, const char *name, size_t bytes) {
+// What the emulator does to a block's memory is no access that could race; memory fresh from malloc has no order from a
+// former life.
+CUEMU_RAW void hide(bool hidden) {
+#ifdef CUEMU_TSAN
+  if (hidden)
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  else
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+#endif
+  (void)hidden;
+}
+
+CUEMU_RAW void *hidden_malloc(size_t bytes) {
+  hide(true);
+  void *p = malloc(bytes);
+  hide(false);
+  if (!p) cuemu_die("no memory for %zu bytes of shared memory", bytes);
+  return p;
+}
+
+CUEMU_RAW void hidden_free(void *p) {
+  hide(true);
+  free(p);
+  hide(false);
+}
+
 #ifdef CUEMU_ASAN
-  const size_t rim = 0;
+constexpr size_t RIM = 0;
 #else
-  const size_t rim = RIM;
+constexpr size_t RIM = 64;
 #endif
-#ifdef CUEMU_TSAN
-  AnnotateIgnoreWritesBegin(__FILE__, __LINE__); // or malloc would count as a write that races
-#endif
-  unsigned char *p = (unsigned char *)malloc(bytes + 2 * rim);
-  if (!p) cuemu_die("no memory for shared memory");
-  for (size_t i = 0; i < rim; i++) {
-    p[i] = cuemu_canary(p + i);
-    p[rim + bytes + i] = cuemu_canary(p + rim + bytes + i);
-  }
-  memset(p + rim, 0xFF, bytes);
-#ifdef CUEMU_TSAN
-  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-#endif
+
+CUEMU_RAW void *shared_alloc(const void *site, const char *name, size_t bytes) {
+  unsigned char *p = (unsigned char *)hidden_malloc(bytes + 2 * RIM) + RIM;
+  hide(true);
+  for (unsigned char *c = p - RIM; c < p; c++) *c = cuemu_canary(c);
+  for (unsigned char *c = p + bytes; c < p + bytes + RIM; c++) *c = cuemu_canary(c);
+  memset(p, 0xFF, bytes);
+  hide(false);
   if (n_shared == MAX_SITES) cuemu_die("more than %d shared arrays", MAX_SITES);
-  shared[n_shared++] = {site, name, p + rim, bytes};
-  return p + rim;
+  shared[n_shared++] = {site, name, p, bytes};
+  return p;
 }
 
 CUEMU_RAW void shared_free() {
   for (unsigned i = 0; i < n_shared; i++) {
     unsigned char *p = shared[i].p;
-#ifndef CUEMU_ASAN
     for (unsigned char *c = p - RIM; c < p + shared[i].bytes + RIM; c++) {
       if (c == p) c += shared[i].bytes;
-      if (*c != cuemu_canary(c))
+      if (RIM > 0 && *c != cuemu_canary(c))
         cuemu_die("a thread of this block has written byte %td of shared array %s of %zu bytes", c - p, shared[i].name,
                   shared[i].bytes);
     }
-    p -= RIM;
-#endif
-#ifdef CUEMU_TSAN
-    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-#endif
-    free(p);
-#ifdef CUEMU_TSAN
-    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-#endif
+    hidden_free(p - RIM);
   }
   n_shared = 0;
 }
@@ -376,6 +398,9 @@ CUEMU_RAW void run_block() {
     threads[i].barriers = threads[i].syncwarps = 0;
   }
   static_bytes = 0;
+#ifdef CUEMU_TSAN
+  of_block = (block_order *)hidden_malloc(sizeof *of_block);
+#endif
   if (launch->smem > 0) shared_alloc(nullptr, "of dynamic size", launch->smem);
   shuffle_turns();
   for (begun = 0; begun < n_threads;) switch_to(take_fiber());
@@ -394,6 +419,9 @@ CUEMU_RAW void run_block() {
     }
   }
   shared_free();
+#ifdef CUEMU_TSAN
+  hidden_free(of_block);
+#endif
 }
 } // namespace
 
@@ -415,9 +443,9 @@ bool cuemu_on_device() {
 CUEMU_RAW void cuemu_run(const cuemu_launch *l) {
   launch = l;
 #ifdef CUEMU_TSAN
-  taken = 0;
   host.tsan = __tsan_get_current_fiber();
-  __tsan_release(&tsan_start);
+  of_launch = (launch_order *)hidden_malloc(sizeof *of_launch);
+  __tsan_release(&of_launch->start);
 #endif
   const dim3 g = l->grid;
   cuemu_here.block_dim = l->block;
@@ -445,7 +473,8 @@ CUEMU_RAW void cuemu_run(const cuemu_launch *l) {
     run_block();
   }
 #ifdef CUEMU_TSAN
-  __tsan_acquire(&tsan_end);
+  __tsan_acquire(&of_launch->end);
+  hidden_free(of_launch);
 #endif
   launch = nullptr;
 }
@@ -497,7 +526,7 @@ CUEMU_RAW int cuemu_barrier(cuemu_vote vote, int predicate, const char *file, in
   t->vote = vote;
   t->predicate = predicate;
 #ifdef CUEMU_TSAN
-  char *order = &tsan_barrier[t->barriers++ & 1];
+  char *order = &of_block->barrier[t->barriers++ & 1];
   __tsan_release(order);
 #endif
   wait(AT_BARRIER, names[vote], file, line);
@@ -516,7 +545,7 @@ CUEMU_RAW const uint64_t *cuemu_warp(unsigned mask, uint64_t value, bool sync, c
   t->value = value;
   const unsigned warp = now / 32;
 #ifdef CUEMU_TSAN
-  char *order = &tsan_warp[warp][t->syncwarps & 1];
+  char *order = &of_block->warp[warp][t->syncwarps & 1];
   if (sync) t->syncwarps++, __tsan_release(order);
 #endif
   (void)sync;

@@ -229,13 +229,16 @@ static void test_host_generator() {
   create_fn *create = (create_fn *)dlsym(lib, "curandCreateGeneratorHost");
   seed_fn *seed = (seed_fn *)dlsym(lib, "curandSetPseudoRandomGeneratorSeed");
   generate_fn *generate = (generate_fn *)dlsym(lib, "curandGenerate");
+  typedef int destroy_fn(void *generator);
+  destroy_fn *destroy = (destroy_fn *)dlsym(lib, "curandDestroyGenerator");
   const int blocks = 70000; // more than the subsequences
   std::vector<unsigned> want((size_t)blocks * 4), got((size_t)blocks * 4);
   void *generator = nullptr;
-  if (!create || !seed || !generate || create(&generator, 161)) // CURAND_RNG_PSEUDO_PHILOX4_32_10
+  if (!create || !seed || !generate || !destroy || create(&generator, 161)) // CURAND_RNG_PSEUDO_PHILOX4_32_10
     return skip("libcurand's host generator does not start", name);
   const unsigned long long key = 0x123456789abcdefull;
   if (seed(generator, key) || generate(generator, want.data(), want.size())) return check(false, "%s: it fails", name);
+  destroy(generator);
   unsigned *out = to_device<unsigned>(nullptr, got.size());
   DUEL_START(draw, (blocks + 255) / 256, 256, 0, 0, out, key, blocks);
   from_device(got.data(), out, got.size());

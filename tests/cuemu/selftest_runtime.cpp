@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 static __global__ void add(float *x, float by) {
-  x[threadIdx.x] += by;
+  x[threadIdx.x + threadIdx.z] += by;
 }
 
 static __global__ void add_shared(float *x, float by) {

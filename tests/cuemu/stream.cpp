@@ -29,10 +29,23 @@ bool satisfied(const work &w) {
   return true;
 }
 
+// Runs a work as its stream; stream 0 has all that blocking streams have done behind it, and they what it has done.
+void run(CUstream_st *s, const std::function<void()> &what) {
+  s->clock.before = {&s->given};
+  if (s == &device.legacy) {
+    for (const auto &other : device.all)
+      if (other->blocking) s->clock.before.push_back(&other->clock.after);
+  } else if (s->blocking) {
+    s->clock.before.push_back(&device.legacy.clock.after);
+  }
+  cuemu_executing = &s->clock;
+  what();
+}
+
 void run_head(CUstream_st *s) {
   const work w = std::move(s->queue.front());
   s->queue.pop_front();
-  w.run();
+  run(s, w.run);
   s->done = w.number;
 }
 
@@ -59,10 +72,11 @@ void run_until(CUstream_st *s, uint64_t number) {
   }
 }
 
-void enqueue(CUstream_st *s, std::vector<moment> after, std::function<void()> run) {
+void enqueue(CUstream_st *s, std::vector<moment> after, std::function<void()> what) {
   s->submitted++;
+  cuemu_release(&s->given);
   if (!cuemu_lazy()) {
-    run();
+    run(s, what);
     s->done = s->submitted;
     return;
   }
@@ -72,7 +86,7 @@ void enqueue(CUstream_st *s, std::vector<moment> after, std::function<void()> ru
   } else if (s->blocking) {
     after.push_back({&device.legacy, device.legacy.submitted});
   }
-  s->queue.push_back({s->submitted, std::move(after), std::move(run)});
+  s->queue.push_back({s->submitted, std::move(after), std::move(what)});
 }
 
 std::shared_ptr<CUevent_st> find_event(cudaEvent_t e) { // NULL: no such event
@@ -109,12 +123,17 @@ cudaError_t cuemu_submit(cudaStream_t stream, std::function<void()> run) {
 void cuemu_finish_stream(cudaStream_t stream) {
   CUstream_st *s = resolve(stream);
   run_until(s, s->submitted);
+  cuemu_acquire(&s->clock.after);
   cuemu_host_waited();
 }
 
 void cuemu_finish_all() {
   run_until(&device.legacy, device.legacy.submitted);
-  for (const auto &s : device.all) run_until(s.get(), s->submitted);
+  cuemu_acquire(&device.legacy.clock.after);
+  for (const auto &s : device.all) {
+    run_until(s.get(), s->submitted);
+    cuemu_acquire(&s->clock.after);
+  }
   cuemu_host_waited();
 }
 
@@ -169,7 +188,10 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     return cuemu_error(cudaErrorStreamCaptureUnsupported);
   }
   if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
-  if (s->done == s->submitted) return cudaSuccess;
+  if (s->done == s->submitted) {
+    cuemu_acquire(&s->clock.after);
+    return cudaSuccess;
+  }
   run_until(s, s->done + 1);
   return cuemu_error(cudaErrorNotReady);
 }
@@ -185,7 +207,11 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *data)
   CUEMU_CALL(CUEMU_LAUNCH);
   if (!cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
   if (!fn) return cuemu_error(cudaErrorInvalidValue);
-  return cuemu_error(cuemu_submit(stream, [fn, data] { fn(data); }));
+  return cuemu_error(cuemu_submit(stream, [fn, data] {
+    cuemu_enter_device();
+    fn(data);
+    cuemu_leave_device();
+  }));
 }
 
 // ---- events
@@ -222,6 +248,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->capture_id = 0;
   event->at = {s, s->submitted + 1};
   enqueue(s, {}, [recorded = find_event(event)] {
+    cuemu_enter_device();
+    cuemu_release(&recorded->happened);
+    cuemu_leave_device();
     if (recorded->timed)
       recorded->ms =
           std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -234,7 +263,12 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   if (!find_event(event) || !cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
   CUstream_st *s = resolve(stream);
   if (s->capture || event->capture_id) return cuemu_error(cuemu_capture_wait(s, event));
-  if (event->at.stream) enqueue(s, {event->at}, [] {});
+  if (event->at.stream)
+    enqueue(s, {event->at}, [awaited = find_event(event)] {
+      cuemu_enter_device();
+      cuemu_acquire(&awaited->happened);
+      cuemu_leave_device();
+    });
   return cudaSuccess;
 }
 
@@ -250,6 +284,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const cudaError_t error = captured(event)) return cuemu_error(error);
   if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
   if (event->at.stream) run_until(event->at.stream, event->at.number);
+  cuemu_acquire(&event->happened);
   cuemu_host_waited();
   return cudaSuccess;
 }
@@ -260,7 +295,10 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (const cudaError_t error = captured(event)) return cuemu_error(error);
   if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
   CUstream_st *s = event->at.stream;
-  if (!s || s->done >= event->at.number) return cudaSuccess;
+  if (!s || s->done >= event->at.number) {
+    cuemu_acquire(&event->happened);
+    return cudaSuccess;
+  }
   run_until(s, s->done + 1);
   return cuemu_error(cudaErrorNotReady);
 }
