@@ -9,9 +9,12 @@
 
 #include "cuda/nest.cuh"
 
+// Blocks that a multiprocessor holds, in launch bounds: 64 registers a thread. Left to itself, ptxas spills for more.
+constexpr int DUEL_RESIDENT = 4;
+
 struct duel_columns {
   int64_t rows, columns;
-  int wide; // columns of a block: a power of two, at most DUEL_WARP
+  int64_t wide; // columns of a block: a power of two, at most DUEL_WARP
   int64_t tiles, splits, span;
 };
 
@@ -22,10 +25,10 @@ static inline int64_t duel_ceil_div(int64_t a, int64_t b) {
 // adjacent: neighboring columns lie side by side in memory, and so do a block's threads. Else the rows of one column
 // do, and a block takes one column.
 static inline duel_columns duel_columns_of(int64_t rows, int64_t columns, bool adjacent) {
-  constexpr int64_t TILES = 128, BLOCKS = 512;                 // about enough blocks to busy a device
-  constexpr int64_t WHOLE = 32 * DUEL_BLOCK;                   // reads of a block that are not worth a second kernel
-  constexpr int64_t SPLIT = 8 * DUEL_BLOCK;                    // reads of a block where rows are split
-  constexpr int SECTOR = 32 / static_cast<int>(sizeof(float)); // narrower tiles would read memory that nobody uses
+  constexpr int64_t TILES = 128, BLOCKS = 512;   // about enough blocks to busy a device
+  constexpr int64_t WHOLE = 32 * DUEL_BLOCK;     // reads of a block that are not worth a second kernel
+  constexpr int64_t SPLIT = 8 * DUEL_BLOCK;      // reads of a block where rows are split
+  constexpr int64_t SECTOR = 32 / sizeof(float); // narrower tiles would read memory that nobody uses
   duel_columns c = {rows, columns, 1, columns, 1, rows};
   if (adjacent) {
     c.wide = DUEL_WARP;
@@ -63,13 +66,14 @@ struct duel_column_part {
 };
 
 static __device__ __forceinline__ duel_column_part duel_column_part_of(const duel_columns &c, int64_t item) {
-  const int x = static_cast<int>(threadIdx.x) & (c.wide - 1), y = static_cast<int>(threadIdx.x) / c.wide;
+  const int wide = static_cast<int>(c.wide);
+  const int x = static_cast<int>(threadIdx.x) & (wide - 1), y = static_cast<int>(threadIdx.x) / wide;
   duel_column_part p;
   p.split = c.splits > 1 ? static_cast<int>(item) / static_cast<int>(c.tiles) : 0; // then items are few
-  p.column = (item - p.split * c.tiles) * c.wide + x;
+  p.column = (item - p.split * c.tiles) * wide + x;
   p.row = p.split * c.span + y;
   p.end = (p.split + 1) * c.span < c.rows ? (p.split + 1) * c.span : c.rows;
-  p.step = DUEL_BLOCK / c.wide;
+  p.step = DUEL_BLOCK / wide;
   p.inside = p.column < c.columns;
   return p;
 }
@@ -149,10 +153,10 @@ template <bool MAX> static __device__ __forceinline__ float duel_join(float a, f
 
 // Joins what the threads of a column have; each of them gets the result of one fixed tree. All threads of a block of
 // DUEL_BLOCK take part. Has a barrier at its end, so that it may be called again at once.
-template <bool MAX> static __device__ __forceinline__ float duel_column_join(float value, int wide) {
+template <bool MAX> static __device__ __forceinline__ float duel_column_join(float value, const duel_columns &c) {
   DUEL_SHARED(float, part, DUEL_BLOCK); // [warps, wide]
   const int warp = static_cast<int>(threadIdx.x) / DUEL_WARP, lane = static_cast<int>(threadIdx.x) % DUEL_WARP;
-  const int x = lane & (wide - 1);
+  const int wide = static_cast<int>(c.wide), x = lane & (wide - 1);
   for (int offset = DUEL_WARP / 2; offset >= wide; offset /= 2)
     value = duel_join<MAX>(value, __shfl_down_sync(DUEL_FULL_MASK, value, offset));
   if (lane < wide) part[warp * wide + lane] = value;

@@ -12,8 +12,7 @@ struct layout {
   duel_columns c;
   duel_rows rows;          // of channel 0
   float count, slope, eps; // count: elements of a channel
-  int act;
-  bool vector;
+  int vector;              // elements of a row: 4 or 1
 };
 
 static layout layout_of(const duel_call *call, const duel_operand *x) {
@@ -22,13 +21,12 @@ static layout layout_of(const duel_call *call, const duel_operand *x) {
   l.channels = x->shape.dim[1];
   l.plane = 1;
   for (int i = 2; i < x->shape.rank; i++) l.plane *= x->shape.dim[i];
-  l.vector = l.plane % 4 == 0;
-  const int64_t of_row = l.vector ? 4 : 1, run = l.plane / of_row;
-  const duel_nd nd = {2, 1, {items, run}, {{l.channels * l.plane, of_row}}};
+  l.vector = l.plane % 4 == 0 ? 4 : 1;
+  const int64_t run = l.plane / l.vector;
+  const duel_nd nd = {2, 1, {items, run}, {{l.channels * l.plane, l.vector}}};
   l.c = duel_columns_of(items * run, l.channels, l.plane == 1);
   l.rows = duel_rows_of(&nd, DUEL_BLOCK / l.c.wide);
   l.count = (float)(items * l.plane);
-  l.act = call->attr->batchnorm.act;
   l.slope = (float)call->attr->batchnorm.slope;
   l.eps = (float)call->attr->batchnorm.eps;
   return l;
@@ -67,18 +65,18 @@ template <int V>
 static __device__ __forceinline__ pair moments(const layout &l, const duel_column_part &p, const walk &first,
                                                const float *x, bool aligned) {
   float v[V], sum = 0, squares = 0;
-  DUEL_UNROLL(4)
+  DUEL_UNROLL(V == 4 ? 2 : 4)
   for (walk w = first; w.row < p.end; advance(l, p, w)) {
     duel_load<V>(v, x + w.c.at, aligned);
     for (int i = 0; i < V; i++) sum += v[i];
   }
-  const float mean = duel_column_join<false>(sum, l.c.wide) / rows_of_split<V>(l, p.split);
-  DUEL_UNROLL(4)
+  const float mean = duel_column_join<false>(sum, l.c) / rows_of_split<V>(l, p.split);
+  DUEL_UNROLL(V == 4 ? 2 : 4)
   for (walk w = first; w.row < p.end; advance(l, p, w)) {
     duel_load<V>(v, x + w.c.at, aligned);
     for (int i = 0; i < V; i++) squares += (v[i] - mean) * (v[i] - mean);
   }
-  return {mean, duel_column_join<false>(squares, l.c.wide)};
+  return {mean, duel_column_join<false>(squares, l.c)};
 }
 
 // Those of the splits, joined as Chan, Golub and LeVeque (1979) do: moments about the common mean.
@@ -86,19 +84,19 @@ template <int V>
 static __device__ __forceinline__ pair join_moments(const layout &l, const duel_column_part &p, const float *part) {
   const float *mean_of = part + p.column, *squares_of = mean_of + l.c.splits * l.channels;
   float sum = 0, squares = 0;
-  for (int64_t k = (int)threadIdx.x / l.c.wide; p.inside && k < l.c.splits; k += p.step)
+  for (int64_t k = (int)threadIdx.x / (int)l.c.wide; p.inside && k < l.c.splits; k += p.step)
     sum += rows_of_split<V>(l, k) * mean_of[k * l.channels];
-  const float mean = duel_column_join<false>(sum, l.c.wide) / l.count;
-  for (int64_t k = (int)threadIdx.x / l.c.wide; p.inside && k < l.c.splits; k += p.step) {
+  const float mean = duel_column_join<false>(sum, l.c) / l.count;
+  for (int64_t k = (int)threadIdx.x / (int)l.c.wide; p.inside && k < l.c.splits; k += p.step) {
     const float off = mean_of[k * l.channels] - mean;
     squares += squares_of[k * l.channels] + rows_of_split<V>(l, k) * (off * off);
   }
-  return {mean, duel_column_join<false>(squares, l.c.wide)};
+  return {mean, duel_column_join<false>(squares, l.c)};
 }
 
 // Reads 4 bytes an element, twice, the second time from a cache; 4 FLOPs. Only where rows are split.
 template <int V>
-__global__ void __launch_bounds__(DUEL_BLOCK)
+__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     batchnorm_moments(layout l, const float *__restrict__ x, bool aligned, float *__restrict__ part) {
   for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(l.c, item);
@@ -114,7 +112,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK)
 // Reads 4 bytes an element, up to three times, all but the first from a cache, and writes 4; 8 FLOPs and the
 // activation's.
 template <int ACT, int V>
-__global__ void __launch_bounds__(DUEL_BLOCK)
+__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     batchnorm_normalize(layout l, const float *__restrict__ x, const float *__restrict__ scale,
                         const float *__restrict__ shift, bool aligned, const float *__restrict__ part,
                         float *__restrict__ y, float *__restrict__ mean, float *__restrict__ var) {
@@ -129,7 +127,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK)
     }
     if (!p.inside) continue; // without a barrier till the next item
     const float gain = scale[p.column] / sqrtf(variance + l.eps), add = shift[p.column];
-    DUEL_UNROLL(4)
+    DUEL_UNROLL(V == 4 ? 2 : 4)
     for (walk w = first; w.row < p.end; advance(l, p, w)) {
       float v[V];
       duel_load<V>(v, x + w.c.at, aligned);
@@ -156,9 +154,11 @@ static void batchnorm_run(const duel_call *call, int phase, int64_t piece) {
   const bool aligned = duel_aligned16(x) && duel_aligned16(y);
   const unsigned grid = duel_columns_grid(&l.c);
   if (l.channels == 0) return;
-  if (part) DUEL_BY_VECTOR(l.vector, DUEL_LAUNCH(lane, batchnorm_moments<V>, grid, DUEL_BLOCK, 0, l, x, aligned, part));
-  DUEL_BY_VECTOR(l.vector, DUEL_BY_ACT(l.act, DUEL_LAUNCH(lane, (batchnorm_normalize<ACT, V>), grid, DUEL_BLOCK, 0, l,
-                                                          x, scale, shift, aligned, part, y, mean, var)));
+  if (part)
+    DUEL_BY_VECTOR(l.vector == 4, DUEL_LAUNCH(lane, batchnorm_moments<V>, grid, DUEL_BLOCK, 0, l, x, aligned, part));
+  DUEL_BY_VECTOR(l.vector == 4, DUEL_BY_ACT(call->attr->batchnorm.act,
+                                            DUEL_LAUNCH(lane, (batchnorm_normalize<ACT, V>), grid, DUEL_BLOCK, 0, l, x,
+                                                        scale, shift, aligned, part, y, mean, var)));
 }
 const duel_kernel duel_cuda_batchnorm = {batchnorm_scratch, nullptr, batchnorm_run};
 
@@ -169,7 +169,7 @@ static __device__ __forceinline__ pair sums(const layout &l, const duel_column_p
                                             const float *d_y, const float *x, const float *y, float mean,
                                             bool aligned) {
   float sum_d = 0, sum_dx = 0;
-  DUEL_UNROLL(2)
+  DUEL_UNROLL(V == 4 ? 1 : 2)
   for (walk w = first; w.row < p.end; advance(l, p, w)) {
     float vd[V], vx[V], vy[V];
     duel_load<V>(vd, d_y + w.c.at, aligned);
@@ -181,24 +181,24 @@ static __device__ __forceinline__ pair sums(const layout &l, const duel_column_p
       sum_dx += d * (vx[i] - mean);
     }
   }
-  sum_d = duel_column_join<false>(sum_d, l.c.wide);
-  return {sum_d, duel_column_join<false>(sum_dx, l.c.wide)};
+  sum_d = duel_column_join<false>(sum_d, l.c);
+  return {sum_d, duel_column_join<false>(sum_dx, l.c)};
 }
 
 static __device__ __forceinline__ pair join_sums(const layout &l, const duel_column_part &p, const float *part) {
   const float *d_of = part + p.column, *dx_of = d_of + l.c.splits * l.channels;
   float sum_d = 0, sum_dx = 0;
-  for (int64_t k = (int)threadIdx.x / l.c.wide; p.inside && k < l.c.splits; k += p.step) {
+  for (int64_t k = (int)threadIdx.x / (int)l.c.wide; p.inside && k < l.c.splits; k += p.step) {
     sum_d += d_of[k * l.channels];
     sum_dx += dx_of[k * l.channels];
   }
-  sum_d = duel_column_join<false>(sum_d, l.c.wide);
-  return {sum_d, duel_column_join<false>(sum_dx, l.c.wide)};
+  sum_d = duel_column_join<false>(sum_d, l.c);
+  return {sum_d, duel_column_join<false>(sum_dx, l.c)};
 }
 
 // Reads 12 bytes an element; 4 FLOPs and the derivative's. Only where rows are split.
 template <int ACT, int V>
-__global__ void __launch_bounds__(DUEL_BLOCK)
+__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     batchnorm_sums(layout l, const float *__restrict__ d_y, const float *__restrict__ x, const float *__restrict__ mean,
                    const float *__restrict__ y, bool aligned, float *__restrict__ part) {
   for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
@@ -214,7 +214,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK)
 
 // Reads 12 bytes an element, up to twice, the second time from a cache, and writes 4; 9 FLOPs and the derivative's.
 template <int ACT, int V>
-__global__ void __launch_bounds__(DUEL_BLOCK)
+__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     batchnorm_d_x(layout l, const float *__restrict__ d_y, const float *__restrict__ x, const float *__restrict__ scale,
                   const float *__restrict__ mean, const float *__restrict__ var, const float *__restrict__ y,
                   bool aligned, const float *__restrict__ part, float *__restrict__ d_x, float *__restrict__ d_scale,
@@ -231,7 +231,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK)
       d_shift[p.column] = s.a;
     }
     const float gain = scale[p.column] * invstd, mean_d = s.a / l.count, pull = spread / l.count * invstd;
-    DUEL_UNROLL(2)
+    DUEL_UNROLL(V == 4 ? 1 : 2)
     for (walk w = first; w.row < p.end; advance(l, p, w)) {
       float vd[V], vx[V], vy[V];
       duel_load<V>(vd, d_y + w.c.at, aligned);
@@ -265,10 +265,12 @@ static void batchnorm_grad_run(const duel_call *call, int phase, int64_t piece) 
   const unsigned grid = duel_columns_grid(&l.c);
   if (l.channels == 0) return;
   if (part) {
-    DUEL_BY_VECTOR(l.vector, DUEL_BY_ACT(l.act, DUEL_LAUNCH(lane, (batchnorm_sums<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y,
-                                                            x, mean, y, aligned, part)));
+    DUEL_BY_VECTOR(l.vector == 4,
+                   DUEL_BY_ACT(call->attr->batchnorm.act, DUEL_LAUNCH(lane, (batchnorm_sums<ACT, V>), grid, DUEL_BLOCK,
+                                                                      0, l, d_y, x, mean, y, aligned, part)));
   }
-  DUEL_BY_VECTOR(l.vector, DUEL_BY_ACT(l.act, DUEL_LAUNCH(lane, (batchnorm_d_x<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y, x,
-                                                          scale, mean, var, y, aligned, part, d_x, d_scale, d_shift)));
+  DUEL_BY_VECTOR(l.vector == 4, DUEL_BY_ACT(call->attr->batchnorm.act,
+                                            DUEL_LAUNCH(lane, (batchnorm_d_x<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y, x,
+                                                        scale, mean, var, y, aligned, part, d_x, d_scale, d_shift)));
 }
 const duel_kernel duel_cuda_batchnorm_grad = {batchnorm_grad_scratch, nullptr, batchnorm_grad_run};

@@ -12,8 +12,9 @@ static duel_columns columns_of(const duel_call *call) {
 
 // Reads 4 bytes an element, about 30 FLOPs. dst: a mean's share of each split.
 template <int V>
-__global__ void __launch_bounds__(DUEL_BLOCK) bce_blocks(duel_columns c, const float *__restrict__ x, bool aligned,
-                                                         float target, float count, float *__restrict__ dst) {
+__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+    bce_blocks(duel_columns c, const float *__restrict__ x, bool aligned, float target, float count,
+               float *__restrict__ dst) {
   for (int64_t item = blockIdx.x; item < c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(c, item);
     float sum = 0;
@@ -22,7 +23,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK) bce_blocks(duel_columns c, const f
       duel_load<V>(v, x + row * V, aligned);
       for (int i = 0; i < V; i++) sum += duel_softplus_of(v[i]) - target * v[i];
     }
-    sum = duel_column_join<false>(sum, c.wide);
+    sum = duel_column_join<false>(sum, c);
     if (duel_column_writer(c, p)) dst[p.split] = sum / count;
   }
 }

@@ -113,8 +113,9 @@ const duel_kernel duel_cuda_dense = {nullptr, nullptr, dense_run};
 // Behind the product: 8 bytes read and 4 written an element, 2 FLOPs and the derivative's. A warp reads single floats
 // side by side: wider accesses would leave too few blocks for a layer's gradient. dst: column sums of each split.
 template <int ACT>
-__global__ void __launch_bounds__(DUEL_BLOCK) scale_and_sum(duel_columns c, float slope, const float *__restrict__ y,
-                                                            float *__restrict__ d, float *__restrict__ dst) {
+__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+    scale_and_sum(duel_columns c, float slope, const float *__restrict__ y, float *__restrict__ d,
+                  float *__restrict__ dst) {
   constexpr int AT_ONCE = 4; // rows whose reads are under way together
   for (int64_t item = blockIdx.x; item < c.tiles * c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(c, item);
@@ -131,7 +132,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK) scale_and_sum(duel_columns c, floa
       }
       sum += (v[0] + v[1]) + (v[2] + v[3]);
     }
-    sum = duel_column_join<false>(sum, c.wide);
+    sum = duel_column_join<false>(sum, c);
     if (duel_column_writer(c, p)) dst[p.split * c.columns + p.column] = sum;
   }
 }

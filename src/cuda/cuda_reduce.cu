@@ -81,7 +81,7 @@ static __device__ __forceinline__ float join_rows(const reduction &r, int64_t ou
   while (row < end) {
     const int64_t stop = end - row > (int64_t)CHUNK * step ? row + (int64_t)CHUNK * step : end;
     float chunk = nothing<MAX>();
-    DUEL_UNROLL(4)
+    DUEL_UNROLL(V == 4 ? 2 : 4)
     for (; row < stop; row += step) {
       chunk = join_row<MAX, V>(chunk, src + c.at, aligned);
       duel_cursor_step(r.drop, c);
@@ -106,13 +106,13 @@ __global__ void reduce_teams(reduction r, const float *__restrict__ src, bool al
 }
 
 template <bool MAX, int V>
-__global__ void __launch_bounds__(DUEL_BLOCK)
+__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     reduce_blocks(reduction r, const float *__restrict__ src, bool aligned, float *__restrict__ dst) {
   for (int64_t item = blockIdx.x; item < r.c.tiles * r.c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(r.c, item);
     float total = nothing<MAX>();
     if (p.inside) total = join_rows<MAX, V>(r, p.column, src, aligned, p.row, p.end, p.step);
-    total = duel_column_join<MAX>(total, r.c.wide);
+    total = duel_column_join<MAX>(total, r.c);
     if (duel_column_writer(r.c, p)) dst[p.split * r.c.columns + p.column] = total;
   }
 }
