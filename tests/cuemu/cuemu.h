@@ -26,7 +26,8 @@ int cuemu_set_streams(const char *streams); // 0: not understood
 int cuemu_fail(const char *kind, unsigned long long n, const char *how);
 unsigned long long cuemu_count(const char *kind); // calls since the start or the last reset; kernels: also in graphs
 void cuemu_reset_counts(void);
-size_t cuemu_bytes_in_use(void); // device memory
+size_t cuemu_bytes_in_use(void);     // device memory
+void cuemu_set_memory(size_t bytes); // the device has
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -177,18 +177,6 @@ void cuemu_check_pointer(const cuemu_launch *launch, int index, const void *p) {
               p);
 }
 
-// Pointers within a structure cannot be told from numbers; an address in freed memory is none by chance.
-void cuemu_check_words(const cuemu_launch *launch, int index, const void *value, size_t bytes) {
-  for (size_t at = 0; at + sizeof(void *) <= bytes; at += sizeof(void *)) {
-    const void *p;
-    memcpy(&p, (const char *)value + at, sizeof p);
-    const allocation *a = find(p);
-    if (a && !a->live && p != a->p + a->bytes)
-      cuemu_die("launch of kernel %s: argument %d has at byte %zu the address %p of freed memory: use after free",
-                launch->name, index, at, p);
-  }
-}
-
 // Bytes beside an allocation that a kernel has overwritten; ASan sees the access itself.
 void cuemu_check_canaries(const char *kernel) {
 #ifdef CUEMU_ASAN

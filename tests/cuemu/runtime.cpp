@@ -147,6 +147,11 @@ bool cuemu_lazy() {
 size_t cuemu_memory_limit() {
   return memory;
 }
+
+void cuemu_set_memory(size_t bytes) {
+  cuemu_lock lock;
+  memory = bytes;
+}
 void cuemu_ran_kernel() {
   kernels++;
 }

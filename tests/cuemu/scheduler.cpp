@@ -26,7 +26,7 @@ enum : size_t { STACK = 256 << 10, PAGE = 4096 };
 enum : size_t { STACK = 64 << 10, PAGE = 4096 };
 #endif
 #ifdef CUEMU_TSAN
-enum { FIBERS = 2048 }; // taken in turn, so that threads of neighbouring blocks do not share one
+enum { FIBERS = 1280 }; // taken in turn, so that threads of neighbouring blocks of 256 do not share one
 #else
 enum { FIBERS = 1024 }; // as many as can wait at once
 #endif

@@ -103,7 +103,10 @@ void differs(const char *name, void (*fn)(void)) {
     always &= here;
   }
   check(found, "%s", name);
+#ifndef __clang__ // whose TSan loses sight of blocks of 256 threads and more
   if (WITH_TSAN) check(always, "%s, in every order", name);
+#endif
+  (void)always;
 }
 
 void clean(const char *name, void (*fn)(void)) {
