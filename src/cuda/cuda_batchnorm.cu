@@ -7,7 +7,7 @@
 // [2, splits, C], and each block of the second joins those of its channels anew.
 #include "cuda/columns.cuh"
 
-struct layout {
+struct norm_layout {
   int64_t channels, plane; // plane: elements of S
   duel_columns c;
   duel_rows rows;          // of channel 0
@@ -15,8 +15,8 @@ struct layout {
   int vector;              // elements of a row: 4 or 1
 };
 
-static layout layout_of(const duel_call *call, const duel_operand *x) {
-  layout l = {};
+static norm_layout layout_of(const duel_call *call, const duel_operand *x) {
+  norm_layout l = {};
   const int64_t items = x->shape.dim[0];
   l.channels = x->shape.dim[1];
   l.plane = 1;
@@ -38,19 +38,19 @@ struct walk {
   int64_t row;
 };
 
-static __device__ __forceinline__ walk first_row(const layout &l, const duel_column_part &p) {
+static __device__ __forceinline__ walk first_row(const norm_layout &l, const duel_column_part &p) {
   if (!p.inside || p.row >= p.end) return {{0, 0, 0}, p.end};
   walk w = {duel_cursor_of(l.rows, p.row), p.row};
   w.c.at += p.column * l.plane;
   return w;
 }
 
-static __device__ __forceinline__ void advance(const layout &l, const duel_column_part &p, walk &w) {
+static __device__ __forceinline__ void advance(const norm_layout &l, const duel_column_part &p, walk &w) {
   duel_cursor_step(l.rows, w.c);
   w.row += p.step;
 }
 
-template <int V> static __device__ __forceinline__ float rows_of_split(const layout &l, int64_t split) {
+template <int V> static __device__ __forceinline__ float rows_of_split(const norm_layout &l, int64_t split) {
   const int64_t left = l.c.rows - split * l.c.span;
   return (float)((left < l.c.span ? left : l.c.span) * V);
 }
@@ -62,7 +62,7 @@ struct pair {
 // ---- forward
 // The mean and the centered second moment of a block's rows.
 template <int V>
-static __device__ __forceinline__ pair moments(const layout &l, const duel_column_part &p, const walk &first,
+static __device__ __forceinline__ pair moments(const norm_layout &l, const duel_column_part &p, const walk &first,
                                                const float *x, bool aligned) {
   float v[V], sum = 0, squares = 0;
   DUEL_UNROLL(V == 4 ? 2 : 4)
@@ -81,7 +81,8 @@ static __device__ __forceinline__ pair moments(const layout &l, const duel_colum
 
 // Those of the splits, joined as Chan, Golub and LeVeque (1979) do: moments about the common mean.
 template <int V>
-static __device__ __forceinline__ pair join_moments(const layout &l, const duel_column_part &p, const float *part) {
+static __device__ __forceinline__ pair join_moments(const norm_layout &l, const duel_column_part &p,
+                                                    const float *part) {
   const float *mean_of = part + p.column, *squares_of = mean_of + l.c.splits * l.channels;
   float sum = 0, squares = 0;
   for (int64_t k = (int)threadIdx.x / (int)l.c.wide; p.inside && k < l.c.splits; k += p.step)
@@ -96,8 +97,8 @@ static __device__ __forceinline__ pair join_moments(const layout &l, const duel_
 
 // Reads 4 bytes an element, twice, the second time from a cache; 4 FLOPs. Only where rows are split.
 template <int V>
-__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
-    batchnorm_moments(layout l, const float *__restrict__ x, bool aligned, float *__restrict__ part) {
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+    batchnorm_moments(norm_layout l, const float *__restrict__ x, bool aligned, float *__restrict__ part) {
   for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(l.c, item);
     const walk first = first_row(l, p);
@@ -112,8 +113,8 @@ __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
 // Reads 4 bytes an element, up to three times, all but the first from a cache, and writes 4; 8 FLOPs and the
 // activation's.
 template <int ACT, int V>
-__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
-    batchnorm_normalize(layout l, const float *__restrict__ x, const float *__restrict__ scale,
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+    batchnorm_normalize(norm_layout l, const float *__restrict__ x, const float *__restrict__ scale,
                         const float *__restrict__ shift, bool aligned, const float *__restrict__ part,
                         float *__restrict__ y, float *__restrict__ mean, float *__restrict__ var) {
   for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
@@ -138,7 +139,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
 }
 
 static size_t batchnorm_scratch(const duel_call *call) {
-  const layout l = layout_of(call, &call->in[0]);
+  const norm_layout l = layout_of(call, &call->in[0]);
   return duel_columns_scratch(&l.c, 2);
 }
 
@@ -146,7 +147,7 @@ static void batchnorm_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   (void)piece;
   duel_lane *lane = duel_lane_of(call);
-  const layout l = layout_of(call, &call->in[0]);
+  const norm_layout l = layout_of(call, &call->in[0]);
   const float *x = (const float *)call->in[0].data, *scale = (const float *)call->in[1].data;
   const float *shift = (const float *)call->in[2].data;
   float *y = (float *)call->out[0].data, *mean = (float *)call->out[1].data, *var = (float *)call->out[2].data;
@@ -165,7 +166,7 @@ const duel_kernel duel_cuda_batchnorm = {batchnorm_scratch, nullptr, batchnorm_r
 // ---- backward
 // Σd and Σ d·(x − mean) over a block's rows, d = d_y·act'(y).
 template <int ACT, int V>
-static __device__ __forceinline__ pair sums(const layout &l, const duel_column_part &p, const walk &first,
+static __device__ __forceinline__ pair sums(const norm_layout &l, const duel_column_part &p, const walk &first,
                                             const float *d_y, const float *x, const float *y, float mean,
                                             bool aligned) {
   float sum_d = 0, sum_dx = 0;
@@ -185,7 +186,7 @@ static __device__ __forceinline__ pair sums(const layout &l, const duel_column_p
   return {sum_d, duel_column_join<false>(sum_dx, l.c)};
 }
 
-static __device__ __forceinline__ pair join_sums(const layout &l, const duel_column_part &p, const float *part) {
+static __device__ __forceinline__ pair join_sums(const norm_layout &l, const duel_column_part &p, const float *part) {
   const float *d_of = part + p.column, *dx_of = d_of + l.c.splits * l.channels;
   float sum_d = 0, sum_dx = 0;
   for (int64_t k = (int)threadIdx.x / (int)l.c.wide; p.inside && k < l.c.splits; k += p.step) {
@@ -198,9 +199,10 @@ static __device__ __forceinline__ pair join_sums(const layout &l, const duel_col
 
 // Reads 12 bytes an element; 4 FLOPs and the derivative's. Only where rows are split.
 template <int ACT, int V>
-__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
-    batchnorm_sums(layout l, const float *__restrict__ d_y, const float *__restrict__ x, const float *__restrict__ mean,
-                   const float *__restrict__ y, bool aligned, float *__restrict__ part) {
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+    batchnorm_sums(norm_layout l, const float *__restrict__ d_y, const float *__restrict__ x,
+                   const float *__restrict__ mean, const float *__restrict__ y, bool aligned,
+                   float *__restrict__ part) {
   for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(l.c, item);
     const walk first = first_row(l, p);
@@ -214,11 +216,11 @@ __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
 
 // Reads 12 bytes an element, up to twice, the second time from a cache, and writes 4; 9 FLOPs and the derivative's.
 template <int ACT, int V>
-__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
-    batchnorm_d_x(layout l, const float *__restrict__ d_y, const float *__restrict__ x, const float *__restrict__ scale,
-                  const float *__restrict__ mean, const float *__restrict__ var, const float *__restrict__ y,
-                  bool aligned, const float *__restrict__ part, float *__restrict__ d_x, float *__restrict__ d_scale,
-                  float *__restrict__ d_shift) {
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+    batchnorm_d_x(norm_layout l, const float *__restrict__ d_y, const float *__restrict__ x,
+                  const float *__restrict__ scale, const float *__restrict__ mean, const float *__restrict__ var,
+                  const float *__restrict__ y, bool aligned, const float *__restrict__ part, float *__restrict__ d_x,
+                  float *__restrict__ d_scale, float *__restrict__ d_shift) {
   for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(l.c, item);
     const walk first = first_row(l, p);
@@ -247,7 +249,7 @@ __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
 }
 
 static size_t batchnorm_grad_scratch(const duel_call *call) {
-  const layout l = layout_of(call, &call->in[1]);
+  const norm_layout l = layout_of(call, &call->in[1]);
   return duel_columns_scratch(&l.c, 2);
 }
 
@@ -255,7 +257,7 @@ static void batchnorm_grad_run(const duel_call *call, int phase, int64_t piece) 
   (void)phase;
   (void)piece;
   duel_lane *lane = duel_lane_of(call);
-  const layout l = layout_of(call, &call->in[1]);
+  const norm_layout l = layout_of(call, &call->in[1]);
   const float *d_y = (const float *)call->in[0].data, *x = (const float *)call->in[1].data;
   const float *scale = (const float *)call->in[2].data, *mean = (const float *)call->in[3].data;
   const float *var = (const float *)call->in[4].data, *y = (const float *)call->in[5].data;

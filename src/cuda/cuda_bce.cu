@@ -12,7 +12,7 @@ static duel_columns columns_of(const duel_call *call) {
 
 // Reads 4 bytes an element, about 30 FLOPs. dst: a mean's share of each split.
 template <int V>
-__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     bce_blocks(duel_columns c, const float *__restrict__ x, bool aligned, float target, float count,
                float *__restrict__ dst) {
   for (int64_t item = blockIdx.x; item < c.splits; item += gridDim.x) {

@@ -70,13 +70,13 @@ static void matmul_run(const duel_call *call, int phase, int64_t piece) {
 const duel_kernel duel_cuda_matmul = {nullptr, nullptr, matmul_run};
 
 // ---- dense: act(a·b + bias). Behind the product: 4 bytes read and 4 written an element, 1 FLOP and the activation's.
-template <int ACT> struct finish {
+template <int ACT> struct dense_finish {
   enum { INPUTS = 1 };
   float slope;
   __device__ float operator()(const float *in) const { return duel_act_of<ACT>(in[0], slope); }
 };
 
-template <int ACT> struct finish_biased {
+template <int ACT> struct dense_finish_biased {
   enum { INPUTS = 2 };
   float slope;
   __device__ float operator()(const float *in) const { return duel_act_of<ACT>(in[0] + in[1], slope); }
@@ -102,9 +102,9 @@ static void dense_run(const duel_call *call, int phase, int64_t piece) {
   if (biased) {
     duel_nd_operand(&nd, 2, &call->in[2].shape);
     src[1] = (const float *)call->in[2].data;
-    DUEL_BY_ACT(act, duel_map(lane, finish_biased<ACT>{slope}, &nd, g.c, src));
+    DUEL_BY_ACT(act, duel_map(lane, dense_finish_biased<ACT>{slope}, &nd, g.c, src));
   } else if (act != DUEL_ACT_NONE) {
-    DUEL_BY_ACT(act, duel_map(lane, finish<ACT>{slope}, &nd, g.c, src));
+    DUEL_BY_ACT(act, duel_map(lane, dense_finish<ACT>{slope}, &nd, g.c, src));
   }
 }
 const duel_kernel duel_cuda_dense = {nullptr, nullptr, dense_run};
@@ -113,7 +113,7 @@ const duel_kernel duel_cuda_dense = {nullptr, nullptr, dense_run};
 // Behind the product: 8 bytes read and 4 written an element, 2 FLOPs and the derivative's. A warp reads single floats
 // side by side: wider accesses would leave too few blocks for a layer's gradient. dst: column sums of each split.
 template <int ACT>
-__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     scale_and_sum(duel_columns c, float slope, const float *__restrict__ y, float *__restrict__ d,
                   float *__restrict__ dst) {
   constexpr int AT_ONCE = 4; // rows whose reads are under way together

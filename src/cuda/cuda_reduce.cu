@@ -93,7 +93,7 @@ static __device__ __forceinline__ float join_rows(const reduction &r, int64_t ou
 
 // All reduce kernels: 4 bytes read and 1 FLOP an element of the input.
 template <bool MAX, int V>
-__global__ void reduce_teams(reduction r, const float *__restrict__ src, bool aligned, float *__restrict__ dst) {
+static __global__ void reduce_teams(reduction r, const float *__restrict__ src, bool aligned, float *__restrict__ dst) {
   const int64_t threads = r.c.columns * r.team, warps = (threads + DUEL_WARP - 1) / DUEL_WARP;
   for (int64_t t = duel_first(); t < warps * DUEL_WARP; t += duel_stride()) { // whole warps
     const int64_t output = t >> (__ffs(r.team) - 1), y = t & (r.team - 1);    // team is a power of two
@@ -106,7 +106,7 @@ __global__ void reduce_teams(reduction r, const float *__restrict__ src, bool al
 }
 
 template <bool MAX, int V>
-__global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     reduce_blocks(reduction r, const float *__restrict__ src, bool aligned, float *__restrict__ dst) {
   for (int64_t item = blockIdx.x; item < r.c.tiles * r.c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(r.c, item);
