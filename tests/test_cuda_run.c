@@ -36,6 +36,8 @@ static const char recipe_text[] = "recipe: 1\n"
                                   "ema: {half_life: 500 images}\n"
                                   "train: {length: 600 steps, batch: 16}\n";
 
+static const size_t EMULATED_MEMORY = (size_t)8 << 30; // the emulator's default
+
 static char folder[] = "/tmp/duel-cuda-XXXXXX", recipe[64];
 // The emulator's, NULL on a GPU.
 static unsigned long long (*count_of)(const char *kind);
@@ -284,6 +286,7 @@ static void test_every_call_may_fail(void **state) {
       fail_at(kinds[k], n, n % 2 ? "once" : "forever");
       duel_status status = whole_life();
       fail_at(NULL, 0, NULL);
+      if (status == DUEL_OK && n == all && !strcmp(kinds[k], "sync")) continue; // in closing, which reports nothing
       if (status == DUEL_OK) fail_msg("%s %llu of %llu failed, and nobody noticed", kinds[k], n, all);
       if (status != DUEL_ERR_DEVICE || !strstr(duel_last_error(), "cuda"))
         fail_msg("%s %llu: status %d: %s", kinds[k], n, (int)status, duel_last_error());
@@ -304,7 +307,7 @@ static void test_a_gpu_that_is_too_small(void **state) {
       duel_run_open(&run, &(duel_run_options){.recipe = recipe, .backend = "cuda", .set = set, .n_set = 1}),
       DUEL_ERR_DEVICE);
   print_message("%s\n", duel_last_error());
-  set_memory(0);
+  set_memory(EMULATED_MEMORY);
   assert_non_null(strstr(duel_last_error(), "free"));
   const char *fits = strstr(duel_last_error(), "the largest batch that fits is about ");
   assert_non_null(fits);
@@ -314,7 +317,7 @@ static void test_a_gpu_that_is_too_small(void **state) {
   set[0].value = batch;
   set_memory(256 << 20);
   must(duel_run_open(&run, &(duel_run_options){.recipe = recipe, .backend = "cuda", .set = set, .n_set = 1}));
-  set_memory(0);
+  set_memory(EMULATED_MEMORY);
   duel_run_close(run);
 }
 

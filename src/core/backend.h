@@ -70,10 +70,10 @@ typedef struct duel_backend_api {
                          const duel_feed *feed, void **program);
   duel_status (*run)(duel_backend *b, void *program);
   void (*release)(duel_backend *b, void *program);
-  // A device that works beside the host: `ahead` runs at most may be submitted and not collected yet. submit copies the
+  // A device that works beside the host: ahead() runs at most may be submitted and not collected yet. submit copies the
   // inputs and returns; collect takes the outputs of the oldest such run: wait for it, or *got tells whether it was
-  // there. Runs happen in order. Where ahead is 0, both are NULL.
-  int ahead;
+  // there. Runs happen in order. All three are NULL where the host does the work.
+  int (*ahead)(const void *program);
   duel_status (*submit)(duel_backend *b, void *program, const void *in);
   duel_status (*collect)(duel_backend *b, void *program, void *out, bool wait, bool *got);
 } duel_backend_api;

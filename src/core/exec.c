@@ -129,7 +129,7 @@ duel_status duel_exec_run(duel_exec *e) {
 }
 
 int duel_exec_ahead(const duel_exec *e) {
-  return e->api->submit ? e->api->ahead : 1;
+  return e->api->submit ? e->api->ahead(e->program) : 1;
 }
 
 duel_status duel_exec_submit(duel_exec *e, const void *in) {

@@ -94,6 +94,7 @@ static void cuda_close(duel_backend *b) {
     if (b->stage[i]) cudaFreeHost(b->stage[i]);
   }
   duel_free(b);
+  cudaGetLastError(); // closing tells nothing, so its failures must not be found by the next to open
 }
 
 static duel_status describe(duel_backend *b, duel_precision precision) {
@@ -235,7 +236,25 @@ static duel_status cuda_download(duel_backend *b, void *dst, const void *src, si
 
 extern const duel_backend_api duel_cuda_backend;
 const duel_backend_api duel_cuda_backend = {
-    "cuda",        DUEL_F32,          false,         cuda_open,         cuda_close, cuda_probe,       cuda_describe,
-    cuda_identity, cuda_kernel,       cuda_room,     cuda_alloc,        cuda_free,  cuda_upload,      cuda_download,
-    cuda_sync,     duel_cuda_prepare, duel_cuda_run, duel_cuda_release, DUEL_RING,  duel_cuda_submit, duel_cuda_collect,
+    "cuda",
+    DUEL_F32,
+    false,
+    cuda_open,
+    cuda_close,
+    cuda_probe,
+    cuda_describe,
+    cuda_identity,
+    cuda_kernel,
+    cuda_room,
+    cuda_alloc,
+    cuda_free,
+    cuda_upload,
+    cuda_download,
+    cuda_sync,
+    duel_cuda_prepare,
+    duel_cuda_run,
+    duel_cuda_release,
+    duel_cuda_ahead,
+    duel_cuda_submit,
+    duel_cuda_collect,
 };

@@ -4,11 +4,12 @@
 
 #include "cuda/cuda.h"
 
-constexpr int DUEL_LANES = 4;                      // streams that share the calls of a group
-constexpr size_t DUEL_WORKSPACE = (size_t)8 << 20; // of cuBLAS, a lane
-constexpr size_t DUEL_STAGE = (size_t)4 << 20;     // of each pinned buffer that copies go through
-constexpr int DUEL_RING = 256;                     // steps that may be submitted and not collected
-constexpr int DUEL_LAUNCH_STEPS = 8;               // steps of one launch
+constexpr int DUEL_LANES = 4;                       // streams that share the calls of a group
+constexpr size_t DUEL_WORKSPACE = (size_t)8 << 20;  // of cuBLAS, a lane
+constexpr size_t DUEL_STAGE = (size_t)4 << 20;      // of each pinned buffer that copies go through
+constexpr int DUEL_RING = 256;                      // steps that may be submitted and not collected, at most
+constexpr size_t DUEL_RING_BYTES = (size_t)4 << 20; // of a ring, unless that held fewer than two launches
+constexpr int DUEL_LAUNCH_STEPS = 8;                // steps of one launch
 
 struct duel_backend {
   int device;
@@ -25,6 +26,7 @@ duel_status duel_cuda_prepare(duel_backend *b, const duel_call *calls, const int
                               const duel_feed *feed, void **program);
 duel_status duel_cuda_run(duel_backend *b, void *program);
 void duel_cuda_release(duel_backend *b, void *program);
+int duel_cuda_ahead(const void *program);
 duel_status duel_cuda_submit(duel_backend *b, void *program, const void *in);
 duel_status duel_cuda_collect(duel_backend *b, void *program, void *out, bool wait, bool *got);
 duel_status duel_cuda_check_code(void); // DEVICE if this build has no machine code for the current device

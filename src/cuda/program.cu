@@ -27,6 +27,7 @@ struct program {
   duel_feed feed;
   bool fed;
   ring in, out;
+  int slots;        // of both rings
   unsigned *number; // device: steps done so far
   int64_t submitted, launched, collected;
   cudaEvent_t event[DUEL_RING];     // behind the launch that had this slot as its last
@@ -40,18 +41,18 @@ constexpr int FEED_BLOCK = 256;
 
 // ---- the ends of a step: bytes 8·w, FLOPs 0 for w words
 static __global__ void take_inputs(const uint32_t *__restrict__ ring, uint32_t *__restrict__ dst, int64_t words,
-                                   int64_t stride, const unsigned *__restrict__ number) {
-  const uint32_t *slot = ring + (int64_t)(*number % DUEL_RING) * stride;
+                                   int64_t stride, unsigned slots, const unsigned *__restrict__ number) {
+  const uint32_t *slot = ring + (int64_t)(*number % slots) * stride;
   for (int64_t i = duel_first(); i < words; i += duel_stride()) dst[i] = slot[i];
 }
 
 // One block, so that all of it has read the number before it grows.
 static __global__ void put_outputs(const uint32_t *__restrict__ src, uint32_t *__restrict__ ring, int64_t words,
-                                   int64_t stride, unsigned *number) {
-  uint32_t *slot = ring + (int64_t)(*number % DUEL_RING) * stride;
+                                   int64_t stride, unsigned slots, unsigned *number) {
+  uint32_t *slot = ring + (int64_t)(*number % slots) * stride;
   for (int64_t i = threadIdx.x; i < words; i += blockDim.x) slot[i] = src[i];
   __syncthreads();
-  if (threadIdx.x == 0) *number += 1;
+  if (threadIdx.x == 0) *number = (*number + 1) % slots;
 }
 
 duel_status duel_cuda_check_code(void) {
@@ -94,10 +95,10 @@ static duel_status enqueue_step(duel_backend *b, const program *p) {
   if (!p->fed) return enqueue_calls(b, p);
   const int64_t in = (int64_t)p->feed.in_bytes / 4, out = (int64_t)p->feed.out_bytes / 4;
   DUEL_LAUNCH(lane, take_inputs, duel_blocks(in, FEED_BLOCK), FEED_BLOCK, 0, (const uint32_t *)p->in.device,
-              (uint32_t *)p->feed.in, in, (int64_t)p->in.stride / 4, p->number);
+              (uint32_t *)p->feed.in, in, (int64_t)p->in.stride / 4, (unsigned)p->slots, p->number);
   DUEL_TRY(enqueue_calls(b, p));
   DUEL_LAUNCH(lane, put_outputs, 1, FEED_BLOCK, 0, (const uint32_t *)p->feed.out, (uint32_t *)p->out.device, out,
-              (int64_t)p->out.stride / 4, p->number);
+              (int64_t)p->out.stride / 4, (unsigned)p->slots, p->number);
   return lanes_status(b);
 }
 
@@ -118,19 +119,26 @@ static duel_status capture(duel_backend *b, const program *p, int steps, cudaGra
 }
 
 // ---- preparing
-static duel_status open_ring(ring *r, size_t bytes) {
-  r->stride = (bytes + 15) / 16 * 16;
-  DUEL_CUDA_TRY(cudaMallocHost((void **)&r->host, r->stride * DUEL_RING), "a pinned ring");
-  DUEL_CUDA_TRY(cudaMalloc((void **)&r->device, r->stride * DUEL_RING), "a ring");
+static duel_status open_ring(ring *r, int slots) {
+  DUEL_CUDA_TRY(cudaMallocHost((void **)&r->host, r->stride * slots), "a pinned ring");
+  DUEL_CUDA_TRY(cudaMalloc((void **)&r->device, r->stride * slots), "a ring");
   return DUEL_OK;
 }
 
+static int slots_of(const program *p) {
+  const size_t stride = p->in.stride > p->out.stride ? p->in.stride : p->out.stride, n = DUEL_RING_BYTES / stride;
+  return n < 2 * DUEL_LAUNCH_STEPS ? 2 * DUEL_LAUNCH_STEPS : n < DUEL_RING ? (int)n : DUEL_RING;
+}
+
 static duel_status open_feed(duel_backend *b, program *p) {
-  DUEL_TRY(open_ring(&p->in, p->feed.in_bytes));
-  DUEL_TRY(open_ring(&p->out, p->feed.out_bytes));
+  p->in.stride = (p->feed.in_bytes + 15) / 16 * 16;
+  p->out.stride = (p->feed.out_bytes + 15) / 16 * 16;
+  p->slots = slots_of(p);
+  DUEL_TRY(open_ring(&p->in, p->slots));
+  DUEL_TRY(open_ring(&p->out, p->slots));
   DUEL_CUDA_TRY(cudaMalloc((void **)&p->number, sizeof *p->number), "a counter");
   DUEL_CUDA_TRY(cudaMemsetAsync(p->number, 0, sizeof *p->number, b->lane[0].stream), "a counter");
-  for (int i = 0; i < DUEL_RING; i++)
+  for (int i = 0; i < p->slots; i++)
     DUEL_CUDA_TRY(cudaEventCreateWithFlags(&p->event[i], cudaEventDisableTiming), "an event");
   return DUEL_OK;
 }
@@ -204,10 +212,10 @@ duel_status duel_cuda_run(duel_backend *b, void *program_) {
 }
 
 // Copies the slots of n steps from `first` on, of which some may lie at the ring's beginning again.
-static duel_status copy_slots(duel_backend *b, const ring *r, int64_t first, int n, cudaMemcpyKind kind) {
+static duel_status copy_slots(duel_backend *b, const ring *r, int slots, int64_t first, int n, cudaMemcpyKind kind) {
   for (int done = 0, part; done < n; done += part) {
-    const int slot = (int)((first + done) % DUEL_RING);
-    part = n - done < DUEL_RING - slot ? n - done : DUEL_RING - slot;
+    const int slot = (int)((first + done) % slots);
+    part = n - done < slots - slot ? n - done : slots - slot;
     unsigned char *host = r->host + (size_t)slot * r->stride, *device = r->device + (size_t)slot * r->stride;
     const bool up = kind == cudaMemcpyHostToDevice;
     DUEL_CUDA_TRY(
@@ -220,7 +228,7 @@ static duel_status copy_slots(duel_backend *b, const ring *r, int64_t first, int
 // Launches the next n submitted steps.
 static duel_status launch(duel_backend *b, program *p, int n) {
   cudaStream_t stream = b->lane[0].stream;
-  DUEL_TRY(copy_slots(b, &p->in, p->launched, n, cudaMemcpyHostToDevice));
+  DUEL_TRY(copy_slots(b, &p->in, p->slots, p->launched, n, cudaMemcpyHostToDevice));
   for (int done = 0; done < n;) {
     const int steps = n - done >= DUEL_LAUNCH_STEPS ? DUEL_LAUNCH_STEPS : 1;
     if (b->capture) {
@@ -230,18 +238,22 @@ static duel_status launch(duel_backend *b, program *p, int n) {
     }
     done += steps;
   }
-  DUEL_TRY(copy_slots(b, &p->out, p->launched, n, cudaMemcpyDeviceToHost));
-  for (int i = 0; i < n; i++) p->end_of_launch[(p->launched + i) % DUEL_RING] = p->launched + n;
+  DUEL_TRY(copy_slots(b, &p->out, p->slots, p->launched, n, cudaMemcpyDeviceToHost));
+  for (int i = 0; i < n; i++) p->end_of_launch[(p->launched + i) % p->slots] = p->launched + n;
   p->launched += n;
-  DUEL_CUDA_TRY(cudaEventRecord(p->event[(p->launched - 1) % DUEL_RING], stream), "a launch");
+  DUEL_CUDA_TRY(cudaEventRecord(p->event[(p->launched - 1) % p->slots], stream), "a launch");
   return DUEL_OK;
+}
+
+int duel_cuda_ahead(const void *program_) {
+  return ((const program *)program_)->slots;
 }
 
 duel_status duel_cuda_submit(duel_backend *b, void *program_, const void *in) {
   program *p = (program *)program_;
-  if (p->submitted - p->collected >= DUEL_RING)
-    return duel_fail(DUEL_ERR_INTERNAL, "cuda: %d steps are submitted and none is collected", DUEL_RING);
-  memcpy(p->in.host + (size_t)(p->submitted % DUEL_RING) * p->in.stride, in, p->feed.in_bytes);
+  if (p->submitted - p->collected >= p->slots)
+    return duel_fail(DUEL_ERR_INTERNAL, "cuda: %d steps are submitted and none is collected", p->slots);
+  memcpy(p->in.host + (size_t)(p->submitted % p->slots) * p->in.stride, in, p->feed.in_bytes);
   p->submitted++;
   if (p->submitted - p->launched < DUEL_LAUNCH_STEPS) return DUEL_OK;
   DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
@@ -257,8 +269,8 @@ duel_status duel_cuda_collect(duel_backend *b, void *program_, void *out, bool w
     if (!wait) return DUEL_OK;
     DUEL_TRY(launch(b, p, (int)(p->submitted - p->launched)));
   }
-  const int slot = (int)(p->collected % DUEL_RING);
-  cudaEvent_t event = p->event[(p->end_of_launch[slot] - 1) % DUEL_RING];
+  const int slot = (int)(p->collected % p->slots);
+  cudaEvent_t event = p->event[(p->end_of_launch[slot] - 1) % p->slots];
   cudaError_t error = cudaEventQuery(event);
   if (error == cudaErrorNotReady) {
     cudaGetLastError(); // no error, but kept as if it were one

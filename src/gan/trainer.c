@@ -63,13 +63,13 @@ static double bytes_with_batch(const duel_trainer *t, int64_t batch) {
   return bytes;
 }
 
-// The memory that a failed opening left is all there again, so room is what one that works may take.
+// The memory that a failed opening left is all there again. Rings and libraries take some too.
 static int64_t largest_batch(const duel_trainer *t, double room) {
   int64_t fits = 0, too_large = t->recipe->train.batch;
   while (too_large - fits > 1 + fits / 64) { // to within two percent
     const int64_t batch = fits + (too_large - fits) / 2;
     const double bytes = bytes_with_batch(t, batch);
-    if (bytes > 0 && bytes <= room)
+    if (bytes > 0 && bytes <= 0.9 * room)
       fits = batch;
     else
       too_large = batch;
