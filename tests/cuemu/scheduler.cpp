@@ -63,6 +63,7 @@ struct shared_block {
 
 const cuemu_launch *launch; // NULL: no kernel is running
 thread threads[MAX_THREADS];
+uint3 places[MAX_THREADS];  // threadIdx of each
 unsigned turn[MAX_THREADS]; // the order of this round
 unsigned n_threads, begun, now, vote_result;
 uint64_t warp_values[MAX_THREADS];
@@ -146,11 +147,6 @@ CUEMU_RAW void switch_to(fiber *to) {
 #endif
 }
 
-CUEMU_RAW uint3 place(unsigned i) {
-  const dim3 b = cuemu_here.block_dim;
-  return {i % b.x, i / b.x % b.y, i / (b.x * b.y)};
-}
-
 // A fiber's life: it begins the block's next thread as long as there is one and the last did not wait, then idles.
 CUEMU_RAW void fiber_main() {
   fiber *me = running;
@@ -164,7 +160,7 @@ CUEMU_RAW void fiber_main() {
       now = turn[begun++];
       thread *t = &threads[now];
       t->on = me;
-      cuemu_here.thread = place(now);
+      cuemu_here.thread = places[now];
 #ifdef CUEMU_TSAN
       __tsan_acquire(&of_launch->start);
 #endif
@@ -248,8 +244,12 @@ CUEMU_RAW void shuffle_turns() {
   }
 }
 
+CUEMU_RAW bool same_text(const char *a, const char *b) {
+  return a == b || !strcmp(a, b);
+}
+
 CUEMU_RAW bool same_place(const thread *a, const thread *b) {
-  return a->line == b->line && (a->file == b->file || !strcmp(a->file, b->file)) && !strcmp(a->what, b->what);
+  return a->line == b->line && same_text(a->file, b->file) && same_text(a->what, b->what);
 }
 
 // Whether lane `other` has come to where thread i waits with its mask.
@@ -414,7 +414,7 @@ CUEMU_RAW void run_block() {
     for (unsigned i = 0; i < n_threads; i++) {
       now = turn[i];
       if (threads[now].state != READY) continue;
-      cuemu_here.thread = place(now);
+      cuemu_here.thread = places[now];
       switch_to(threads[now].on);
     }
   }
@@ -450,7 +450,10 @@ CUEMU_RAW void cuemu_run(const cuemu_launch *l) {
   const dim3 g = l->grid;
   cuemu_here.block_dim = l->block;
   cuemu_here.grid_dim = g;
-  n_threads = l->block.x * l->block.y * l->block.z;
+  n_threads = 0;
+  for (unsigned z = 0; z < l->block.z; z++)
+    for (unsigned y = 0; y < l->block.y; y++)
+      for (unsigned x = 0; x < l->block.x; x++) places[n_threads++] = {x, y, z};
   const uint64_t blocks = (uint64_t)g.x * g.y * g.z;
   // In random order, block i is the (a·i + b)-th, a without common factor with the number of blocks.
   uint64_t a = 1, b = 0;
@@ -487,7 +490,7 @@ CUEMU_RAW void cuemu_die(const char *fmt, ...) {
   vsnprintf(text, sizeof text, fmt, args);
   va_end(args);
   if (launch) {
-    const uint3 b = cuemu_here.block, t = place(now);
+    const uint3 b = cuemu_here.block, t = places[now];
     fprintf(stderr, "cuemu: kernel %s, block (%u,%u,%u), thread (%u,%u,%u): %s\n", launch->name, b.x, b.y, b.z, t.x,
             t.y, t.z, text);
   } else {
