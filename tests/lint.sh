@@ -27,7 +27,7 @@ includes() {
 # code FILES…: their lines without // comments and strings, as FILE:LINE:TEXT
 code() { awk '{ sub(/\/\/.*/, ""); gsub(/"([^"\\]|\\.)*"/, "\"\""); print FILENAME ":" FNR ":" $0 }' "$@"; }
 
-sources() { find src -name '*.[ch]' ! -path 'src/cli/*' "$@"; }
+sources() { find src \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) ! -path 'src/cli/*' "$@"; }
 
 libc='<(assert|ctype|errno|float|inttypes|limits|locale|math|setjmp|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|time)\.h>'
 rule "core includes no file, BLAS or CUDA header" "$(includes core "$libc|\"(duel\.h|core/)")"
@@ -35,9 +35,15 @@ rule "io knows nothing of the graph" "$(includes io '<[a-z_/0-9]+\.h>|"(core/(st
 rule "gan includes only core, io and gan" "$(includes gan "$libc|\"(duel\.h|core/|io/|gan/)")"
 rule "cpu includes only core, BLAS and threads" \
   "$(includes cpu "$libc|<(cblas|cpuid|dlfcn|pthread|sched|signal|unistd|[a-z]*intrin)\.h>|\"(duel\.h|core/|cpu/)")"
+rule "cuda includes only core and CUDA" "$(grep -nE '^[[:space:]]*#[[:space:]]*include' src/cuda/*.cu src/cuda/*.cuh \
+  src/cuda/*.h | grep -vE "include[[:space:]]*($libc|<(cuda_runtime|cublas_v2|curand_kernel)\.h>|\"(duel\.h|core/|cuda/))")"
+rule "CUDA kernels are launched and share memory by launch.cuh alone, and have no PTX of their own" \
+  "$(code src/cuda/*.cu src/cuda/*.cuh | grep -vE '^src/cuda/(launch|ptx)\.cuh:' | grep -E '<<<|__shared__|[^a-z_]asm[^a-z_]')"
+rule "no atomics on floats: sums have fixed trees" "$(code src/cuda/*.cu src/cuda/*.cuh | grep -E 'atomic[A-Z]')"
 rule "cli includes only duel.h and its own headers" "$(includes cli '<[a-z_/]+\.h>|"(options|progress)\.h"')"
 rule "BLAS, OpenMP and CUDA headers stay in their backend" \
-  "$(grep -nE 'include *<(cblas|omp|cuda|cublas|curand)' src/io/*.[ch] src/gan/*.[ch] src/api/*.[ch] src/cli/*.[ch])"
+  "$(grep -nE 'include *<(cblas|omp|cuda|cublas|curand)' src/core/*.[ch] src/io/*.[ch] src/gan/*.[ch] src/cpu/*.h src/api/*.[ch] \
+    src/cli/*.[ch])"
 rule "no #ifdef of a backend outside the registry" \
   "$(grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif).*DUEL_(CUDA|CPU|BACKEND)' -r src include |
     grep -vE '(ifndef|defined).*_H\)?$|^src/api/registry\.c:')"
@@ -45,12 +51,12 @@ rule "no #ifdef of a backend outside the registry" \
 long() { # LINES FOLDER…: files with more
   most=$1
   shift
-  find "$@" -name '*.[ch]' -exec awk -v most="$most" 'FNR == most + 1 { print FILENAME }' {} +
+  find "$@" \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' \) -exec awk -v most="$most" 'FNR == most + 1 { print FILENAME }' {} +
 }
 rule "no source file has more than 600 lines" "$(long 600 src include)"
 rule "no test has more than 1100 lines, tables included" "$(long 1100 tests)"
 rule "every source file opens with its purpose, or with the header that tells it" "$(
-  find src include -name '*.[ch]' -exec awk '
+  find src include \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -exec awk '
     FNR == 1 { own = FILENAME; sub(/^src\//, "", own); sub(/\.c$/, ".h", own) }
     FNR == 1 && !/^\/[\/*]/ && $0 != "#include \"" own "\"" { print FILENAME }' {} +)"
 rule "the heap has one door, core/mem.h" "$(code $(sources ! -name mem.c) |
@@ -59,7 +65,7 @@ rule "only the command prints and exits" "$(code $(sources) |
   grep -E '[^a-zA-Z_.>](printf|puts|putchar|perror|exit|_exit|abort)\(|[^a-z_](stderr|stdout)[^a-z_]')"
 
 texts() {
-  find src include tests recipes cmake run .ci README.md CMakeLists.txt -type f \( -name '*.[chy]*' -o -name '*.md' \
+  find src include tests recipes cmake bench run .ci README.md CMakeLists.txt -type f \( -name '*.[chyp]*' -o -name '*.md' \
     -o -name '*.sh' -o -name '*.def' -o -name '*.txt' -o -name '*.cmake' -o -name run \) ! -name '*.pyc' "$@" 2>/dev/null
 }
 words="TO""DO|FIX""ME|XX""X" # spelled so that this file passes

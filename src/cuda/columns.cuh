@@ -4,8 +4,8 @@
 // thread adds up its rows, then duel_column_join adds the threads of a column. Where columns are long and tiles are few
 // the rows are split; partial results go to scratch [splits, columns] and a second kernel joins them. All of this
 // follows from shapes alone, so that no bit depends on the device, on the order of blocks or on where tensors lie.
-#ifndef DUEL_CUDA_COLUMNS_CUH
-#define DUEL_CUDA_COLUMNS_CUH
+#ifndef DUEL_CUDA_COLUMNS_H
+#define DUEL_CUDA_COLUMNS_H
 
 #include "cuda/nest.cuh"
 

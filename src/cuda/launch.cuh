@@ -8,8 +8,8 @@
 //   - grid-stride loops, so that any grid is right; no float atomics: sums have fixed trees that depend on shapes
 //   alone;
 //   - 64-bit indices wherever a tensor's size enters.
-#ifndef DUEL_CUDA_LAUNCH_CUH
-#define DUEL_CUDA_LAUNCH_CUH
+#ifndef DUEL_CUDA_LAUNCH_H
+#define DUEL_CUDA_LAUNCH_H
 
 #include <cuda_runtime.h>
 
