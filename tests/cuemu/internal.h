@@ -72,8 +72,7 @@ void cuemu_hide(bool hidden);
 static inline unsigned char cuemu_canary(const void *at) {
   return (uintptr_t)at % 4 == 3 ? 0xFF : 0xA5;
 }
-// Lets kernels at device memory, and shuts it to the host again; they nest. Without ASan, large allocations stay open
-// until the next call that waits for the device, since shutting one costs as much as a small kernel.
+// Between open and shut, which nest, device memory may be touched; cuemu_host_waited shuts what shut leaves open.
 void cuemu_open_memory(void);
 void cuemu_shut_memory(void);
 void cuemu_host_waited(void);

@@ -1,12 +1,14 @@
 // Device memory: pages of the host's, one mapping an allocation, between two pages that nobody may touch. Pinned
 // memory: host memory that is known. Both start as NaN (0xFF).
 //
-// Invariant: outside kernels and copies the host can touch no small allocation (none at all under ASan): it is poisoned
-// under ASan and mapped without rights elsewhere, where a fault names the allocation. Addresses are not used again
-// before thousands of further allocations, so that a stale one faults too.
+// Invariant: the pages are mapped without rights, and a fault opens those that a kernel or a copy touches, a chunk at a
+// time; so a fault of the host's, or in freed memory, or beside an allocation, tells whose it is. Chunks are shut again
+// when the work ends; those of large allocations when the host next waits for the device, which costs less. Addresses
+// are not used again before thousands of further allocations, so that a stale one faults too.
 #include "internal.h"
 
 #include <deque>
+#include <errno.h>
 #include <map>
 #include <signal.h>
 #include <string>
@@ -14,15 +16,23 @@
 #include <unistd.h>
 
 namespace {
-constexpr size_t PAGE = 4096, ALIGN = 256, QUARANTINE = 4096;
+constexpr size_t PAGE = 4096, ALIGN = 256, CHUNK = 256 << 10, QUARANTINE = 4096, MOST_OPEN = 1 << 16;
+enum chunk_state : unsigned char { FRESH, SHUT, OPEN };
 
 struct allocation {
   char *map; // device: guard page, pages with the memory at their end, guard page
   size_t map_bytes;
   char *p;
   size_t bytes;
-  bool pinned, live, open;
+  bool pinned, live;
+  std::vector<chunk_state> chunk; // of the pages between the guards
 };
+
+struct opened {
+  allocation *a;
+  size_t chunk;
+} open_chunks[MOST_OPEN];
+size_t n_open;
 
 std::map<uintptr_t, allocation> table; // by p; freed ones of device memory too
 std::deque<uintptr_t> quarantine;
@@ -40,49 +50,68 @@ size_t padded(size_t bytes) {
   return (bytes + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-void open_one(allocation *a) {
-  if (a->pinned || !a->live || a->open) return;
-  a->open = true;
-#ifdef CUEMU_ASAN
-  ASAN_UNPOISON_MEMORY_REGION(a->p, a->bytes);
-#else
-  mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, PROT_READ | PROT_WRITE);
-#endif
+char *chunk_start(const allocation *a, size_t i) {
+  return a->map + PAGE + i * CHUNK;
 }
 
-void shut_one(allocation *a) {
-  if (a->pinned || !a->open) return;
-  a->open = false;
-#ifdef CUEMU_ASAN
-  ASAN_POISON_MEMORY_REGION(a->map, a->map_bytes);
-#else
-  mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, PROT_NONE);
-#endif
+char *chunk_end(const allocation *a, size_t i) {
+  char *end = a->map + a->map_bytes - PAGE;
+  return end - chunk_start(a, i) > (ptrdiff_t)CHUNK ? chunk_start(a, i) + CHUNK : end;
 }
 
-bool shuts_soon(const allocation *a) {
-#ifdef CUEMU_ASAN
-  (void)a;
-  return true;
-#else
-  return a->bytes <= 256 << 10;
-#endif
-}
-
+// What memory holds before anybody has written it; beside the allocation, canaries where ASan does not watch.
+void fill_chunk(const allocation *a, size_t i) {
+  char *from = chunk_start(a, i), *to = chunk_end(a, i), *p = from > a->p ? from : a->p;
+  char *end = to < a->p + a->bytes ? to : a->p + a->bytes;
+  if (p < end) memset(p, 0xFF, (size_t)(end - p));
 #ifndef CUEMU_ASAN
-// A fault in device memory or beside it says whose it is; any other has its usual end.
-void on_fault(int signal, siginfo_t *info, void *) {
-  const char *at = (const char *)info->si_addr;
-  for (const auto &entry : table) {
-    const allocation *a = &entry.second;
-    if (a->pinned || at < a->map || at >= a->map + a->map_bytes) continue;
-    if (!a->live)
-      cuemu_die("use after free: byte %td of a freed allocation of %zu bytes at %p", at - a->p, a->bytes, a->p);
-    if (at < a->p || at >= a->p + a->bytes)
-      cuemu_die("access outside of device memory: byte %td of an allocation of %zu bytes at %p", at - a->p, a->bytes,
-                a->p);
-    cuemu_die("the host touches device memory: byte %td of an allocation of %zu bytes at %p", at - a->p, a->bytes,
-              a->p);
+  for (char *c = from; c < to && c < a->p; c++) *c = (char)cuemu_canary(c);
+  for (char *c = end < from ? from : end; c < to; c++) *c = (char)cuemu_canary(c);
+#endif
+}
+
+void open_chunk(allocation *a, size_t i) {
+  if (n_open == MOST_OPEN) cuemu_die("more device memory is in use than the emulator can watch");
+  mprotect(chunk_start(a, i), (size_t)(chunk_end(a, i) - chunk_start(a, i)), PROT_READ | PROT_WRITE);
+  if (a->chunk[i] == FRESH) fill_chunk(a, i);
+  a->chunk[i] = OPEN;
+  open_chunks[n_open++] = {a, i};
+}
+
+void shut_chunks(bool large) {
+  size_t kept = 0;
+  for (size_t k = 0; k < n_open; k++) {
+    const opened o = open_chunks[k];
+    if (!large && o.a->bytes > CHUNK) {
+      open_chunks[kept++] = o;
+      continue;
+    }
+    mprotect(chunk_start(o.a, o.chunk), (size_t)(chunk_end(o.a, o.chunk) - chunk_start(o.a, o.chunk)), PROT_NONE);
+    o.a->chunk[o.chunk] = SHUT;
+  }
+  n_open = kept;
+}
+
+[[noreturn]] void blame(const allocation *a, const char *at) {
+  const char *what = !a->live                             ? "use after free"
+                     : at < a->p || at >= a->p + a->bytes ? "access outside of device memory"
+                                                          : "the host touches device memory";
+  cuemu_die("%s: byte %td of an allocation of %zu bytes at %p", what, at - a->p, a->bytes, a->p);
+}
+
+// Opens what a kernel or a copy may touch; says whose a forbidden access is; leaves other faults their usual end.
+void handle_fault(int signal, const char *at) {
+  auto it = table.upper_bound((uintptr_t)at + 2 * PAGE); // memory may begin that far behind the start of its mapping
+  while (it != table.begin()) {
+    allocation *a = &(--it)->second;
+    if (a->pinned) continue;
+    if (at >= a->map + a->map_bytes) break;
+    if (at < a->map) continue;
+    const size_t i = (size_t)(at - a->map - (ptrdiff_t)PAGE) / CHUNK;
+    const bool inside = at >= a->map + PAGE && at < a->map + a->map_bytes - PAGE;
+    if (depth == 0 || !a->live || !inside || a->chunk[i] == OPEN) blame(a, at);
+    open_chunk(a, i);
+    return;
   }
   if (cuemu_on_device()) cuemu_die("fault at %p, which is no device memory (or a stack that overran)", at);
   struct sigaction usual = {};
@@ -90,11 +119,19 @@ void on_fault(int signal, siginfo_t *info, void *) {
   sigaction(signal, &usual, nullptr);
 }
 
+CUEMU_RAW void on_fault(int signal, siginfo_t *info, void *) {
+  const int saved = errno;
+  cuemu_hide(true);
+  handle_fault(signal, (const char *)info->si_addr);
+  cuemu_hide(false);
+  errno = saved;
+}
+
 void watch_faults() {
   static bool done;
   if (done) return;
   done = true;
-  static char stack[64 << 10]; // fibers' stacks may be what overran
+  static char stack[256 << 10]; // a fiber's may be what overran
   stack_t alternative = {};
   alternative.ss_sp = stack;
   alternative.ss_size = sizeof stack;
@@ -105,7 +142,6 @@ void watch_faults() {
   sigaction(SIGSEGV, &action, nullptr);
   sigaction(SIGBUS, &action, nullptr);
 }
-#endif
 
 void report_leaks() {
   size_t n = 0;
@@ -136,19 +172,15 @@ size_t cuemu_bytes_in_use() {
 
 // ---- doors
 void cuemu_open_memory() {
-  if (depth++ > 0) return;
-  for (auto &entry : table) open_one(&entry.second);
+  depth++;
 }
 
 void cuemu_shut_memory() {
-  if (--depth > 0) return;
-  for (auto &entry : table)
-    if (shuts_soon(&entry.second)) shut_one(&entry.second);
+  if (--depth == 0) shut_chunks(false);
 }
 
 void cuemu_host_waited() {
-  if (depth > 0) return;
-  for (auto &entry : table) shut_one(&entry.second);
+  if (depth == 0) shut_chunks(true);
 }
 
 // ---- checks
@@ -182,13 +214,13 @@ void cuemu_check_canaries(const char *kernel) {
 #ifdef CUEMU_ASAN
   (void)kernel;
 #else
-  for (const auto &entry : table) {
-    const allocation *a = &entry.second;
-    if (a->pinned || !a->open) continue;
-    const char *front = a->p - a->map >= (ptrdiff_t)(PAGE + ALIGN) ? a->p - ALIGN : a->map + PAGE;
-    for (const char *c = front, *end = a->p + padded(a->bytes); c < end; c++) {
-      if (c == a->p) c += a->bytes;
-      if (c < end && *c != (char)cuemu_canary(c))
+  for (size_t k = 0; k < n_open; k++) {
+    const allocation *a = open_chunks[k].a;
+    const char *from = chunk_start(a, open_chunks[k].chunk), *to = chunk_end(a, open_chunks[k].chunk);
+    const char *first = a->p - ALIGN > from ? a->p - ALIGN : from;
+    for (const char *c = first; c < to; c++) {
+      if (c >= a->p && c < a->p + a->bytes) c = a->p + a->bytes;
+      if (c < to && *c != (char)cuemu_canary(c))
         cuemu_die("kernel %s has written byte %td of an allocation of %zu bytes", kernel, c - a->p, a->bytes);
     }
   }
@@ -207,22 +239,19 @@ cudaError_t cudaMalloc(void **p, size_t bytes) {
   if (bytes > cuemu_memory_limit() || padded(in_use + bytes) > cuemu_memory_limit())
     return cuemu_error(cudaErrorMemoryAllocation);
   const size_t pages = (bytes + PAGE - 1) / PAGE * PAGE;
-  allocation a = {};
+  allocation a = allocation();
   a.map_bytes = pages + 2 * PAGE;
   a.map = (char *)mmap(nullptr, a.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (a.map == MAP_FAILED) return cuemu_error(cudaErrorMemoryAllocation);
   a.p = a.map + PAGE + pages - padded(bytes);
   a.bytes = bytes;
   a.live = true;
-  mprotect(a.map + PAGE, pages, PROT_READ | PROT_WRITE);
-#ifndef CUEMU_ASAN
-  for (char *c = a.map + PAGE; c < a.p; c++) *c = (char)cuemu_canary(c);
-  for (char *c = a.p + bytes; c < a.p + padded(bytes); c++) *c = (char)cuemu_canary(c);
-  watch_faults();
+  a.chunk.assign((pages + CHUNK - 1) / CHUNK, FRESH);
+#ifdef CUEMU_ASAN
+  ASAN_POISON_MEMORY_REGION(a.map, (size_t)(a.p - a.map));
+  ASAN_POISON_MEMORY_REGION(a.p + bytes, (size_t)(a.map + a.map_bytes - a.p) - bytes);
 #endif
-  memset(a.p, 0xFF, bytes);
-  a.open = true;
-  shut_one(&a);
+  watch_faults();
   table[(uintptr_t)a.p] = a;
   in_use += padded(bytes);
   *p = a.p;
@@ -241,9 +270,12 @@ cudaError_t cudaFree(void *p) {
   }
   allocation *a = &it->second;
   if (!a->live) cuemu_die("cudaFree: %p is freed a second time", p);
-  shut_one(a);
+  shut_chunks(true); // it may be among them
   a->live = false;
   in_use -= padded(a->bytes);
+#ifdef CUEMU_ASAN
+  ASAN_POISON_MEMORY_REGION(a->map, a->map_bytes);
+#endif
   madvise(a->map, a->map_bytes, MADV_DONTNEED);
   quarantine.push_back((uintptr_t)p);
   if (quarantine.size() > QUARANTINE) {
@@ -259,7 +291,7 @@ cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned) {
   if (!p) return cuemu_error(cudaErrorInvalidValue);
   *p = nullptr;
   if (bytes == 0) return cudaSuccess;
-  allocation a = {};
+  allocation a = allocation();
   if (posix_memalign((void **)&a.p, PAGE, bytes)) return cuemu_error(cudaErrorMemoryAllocation);
   memset(a.p, 0xFF, bytes);
   a.bytes = bytes;
@@ -308,25 +340,20 @@ bool side_ok(const void *p, size_t bytes, bool device, const char *what) {
   return false;
 }
 
-// Opens the allocations of a copy's two sides alone, if nothing is open.
 void move(void *dst, const void *src, size_t bytes) {
-  allocation *sides[] = {find(dst), find(src)};
-  for (allocation *a : sides)
-    if (a) open_one(a);
+  cuemu_open_memory();
   cuemu_enter_device();
   memmove(dst, src, bytes);
   cuemu_leave_device();
-  for (allocation *a : sides)
-    if (a && depth == 0 && shuts_soon(a)) shut_one(a);
+  cuemu_shut_memory();
 }
 
 void fill(void *dst, int value, size_t bytes) {
-  allocation *a = find(dst);
-  open_one(a);
+  cuemu_open_memory();
   cuemu_enter_device();
   memset(dst, value, bytes);
   cuemu_leave_device();
-  if (depth == 0 && shuts_soon(a)) shut_one(a);
+  cuemu_shut_memory();
 }
 
 cudaError_t copy(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream, bool wait,
