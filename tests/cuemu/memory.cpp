@@ -37,7 +37,8 @@ size_t n_open;
 std::map<uintptr_t, allocation> table; // by p; freed ones of device memory too
 std::deque<uintptr_t> quarantine;
 size_t in_use;
-int depth; // of kernels and copies under way
+int depth;              // of kernels and copies under way
+struct sigaction usual; // what a fault that is not ours does
 
 allocation *find(const void *p) {
   auto it = table.upper_bound((uintptr_t)p);
@@ -114,9 +115,7 @@ void handle_fault(int signal, const char *at) {
     return;
   }
   if (cuemu_on_device()) cuemu_die("fault at %p, which is no device memory (or a stack that overran)", at);
-  struct sigaction usual = {};
-  usual.sa_handler = SIG_DFL;
-  sigaction(signal, &usual, nullptr);
+  sigaction(signal, &usual, nullptr); // whose turn it is when the fault comes again
 }
 
 CUEMU_RAW void on_fault(int signal, siginfo_t *info, void *) {
@@ -127,20 +126,25 @@ CUEMU_RAW void on_fault(int signal, siginfo_t *info, void *) {
   errno = saved;
 }
 
+// Before each work, since test harnesses have handlers of their own. On another stack, since a fiber's may have
+// overrun.
 void watch_faults() {
-  static bool done;
-  if (done) return;
-  done = true;
-  static char stack[256 << 10]; // a fiber's may be what overran
-  stack_t alternative = {};
-  alternative.ss_sp = stack;
-  alternative.ss_size = sizeof stack;
-  sigaltstack(&alternative, nullptr);
-  struct sigaction action = {};
-  action.sa_sigaction = on_fault;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-  sigaction(SIGSEGV, &action, nullptr);
-  sigaction(SIGBUS, &action, nullptr);
+  struct sigaction now;
+  sigaction(SIGSEGV, nullptr, &now);
+  if (now.sa_sigaction == on_fault) return;
+  usual = now;
+  stack_t stack;
+  sigaltstack(nullptr, &stack);
+  if (stack.ss_flags & SS_DISABLE) {
+    stack = stack_t();
+    stack.ss_size = 256 << 10;
+    stack.ss_sp = mmap(nullptr, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack.ss_sp != MAP_FAILED) sigaltstack(&stack, nullptr);
+  }
+  struct sigaction ours = {};
+  ours.sa_sigaction = on_fault;
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigaction(SIGSEGV, &ours, nullptr);
 }
 
 void report_leaks() {
@@ -172,7 +176,7 @@ size_t cuemu_bytes_in_use() {
 
 // ---- doors
 void cuemu_open_memory() {
-  depth++;
+  if (depth++ == 0) watch_faults();
 }
 
 void cuemu_shut_memory() {
