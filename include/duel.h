@@ -106,7 +106,8 @@ typedef struct duel_run_info {                  // strings live as long as the r
   int64_t dim[3]; // of one item: C, H, W, or the point's size
   int64_t classes, latent;
   int64_t parameters_g, parameters_d;
-  size_t memory_bytes; // all arenas together
+  size_t memory_bytes;           // all arenas together
+  double step_flops, step_bytes; // what the planned training step computes, reads and writes; 0 without data
   uint64_t seed;
 } duel_run_info;
 DUEL_API duel_run_info duel_run_describe(const duel_run *run);
@@ -185,6 +186,8 @@ DUEL_API duel_status duel_info_checkpoint(FILE *out, const char *path, int json)
 // that ends in '/' or names a folder: one PNG each, NAMES[i].png (names NULL: 00000.png …).
 DUEL_API duel_status duel_write_items(const char *path, const float *items, int64_t n, int rank, const int64_t *dim,
                                       const uint64_t *names);
+// Writes n bytes so that path holds either the old or the new content at any instant.
+DUEL_API duel_status duel_write_file(const char *path, const void *bytes, size_t n);
 // The nearest of n known words, NULL if none is near: for "did you mean".
 DUEL_API const char *duel_did_you_mean(const char *word, const char *const *known, int n);
 

@@ -113,7 +113,7 @@ for word in "" help -h; do
 done
 expect 0 '^duel [0-9]+\.[0-9]+\.[0-9]+$' "--version" --version
 expect 0 '^duel [0-9]+\.[0-9]+\.[0-9]+$' "info --version" info --version
-for command in train generate info; do
+for command in train generate info bench; do
   expect 0 '^Examples:' "$command --help" $command --help
   says 'default' out "$command --help tells defaults"
   says " $command " overview "the overview lists $command"
@@ -484,6 +484,75 @@ rm init/latest/recipe.yaml
 expect 0 "G\.0\.weight" "a folder with checkpoints is a run" info init/latest
 expect 2 "did you mean" "info of a misspelt recipe" info mpl
 expect 2 "recipe" "info of nothing" info
+
+# ---- bench
+
+short="--steps 2 --repetitions 3 --warmup 2"
+expect 0 "^cpu +[0-9.]+ +[0-9.]+-[0-9.]+ +[0-9]+ +1\.00x " "bench prints a row" bench $tiny --backend cpu $short
+says 'tiny on shapes, batch 8, seed 0: .* MFLOP' out "under what it measures"
+expect 0 '^cpu +D loss 0, G loss 0, items 0$' "cpu against cpu: the same trajectory" \
+  bench $tiny --backend cpu,cpu $short --json bench.json --threads 2
+ok "--json writes a file too" test -s bench.json
+if command -v python3 >/dev/null; then
+  cat >bench.py <<EOF
+import json, math
+b = json.load(open("bench.json"))
+assert (b["recipe"], b["data"], b["items"], b["batch"], b["seed"]) == ("tiny", "shapes", 64, 8, 0), b
+assert (b["images_per_step"], b["warmup_steps"], b["repetitions"]) == (8, 2, 3), b
+assert len(b["backends"]) == 2
+close = lambda x, y: math.isclose(x, y, rel_tol=1e-6)
+for row in b["backends"]:
+    assert row["backend"] == "cpu" and row["usable"] is True and row["device"], row
+    ms, spread = sorted(row["ms"]), row["ms_per_step"]
+    assert len(ms) == 3 and row["steps_per_repetition"] == 2
+    assert (spread["min"], spread["median"], spread["max"]) == tuple(ms)
+    assert close(spread["q1"], (ms[0] + ms[1]) / 2) and close(spread["q3"], (ms[1] + ms[2]) / 2)
+    assert close(row["images_per_sec"], 8000 / ms[1])
+    assert row["step_flops"] > 0 and close(row["gflops"], row["step_flops"] / ms[1] / 1e6)
+    assert row["step_bytes"] > 0 and close(row["gbytes_per_sec"], row["step_bytes"] / ms[1] / 1e6)
+    assert row["first_step_s"] > 0 and row["memory_bytes"] > 0
+    assert len(row["d_loss"]) == len(row["g_loss"]) == 2
+    assert row["difference"] == {"d_loss": 0, "g_loss": 0, "items": 0}
+first, second = b["backends"]
+assert close(second["speedup"], sorted(x / y for x, y in zip(first["ms"], second["ms"]))[1])
+EOF
+  ok "with all that was measured" python3 bench.py
+else
+  skip "no python3 to read JSON"
+fi
+"$duel" train $tiny --steps 2 --outdir bench --set output.tick=1 -q >log 2>&1
+loss=$(sed -n 's/.*"step": 2,.*"d_loss": \([0-9.]*\).*/\1/p' bench/latest/stats.jsonl)
+says "\"d_loss\":\[[0-9.]*,${loss:-none}" bench.json "the trajectory is that of train"
+expect 0 '^\{"version".*\}$' "--json - prints JSON" bench $tiny --backend cpu $short --json -
+ok "and nothing else" same_number "$(wc -l <both)" 1
+"$duel" bench $tiny --backend cpu --repetitions 1 --seconds 0.01 -q >both 2>&1
+ok "--seconds" same_number $? 0
+ok "-q prints nothing" test ! -s both
+ok "bench leaves no run behind" missing runs
+DUEL_CUDA_LIBRARY=$PWD/none/libduel_cuda.so "$duel" bench $tiny $short --json none.json >out 2>err
+ok "one backend that works is enough" same_number $? 0
+says '^cuda +not usable: this build of duel has no CUDA backend' out "and the other's row says why"
+says '"backend":"cuda","usable":false,"error":"this build' none.json "in JSON too"
+expect 0 '^cuda +(not usable: .|[0-9.]+ .*x )' "cpu,cuda, whatever there is" bench $tiny --backend cpu,cuda $short
+expect 2 "cpu backend computes in fp32" "no backend that works" bench $tiny --backend cpu,cpu $short --precision tf32
+ok "says why, once" same_number "$(wc -l <both)" 1
+expect 2 "did you mean cuda\?" "a misspelt backend in a list" bench --backend cpu,cude
+expect 2 "'' is none of" "a list with a hole" bench --backend cpu,,cuda
+expect 2 "more than 8" "a list without end" bench --backend cpu,cpu,cpu,cpu,cpu,cpu,cpu,cpu,cpu
+expect 2 "give one of them" "--backend and --set run.backend" bench --backend cpu --set run.backend=cpu
+expect 2 "give one of them" "bench: --batch and --set train.batch" bench --batch 4 --set train.batch=8
+expect 2 "give one of them" "--steps and --seconds" bench --steps 4 --seconds 1
+expect 2 "run\.backend cannot be set" "run.backend in a setting" bench --set run.backend=cpu
+expect 2 "train\.length cannot be set" "train.length in a setting" bench --set train.length=5
+for flag in steps repetitions warmup batch threads; do
+  for value in 0 -1 many; do expect 2 "--$flag: " "bench --$flag $value" bench --$flag $value; done
+done
+expect 2 "too many" "--steps beyond a run" bench --steps 5000000000
+expect 2 "together" "repetitions that are beyond a run together" bench $tiny --backend cpu --steps 4000000000
+for x in 0 -1 long inf; do expect 2 "--seconds: " "--seconds $x" bench --seconds $x; done
+expect 2 "did you mean .?mlp" "bench of a misspelt recipe" bench --recipe mpl
+expect 3 "nowhere" "bench of data that are not there" bench $tiny --data ./nowhere
+expect 4 "nofolder" "results in a folder that is not there" bench $tiny --backend cpu $short --json nofolder/x.json
 
 # ---- the live bar
 

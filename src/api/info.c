@@ -342,3 +342,7 @@ duel_status duel_write_items(const char *path, const float *items, int64_t n, in
   return duel_fail(DUEL_ERR_USAGE, "%s: the ending says no format; use .png, .npy, .idx, or a folder ending in /",
                    path);
 }
+
+duel_status duel_write_file(const char *path, const void *bytes, size_t n) {
+  return duel_file_write(path, bytes, n);
+}

@@ -205,6 +205,11 @@ duel_run_info duel_run_describe(const duel_run *run) {
       .parameters_d = t->model.player[DUEL_D].params,
       .seed = t->recipe->train.seed,
   };
+  if (t->train_plan) {
+    duel_plan_totals totals = duel_plan_sum(t->train_plan);
+    info.step_flops = totals.flops;
+    info.step_bytes = totals.bytes;
+  }
   int64_t per_step = duel_trainer_items_per_step(t);
   info.steps_per_epoch = (t->items + per_step - 1) / per_step;
   for (int i = 0; i < info.rank && i < 3; i++) info.dim[i] = t->model.item.dim[i];

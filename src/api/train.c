@@ -59,7 +59,7 @@ static double device_mib(const training *t) {
   const duel_memory *m = &t->run->trainer->memory;
   size_t all = 0;
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) all += m->bytes[i];
-  return m->api->host_memory ? 0 : (double)all / 1048576;
+  return t->run->trainer->api->host_memory ? 0 : (double)all / 1048576;
 }
 
 // ---- telling

@@ -15,6 +15,7 @@ static const struct {
     {&duel_cli_train_command, duel_cli_train, "train a GAN; alone: the recipe mlp on fashion-mnist into runs/"},
     {&duel_cli_generate_command, duel_cli_generate, "draw images from a trained generator"},
     {&duel_cli_info_command, duel_cli_info, "show recipes, devices, data sets, runs and checkpoints"},
+    {&duel_cli_bench_command, duel_cli_bench, "measure backends side by side on the same training"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -211,6 +211,17 @@ static int check_choice(const duel_cli_command *command, const duel_cli_option *
   return misuse(command, "--%s: '%s' is none of %s", o->name, value, o->choices);
 }
 
+static int check_choices(const duel_cli_command *command, const duel_cli_option *o, const char *value) {
+  for (const char *at = value;; at++) {
+    char word[64];
+    size_t n = strcspn(at, ",");
+    snprintf(word, sizeof word, "%.*s", (int)n, at);
+    int rc = check_choice(command, o, word);
+    at += n;
+    if (rc != DUEL_CLI_GO_ON || !*at) return rc;
+  }
+}
+
 static int check_value(duel_cli_args *args, const duel_cli_option *o, const char *value) {
   const duel_cli_command *command = args->command;
   uint64_t n;
@@ -234,6 +245,8 @@ static int check_value(duel_cli_args *args, const duel_cli_option *o, const char
   }
   case DUEL_CLI_CHOICE:
     return check_choice(command, o, value);
+  case DUEL_CLI_CHOICES:
+    return check_choices(command, o, value);
   case DUEL_CLI_DURATION:
     if (duel_cli_seconds(value) > 0) return DUEL_CLI_GO_ON;
     return misuse(command, "--%s: '%s' is not a time; examples: 90s, 30m, 8h, 1h30m", o->name, value);

@@ -12,6 +12,7 @@ typedef enum duel_cli_kind {
   DUEL_CLI_WHOLE,    // whole number ≥ min
   DUEL_CLI_NUMBER,   // number > 0
   DUEL_CLI_CHOICE,   // one word of `choices`
+  DUEL_CLI_CHOICES,  // words of `choices` with commas between them
   DUEL_CLI_DURATION, // 90s, 30m, 8h, 1h30m; seconds without a unit
   DUEL_CLI_SEEDS,    // 0,1,4-6
   DUEL_CLI_SET,      // key=value; may be repeated
@@ -27,7 +28,7 @@ typedef struct duel_cli_option {
   const char *help;
   const char *standard; // the default, for help; NULL: none
   uint64_t min;         // WHOLE
-  const char *choices;  // CHOICE: "auto|cpu|cuda"
+  const char *choices;  // CHOICE, CHOICES: "auto|cpu|cuda"
   int direct;           // the command passes it on itself; key is for messages
 } duel_cli_option;
 
@@ -74,10 +75,12 @@ const char *duel_cli_program(void);                    // how the user calls thi
 void duel_cli_set_program(const char *argv0);
 
 // The commands.
-extern const duel_cli_command duel_cli_train_command, duel_cli_generate_command, duel_cli_info_command;
+extern const duel_cli_command duel_cli_train_command, duel_cli_generate_command, duel_cli_info_command,
+    duel_cli_bench_command;
 int duel_cli_train(const duel_cli_args *args);
 int duel_cli_generate(const duel_cli_args *args);
 int duel_cli_info(const duel_cli_args *args);
+int duel_cli_bench(const duel_cli_args *args);
 // What --dry-run and `info RECIPE` print: the resolved recipe, layer tables and the plan.
 duel_status duel_cli_print_run(duel_run *run, int plan, int json);
 

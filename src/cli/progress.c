@@ -14,7 +14,7 @@
 static const double REDRAW_SECONDS = 0.1;
 static const double PICTURE_SECONDS = 20; // when the path of the first picture is told
 
-static double now(void) {
+double duel_cli_now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -131,7 +131,7 @@ static void draw(duel_progress *p, const duel_train_event *e) {
   printf("\r%s\033[K", line);
   fflush(stdout);
   p->bar = 1;
-  p->drawn = now();
+  p->drawn = duel_cli_now();
 }
 
 // ---- lines
@@ -206,7 +206,7 @@ void duel_progress_event(void *progress, duel_run *run, const duel_train_event *
   if (p->mode == DUEL_PROGRESS_JSON) json_event(e);
   if (p->mode == DUEL_PROGRESS_JSON || p->mode == DUEL_PROGRESS_QUIET) return;
 
-  int live = p->mode == DUEL_PROGRESS_LIVE, due = live && now() - p->drawn >= REDRAW_SECONDS;
+  int live = p->mode == DUEL_PROGRESS_LIVE, due = live && duel_cli_now() - p->drawn >= REDRAW_SECONDS;
   switch (e->kind) {
   case DUEL_EVENT_START:
     duel_progress_header(run);

@@ -28,6 +28,7 @@ void duel_progress_clear(duel_progress *p);                                     
 void duel_progress_saved(duel_progress *p, const char *path); // a checkpoint that the user asked for
 // The sizes, the device and the like of a run, as `train` prints them first.
 void duel_progress_header(const duel_run *run);
+double duel_cli_now(void); // monotonic seconds
 // "45s", "7m 12s", "2h 05m", "3d 04h"; "--" for what is not known.
 void duel_progress_duration(char *dst, size_t n, double seconds);
 
