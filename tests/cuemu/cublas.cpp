@@ -224,6 +224,7 @@ cublasStatus_t submit(cublasHandle_t handle, product g, cublasOperation_t op_a, 
   void *workspace = handle->workspace;
   const size_t scribble = handle->workspace_bytes < 4096 ? handle->workspace_bytes : 4096;
   const cudaError_t error = cuemu_submit(handle->stream, [=] {
+    cuemu_trace("product %d %d %d %d\n", g.m, g.n, g.k, g.batch);
     check_memory(g);
     cuemu_open_memory();
     cuemu_enter_device();

@@ -77,39 +77,59 @@ size_t pick(const std::vector<size_t> &ready) {
   return best;
 }
 
+// What ThreadSanitizer sees of a replay: each node is a thread that begins after those it depends on.
+struct replay_clocks {
+  std::vector<char> done; // a moment for each node's end, and for the beginning
+  cuemu_clock *stream;
+  size_t turn = 0;
+  explicit replay_clocks(size_t nodes) : stream(cuemu_executing) {
+    if (CUEMU_CLOCKS) done.resize(nodes + 1);
+    if (CUEMU_CLOCKS) release(nodes);
+  }
+  void release(size_t moment) {
+    cuemu_enter_device();
+    cuemu_release(&done[moment]);
+    cuemu_leave_device();
+  }
+  void begin(const graph_node &node) {
+    static cuemu_clock lent[64]; // to nodes in turn
+    if (!CUEMU_CLOCKS) return;
+    cuemu_executing = &lent[turn++ % 64];
+    cuemu_executing->before = {&done.back()};
+    for (const size_t before : node.after) cuemu_executing->before.push_back(&done[before]);
+  }
+  void end(size_t n) {
+    if (CUEMU_CLOCKS) release(n);
+  }
+  ~replay_clocks() {
+    if (!CUEMU_CLOCKS) return;
+    cuemu_executing = stream;
+    for (char &moment : done) stream->before.push_back(&moment);
+    cuemu_enter_device();
+    cuemu_leave_device();
+  }
+};
+
 void replay(const std::vector<graph_node> &nodes) {
-  static cuemu_clock clocks[64]; // lent to nodes in turn
   std::vector<size_t> missing(nodes.size()), ready;
   std::vector<std::vector<size_t>> next(nodes.size());
-  std::vector<char> done(nodes.size() + 1); // a moment for each node's end, and for the beginning
-  cuemu_clock *stream = cuemu_executing;
-  cuemu_enter_device();
-  cuemu_release(&done[nodes.size()]);
-  cuemu_leave_device();
   for (size_t i = 0; i < nodes.size(); i++) {
     missing[i] = nodes[i].after.size();
     for (const size_t before : nodes[i].after) next[before].push_back(i);
     if (missing[i] == 0) ready.push_back(i);
   }
+  replay_clocks clocks(nodes.size());
   cuemu_open_memory();
-  for (size_t turn = 0; !ready.empty(); turn++) {
+  while (!ready.empty()) {
     const size_t at = pick(ready), n = ready[at];
     ready.erase(ready.begin() + (ptrdiff_t)at);
-    cuemu_executing = &clocks[turn % 64];
-    cuemu_executing->before = {&done[nodes.size()]};
-    for (const size_t before : nodes[n].after) cuemu_executing->before.push_back(&done[before]);
+    clocks.begin(nodes[n]);
     nodes[n].run();
-    cuemu_enter_device();
-    cuemu_release(&done[n]);
-    cuemu_leave_device();
+    clocks.end(n);
     for (const size_t i : next[n])
       if (--missing[i] == 0) ready.push_back(i);
   }
   cuemu_shut_memory();
-  cuemu_executing = stream;
-  for (char &moment : done) stream->before.push_back(&moment);
-  cuemu_enter_device();
-  cuemu_leave_device();
 }
 } // namespace
 

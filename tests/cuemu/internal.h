@@ -40,6 +40,11 @@ extern "C" void AnnotateIgnoreWritesEnd(const char *file, int line);
 #define CUEMU_RAW __attribute__((noinline, no_sanitize("address", "thread")))
 #endif
 
+#ifdef CUEMU_TSAN
+constexpr bool CUEMU_CLOCKS = true;
+#else
+constexpr bool CUEMU_CLOCKS = false;
+#endif
 struct cuemu_clock { // see clocks.cpp below
   void *fiber = nullptr;
   std::vector<char *> before; // acquired when work begins
@@ -114,6 +119,8 @@ bool cuemu_lost(void);       // a sticky error has come
 size_t cuemu_memory_limit(void);
 bool cuemu_lazy(void);
 void cuemu_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // one line to stderr
+// A line of the file CUEMU_TRACE, if there is one.
+void cuemu_trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 // ---- stream.cpp
 // Runs now (eager), later (lazy) or at each replay (within a capture). A capture takes no pageable memory.

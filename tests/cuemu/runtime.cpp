@@ -1,6 +1,7 @@
 // Devices, errors, counts and faults, and the launch of a kernel with the checks that CUDA makes.
 #include "internal.h"
 
+#include <dlfcn.h>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -23,6 +24,7 @@ bool lazy;
 size_t memory = (size_t)8 << 30;
 int devices = 1;
 bool old_driver;
+FILE *trace;
 
 std::map<const void *, int> dynamic_limit; // of kernels that were given one
 
@@ -57,6 +59,8 @@ void read_environment() {
   if (bytes) memory = (size_t)strtoull(bytes, nullptr, 10);
   if (count) devices = atoi(count);
   old_driver = driver && !strcmp(driver, "old");
+  const char *path = getenv("CUEMU_TRACE");
+  if (path && !(trace = fopen(path, "w"))) cuemu_die("CUEMU_TRACE: %s cannot be written", path);
   if (fail) {
     char kind[16] = "", how[16] = "once";
     unsigned long long n = 0;
@@ -82,6 +86,14 @@ void cuemu_note(const char *fmt, ...) {
   fprintf(stderr, "cuemu: ");
   vfprintf(stderr, fmt, args);
   fprintf(stderr, "\n");
+  va_end(args);
+}
+
+void cuemu_trace(const char *fmt, ...) {
+  if (!trace) return;
+  va_list args;
+  va_start(args, fmt);
+  vfprintf(trace, fmt, args);
   va_end(args);
 }
 
@@ -353,6 +365,10 @@ static cudaError_t check_launch(const cuemu_launch *l) {
 
 static void run_launch(const cuemu_launch *l) {
   cuemu_ran_kernel();
+  Dl_info library; // which instance of a template it is, the symbol at this offset tells
+  if (trace && dladdr(l->kernel, &library))
+    cuemu_trace("kernel %tx %ux%ux%u %ux%ux%u %s\n", (const char *)l->kernel - (const char *)library.dli_fbase,
+                l->grid.x, l->grid.y, l->grid.z, l->block.x, l->block.y, l->block.z, l->name);
   l->check(l); // again: memory may have been freed since
   cuemu_open_memory();
   cuemu_enter_device();

@@ -31,12 +31,14 @@ bool satisfied(const work &w) {
 
 // Runs a work as its stream; stream 0 has all that blocking streams have done behind it, and they what it has done.
 void run(CUstream_st *s, const std::function<void()> &what) {
-  s->clock.before = {&s->given};
-  if (s == &device.legacy) {
-    for (const auto &other : device.all)
-      if (other->blocking) s->clock.before.push_back(&other->clock.after);
-  } else if (s->blocking) {
-    s->clock.before.push_back(&device.legacy.clock.after);
+  if (CUEMU_CLOCKS) {
+    s->clock.before = {&s->given};
+    if (s == &device.legacy) {
+      for (const auto &other : device.all)
+        if (other->blocking) s->clock.before.push_back(&other->clock.after);
+    } else if (s->blocking) {
+      s->clock.before.push_back(&device.legacy.clock.after);
+    }
   }
   cuemu_executing = &s->clock;
   what();
