@@ -6,7 +6,7 @@
 //   CUEMU_FAIL     KIND:N[:forever|:sticky]              the N-th call of a kind from now on fails
 //   CUEMU_MEMORY   bytes                                 of the device
 //   CUEMU_DEVICES  number of devices, 0 or 1             CUEMU_DRIVER=old: the driver is older than the runtime
-//   CUEMU_TRACE    file for what ran: a line a kernel (offset in the library, grid, block, name) or product (m n k batch)
+//   CUEMU_TRACE    file of what ran: a line a kernel (offset in the library, grid, block, name) or a product
 //
 // Kinds of calls: malloc, free, host (pinned memory), launch, graph (launches of one), capture (begin, end,
 // instantiate), copy (and set), sync (calls that wait for the device), stream, event, cublas, and any (but free).
