@@ -10,9 +10,9 @@ registers and spills (the most of all architectures, and of a template's variant
 trains on the emulator, which writes down what it runs, and compares: kernels, order and grids must be this table's.
 
 Two times a launch, both with LAUNCH_US for what a node of a CUDA graph adds when the one before it is done:
-  peak     the larger of bytes / 3.0 TB/s and FLOPs / the unit's rate. Nothing runs faster out of memory; data that stays
-           in the L2 cache (50 MB; a step at batch 64 works on 14 MB) can.
-  filled   the same with both rates times the share of the 132 SMs that have a block, as if each had 1/132 of everything.
+  peak     the larger of bytes / 3.0 TB/s and FLOPs / the unit's rate. Nothing runs faster out of memory; data that
+           stays in the L2 cache (50 MB; a step at batch 64 works on 14 MB) can.
+  filled   the same with both rates times the share of the 132 SMs that have a block, as if each had 1/132 of all.
            Small products are far from the tensor cores' rate for this reason: at batch 64 there are 8 to 13 tiles of
            64×64 (except for weight gradients), and cuBLAS reaches no more than about 70 % of the peak at any size.
 What is not in it: the host's launch of the graph and two small copies, once in 8 steps.
@@ -151,7 +151,7 @@ def read_budget():
 def launches_of(nodes, batch):
     """[(node, launch)] in order; the ends of a step have a node of their own."""
     words = 4 * (batch + 64)  # item indices and per-step numbers, about
-    ends = [Node(g, op, "", str(batch), 0, 2 * words) for g, op in ((0, "take_inputs"), (nodes[-1].group, "put_outputs"))]
+    ends = [Node(0, "take_inputs", "", "", 0, 0), Node(nodes[-1].group, "put_outputs", "", "", 0, 0)]
     unknown = sorted({n.op for n in nodes} - set(LAUNCHES))
     if unknown:
         sys.exit(f"cuda_table: error: LAUNCHES does not say what {', '.join(unknown)} launches")
@@ -162,14 +162,14 @@ def launches_of(nodes, batch):
 # ---- the table
 def side_by_side(rows, precision, filled):
     """Nodes of a group share LANES streams, in turn; a group takes as long as its longest stream."""
-    total = 0
+    total = sum(launch.us(precision, filled) for _, launch in (rows[0], rows[-1]))
     for group in sorted({n.group for n, _ in rows}):
-        nodes = list(dict.fromkeys(n for n, _ in rows if n.group == group and n.op not in ("take_inputs", "put_outputs")))
+        nodes = list(dict.fromkeys(n for n, _ in rows[1:-1] if n.group == group))
         lanes = [0.0] * LANES
         for i, node in enumerate(nodes):
             lanes[i % LANES] += sum(launch.us(precision, filled) for n, launch in rows if n is node)
         total += max(lanes)
-    return total + sum(launch.us(precision, filled) for n, launch in rows if n.op in ("take_inputs", "put_outputs"))
+    return total
 
 
 def totals(rows, precision):
@@ -198,8 +198,8 @@ def print_table(args, rows):
         if not known and launch.kernel != "product":
             sys.exit(f"cuda_table: error: cuda_budget.txt has no kernel {launch.kernel}")
         registers, spill = (max(r[i] for r in known) for i in range(2)) if known else ("", "")
-        print(f"{node.group:5d}  {node.op:<15}  {node.layer:<{layers}}  {launch.kernel:<{wide}}  {registers:>4}  {spill:>5}  "
-              f"{launch.blocks or '':>6}  {launch.bytes / 1024:9.1f}  {launch.flops / 1e6:8.3f}  "
+        print(f"{node.group:5d}  {node.op:<15}  {node.layer:<{layers}}  {launch.kernel:<{wide}}  {registers:>4}  "
+              f"{spill:>5}  {launch.blocks or '':>6}  {launch.bytes / 1024:9.1f}  {launch.flops / 1e6:8.3f}  "
               f"{launch.us(args.precision, False):7.2f}  {launch.us(args.precision, True):9.2f}")
     t = totals(rows, args.precision)
     print(f"\n{t['launches']} kernels ({t['products']} products of cuBLAS, each counted as one), "
@@ -213,8 +213,9 @@ def print_table(args, rows):
 # ---- the check
 def traced(args, tree):
     """[(kernel or "product", x size of its grid)] of each of 16 steps, the emulator's word."""
-    library, = [path for path in (os.path.join(tree, folder, "libduel_cuda.so") for folder in ("tests/cuemu", "."))
-                if os.path.exists(path)][:1] or sys.exit(f"cuda_table: error: there is no emulated libduel_cuda.so in {tree}")
+    library = os.path.join(tree, "tests/cuemu/libduel_cuda.so")
+    if not os.path.exists(library):
+        library = os.path.join(tree, "libduel_cuda.so")  # where DUEL_CUDA=EMULATE puts it
     names = {}
     for line in subprocess.run(["nm", "-C", library], stdout=subprocess.PIPE, text=True, check=True).stdout.split("\n"):
         found = re.match(r"([0-9a-f]+) [tTwW] (?:void )?(.*)\(", line)
@@ -222,8 +223,9 @@ def traced(args, tree):
             names[int(found[1], 16)] = found[2].split("(")[0].replace("> >", ">>")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "trace")
-        command = [os.path.join(tree, "duel"), "train", "--recipe", "mlp", "--backend", "cuda", "--steps", "16", "--batch",
-                   str(args.batch), "--data", args.data, "--outdir", folder, "--sample", "0", "--checkpoint", "0", "-q"]
+        command = [os.path.join(tree, "duel"), "train", "--recipe", "mlp", "--backend", "cuda", "--steps", "16",
+                   "--batch", str(args.batch), "--data", args.data, "--outdir", folder, "--sample", "0",
+                   "--checkpoint", "0", "-q"]
         env = {**os.environ, "DUEL_CUDA_LIBRARY": library, "CUEMU_TRACE": path, "CUEMU_ORDER": "forward"}
         done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
@@ -254,7 +256,7 @@ def check(args):
             print(f"cuda_table: FAIL: step {number}, launch {i}: the table has {table}, the emulator ran "
                   f"{kernel or 'nothing'} on {blocks} blocks", file=sys.stderr)
             return 1
-    print(f"cuda_table: batch {args.batch}: the emulator ran the table's {len(rows)} kernels in each of 16 captured steps")
+    print(f"cuda_table: batch {args.batch}: the emulator ran the table's {len(rows)} kernels in each of 16 steps")
     return 0
 
 
