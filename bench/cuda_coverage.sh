@@ -38,7 +38,7 @@ done <"$scratch/list" | awk -v root="$here/src/cuda/" -v limit="$limit" '
     file = substr(text, length(root) + 1); next }
   !mine || line !~ /^[0-9]+$/ || count == "-" || count == "" { next }
   { key = file SUBSEP line
-    if (!(key in ran)) { ran[key] = 0; all[file]++; source[key] = text; if (line > last[file]) last[file] = line + 0 }
+    if (!(key in ran)) { ran[key] = 0; all[file]++; source[key] = text; if (line + 0 > last[file] + 0) last[file] = line + 0 }
     if (count !~ /^[#=]/) ran[key] = 1 }
   END {
     for (file in all) files[++n] = file
@@ -53,6 +53,6 @@ done <"$scratch/list" | awk -v root="$here/src/cuda/" -v limit="$limit" '
       if ((files[i], line) in ran && !ran[files[i], line]) printf "%s:%d:%s\n", files[i], line, source[files[i], line]
     if (!total) { print "cuda_coverage: error: gcov knows nothing of src/cuda"; exit 1 }
     percent = 100 * sum / total
-    printf "src/cuda: %.1f %% of %d lines ran; %s\n", percent, total, percent >= limit ? "at least " limit " %: ok" : \
-      "FAIL: less than " limit " %"
-    exit percent < limit }'
+    verdict = percent < limit ? "FAIL: less than " limit " %" : "at least " limit " %: ok"
+    printf "src/cuda: %.1f %% of %d lines ran; %s\n", percent, total, verdict
+    exit (percent < limit) }'
