@@ -1,5 +1,5 @@
 // The seams between the emulator's own files:
-//   scheduler.cpp  runs one kernel: fibers, barriers, warps, shared memory
+//   scheduler.cpp  runs one kernel on fibers (fiber.h): barriers, warps, shared memory
 //   memory.cpp     device and pinned memory: a table, guards, checks, copies
 //   runtime.cpp    devices, errors, faults and counts, launching
 //   stream.cpp     streams, events, work now or later    graph.cpp   capture and replay

@@ -6,46 +6,20 @@
 // and barriers orders.
 #include "internal.h"
 
-#include <stdarg.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "fiber.h"
 
-#if defined(__x86_64__) && !defined(CUEMU_UCONTEXT)
-#define CUEMU_ASM_SWITCH 1
-#else
-#include <ucontext.h>
-#endif
+#include <stdarg.h>
+#include <unistd.h>
 
 cuemu_place cuemu_here;
 cuemu_order cuemu_the_order = CUEMU_FORWARD;
 
 namespace {
-#if defined(CUEMU_ASAN) || defined(CUEMU_TSAN)
-enum : size_t { STACK = 256 << 10, PAGE = 4096 };
-#else
-enum : size_t { STACK = 64 << 10, PAGE = 4096 };
-#endif
-#ifdef CUEMU_TSAN
-enum { FIBERS = 1280 }; // taken in turn, so that threads of neighbouring blocks of 256 do not share one
-#else
-enum { FIBERS = 1024 }; // as many as can wait at once
-#endif
 enum { MAX_THREADS = 1024, MAX_SITES = 64 };
 enum thread_state { NEW, READY, AT_BARRIER, AT_WARP, DONE };
 
-struct fiber {
-#ifdef CUEMU_ASM_SWITCH
-  void *sp;
-#else
-  ucontext_t context;
-#endif
-  char *stack;
-  size_t stack_bytes;
-  void *fake_stack, *tsan; // ASan's, TSan's
-};
-
 struct thread {
-  fiber *on; // NULL: not yet begun
+  cuemu_fiber *on; // NULL: not yet begun
   thread_state state;
   const char *what, *file; // what it waits for, and where
   int line, predicate;
@@ -67,13 +41,6 @@ uint3 places[MAX_THREADS];  // threadIdx of each
 unsigned turn[MAX_THREADS]; // the order of this round
 unsigned n_threads, begun, now, vote_result;
 uint64_t warp_values[MAX_THREADS];
-fiber host, fibers[FIBERS], *running = &host;
-#ifdef CUEMU_TSAN
-unsigned taken;
-#else
-fiber *idle[FIBERS];
-unsigned n_fibers, n_idle;
-#endif
 shared_block shared[MAX_SITES];
 unsigned n_shared;
 size_t static_bytes;
@@ -90,139 +57,6 @@ struct block_order {
 } * of_block;
 #endif
 
-// ---- stacks
-#ifdef CUEMU_ASM_SWITCH
-extern "C" void cuemu_switch_stack(void **from, void *to);
-asm(R"(
-.text
-.p2align 4
-.globl cuemu_switch_stack
-.hidden cuemu_switch_stack
-.type cuemu_switch_stack, @function
-cuemu_switch_stack:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  subq $8, %rsp
-  stmxcsr (%rsp)
-  fnstcw 4(%rsp)
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  ldmxcsr (%rsp)
-  fldcw 4(%rsp)
-  addq $8, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
-.size cuemu_switch_stack, .-cuemu_switch_stack
-)");
-#endif
-
-CUEMU_RAW void switch_to(fiber *to) {
-  fiber *from = running;
-  running = to;
-#ifdef CUEMU_TSAN
-  __tsan_switch_to_fiber(to->tsan, __tsan_switch_to_fiber_no_sync);
-#endif
-#ifdef CUEMU_ASAN
-  __sanitizer_start_switch_fiber(&from->fake_stack, to->stack, to->stack_bytes);
-#endif
-#ifdef CUEMU_ASM_SWITCH
-  cuemu_switch_stack(&from->sp, to->sp);
-#else
-  swapcontext(&from->context, &to->context);
-#endif
-#ifdef CUEMU_ASAN
-  const void *bottom;
-  size_t bytes;
-  __sanitizer_finish_switch_fiber(from->fake_stack, &bottom, &bytes);
-  if (from != &host) host.stack = (char *)bottom, host.stack_bytes = bytes;
-#endif
-}
-
-// A fiber's life: it begins the block's next thread as long as there is one and the last did not wait, then idles.
-CUEMU_RAW void fiber_main() {
-  fiber *me = running;
-#ifdef CUEMU_ASAN
-  const void *bottom;
-  __sanitizer_finish_switch_fiber(nullptr, &bottom, &host.stack_bytes);
-  host.stack = (char *)bottom;
-#endif
-  for (;;) {
-    while (begun < n_threads) {
-      now = turn[begun++];
-      thread *t = &threads[now];
-      t->on = me;
-      cuemu_here.thread = places[now];
-#ifdef CUEMU_TSAN
-      __tsan_acquire(&of_launch->start);
-#endif
-      launch->call(launch->args);
-#ifdef CUEMU_TSAN
-      __tsan_release(&of_launch->end);
-#endif
-      threads[now].state = DONE;
-#ifdef CUEMU_TSAN
-      break; // each thread has a stack of its own, or its locals would seem to race with the last one's
-#endif
-    }
-#ifndef CUEMU_TSAN
-    idle[n_idle++] = me;
-#endif
-    switch_to(&host);
-  }
-}
-
-#ifndef CUEMU_ASM_SWITCH
-CUEMU_RAW void set_up_context(fiber *f) {
-  getcontext(&f->context);
-  f->context.uc_stack.ss_sp = f->stack;
-  f->context.uc_stack.ss_size = STACK;
-  f->context.uc_link = nullptr;
-  makecontext(&f->context, fiber_main, 0);
-}
-#endif
-
-CUEMU_RAW fiber *take_fiber() {
-#ifdef CUEMU_TSAN
-  fiber *f = &fibers[taken++ % FIBERS];
-  if (f->stack) return f;
-#else
-  if (n_idle > 0) return idle[--n_idle];
-  fiber *f = &fibers[n_fibers++];
-#endif
-  char *p =
-      (char *)mmap(nullptr, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) cuemu_die("no memory for a fiber's stack");
-  mprotect(p, PAGE, PROT_NONE); // an overrun faults
-  f->stack = p + PAGE;
-  f->stack_bytes = STACK;
-#ifdef CUEMU_TSAN
-  f->tsan = __tsan_create_fiber(0);
-#endif
-#ifdef CUEMU_ASM_SWITCH
-  // As cuemu_switch_stack leaves it: control words, six registers, where to go on, and a return address that is none.
-  uint64_t *sp = (uint64_t *)(f->stack + STACK) - 9;
-  memset(sp, 0, 9 * sizeof *sp);
-  unsigned mxcsr;
-  unsigned short fcw;
-  asm volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(mxcsr), "=m"(fcw));
-  sp[0] = mxcsr | (uint64_t)fcw << 32;
-  sp[7] = (uint64_t)(uintptr_t)fiber_main;
-  f->sp = sp;
-#else
-  set_up_context(f);
-#endif
-  return f;
-}
-
 // The running thread waits; it goes on when the scheduler has made it READY again.
 CUEMU_RAW void wait(thread_state state, const char *what, const char *file, int line) {
   thread *t = &threads[now];
@@ -230,7 +64,7 @@ CUEMU_RAW void wait(thread_state state, const char *what, const char *file, int 
   t->what = what;
   t->file = file;
   t->line = line;
-  switch_to(&host);
+  cuemu_switch_fiber(nullptr);
 }
 
 // ---- who may go on
@@ -403,7 +237,7 @@ CUEMU_RAW void run_block() {
 #endif
   if (launch->smem > 0) shared_alloc(nullptr, "of dynamic size", launch->smem);
   shuffle_turns();
-  for (begun = 0; begun < n_threads;) switch_to(take_fiber());
+  for (begun = 0; begun < n_threads;) cuemu_switch_fiber(cuemu_take_fiber());
   for (;;) {
     bool live = false;
     for (unsigned i = 0; i < n_threads; i++) live |= threads[i].state != DONE;
@@ -415,7 +249,7 @@ CUEMU_RAW void run_block() {
       now = turn[i];
       if (threads[now].state != READY) continue;
       cuemu_here.thread = places[now];
-      switch_to(threads[now].on);
+      cuemu_switch_fiber(threads[now].on);
     }
   }
   shared_free();
@@ -424,6 +258,26 @@ CUEMU_RAW void run_block() {
 #endif
 }
 } // namespace
+
+// A fiber begins the block's next thread as long as there is one and the last did not wait; then it is free.
+CUEMU_RAW void cuemu_fiber_work(cuemu_fiber *me) {
+  while (begun < n_threads) {
+    now = turn[begun++];
+    threads[now].on = me;
+    cuemu_here.thread = places[now];
+#ifdef CUEMU_TSAN
+    __tsan_acquire(&of_launch->start);
+#endif
+    launch->call(launch->args);
+#ifdef CUEMU_TSAN
+    __tsan_release(&of_launch->end);
+#endif
+    threads[now].state = DONE;
+#ifdef CUEMU_TSAN
+    break; // each thread has a stack of its own, or its locals would seem to race with the last one's
+#endif
+  }
+}
 
 CUEMU_RAW uint64_t cuemu_random() {
   random_state ^= random_state >> 12;
@@ -442,8 +296,8 @@ bool cuemu_on_device() {
 
 CUEMU_RAW void cuemu_run(const cuemu_launch *l) {
   launch = l;
+  cuemu_host_fiber_is_here();
 #ifdef CUEMU_TSAN
-  host.tsan = __tsan_get_current_fiber();
   of_launch = (launch_order *)hidden_malloc(sizeof *of_launch);
   __tsan_release(&of_launch->start);
 #endif
