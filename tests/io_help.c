@@ -124,6 +124,14 @@ static ssize_t f_read(int fd, void *dst, size_t n) {
   if (kind == FAULT_SHORT) return real.read(fd, dst, strikes('r') && n ? 1 : n);
   return struck('r') ? -1 : real.read(fd, dst, n);
 }
+static ssize_t f_pread(int fd, void *dst, size_t n, off_t from) {
+  if (kind == FAULT_SHORT) return real.pread(fd, dst, strikes('r') && n ? 1 : n, from);
+  return struck('r') ? -1 : real.pread(fd, dst, n, from);
+}
+static ssize_t f_pwrite(int fd, const void *src, size_t n, off_t to) {
+  if (kind == FAULT_SHORT) return real.pwrite(fd, src, strikes('w') && n ? 1 : n, to);
+  return struck('w') ? -1 : real.pwrite(fd, src, n, to);
+}
 static ssize_t f_write(int fd, const void *src, size_t n) {
   if (kind == FAULT_SHORT) return real.write(fd, src, strikes('w') && n ? 1 : n);
   if (kind == FAULT_KILL && calls + 1 == at && real.write(fd, src, n / 2) < 0) abort();
@@ -156,7 +164,8 @@ void fault_begin(fault_kind k, long n, int all, int e) {
   error = e;
   calls = 0;
   letters[0] = 0;
-  duel_fs = (duel_file_ops){f_open, f_read, f_write, f_fallocate, f_fsync, f_close, f_rename, f_unlink};
+  duel_fs =
+      (duel_file_ops){f_open, f_read, f_write, f_fallocate, f_fsync, f_close, f_rename, f_unlink, f_pread, f_pwrite};
 }
 
 long fault_end(void) {

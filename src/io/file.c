@@ -27,7 +27,7 @@ static int sys_fallocate(int fd, off_t size) {
   return fallocate(fd, 0, 0, size);
 }
 
-duel_file_ops duel_fs = {sys_open, read, write, sys_fallocate, fsync, close, rename, unlink};
+duel_file_ops duel_fs = {sys_open, read, write, sys_fallocate, fsync, close, rename, unlink, pread, pwrite};
 
 // A call that a signal interrupted starts again; not for ever, so that nothing makes us hang.
 enum { MOST_INTERRUPTS = 1000 };
@@ -97,8 +97,9 @@ static duel_status read_all(int fd, const char *path, size_t size, size_t most, 
   return DUEL_OK;
 }
 
-duel_status duel_file_read(const char *path, size_t most, uint8_t **bytes, size_t *n) {
+duel_status duel_file_open(const char *path, int *result, int64_t *size) {
   int fd;
+  *result = -1;
   RETRY(fd, duel_fs.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0)); // a FIFO must not make us wait
   if (fd < 0) {
     int error = errno;
@@ -106,19 +107,52 @@ duel_status duel_file_read(const char *path, size_t most, uint8_t **bytes, size_
     return duel_fail(missing ? DUEL_ERR_DATA : DUEL_ERR_IO, "cannot read %s: %s%s", path, strerror(error), cure(error));
   }
   struct stat st;
-  duel_status s;
+  duel_status s = DUEL_OK;
   if (fstat(fd, &st) != 0)
     s = duel_fail(DUEL_ERR_IO, "cannot read %s: %s", path, strerror(errno));
   else if (!S_ISREG(st.st_mode))
     s = duel_fail(DUEL_ERR_DATA, "cannot read %s: it is %s, not a file", path,
                   S_ISDIR(st.st_mode) ? "a folder" : "a device, pipe or socket");
-  else if ((uint64_t)st.st_size > most)
-    s = duel_fail(DUEL_ERR_DATA, "%s holds %lld bytes, more than the %zu allowed here", path, (long long)st.st_size,
-                  most);
+  if (s != DUEL_OK) {
+    close_fd(fd);
+    return s;
+  }
+  *result = fd;
+  *size = st.st_size;
+  return DUEL_OK;
+}
+
+void duel_file_close(int fd) {
+  if (fd >= 0) close_fd(fd); // nothing was written, so its result says nothing
+}
+
+duel_status duel_file_read(const char *path, size_t most, uint8_t **bytes, size_t *n) {
+  int fd;
+  int64_t size;
+  DUEL_TRY(duel_file_open(path, &fd, &size));
+  duel_status s;
+  if ((uint64_t)size > most)
+    s = duel_fail(DUEL_ERR_DATA, "%s holds %lld bytes, more than the %zu allowed here", path, (long long)size, most);
   else
-    s = read_all(fd, path, (size_t)st.st_size, most, bytes, n);
-  close_fd(fd); // nothing was written, so its result says nothing
+    s = read_all(fd, path, (size_t)size, most, bytes, n);
+  duel_file_close(fd);
   return s;
+}
+
+duel_status duel_file_read_at(int fd, const char *path, void *dst, size_t n, int64_t at) {
+  for (uint8_t *p = dst; n > 0;) {
+    ssize_t r;
+    RETRY(r, duel_fs.pread(fd, p, n < most_at_once ? n : most_at_once, at));
+    if (r < 0) {
+      int error = errno;
+      return duel_fail(DUEL_ERR_IO, "cannot read %s: %s%s", path, strerror(error), cure(error));
+    }
+    if (r == 0) return duel_fail(DUEL_ERR_DATA, "%s is cut short: it ends at byte %lld", path, (long long)at);
+    p += r;
+    at += r;
+    n -= (size_t)r;
+  }
+  return DUEL_OK;
 }
 
 // ---- writing
@@ -213,6 +247,12 @@ static int sync_folder(int fd) {
 
 static atomic_ulong next_temporary; // two threads never share a temporary
 
+static void name_temporary(const char *real, char *temporary, size_t n) {
+  const char *slash = strrchr(real, '/'), *name = slash ? slash + 1 : real;
+  snprintf(temporary, n, "%.*s.%s.tmp.%ld.%lu", (int)(name - real), real, name, (long)getpid(),
+           atomic_fetch_add(&next_temporary, 1));
+}
+
 duel_status duel_file_write_parts(const char *path, const duel_part *part, int n) {
   char real[PATH_MAX], folder[PATH_MAX], temporary[PATH_MAX + 64];
   DUEL_TRY(resolve(path, real));
@@ -222,11 +262,9 @@ duel_status duel_file_write_parts(const char *path, const duel_part *part, int n
     int error = errno;
     return duel_fail(DUEL_ERR_IO, "cannot write %s: folder %s: %s%s", path, folder, strerror(error), cure(error));
   }
-  const char *slash = strrchr(real, '/'), *name = slash ? slash + 1 : real;
   const char *failed = NULL;
   for (int attempt = 0; attempt < 2; attempt++) {
-    snprintf(temporary, sizeof temporary, "%.*s.%s.tmp.%ld.%lu", (int)(name - real), real, name, (long)getpid(),
-             atomic_fetch_add(&next_temporary, 1));
+    name_temporary(real, temporary, sizeof temporary);
     failed = write_temporary(temporary, part, n);
     if (!failed || strcmp(failed, "fsync") != 0) break;
   }
@@ -252,6 +290,67 @@ duel_status duel_file_write_parts(const char *path, const duel_part *part, int n
 
 duel_status duel_file_write(const char *path, const void *bytes, size_t n) {
   return duel_file_write_parts(path, &(duel_part){bytes, n}, 1);
+}
+
+// ---- writing piece by piece
+
+static duel_status draft_failed(duel_draft *d, const char *step) {
+  int error = errno;
+  duel_draft_drop(d);
+  return duel_fail(DUEL_ERR_IO, "cannot write %s: %s: %s%s", d->path, step, strerror(error), cure(error));
+}
+
+duel_status duel_draft_begin(duel_draft *d, const char *path, size_t size) {
+  char real[PATH_MAX];
+  d->fd = -1;
+  DUEL_TRY(resolve(path, real));
+  _Static_assert(sizeof d->path >= PATH_MAX, "a path fits");
+  strcpy(d->path, real);
+  name_temporary(real, d->temporary, sizeof d->temporary);
+  RETRY(d->fd, duel_fs.open(d->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (d->fd < 0) return draft_failed(d, "open");
+  return reserve(d->fd, size) < 0 ? draft_failed(d, "fallocate") : DUEL_OK;
+}
+
+duel_status duel_draft_put(const duel_draft *d, const void *bytes, size_t n, int64_t at) {
+  for (const uint8_t *p = bytes; n > 0;) {
+    ssize_t w;
+    RETRY(w, duel_fs.pwrite(d->fd, p, n < most_at_once ? n : most_at_once, at));
+    if (w == 0) errno = EIO;
+    if (w <= 0) {
+      int error = errno;
+      return duel_fail(DUEL_ERR_IO, "cannot write %s: write: %s%s", d->path, strerror(error), cure(error));
+    }
+    p += w;
+    at += w;
+    n -= (size_t)w;
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_draft_commit(duel_draft *d) {
+  char folder[PATH_MAX];
+  int r;
+  RETRY(r, duel_fs.fsync(d->fd));
+  if (r < 0) return draft_failed(d, "fsync");
+  r = close_fd(d->fd);
+  d->fd = -1;
+  if (r < 0) return draft_failed(d, "close");
+  RETRY(r, duel_fs.rename(d->temporary, d->path));
+  if (r < 0) return draft_failed(d, "rename");
+  d->temporary[0] = 0;
+  folder_of(d->path, folder);
+  int dir = open_folder(folder);
+  if (dir < 0 || sync_folder(dir) < 0)
+    return duel_fail(DUEL_ERR_IO, "%s is written, but its folder cannot be synced: %s", d->path, strerror(errno));
+  return DUEL_OK;
+}
+
+void duel_draft_drop(duel_draft *d) {
+  if (d->fd >= 0) close_fd(d->fd);
+  if (d->temporary[0]) duel_fs.unlink(d->temporary);
+  d->fd = -1;
+  d->temporary[0] = 0;
 }
 
 duel_status duel_file_append(const char *path, const void *bytes, size_t n) {

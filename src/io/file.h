@@ -17,6 +17,8 @@ typedef struct duel_file_ops { // the system calls in use; tests replace entries
   int (*close)(int fd);
   int (*rename)(const char *from, const char *to);
   int (*unlink)(const char *path);
+  ssize_t (*pread)(int fd, void *dst, size_t n, off_t at);
+  ssize_t (*pwrite)(int fd, const void *src, size_t n, off_t at);
 } duel_file_ops;
 extern duel_file_ops duel_fs;
 
@@ -37,6 +39,23 @@ typedef struct duel_part {
   size_t n;
 } duel_part;
 duel_status duel_file_write_parts(const char *path, const duel_part *part, int n);
+
+// A file too large to lie in memory, written piece by piece by any threads: it appears under its name, whole and on the
+// disk, when it is committed. `size` bytes are reserved at once, so that a full disk shows at the beginning.
+typedef struct duel_draft {
+  int fd; // -1: none
+  char path[4096], temporary[4096 + 64];
+} duel_draft;
+duel_status duel_draft_begin(duel_draft *d, const char *path, size_t size);
+duel_status duel_draft_put(const duel_draft *d, const void *bytes, size_t n, int64_t at);
+duel_status duel_draft_commit(duel_draft *d); // gone on failure
+void duel_draft_drop(duel_draft *d);          // fine after commit
+
+// A regular file for reading at any place, by any threads; its size. Errors as duel_file_read.
+duel_status duel_file_open(const char *path, int *fd, int64_t *size);
+// n bytes from `at` on; DUEL_ERR_DATA if there are fewer.
+duel_status duel_file_read_at(int fd, const char *path, void *dst, size_t n, int64_t at);
+void duel_file_close(int fd); // -1 is fine
 
 // Creates it; one write, if the disk takes it. What a failed write left is cut off again.
 duel_status duel_file_append(const char *path, const void *bytes, size_t n);

@@ -1,0 +1,141 @@
+// Separable resampling in exact arithmetic. Output x of m over n inputs lies at (x + 1/2)·n/m, input i at i + 1/2; in
+// units of 1/(2m) all of these are integers, and so are the triangle's weights max(n, m)·2 − |distance|. Rows first, to
+// 16 bits (8 of them fractions), then columns; both sums are divided once, rounding to nearest.
+#include "io/resample.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+static void close_axis(duel_axis *a) {
+  duel_free(a->first);
+  duel_free(a->from);
+  duel_free(a->weight);
+  duel_free(a->sum);
+  *a = (duel_axis){0};
+}
+
+void duel_resampler_close(duel_resampler *r) {
+  close_axis(&r->x);
+  close_axis(&r->y);
+  duel_free(r->line);
+  duel_free(r->columns);
+  *r = (duel_resampler){0};
+}
+
+static duel_status set_axis(duel_axis *a, int64_t in, int64_t out) {
+  if (a->in == in && a->out == out) return DUEL_OK;
+  close_axis(a);
+  const int64_t reach = 2 * (in > out ? in : out); // of the triangle, in units of 1/(2·out)
+  const int64_t most = reach / out + 2;            // taps of one output
+  a->first = duel_malloc((size_t)(out + 1) * sizeof *a->first);
+  a->from = duel_malloc((size_t)out * sizeof *a->from);
+  a->sum = duel_malloc((size_t)out * sizeof *a->sum);
+  a->weight = duel_malloc((size_t)(out * most) * sizeof *a->weight);
+  if (!a->first || !a->from || !a->sum || !a->weight) {
+    close_axis(a);
+    return duel_fail_memory("resampling pictures", (size_t)(out * most) * sizeof *a->weight);
+  }
+  int64_t used = 0;
+  for (int64_t x = 0; x < out; x++) {
+    const int64_t center = (2 * x + 1) * in;
+    int64_t i = (center - reach) / (2 * out) - 1;
+    if (i < 0) i = 0;
+    while (reach <= llabs((2 * i + 1) * out - center)) i++; // the input under the center always counts
+    a->from[x] = i;
+    a->first[x] = used;
+    a->sum[x] = 0;
+    for (; i < in && llabs((2 * i + 1) * out - center) < reach; i++) {
+      a->weight[used] = (uint32_t)(reach - llabs((2 * i + 1) * out - center));
+      a->sum[x] += a->weight[used++];
+    }
+  }
+  a->first[out] = used;
+  a->in = in;
+  a->out = out;
+  return DUEL_OK;
+}
+
+static duel_status need(void **p, int64_t *room, int64_t bytes) {
+  if (*room >= bytes) return DUEL_OK;
+  duel_free(*p);
+  *p = duel_malloc((size_t)bytes);
+  *room = *p ? bytes : 0;
+  return *p ? DUEL_OK : duel_fail_memory("resampling pictures", (size_t)bytes);
+}
+
+// Channel c of the frame, row y of the source.
+static void take_line(uint8_t *dst, const duel_frame *frame, const duel_pixels *src, int c, int64_t y) {
+  const uint8_t *p = src->at + y * src->row_step;
+  const int64_t step = src->column_step, plane = src->channel_step;
+  if (frame->channels == 1 && src->channels == 3) {
+    for (int64_t x = 0; x < src->width; x++, p += step)
+      dst[x] = (uint8_t)((299 * p[0] + 587 * p[plane] + 114 * p[2 * plane] + 500) / 1000);
+    return;
+  }
+  if (src->channels > 1) p += c * plane; // one channel serves all of the frame's
+  if (step == 1)
+    memcpy(dst, p, (size_t)src->width);
+  else
+    for (int64_t x = 0; x < src->width; x++) dst[x] = p[x * step];
+}
+
+static void filter_line(uint16_t *dst, const uint8_t *line, const duel_axis *a) {
+  for (int64_t x = 0; x < a->out; x++) {
+    const uint32_t *w = a->weight + a->first[x];
+    const uint8_t *v = line + a->from[x];
+    const int64_t taps = a->first[x + 1] - a->first[x];
+    uint64_t sum = 0;
+    for (int64_t i = 0; i < taps; i++) sum += (uint64_t)w[i] * v[i];
+    dst[x] = (uint16_t)((256 * sum + a->sum[x] / 2) / a->sum[x]);
+  }
+}
+
+static void filter_columns(uint8_t *dst, const uint16_t *columns, const duel_axis *a, int64_t width) {
+  for (int64_t y = 0; y < a->out; y++) {
+    const uint32_t *w = a->weight + a->first[y];
+    const uint16_t *v = columns + a->from[y] * width;
+    const int64_t taps = a->first[y + 1] - a->first[y];
+    for (int64_t x = 0; x < width; x++) {
+      uint64_t sum = 128 * a->sum[y];
+      for (int64_t i = 0; i < taps; i++) sum += (uint64_t)w[i] * v[i * width + x];
+      *dst++ = (uint8_t)(sum / (256 * a->sum[y]));
+    }
+  }
+}
+
+// The largest part of the frame's proportions, in the middle.
+static duel_pixels crop(const duel_pixels *src, const duel_frame *frame) {
+  duel_pixels part = *src;
+  if (src->width * frame->height > src->height * frame->width)
+    part.width = (2 * src->height * frame->width + frame->height) / (2 * frame->height);
+  else
+    part.height = (2 * src->width * frame->height + frame->width) / (2 * frame->width);
+  if (part.width < 1) part.width = 1;
+  if (part.height < 1) part.height = 1;
+  part.at += (src->height - part.height) / 2 * src->row_step + (src->width - part.width) / 2 * src->column_step;
+  return part;
+}
+
+duel_status duel_resample(duel_resampler *r, uint8_t *dst, const duel_frame *frame, const duel_pixels *given) {
+  const duel_pixels src = frame->crop ? crop(given, frame) : *given;
+  const int64_t plane = frame->height * frame->width;
+  if (src.height == frame->height && src.width == frame->width) {
+    for (int c = 0; c < frame->channels; c++)
+      for (int64_t y = 0; y < src.height; y++) take_line(dst + c * plane + y * src.width, frame, &src, c, y);
+    return DUEL_OK;
+  }
+  DUEL_TRY(set_axis(&r->x, src.width, frame->width));
+  DUEL_TRY(set_axis(&r->y, src.height, frame->height));
+  DUEL_TRY(need((void **)&r->line, &r->line_room, src.width));
+  DUEL_TRY(need((void **)&r->columns, &r->columns_room, src.height * frame->width * (int64_t)sizeof *r->columns));
+  for (int c = 0; c < frame->channels; c++) {
+    for (int64_t y = 0; y < src.height; y++) {
+      take_line(r->line, frame, &src, c, y);
+      filter_line(r->columns + y * frame->width, r->line, &r->x);
+    }
+    filter_columns(dst + c * plane, r->columns, &r->y, frame->width);
+  }
+  return DUEL_OK;
+}
