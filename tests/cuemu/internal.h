@@ -27,6 +27,8 @@
 #if defined(__SANITIZE_THREAD__) || CUEMU_HAS(thread_sanitizer)
 #define CUEMU_TSAN 1
 #include <sanitizer/tsan_interface.h>
+extern "C" void __tsan_read_range(void *p, long bytes); // as GCC has declared them
+extern "C" void __tsan_write_range(void *p, long bytes);
 extern "C" void AnnotateIgnoreReadsBegin(const char *file, int line);
 extern "C" void AnnotateIgnoreReadsEnd(const char *file, int line);
 extern "C" void AnnotateIgnoreWritesBegin(const char *file, int line);
@@ -65,9 +67,11 @@ enum : size_t { CUEMU_STATIC_SHARED = 48 << 10, CUEMU_MOST_SHARED = 227 << 10 };
 // ---- clocks.cpp: what orders work, as ThreadSanitizer shall see it; nothing to other builds. To it each stream and
 // each node of a graph is a thread, which only what orders it in CUDA orders: the calls that gave it work, events,
 // edges. The emulator itself, under its lock, is hidden from it.
-extern cuemu_clock *cuemu_executing; // whoever runs a work sets it
-void cuemu_enter_device(void);       // around what a work does to memory
+extern cuemu_clock *cuemu_executing;        // whoever runs a work sets it
+void cuemu_start_clock(cuemu_clock *clock); // before other work could order it: it begins with the host's past
+void cuemu_enter_device(void);              // around what a work does to memory
 void cuemu_leave_device(void);
+void cuemu_announce(const void *p, size_t bytes, bool write); // a work's access that is made where it is not seen
 void cuemu_release(char *moment);
 void cuemu_acquire(char *moment);
 void cuemu_hide(bool hidden);

@@ -174,6 +174,31 @@ static void product_in_graph() {
   cudaFree(c);
 }
 
+// Two streams write one product's place.
+static void products_race() {
+  const float one = 1, zero = 0;
+  float x[2] = {1, 2}, got;
+  cuemu_set_streams("lazy");
+  float *a = to_device(x, 2), *c = to_device<float>(nullptr, 1);
+  cudaStream_t s[2];
+  cublasHandle_t handle[2];
+  for (int i = 0; i < 2; i++) {
+    cudaStreamCreateWithFlags(&s[i], cudaStreamNonBlocking);
+    cublasCreate(&handle[i]);
+    cublasSetStream(handle[i], s[i]);
+    cublasSgemm(handle[i], CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a + i, 1, a + i, 1, &zero, c, 1);
+  }
+  cudaDeviceSynchronize();
+  from_device(&got, c, 1);
+  for (int i = 0; i < 2; i++) {
+    cublasDestroy(handle[i]);
+    cudaStreamDestroy(s[i]);
+  }
+  cudaFree(a);
+  cudaFree(c);
+  if (got != 4) wrong(); // the second one's
+}
+
 // ---- cuRAND
 static __global__ void draw(unsigned *out, unsigned long long seed, int n) {
   const int block = (int)(blockIdx.x * blockDim.x + threadIdx.x);
@@ -253,6 +278,7 @@ void test_libraries() {
   clean("cuBLAS: a product in a graph", product_in_graph);
   dies("cuBLAS: a product that leaves its memory", product_outside, "reaches outside of device memory");
   dies("cuBLAS: a product onto its own factor", product_in_place, "C overlaps a factor");
+  differs("cuBLAS: products that race", products_race);
   test_curand();
   if (WITH_TSAN)
     skip("a million threads are too many for TSan", "cuRAND: against the real library");

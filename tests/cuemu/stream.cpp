@@ -147,6 +147,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
   CUstream_st *s = device.all.back().get();
   s->alive = true;
   s->blocking = flags != cudaStreamNonBlocking;
+  cuemu_start_clock(&s->clock);
   *stream = s;
   return cudaSuccess;
 }
