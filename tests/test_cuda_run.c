@@ -9,53 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "core/mem.h"
 #include "duel.h"
 #include "io/safetensors.h"
-
-static const char recipe_text[] = "recipe: 1\n"
-                                  "data: {path: synthetic:shapes, limit: 150}\n"
-                                  "latent: 12\n"
-                                  "G:\n"
-                                  "  - dense: 24\n"
-                                  "  - batchnorm\n"
-                                  "  - leaky_relu: 0.2\n"
-                                  "  - dropout: 0.1\n"
-                                  "  - dense: $C*$H*$W\n"
-                                  "  - tanh\n"
-                                  "  - reshape: [$C, $H, $W]\n"
-                                  "D:\n"
-                                  "  - flatten\n"
-                                  "  - dense: 20\n"
-                                  "  - leaky_relu: 0.2\n"
-                                  "  - dense: 1\n"
-                                  "ema: {half_life: 500 images}\n"
-                                  "train: {length: 600 steps, batch: 16}\n";
+#include "run_help.h"
 
 static const size_t EMULATED_MEMORY = (size_t)8 << 30; // the emulator's default
 
-static char folder[] = "/tmp/duel-cuda-XXXXXX", recipe[64];
 // The emulator's, NULL on a GPU.
 static unsigned long long (*count_of)(const char *kind);
 static int (*fail_at)(const char *kind, unsigned long long n, const char *how);
 static int (*set_streams)(const char *streams);
 static void (*set_memory)(size_t bytes);
-
-static const char *in_folder(const char *name) {
-  static char path[4][128];
-  static int turn;
-  turn = (turn + 1) % 4;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
-
-static void must(duel_status status) {
-  if (status != DUEL_OK) fail_msg("%s", duel_last_error());
-}
 
 static void find(void *library, const char *name, void *function) {
   void *symbol = library ? dlsym(library, name) : NULL;
@@ -63,24 +31,12 @@ static void find(void *library, const char *name, void *function) {
 }
 
 static int set_up(void **state) {
-  (void)state;
-  if (!mkdtemp(folder)) return -1;
-  snprintf(recipe, sizeof recipe, "%s/small.yaml", folder);
-  FILE *f = fopen(recipe, "w");
-  if (!f || fputs(recipe_text, f) < 0 || fclose(f) != 0) return -1;
   void *library = dlopen(getenv("DUEL_CUDA_LIBRARY"), RTLD_NOW);
   find(library, "cuemu_count", &count_of);
   find(library, "cuemu_fail", &fail_at);
   find(library, "cuemu_set_streams", &set_streams);
   find(library, "cuemu_set_memory", &set_memory);
-  return 0;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf '%s'", folder);
-  return system(command);
+  return duel_scratch_open(state);
 }
 
 static duel_run *open_run(const char *backend, const char *from, const char *name, const char *capture,
@@ -94,25 +50,12 @@ static duel_run *open_run(const char *backend, const char *from, const char *nam
 }
 
 static void train(const char *backend, const char *from, int64_t to, const char *capture, const char *path) {
-  duel_run *run = open_run(backend, from, recipe, capture, "fp32");
+  duel_run *run = open_run(backend, from, duel_small_recipe, capture, "fp32");
   duel_stats s;
   must(duel_run_stats(run, &s));
   must(duel_run_advance(run, to - s.step));
   must(duel_run_save(run, path));
   duel_run_close(run);
-}
-
-static bool same_bytes(const char *a, const char *b) {
-  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-  assert_true(x && y);
-  int p, q;
-  do {
-    p = getc(x);
-    q = getc(y);
-  } while (p == q && p != EOF);
-  fclose(x);
-  fclose(y);
-  return p == q;
 }
 
 // ‖a − b‖ / ‖a − start‖ of the tensor in which that is largest, moments left out.
@@ -166,7 +109,7 @@ static void test_lazy_streams_change_no_bit(void **state) {
 static void test_the_ring_goes_round(void **state) {
   (void)state;
   train("cuda", NULL, 600, "on", in_folder("a"));
-  duel_run *run = open_run("cuda", NULL, recipe, "on", "fp32");
+  duel_run *run = open_run("cuda", NULL, duel_small_recipe, "on", "fp32");
   duel_stats s;
   for (int i = 0; i < 600; i++) {
     must(duel_run_advance(run, 1));
@@ -227,7 +170,7 @@ static void test_precisions_differ(void **state) {
   train("cpu", NULL, 0, "on", in_folder("start"));
   train("cpu", NULL, 20, "on", in_folder("a"));
   for (int i = 0; i < 3; i++) {
-    duel_run *run = open_run("cuda", NULL, recipe, "on", name[i]);
+    duel_run *run = open_run("cuda", NULL, duel_small_recipe, "on", name[i]);
     assert_non_null(strstr(duel_run_describe(run).device, name[i]));
     must(duel_run_advance(run, 20));
     must(duel_run_save(run, in_folder("b")));
@@ -241,7 +184,7 @@ static void test_precisions_differ(void **state) {
 static void test_the_host_runs_ahead(void **state) {
   (void)state;
   if (!count_of) skip();
-  duel_run *run = open_run("cuda", NULL, recipe, "on", "fp32");
+  duel_run *run = open_run("cuda", NULL, duel_small_recipe, "on", "fp32");
   must(duel_run_advance(run, 8));
   duel_stats s;
   must(duel_run_stats(run, &s));
@@ -261,7 +204,7 @@ static void test_the_host_runs_ahead(void **state) {
 static duel_status whole_life(void) {
   duel_run *run;
   static float item[784];
-  DUEL_TRY(duel_run_open(&run, &(duel_run_options){.recipe = recipe, .backend = "cuda"}));
+  DUEL_TRY(duel_run_open(&run, &(duel_run_options){.recipe = duel_small_recipe, .backend = "cuda"}));
   duel_stats s;
   duel_status status = duel_run_advance(run, 9);
   if (status == DUEL_OK) status = duel_run_stats(run, &s);
@@ -304,7 +247,7 @@ static void test_a_gpu_that_is_too_small(void **state) {
   duel_set set[] = {{"train.batch", "100000", NULL}};
   set_memory(256 << 20);
   assert_int_equal(
-      duel_run_open(&run, &(duel_run_options){.recipe = recipe, .backend = "cuda", .set = set, .n_set = 1}),
+      duel_run_open(&run, &(duel_run_options){.recipe = duel_small_recipe, .backend = "cuda", .set = set, .n_set = 1}),
       DUEL_ERR_DEVICE);
   print_message("%s\n", duel_last_error());
   set_memory(EMULATED_MEMORY);
@@ -316,7 +259,8 @@ static void test_a_gpu_that_is_too_small(void **state) {
   snprintf(batch, sizeof batch, "%d", atoi(set[0].value));
   set[0].value = batch;
   set_memory(256 << 20);
-  must(duel_run_open(&run, &(duel_run_options){.recipe = recipe, .backend = "cuda", .set = set, .n_set = 1}));
+  must(
+      duel_run_open(&run, &(duel_run_options){.recipe = duel_small_recipe, .backend = "cuda", .set = set, .n_set = 1}));
   set_memory(EMULATED_MEMORY);
   duel_run_close(run);
 }
@@ -328,5 +272,5 @@ int main(void) {
       cmocka_unit_test(test_mlp_agrees_with_the_cpu), cmocka_unit_test(test_precisions_differ),
       cmocka_unit_test(test_the_host_runs_ahead),     cmocka_unit_test(test_every_call_may_fail),
       cmocka_unit_test(test_a_gpu_that_is_too_small)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, set_up, duel_scratch_close);
 }

@@ -8,61 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "core/mem.h"
 #include "duel.h"
+#include "run_help.h"
 
-static const char recipe_text[] = "recipe: 1\n"
-                                  "data: {path: synthetic:shapes, limit: 150}\n"
-                                  "latent: 12\n"
-                                  "G:\n"
-                                  "  - dense: 24\n"
-                                  "  - batchnorm\n"
-                                  "  - leaky_relu: 0.2\n"
-                                  "  - dropout: 0.1\n"
-                                  "  - dense: $C*$H*$W\n"
-                                  "  - tanh\n"
-                                  "  - reshape: [$C, $H, $W]\n"
-                                  "D:\n"
-                                  "  - flatten\n"
-                                  "  - dense: 20\n"
-                                  "  - leaky_relu: 0.2\n"
-                                  "  - dense: 1\n"
-                                  "ema: {half_life: 500 images}\n"
-                                  "train: {length: 40 steps, batch: 16, d_steps: 2}\n";
-
-static char folder[] = "/tmp/duel-run-XXXXXX", recipe[64];
 static const char *backend = "cpu";
 
-static const char *in_folder(const char *name) {
-  static char path[4][128];
-  static int turn;
-  turn = (turn + 1) % 4;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
-
-static void must(duel_status status) {
-  if (status != DUEL_OK) fail_msg("%s", duel_last_error());
-}
-
 static int set_up(void **state) {
-  (void)state;
   if (getenv("DUEL_TEST_BACKENDS")) backend = getenv("DUEL_TEST_BACKENDS");
-  if (!mkdtemp(folder)) return -1;
-  snprintf(recipe, sizeof recipe, "%s/small.yaml", folder);
-  FILE *f = fopen(recipe, "w");
-  return !f || fputs(recipe_text, f) < 0 || fclose(f) != 0;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf '%s'", folder);
-  return system(command);
+  return duel_scratch_open(state);
 }
 
 // Trains to step `to` from the checkpoint, or anew, and saves.
@@ -70,26 +27,13 @@ static void train(const char *from, int64_t to, int threads, const char *seed, c
   duel_run *run;
   duel_set set[] = {{"train.seed", seed, "--seed"}};
   duel_run_options o = {
-      .backend = backend, .recipe = recipe, .threads = threads, .set = set, .n_set = 1, .checkpoint = from};
+      .backend = backend, .recipe = duel_small_recipe, .threads = threads, .set = set, .n_set = 1, .checkpoint = from};
   must(duel_run_open(&run, &o));
   duel_stats s;
   must(duel_run_stats(run, &s));
   must(duel_run_advance(run, to - s.step));
   must(duel_run_save(run, path));
   duel_run_close(run);
-}
-
-static bool same_bytes(const char *a, const char *b) {
-  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-  assert_true(x && y);
-  int p, q;
-  do {
-    p = getc(x);
-    q = getc(y);
-  } while (p == q && p != EOF);
-  fclose(x);
-  fclose(y);
-  return p == q;
 }
 
 static void test_a_seed_is_a_trajectory(void **state) {
@@ -123,7 +67,9 @@ static void test_a_resume_is_no_break(void **state) {
 static void test_advancing_allocates_nothing(void **state) {
   (void)state;
   duel_run *run;
-  must(duel_run_open(&run, &(duel_run_options){.backend = backend, .recipe = recipe, .threads = 2}));
+  duel_set set[] = {{"train.length", "40 steps", "--set"}};
+  must(duel_run_open(&run, &(duel_run_options){
+                               .backend = backend, .recipe = duel_small_recipe, .threads = 2, .set = set, .n_set = 1}));
   must(duel_run_advance(run, 1));
   uint64_t ours = duel_mem_count();
   size_t libc = mallinfo2().uordblks + mallinfo2().hblkhd;
@@ -155,7 +101,8 @@ static void test_weights_alone_begin_anew(void **state) {
   (void)state;
   train(NULL, 10, 2, "5", in_folder("a"));
   duel_run *run;
-  must(duel_run_open(&run, &(duel_run_options){.backend = backend, .recipe = recipe, .init = in_folder("a")}));
+  must(duel_run_open(&run,
+                     &(duel_run_options){.backend = backend, .recipe = duel_small_recipe, .init = in_folder("a")}));
   duel_stats s;
   must(duel_run_stats(run, &s));
   assert_int_equal(s.step, 0);
@@ -172,7 +119,8 @@ static void test_divergence_is_told(void **state) {
   (void)state;
   duel_run *run;
   duel_set set[] = {{"optim", "{name: sgd, lr: 1000000}", "--set"}};
-  must(duel_run_open(&run, &(duel_run_options){.backend = backend, .recipe = recipe, .set = set, .n_set = 1}));
+  must(duel_run_open(&run,
+                     &(duel_run_options){.backend = backend, .recipe = duel_small_recipe, .set = set, .n_set = 1}));
   duel_stats s;
   duel_status status = duel_run_advance(run, 40); // a device beside the host may tell it later
   assert_int_equal(status == DUEL_OK ? duel_run_stats(run, &s) : status, DUEL_ERR_DIVERGED);
@@ -186,7 +134,8 @@ static void test_what_is_not_finite_is_not_saved(void **state) {
   duel_run *run;
   duel_set set[] = {{"G", "[dense: $C*$H*$W, tanh, reshape: [$C, $H, $W]]", "--set"},
                     {"optim", "{lr: {G: 1, D: 0}, weight_decay: {G: 1000000, D: 0}}", "--set"}};
-  must(duel_run_open(&run, &(duel_run_options){.backend = backend, .recipe = recipe, .set = set, .n_set = 2}));
+  must(duel_run_open(&run,
+                     &(duel_run_options){.backend = backend, .recipe = duel_small_recipe, .set = set, .n_set = 2}));
   duel_status status = DUEL_OK;
   int saved = 0;
   for (; status == DUEL_OK && saved < 20; saved += status == DUEL_OK) {
@@ -209,7 +158,7 @@ static void test_what_is_not_finite_is_not_saved(void **state) {
 static duel_status whole_life(void) {
   duel_run *run;
   static float item[784];
-  DUEL_TRY(duel_run_open(&run, &(duel_run_options){.backend = backend, .recipe = recipe, .threads = 2}));
+  DUEL_TRY(duel_run_open(&run, &(duel_run_options){.backend = backend, .recipe = duel_small_recipe, .threads = 2}));
   duel_status status = duel_run_advance(run, 2);
   if (status == DUEL_OK) status = duel_run_save(run, in_folder("a"));
   if (status == DUEL_OK) status = duel_generate(run, &(uint64_t){1}, 1, item);
@@ -243,5 +192,5 @@ int main(void) {
       cmocka_unit_test(test_the_seed_of_an_item_is_all), cmocka_unit_test(test_weights_alone_begin_anew),
       cmocka_unit_test(test_divergence_is_told),         cmocka_unit_test(test_what_is_not_finite_is_not_saved),
       cmocka_unit_test(test_every_allocation_may_fail)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, set_up, duel_scratch_close);
 }

@@ -32,6 +32,41 @@ typedef struct duel_cli_option {
   int direct;           // the command passes it on itself; key is for messages
 } duel_cli_option;
 
+// Rows that several commands share: each flag means one thing.
+#define DUEL_CLI_DATA(text, usual)                                                                                     \
+  { .name = "data", .value = "NAME|PATH", .key = "data", .direct = 1, .help = text, .standard = usual }
+#define DUEL_CLI_BATCH(usual)                                                                                          \
+  {                                                                                                                    \
+    .name = "batch", .value = "N", .kind = DUEL_CLI_WHOLE, .min = 1, .key = "train.batch", .help = "items a batch",    \
+    .standard = usual                                                                                                  \
+  }
+#define DUEL_CLI_BACKEND                                                                                               \
+  {                                                                                                                    \
+    .name = "backend", .value = "NAME", .kind = DUEL_CLI_CHOICE, .choices = "auto|cpu|cuda", .key = "run.backend",     \
+    .help = "auto, cpu or cuda", .standard = "auto"                                                                    \
+  }
+#define DUEL_CLI_DEVICE                                                                                                \
+  {                                                                                                                    \
+    .name = "device", .value = "N", .kind = DUEL_CLI_WHOLE, .key = "run.device", .help = "number of the GPU",          \
+    .standard = "0"                                                                                                    \
+  }
+#define DUEL_CLI_PRECISION                                                                                             \
+  {                                                                                                                    \
+    .name = "precision", .value = "P", .key = "run.precision", .help = "of matrix products: fp32, tf32 or bf16",       \
+    .standard = "auto: tf32 on a GPU, fp32 on a CPU"                                                                   \
+  }
+#define DUEL_CLI_NO_CAPTURE                                                                                            \
+  { .name = "no-capture", .key = "run.capture", .help = "launch a GPU's kernels one by one, for debugging" }
+#define DUEL_CLI_THREADS                                                                                               \
+  {                                                                                                                    \
+    .name = "threads", .value = "N", .kind = DUEL_CLI_WHOLE, .min = 1, .key = "run.threads",                           \
+    .help = "CPU threads; never changes the result", .standard = "what affinity and quota allow"                       \
+  }
+#define DUEL_CLI_SETS(text)                                                                                            \
+  { .name = "set", .value = "KEY=VALUE", .kind = DUEL_CLI_SET, .help = text }
+#define DUEL_CLI_OUTDIR(text)                                                                                          \
+  { .name = "outdir", .value = "DIR", .help = text, .standard = "runs" }
+
 typedef struct duel_cli_command {
   const char *name, *usage, *about, *examples;
   const duel_cli_option *options; // --help belongs to every command and is not listed

@@ -9,29 +9,6 @@
 #include "core/mem.h"
 #include "core/planner.h"
 
-typedef struct duel_chunk { // what the planner has allocated; data follows
-  struct duel_chunk *next;
-  max_align_t data[];
-} duel_chunk;
-
-void *duel_planner_alloc(duel_planner *p, size_t n, size_t bytes) {
-  duel_chunk *c = duel_calloc(1, sizeof *c + n * bytes); // n counts nodes or values of a graph in memory: no overflow
-  if (!c) {
-    duel_fail_memory("the plan", n * bytes);
-    return NULL;
-  }
-  c->next = p->chunks;
-  p->chunks = c;
-  return c->data;
-}
-
-static void planner_close(duel_planner *p) {
-  for (duel_chunk *c = p->chunks, *next; c; c = next) {
-    next = c->next;
-    duel_free(c);
-  }
-}
-
 // Fewer groups mean fewer barriers and more work to share between them. Of the windows whose work memory stays within a
 // quarter of the least, the one with the fewest groups is taken.
 static duel_status choose_groups(duel_planner *p) {
@@ -125,7 +102,7 @@ duel_status duel_plan_make(duel_plan **out, duel_graph *graph, const duel_plan_o
   plan->graph = graph;
   duel_planner p = {.g = graph};
   duel_status status = make(plan, &p, options ? options : &(duel_plan_options){0});
-  planner_close(&p);
+  duel_planner_close(&p);
   if (status == DUEL_OK)
     *out = plan;
   else

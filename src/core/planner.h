@@ -41,6 +41,7 @@ typedef struct duel_planner {
 
 void *duel_planner_alloc(duel_planner *p, size_t n,
                          size_t bytes);          // zeroed, freed with the planner; NULL sets the error
+void duel_planner_close(duel_planner *p);        // frees what it has allocated
 duel_status duel_planner_order(duel_planner *p); // fills steps, roots and predecessors; fails naming a cycle
 void duel_planner_group(duel_planner *p, int window);
 duel_status duel_planner_lives(duel_planner *p, bool reuse); // buffers and floor for the present groups
