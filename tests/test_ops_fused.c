@@ -14,7 +14,8 @@
 
 static duel_backend *open_backend(const duel_backend_api *api) {
   duel_backend *b;
-  if (api->open(&b, &(duel_backend_options){.threads = 1, .precision = "fp32"}) != DUEL_OK) fail_msg("%s", duel_last_error());
+  if (api->open(&b, &(duel_backend_options){.threads = 1, .precision = "fp32"}) != DUEL_OK)
+    fail_msg("%s", duel_last_error());
   return b;
 }
 

@@ -124,7 +124,8 @@ static void defaults(void **state) {
                              "  backend: auto\n"
                              "  device: 0\n"
                              "  threads: 0\n"
-                             "  precision: auto\n";
+                             "  precision: auto\n"
+                             "  capture: on\n";
   assert_string_equal(r->text, text);
   assert_string_equal(r->name, "t");
   duel_recipe_close(r);
@@ -165,7 +166,7 @@ static void everything_said(void **state) {
                   "train: {length: 1 epoch, batch: 32, d_steps: 5, d_update: separate, latents: fresh, "
                   "seed: 18446744073709551615}\n"
                   "output: {sample: 0, checkpoint: 500 images, keep: 1, tick: 10}\n"
-                  "run: {backend: cuda, device: 1, threads: 4, precision: bf16}\n");
+                  "run: {backend: cuda, device: 1, threads: 4, precision: bf16, capture: off}\n");
   static const char text[] = "recipe: 1\n"
                              "data:\n"
                              "  path: \"./my shoes\"\n"
@@ -218,7 +219,8 @@ static void everything_said(void **state) {
                              "  backend: cuda\n"
                              "  device: 1\n"
                              "  threads: 4\n"
-                             "  precision: bf16\n";
+                             "  precision: bf16\n"
+                             "  capture: off\n";
   assert_string_equal(r->text, text);
   const duel_layer *block = &r->player[DUEL_G].layer[2];
   assert_null(block->kind);

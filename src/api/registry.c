@@ -49,7 +49,9 @@ static void open_cuda(void) {
     snprintf(cuda_error, sizeof cuda_error, "%s%s",
              absent ? "this build of duel has no CUDA backend: build it where the CUDA toolkit is, or use --backend cpu"
                     : "the CUDA backend does not load: ",
-             absent ? "" : why ? why : "no reason given");
+             absent ? ""
+             : why  ? why
+                    : "no reason given");
     return;
   }
   void *symbol = dlsym(library, DUEL_BACKEND_ENTRY);

@@ -41,7 +41,8 @@ typedef struct duel_backend_options {
   bool no_capture;       // CUDA: calls are launched one by one, for debugging
 } duel_backend_options;
 
-// Memory that a program's host writes before a run (in) and reads after it (out): each one contiguous piece of an arena.
+// Memory that a program's host writes before a run (in) and reads after it (out): each one contiguous piece of an
+// arena.
 typedef struct duel_feed {
   void *in, *out; // device addresses
   size_t in_bytes, out_bytes;
@@ -53,7 +54,7 @@ typedef struct duel_backend_api {
   bool host_memory; // device memory is the host's: an arena may lie in memory of the caller's
   duel_status (*open)(duel_backend **b, const duel_backend_options *options);
   void (*close)(duel_backend *b);
-  duel_status (*probe)(void); // whether there is a device at all, and if not why; NULL: always
+  duel_status (*probe)(void);               // whether there is a device at all, and if not why; NULL: always
   const char *(*describe)(duel_backend *b); // "AMD EPYC, 2 threads, x86-64-v4, OpenBLAS 0.3.21 Haswell"
   // What decides the bits, "x86-64-v4, OpenBLAS 0.3.21 Haswell": no host, no threads.
   const char *(*identity)(duel_backend *b);

@@ -1,6 +1,6 @@
 // Element-wise kernels. An output may lie exactly on an input of its size: element i is read before it is written.
-#include "cpu/cpu_kernel.h"
 #include "core/nd.h"
+#include "cpu/cpu_kernel.h"
 
 enum { CHEAP = 16384, COSTLY = 4096 }; // elements a piece: plain arithmetic; polynomials and divisions
 

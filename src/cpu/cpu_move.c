@@ -1,7 +1,7 @@
 // Movement: pack, transpose, slice, pad, concat, broadcast. Bytes are moved, never computed on, so any element type
 // goes. All but pack copy a box between two strided operands, run by run.
-#include "cpu/cpu_kernel.h"
 #include "core/nd.h"
+#include "cpu/cpu_kernel.h"
 
 enum { GRAIN = 16384 }; // elements a piece
 
