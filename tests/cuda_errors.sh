@@ -1,0 +1,41 @@
+#!/bin/sh
+# What the command says where CUDA cannot work, each with its exit code: on the emulator, which plays the machine.
+# DUEL_BINARY names the build tree, DUEL_CUDA_LIBRARY the emulated library. Speaks TAP.
+set -u
+duel=${DUEL_BINARY:?}/duel
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+n=0 failed=0
+
+# expect CODE TEXT NAME ENVIRONMENT… -- FLAGS…: duel train with the flags ends so and says so
+expect() {
+  code=$1 text=$2 name=$3
+  shift 3
+  set -- env "$@"
+  n=$((n + 1))
+  line=$(printf '%s ' "$@")
+  case $line in *" -- "*) ;; *) echo "Bail out! expect without --"; exit 1 ;; esac
+  eval "${line%% -- *} \"$duel\" train --data synthetic:shapes --limit 64 --batch 8 --steps 2 --outdir \"$work\" ${line#* -- }" \
+    >"$work/log" 2>&1
+  got=$?
+  if [ "$got" = "$code" ] && grep -q -- "$text" "$work/log"; then
+    echo "ok $n - $name"
+  else
+    echo "not ok $n - $name: exit $got, not $code, or no '$text'"
+    sed 's/^/# /' "$work/log"
+    failed=1
+  fi
+}
+
+expect 0 "Emulated GPU" "a device" -- --backend cuda --precision fp32
+expect 0 "Backend:    cpu" "auto takes the CPU where there is no driver" -- --backend auto
+expect 5 "no NVIDIA GPU is visible" "no device" CUEMU_DEVICES=0 -- --backend cuda
+expect 5 "driver is too old" "an old driver" CUEMU_DRIVER=old -- --backend cuda
+expect 2 "there is no GPU 3; this machine has 1" "a number without a device" -- --backend cuda --device 3
+expect 2 "there are auto, fp32, tf32, bf16" "a precision without meaning" -- --backend cuda --precision fp8
+expect 5 "the device is lost" "a fault that stays" CUEMU_FAIL=sync:3:sticky -- --backend cuda
+expect 5 "MiB are free" "a device without room" CUEMU_MEMORY=40000000 -- --backend cuda
+expect 5 "does not load" "a library that is none" DUEL_CUDA_LIBRARY=/dev/null -- --backend cuda
+expect 5 "no CUDA backend" "no library" DUEL_CUDA_LIBRARY=/nonexistent/libduel_cuda.so -- --backend cuda
+echo "1..$n"
+exit $failed
