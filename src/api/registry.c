@@ -39,7 +39,6 @@ static void open_cuda(void) {
   static const duel_host host = {.version = DUEL_VERSION,
                                  .layout = DUEL_SEAM_LAYOUT,
                                  .fail = take_message,
-                                 .last_error = duel_last_error,
                                  .malloc = duel_malloc,
                                  .free = duel_free};
   void *library = open_library();

@@ -88,7 +88,6 @@ typedef struct duel_host {
   const char *version; // DUEL_VERSION
   size_t layout;       // DUEL_SEAM_LAYOUT
   duel_status (*fail)(duel_status code, const char *text);
-  const char *(*last_error)(void);
   void *(*malloc)(size_t bytes);
   void (*free)(void *p);
 } duel_host;

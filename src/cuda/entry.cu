@@ -34,10 +34,6 @@ duel_status duel_fail_memory(const char *what, size_t bytes) {
   return duel_fail(DUEL_ERR_DEVICE, "out of memory: %zu bytes for %s", bytes, what);
 }
 
-const char *duel_last_error(void) {
-  return host->last_error();
-}
-
 void *duel_malloc(size_t bytes) {
   return host->malloc(bytes);
 }
