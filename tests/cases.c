@@ -44,6 +44,7 @@ const duel_case *duel_cases(int *n) {
     duel_cases_elementwise();
     duel_cases_movement();
     duel_cases_product();
+    duel_cases_conv();
     duel_cases_other();
   }
   *n = n_list;
@@ -235,6 +236,15 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
   case DUEL_OP_MATMUL:
     out[0] = duel_matmul(g, in[0], in[1], a->matmul.trans_a, a->matmul.trans_b);
     break;
+  case DUEL_OP_CONV2D:
+    out[0] = duel_conv2d(g, in[0], in[1], &a->conv);
+    break;
+  case DUEL_OP_CONV2D_DX:
+    out[0] = duel_conv2d_dx(g, in[0], in[1], &a->conv, c->shape);
+    break;
+  case DUEL_OP_CONV2D_DW:
+    out[0] = duel_conv2d_dw(g, in[0], in[1], &a->conv, c->shape);
+    break;
   case DUEL_OP_RANDOM_NORMAL:
     out[0] = duel_random_normal(g, in[0], a->random.purpose, a->random.k, c->shape);
     break;
@@ -347,9 +357,10 @@ static double element(duel_fill fill, uint32_t seed, uint32_t i, int64_t count, 
   abort();
 }
 
-// From what the case is, not from its place in the list: new cases leave the numbers of the others as they are.
+// From what the case is, not from its place in the list: new ops and cases leave the numbers of the others as they are.
 static uint32_t fill_seed(const duel_case *c, int input, uint32_t seed) {
-  uint32_t s = duel_test_hash((uint32_t)c->op * 8 + (uint32_t)input, seed);
+  uint32_t s = duel_test_hash((uint32_t)input, seed);
+  for (const char *name = duel_op_name(c->op); *name; name++) s = duel_test_hash(s, (unsigned char)*name);
   for (int i = 0; i < c->n_in; i++)
     for (int k = 0; k < c->in[i].shape.rank; k++) s = duel_test_hash(s, (uint32_t)c->in[i].shape.dim[k]);
   return s;

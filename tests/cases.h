@@ -72,6 +72,7 @@ duel_case *duel_case_add2(duel_op op, duel_shape a, duel_fill fill_a, duel_shape
 void duel_cases_elementwise(void);
 void duel_cases_movement(void);
 void duel_cases_product(void);
+void duel_cases_conv(void);
 void duel_cases_other(void); // reductions, batchnorm, bce, draws, batch, writers, leaves
 
 #endif

@@ -48,6 +48,12 @@ static double terms(const duel_case *c, int output) {
     n = (double)a.dim[a.rank - (c->attr.matmul.trans_a ? 2 : 1)];
     if (output == 1) n *= (double)a.dim[a.rank - (c->attr.matmul.trans_a ? 1 : 2)];
     return n;
+  case DUEL_OP_CONV2D: // channels of a group and taps; for the adjoints, of y and pixels
+    return (double)(c->in[1].shape.dim[1] * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
+  case DUEL_OP_CONV2D_DX:
+    return (double)(c->in[1].shape.dim[0] / c->attr.conv.groups * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
+  case DUEL_OP_CONV2D_DW:
+    return (double)(a.dim[0] * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
     for (int i = 0; i < a.rank; i++)
@@ -67,7 +73,7 @@ static double terms(const duel_case *c, int output) {
 duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype real) {
   const double u = real == DUEL_F32 ? 0x1p-24 : 0x1p-53, sums = sqrt(terms(c, output)) * (c->coarse ? 100 : 1);
   const double tiny = real == DUEL_F32 ? 0x1p-126 : 0x1p-1022; // subnormal results may be flushed
-  const double nmse = real == DUEL_F32 ? 1e-7 : 1e-24;
+  const double nmse = (real == DUEL_F32 ? 1e-7 : 1e-24) * (c->coarse ? 10 : 1);
   switch (c->op) {
   case DUEL_OP_ADD:
   case DUEL_OP_SUB:
@@ -102,6 +108,9 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_MATMUL:
   case DUEL_OP_DENSE:
   case DUEL_OP_MATMUL_GRAD:
+  case DUEL_OP_CONV2D:
+  case DUEL_OP_CONV2D_DX:
+  case DUEL_OP_CONV2D_DW:
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
     return (duel_tolerance){nmse, 16 * u, 16 * u * sums};

@@ -249,6 +249,11 @@ bool duel_ref_op(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in
   case DUEL_OP_REDUCE_MAX:
     out[0] = reduce_op(op, attr->reduce.axes, in[0]);
     return true;
+  case DUEL_OP_CONV2D:
+  case DUEL_OP_CONV2D_DX:
+  case DUEL_OP_CONV2D_DW:
+    out[0] = duel_ref_conv(op, &attr->conv, in, *shape);
+    return true;
   default:
     return duel_ref_op_fused(op, attr, n_in, in, shape, out);
   }

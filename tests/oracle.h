@@ -17,8 +17,8 @@ duel_ref duel_ref_new(duel_dtype dtype, duel_shape shape);
 void duel_ref_free(duel_ref *t); // an empty one is fine
 
 // Computes one op: out[0 .. n_out) become fresh tensors whose shapes follow from the inputs alone. shape and attr are
-// those of duel_node_add (shape is read only by constant, reshape, view, slice, pad, broadcast, random). False for
-// leaves, which compute nothing.
+// those of duel_node_add (shape is read only by constant, reshape, view, slice, pad, broadcast, random, conv2d_dx,
+// conv2d_dw). False for leaves, which compute nothing.
 bool duel_ref_op(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in, const duel_shape *shape,
                  duel_ref *out);
 
@@ -35,6 +35,7 @@ int64_t duel_ref_place(duel_shape s, const int64_t *index); // row-major positio
 int64_t duel_ref_under(duel_shape s, duel_shape full, const int64_t *index); // position in s broadcast to full
 bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in, const duel_shape *shape,
                        duel_ref *out);
+duel_ref duel_ref_conv(duel_op op, const duel_conv *c, const duel_ref *in, duel_shape shape);
 double duel_ref_activate(double x, int act, double slope);
 double duel_ref_activate_slope(double y, int act, double slope); // derivative, from the output
 

@@ -95,6 +95,9 @@ static bool same_on_all_levels(duel_op op) {
   case DUEL_OP_MATMUL:
   case DUEL_OP_DENSE:
   case DUEL_OP_MATMUL_GRAD:
+  case DUEL_OP_CONV2D:
+  case DUEL_OP_CONV2D_DX:
+  case DUEL_OP_CONV2D_DW:
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
   case DUEL_OP_BCE_LOGITS:

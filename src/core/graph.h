@@ -27,6 +27,13 @@ typedef int32_t duel_val; // index into graph->value, or DUEL_NONE
 // Activations that fused ops apply to their result. All derivatives read the output, not the input.
 typedef enum duel_act { DUEL_ACT_NONE, DUEL_ACT_LEAKY_RELU, DUEL_ACT_TANH, DUEL_ACT_SIGMOID } duel_act;
 
+// How a convolution lays its kernel over the image; down before right.
+typedef struct duel_conv {
+  int64_t stride[2], dilation[2];
+  int64_t pad[4]; // zeros above, left, below, right
+  int64_t groups; // the first 1/groups of the outputs read the first 1/groups of the channels, and so on
+} duel_conv;
+
 // What an op needs besides its inputs. Zeroed before it is filled, so that two attributes compare bytewise.
 typedef struct duel_attr {
   union {
@@ -65,6 +72,7 @@ typedef struct duel_attr {
       int trans_a, trans_b, act;
       double slope;
     } matmul; // also dense, matmul_grad
+    duel_conv conv;
     struct {
       uint32_t purpose, k;
     } random; // counter word c2 = purpose + 256·k
@@ -158,7 +166,7 @@ duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3)
 
 // The general constructor: checks arity, runs the shape rule, appends. All builders end here; passes call it to copy.
 // shape and dtype are only read by ops whose output does not follow from the inputs (constant, reshape, view, slice,
-// pad, broadcast, random, input); pass NULL otherwise.
+// pad, broadcast, random, input, conv2d_dx, conv2d_dw); pass NULL otherwise.
 duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr,
                          const duel_shape *shape);
 void *duel_graph_alloc(duel_graph *g, size_t bytes); // zeroed, lives as long as the graph; NULL sets the error
@@ -207,6 +215,10 @@ duel_val duel_mean(duel_graph *g, duel_val x);                     // over every
 duel_val duel_sum_to(duel_graph *g, duel_val x, duel_shape shape); // adjoint of broadcasting from shape
 
 duel_val duel_matmul(duel_graph *g, duel_val a, duel_val b, bool trans_a, bool trans_b);
+// Cross-correlation; P = ⌊(H + pads − dilation·(R−1) − 1)/stride⌋ + 1. Its two adjoints take their result's shape.
+duel_val duel_conv2d(duel_graph *g, duel_val x, duel_val w, const duel_conv *c);
+duel_val duel_conv2d_dx(duel_graph *g, duel_val d_y, duel_val w, const duel_conv *c, duel_shape x);
+duel_val duel_conv2d_dw(duel_graph *g, duel_val x, duel_val d_y, const duel_conv *c, duel_shape w);
 duel_val duel_random_normal(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
 duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
 duel_val duel_batch(duel_graph *g, duel_val data, duel_val index);

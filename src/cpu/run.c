@@ -5,6 +5,7 @@
 // A stage too small to share runs on thread 0, and neighbors of that kind become one stage: they need no barrier.
 #include <limits.h>
 
+#include "core/conv.h"
 #include "core/mem.h"
 #include "cpu/cpu.h"
 
@@ -37,6 +38,10 @@ static bool is_product(duel_op op) {
   return op == DUEL_OP_MATMUL || op == DUEL_OP_DENSE || op == DUEL_OP_MATMUL_GRAD;
 }
 
+static bool is_convolution(duel_op op) {
+  return op == DUEL_OP_CONV2D || op == DUEL_OP_CONV2D_DX || op == DUEL_OP_CONV2D_DW;
+}
+
 // A rough measure of a call's time, in elements touched.
 static int64_t work_of(const duel_call *call) {
   int64_t work = 0;
@@ -48,11 +53,22 @@ static int64_t work_of(const duel_call *call) {
     const int64_t k = a->dim[a->rank - (call->attr->matmul.trans_a ? 2 : 1)];
     work += count_of(&call->out[0]) * k / 16;
   }
+  if (is_convolution(call->op)) {
+    const duel_conv_sizes z = duel_conv_sizes_of(call);
+    work += z.n * z.k * z.p * z.q * z.depth / 16;
+  }
   return work;
 }
 
-// BLAS takes dimensions as int.
+// BLAS takes dimensions as int; a convolution's are those of one image or one kernel, and of cut pieces of them.
 static duel_status check_product(const duel_call *call) {
+  if (is_convolution(call->op)) {
+    const duel_conv_sizes z = duel_conv_sizes_of(call);
+    if (z.h * z.w > INT_MAX || z.p * z.q > INT_MAX || z.depth > INT_MAX || z.k_group * z.r * z.s > INT_MAX)
+      return duel_fail(DUEL_ERR_DEVICE, "cpu: %s of %s and %s: an image or a kernel has more than %d numbers",
+                       duel_op_name(call->op), duel_shape_text(call->in[0].shape), duel_shape_text(call->in[1].shape),
+                       INT_MAX);
+  }
   for (int i = 0; i < call->n_in; i++)
     for (int axis = 0; axis < call->in[i].shape.rank; axis++)
       if (call->in[i].shape.dim[axis] > INT_MAX)
@@ -101,7 +117,7 @@ duel_status duel_program_make(duel_program **program, const duel_kernel *const *
   for (int i = 0; i < n_calls; i++) {
     const duel_kernel *kernel = table[calls[i].op];
     if (!kernel) return duel_fail(DUEL_ERR_INTERNAL, "cpu: no kernel for %s", duel_op_name(calls[i].op));
-    if (is_product(calls[i].op)) DUEL_TRY(check_product(&calls[i]));
+    if (is_product(calls[i].op) || is_convolution(calls[i].op)) DUEL_TRY(check_product(&calls[i]));
     const cut c = cut_of(kernel, &calls[i]);
     for (int phase = 0; phase < c.phases; phase++) pieces += (size_t)c.pieces[phase];
   }

@@ -55,8 +55,9 @@ struct duel_gemm {
   int64_t m, n, k;
   const float *a, *b;
   float *c;
-  bool trans_a, trans_b;
+  bool trans_a, trans_b, add;
   int64_t batch, stride_a, stride_b, stride_c; // batch 1: no strides
+  int64_t lda, ldb, ldc;                       // 0: rows follow each other without a gap
 };
 void duel_cuda_gemm(duel_lane *lane, const duel_gemm *g); // k = 0 gives zeros; a failure stays in the lane
 

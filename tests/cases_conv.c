@@ -1,0 +1,94 @@
+// Cases of convolutions: each geometry as conv2d and as both adjoints. Odd and prime sizes, 1×1, strides larger than
+// the kernel and than the image, dilations, four different pads, kernels larger than the image, groups and one channel
+// a group, sizes around tiles and pieces, the layers of recipes/dcgan.yaml at a small batch.
+#include "cases.h"
+
+#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
+
+typedef struct geometry {
+  int n, c, h, w, k, r, s; // C and K: all channels
+  int stride[2], dilation[2], pad[4], groups;
+} geometry;
+
+#define PLAIN {1, 1}, {1, 1}, {0, 0, 0, 0}, 1
+#define SAME(pad) {1, 1}, {1, 1}, {pad, pad, pad, pad}, 1
+#define DOWN {2, 2}, {1, 1}, {1, 1, 1, 1}, 1
+
+static const geometry geometries[] = {
+    {1, 1, 1, 1, 1, 1, 1, PLAIN},
+    {1, 1, 3, 3, 1, 3, 3, PLAIN},
+    {2, 3, 5, 4, 2, 1, 1, PLAIN},
+    {1, 2, 4, 5, 3, 2, 3, PLAIN},
+    {2, 3, 7, 5, 4, 3, 3, SAME(1)},
+    {3, 2, 6, 7, 5, 3, 3, DOWN},
+    {2, 3, 8, 8, 4, 4, 4, DOWN},
+    {1, 1, 11, 13, 1, 5, 3, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1},
+    {2, 3, 9, 8, 2, 3, 2, {1, 1}, {1, 1}, {2, 0, 1, 3}, 1}, // four pads
+    {2, 2, 7, 9, 3, 3, 4, {2, 3}, {1, 1}, {0, 2, 3, 1}, 1},
+    {1, 3, 11, 7, 2, 2, 2, {3, 3}, {1, 1}, {0, 0, 0, 0}, 1}, // strides larger than the kernel
+    {2, 2, 13, 12, 3, 2, 1, {5, 4}, {1, 1}, {1, 0, 2, 1}, 1},
+    {2, 2, 3, 3, 2, 3, 3, {7, 9}, {1, 1}, {1, 1, 1, 1}, 1}, // than the image
+    {1, 2, 2, 3, 3, 5, 6, {1, 1}, {1, 1}, {2, 3, 2, 2}, 1}, // kernels larger than the image
+    {2, 1, 1, 1, 2, 3, 3, {1, 1}, {1, 1}, {1, 1, 1, 1}, 1},
+    {1, 1, 2, 2, 1, 3, 3, {2, 2}, {1, 1}, {4, 4, 4, 4}, 1},  // results of padding alone
+    {2, 2, 9, 10, 3, 3, 3, {1, 1}, {2, 3}, {0, 1, 2, 3}, 1}, // dilations
+    {1, 3, 12, 11, 2, 3, 2, {2, 3}, {2, 2}, {2, 1, 2, 1}, 1},
+    {1, 2, 13, 13, 2, 4, 3, {4, 6}, {2, 4}, {3, 2, 1, 0}, 1}, // with a common divisor with the stride
+    {2, 2, 10, 9, 2, 3, 3, {3, 2}, {3, 2}, {1, 2, 3, 1}, 1},
+    {2, 4, 6, 5, 6, 3, 3, {1, 1}, {1, 1}, {1, 1, 1, 1}, 2}, // groups
+    {2, 6, 7, 6, 3, 2, 3, {2, 2}, {1, 1}, {1, 0, 0, 2}, 3},
+    {2, 5, 7, 7, 5, 3, 3, {1, 1}, {1, 1}, {1, 1, 1, 1}, 5}, // a channel a group
+    {1, 3, 8, 9, 12, 3, 3, {2, 2}, {1, 1}, {1, 1, 1, 1}, 3},
+    {3, 8, 5, 5, 8, 1, 1, {1, 1}, {1, 1}, {0, 0, 0, 0}, 4},
+    {2, 3, 4, 6, 5, 1, 1, {2, 3}, {1, 1}, {1, 0, 1, 2}, 1}, // 1×1 with a stride and pads
+    {2, 7, 17, 19, 11, 3, 5, {2, 2}, {1, 1}, {1, 2, 1, 2}, 1},
+    {1, 1, 1, 29, 3, 1, 7, {1, 2}, {1, 1}, {0, 3, 0, 3}, 1}, // signals
+    {1, 2, 31, 1, 3, 5, 1, {2, 1}, {1, 1}, {2, 0, 2, 0}, 1},
+    // The next are for pieces: of images, rows, columns, depth, and of both ways of conv2d_dx.
+    {37, 3, 7, 7, 5, 3, 3, SAME(1)},
+    {3, 2, 40, 19, 3, 3, 3, SAME(1)},
+    {2, 3, 3, 700, 4, 2, 3, {1, 1}, {1, 1}, {0, 1, 1, 1}, 1},
+    {2, 1, 4, 1100, 9, 3, 5, {1, 2}, {1, 1}, {1, 2, 1, 2}, 1},
+    {2, 67, 9, 9, 33, 3, 3, SAME(1)},
+    {2, 33, 6, 5, 71, 3, 3, {2, 1}, {1, 1}, {1, 1, 1, 1}, 1},
+    {2, 130, 16, 17, 6, 1, 1, PLAIN},
+    {5, 3, 33, 31, 48, 5, 5, {2, 2}, {1, 1}, {2, 2, 2, 2}, 1},
+    {1, 3, 131, 67, 16, 4, 4, DOWN},
+    {1, 1, 257, 131, 8, 9, 9, {2, 2}, {1, 1}, {4, 4, 4, 4}, 1}, // conv2d_dx in bands
+    {2, 8, 31, 32, 64, 3, 3, {2, 2}, {1, 1}, {1, 1, 1, 1}, 2},
+    {3, 8, 70, 70, 2, 7, 7, SAME(3)}, // on the GPU in chunks
+};
+
+// Of dcgan: x is the side of the image, y that of the features.
+static const geometry layers[] = {
+    {2, 1, 28, 28, 64, 4, 4, DOWN},
+    {5, 64, 14, 14, 128, 4, 4, DOWN},
+};
+
+static void add(const geometry *g) {
+  const int64_t p = (g->h + g->pad[0] + g->pad[2] - g->dilation[0] * (g->r - 1) - 1) / g->stride[0] + 1;
+  const int64_t q = (g->w + g->pad[1] + g->pad[3] - g->dilation[1] * (g->s - 1) - 1) / g->stride[1] + 1;
+  const duel_shape x = {4, {g->n, g->c, g->h, g->w}}, y = {4, {g->n, g->k, p, q}};
+  const duel_shape w = {4, {g->k, g->c / g->groups, g->r, g->s}};
+  duel_case *made[3];
+  for (int i = 0; i < 3; i++) {
+    static const duel_op ops[] = {DUEL_OP_CONV2D, DUEL_OP_CONV2D_DX, DUEL_OP_CONV2D_DW};
+    made[i] = duel_case_add2(ops[i], i == 1 ? y : x, DUEL_FILL_UNIFORM, i == 2 ? y : w, DUEL_FILL_UNIFORM);
+    if (i > 0) made[i]->shape = i == 1 ? x : w;
+    duel_conv *c = &made[i]->attr.conv;
+    for (int k = 0; k < 4; k++) c->pad[k] = g->pad[k];
+    for (int k = 0; k < 2; k++) {
+      c->stride[k] = g->stride[k];
+      c->dilation[k] = g->dilation[k];
+    }
+    c->groups = g->groups;
+    // What padding alone makes, what a stride skips and what only padding meets.
+    const bool skips = g->r < g->stride[0] || g->s < g->stride[1] || (g->dilation[0] > 1 && g->stride[0] > 1);
+    made[i]->zeros = skips || g->pad[0] > g->h || g->r > g->h || g->h == 1;
+  }
+}
+
+void duel_cases_conv(void) {
+  for (int i = 0; i < LENGTH(geometries); i++) add(&geometries[i]);
+  for (int i = 0; i < LENGTH(layers); i++) add(&layers[i]);
+}

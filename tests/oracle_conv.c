@@ -1,0 +1,44 @@
+// Convolutions by their definition: one sum over all seven indices, of which each op leaves out those of its result.
+#include "oracle.h"
+
+duel_ref duel_ref_conv(duel_op op, const duel_conv *c, const duel_ref *in, duel_shape shape) {
+  duel_ref x = in[0], w = in[1], y = {0}, out;
+  duel_dtype dtype = in[0].dtype;
+  if (op == DUEL_OP_CONV2D) {
+    duel_shape s = {.rank = 4, .dim = {x.shape.dim[0], w.shape.dim[0]}};
+    for (int i = 0; i < 2; i++)
+      s.dim[2 + i] = (x.shape.dim[2 + i] + c->pad[i] + c->pad[2 + i] - c->dilation[i] * (w.shape.dim[2 + i] - 1) - 1) /
+                         c->stride[i] +
+                     1;
+    out = y = duel_ref_new(dtype, s);
+  } else if (op == DUEL_OP_CONV2D_DX) {
+    y = in[0];
+    out = x = duel_ref_new(dtype, shape);
+  } else {
+    y = in[1];
+    out = w = duel_ref_new(dtype, shape);
+  }
+  const int64_t *size = y.shape.dim, *kernel = w.shape.dim, outputs = kernel[0] / c->groups;
+  for (int64_t n = 0; n < size[0]; n++)
+    for (int64_t k = 0; k < size[1]; k++)
+      for (int64_t p = 0; p < size[2]; p++)
+        for (int64_t q = 0; q < size[3]; q++)
+          for (int64_t i = 0; i < kernel[1]; i++)
+            for (int64_t r = 0; r < kernel[2]; r++)
+              for (int64_t s = 0; s < kernel[3]; s++) {
+                const int64_t row = p * c->stride[0] + r * c->dilation[0] - c->pad[0];
+                const int64_t column = q * c->stride[1] + s * c->dilation[1] - c->pad[1];
+                if (row < 0 || row >= x.shape.dim[2] || column < 0 || column >= x.shape.dim[3]) continue;
+                const int64_t channel = k / outputs * kernel[1] + i;
+                double *at_x = &x.data[duel_ref_place(x.shape, (int64_t[]){n, channel, row, column})];
+                double *at_w = &w.data[duel_ref_place(w.shape, (int64_t[]){k, i, r, s})];
+                double *at_y = &y.data[duel_ref_place(y.shape, (int64_t[]){n, k, p, q})];
+                if (op == DUEL_OP_CONV2D)
+                  *at_y += *at_x * *at_w;
+                else if (op == DUEL_OP_CONV2D_DX)
+                  *at_x += *at_y * *at_w;
+                else
+                  *at_w += *at_x * *at_y;
+              }
+  return out;
+}
