@@ -75,6 +75,11 @@ typedef struct duel_run_options {
   const char *init;       // start anew from the weights of this checkpoint
   int sample_only;        // with checkpoint: builds G alone and reads no data, for duel_generate*
   int plan_only;          // plans and checks, but takes no memory: for duel_run_describe and duel_run_print
+  // While data are made ready: what takes long ("Decoding", done of items; some ten times a second), and what is worth
+  // a word. From the calling thread. NULL: nobody listens.
+  void (*on_data)(void *ctx, const char *what, int64_t done, int64_t items);
+  void (*on_note)(void *ctx, const char *text);
+  void *data_ctx;
 } duel_run_options;
 
 // Reads recipe and data, builds and plans the graph, allocates everything and initialises the weights.
@@ -140,8 +145,10 @@ typedef struct duel_train_event {
     DUEL_EVENT_WARNING,    // text: what could not be done; training goes on
     DUEL_EVENT_NOTE,       // text: something to know
     DUEL_EVENT_END,        // text: the last checkpoint
+    DUEL_EVENT_DATA,       // data are made ready, some ten times a second; text: how, "Decoding"; done of items
   } kind;
   const char *text; // without newline; NULL where the list above names none
+  int64_t done, items;
   duel_stats stats;
   double elapsed_s, eta_s, ms_per_step, images_per_sec, rss_mib, gpu_mib;
 } duel_train_event;

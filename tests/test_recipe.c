@@ -90,6 +90,9 @@ static void defaults(void **state) {
                              "data:\n"
                              "  path: fashion-mnist\n"
                              "  limit: 0\n"
+                             "  size: 0\n"
+                             "  crop: center\n"
+                             "  channels: auto\n"
                              "latent: 100\n"
                              "G:\n"
                              "  - dense: {out: 784, bias: true}\n"
@@ -125,7 +128,8 @@ static void defaults(void **state) {
                              "  device: 0\n"
                              "  threads: 0\n"
                              "  precision: auto\n"
-                             "  capture: on\n";
+                             "  capture: on\n"
+                             "  data_memory: auto\n";
   assert_string_equal(r->text, text);
   assert_string_equal(r->name, "t");
   duel_recipe_close(r);
@@ -140,7 +144,7 @@ static void everything_said(void **state) {
   (void)state;
   duel_recipe *r =
       recipe_from("recipe: 1\n"
-                  "data: {path: ./my shoes, limit: 0x10}\n"
+                  "data: {path: ./my shoes, limit: 0x10, size: [48, 64], crop: none, channels: 3}\n"
                   "latent: $z*2\n"
                   "vars: {z: 0o10, ch: $z*$C}\n"
                   "G:\n"
@@ -166,11 +170,14 @@ static void everything_said(void **state) {
                   "train: {length: 1 epoch, batch: 32, d_steps: 5, d_update: separate, latents: fresh, "
                   "seed: 18446744073709551615}\n"
                   "output: {sample: 0, checkpoint: 500 images, keep: 1, tick: 10}\n"
-                  "run: {backend: cuda, device: 1, threads: 4, precision: bf16, capture: off}\n");
+                  "run: {backend: cuda, device: 1, threads: 4, precision: bf16, capture: off, data_memory: 0.0625G}\n");
   static const char text[] = "recipe: 1\n"
                              "data:\n"
                              "  path: \"./my shoes\"\n"
                              "  limit: 16\n"
+                             "  size: [48, 64]\n"
+                             "  crop: none\n"
+                             "  channels: 3\n"
                              "latent: 16\n"
                              "G:\n"
                              "  - dense: {out: 392, bias: false, init: {name: normal, mean: 0, std: 0.02}}\n"
@@ -220,7 +227,8 @@ static void everything_said(void **state) {
                              "  device: 1\n"
                              "  threads: 4\n"
                              "  precision: bf16\n"
-                             "  capture: off\n";
+                             "  capture: off\n"
+                             "  data_memory: 64M\n";
   assert_string_equal(r->text, text);
   const duel_layer *block = &r->player[DUEL_G].layer[2];
   assert_null(block->kind);
@@ -460,8 +468,37 @@ static void of_later_versions(void **state) {
                  "t:9:1: eval is not supported by this version of duel");
   REFUSES_SET(HEAD, "--set penalty.gp.weight=10: penalty is not supported by this version of duel",
               "penalty.gp.weight=10");
-  REFUSES_SET(HEAD, "--set data.size=[32, 32]: data.size is not supported by this version of duel",
-              "data.size=[32, 32]");
+}
+
+static void of_data(void **state) {
+  (void)state;
+  duel_recipe_source *source;
+  const duel_setting setting[] = {{"data.size", "48", "--set"},
+                                  {"data.crop", "none", "--set"},
+                                  {"data.channels", "3", "--set"},
+                                  {"run.data_memory", "1.5K", "--data-memory"}};
+  assert_int_equal(duel_recipe_load_text(&source, "t", HEAD, setting, 4), DUEL_OK);
+  const duel_dataset_options o = duel_recipe_data_options(source);
+  assert_true(o.height == 48 && o.width == 48 && o.stretch && o.channels == 3 && o.memory == 1536 && o.limit == 0);
+  duel_recipe *r = recipe_resolve(source);
+  assert_non_null(strstr(r->text, "\n  size: 48\n  crop: none\n  channels: 3\n"));
+  assert_non_null(strstr(r->text, "\n  data_memory: 1536\n"));
+  duel_recipe_close(r);
+  REFUSES_SET(HEAD,
+              "--set data.size=[1, 2, 3]: data.size: [1, 2, 3] is not a number of pixels, or a list of two: "
+              "[height, width]",
+              "data.size=[1, 2, 3]");
+  REFUSES_SET(HEAD, "--set data.size=-1: data.size: -1 is out of range: it must be at least 1 and at most 16384",
+              "data.size=-1");
+  REFUSES_SET(HEAD, "--set data.size=[0, 4]: data.size: 0 is out of range: it must be at least 1 and at most 16384",
+              "data.size=[0, 4]");
+  REFUSES_SET(HEAD, "--set data.channels=2: data.channels: 2: no such choice; there are auto, 1, 3", "data.channels=2");
+  REFUSES_SET(HEAD,
+              "--set run.data_memory=lots: run.data_memory: lots is not a number of bytes such as 64M or 2G, or "
+              "auto",
+              "run.data_memory=lots");
+  REFUSES_SET(HEAD, "--set run.data_memory=0: run.data_memory: 0 is out of range: it must be at least 1",
+              "run.data_memory=0");
 }
 
 static void per_player(void **state) {
@@ -646,6 +683,7 @@ int main(void) {
       cmocka_unit_test(values),
       cmocka_unit_test(required),
       cmocka_unit_test(of_later_versions),
+      cmocka_unit_test(of_data),
       cmocka_unit_test(per_player),
       cmocka_unit_test(lengths),
       cmocka_unit_test(lengths_in_steps),

@@ -9,6 +9,7 @@
 #include "api/registry.h"
 #include "core/mem.h"
 #include "core/rng.h"
+#include "cpu/cpu.h"
 #include "io/image.h"
 
 // ---- opening
@@ -41,7 +42,12 @@ duel_status duel_run_resolve(duel_recipe **recipe, duel_dataset **data, const du
   duel_status status = DUEL_OK;
   duel_data_shape shape = {0};
   if (!o->sample_only) {
-    status = duel_dataset_open(data, duel_recipe_data_path(source), duel_recipe_data_limit(source));
+    duel_dataset_options how = duel_recipe_data_options(source);
+    if (how.memory == 0) how.memory = (int64_t)(duel_cpu_memory() / 2);
+    how.progress = o->on_data;
+    how.note = o->on_note;
+    how.ctx = o->data_ctx;
+    status = duel_dataset_open_with(data, duel_recipe_data_path(source), &how);
     if (status == DUEL_OK) {
       shape = (duel_data_shape){.rank = (*data)->rank, .classes = (*data)->classes};
       memcpy(shape.dim, (*data)->dim, sizeof shape.dim);

@@ -82,6 +82,17 @@ static void emit(training *t, int kind, const char *text) {
   t->o->on_event(t->o->ctx, t->run, &e);
 }
 
+static void on_data(void *ctx, const char *what, int64_t done, int64_t items) {
+  const training *t = ctx;
+  const duel_train_event e = {
+      .kind = DUEL_EVENT_DATA, .text = what, .done = done, .items = items, .elapsed_s = now() - t->began};
+  if (t->o->on_event) t->o->on_event(t->o->ctx, NULL, &e);
+}
+
+static void on_note(void *ctx, const char *text) {
+  emit(ctx, DUEL_EVENT_NOTE, text); // there may be no log yet
+}
+
 static void append_log(training *t, const char *line) {
   // The log is a courtesy: its failure is told once by the statistics that fail with it, and never stops training.
   if (t->dir.lock >= 0) (void)duel_rundir_append(&t->dir, "log.txt", line);
@@ -430,6 +441,11 @@ duel_status duel_train(const duel_train_options *options, duel_train_result *res
                 .saved = -1,
                 .drawn = -1};
   if (options->dry_run) t.options.plan_only = 1;
+  if (!t.options.on_data && !t.options.on_note) {
+    t.options.on_data = on_data;
+    t.options.on_note = on_note;
+    t.options.data_ctx = &t;
+  }
   *t.result = (duel_train_result){.step = 0};
   t.began = t.tick_began = now();
   duel_status status = train(&t);

@@ -12,6 +12,7 @@
 #include "options.h"
 
 static const double REDRAW_SECONDS = 0.1;
+static const double DATA_SECONDS = 10;    // between plain lines of what is decoded
 static const double PICTURE_SECONDS = 20; // when the path of the first picture is told
 
 double duel_cli_now(void) {
@@ -159,8 +160,8 @@ static void plain_line(duel_progress *p, const duel_train_event *e) {
 
 static void json_event(const duel_train_event *e) {
   static const char *const name[] = {"start",      "step",    "tick", "epoch", "sample",
-                                     "checkpoint", "warning", "note", "end"};
-  if (e->kind == DUEL_EVENT_STEP) return;
+                                     "checkpoint", "warning", "note", "end",   "data"};
+  if (e->kind == DUEL_EVENT_STEP || (e->kind == DUEL_EVENT_DATA && e->done < e->items)) return;
   const duel_stats *s = &e->stats;
   printf("{\"event\":\"%s\"", name[e->kind]);
   if (e->text) {
@@ -192,6 +193,21 @@ static void json_event(const duel_train_event *e) {
   }
   puts("}");
   fflush(stdout);
+}
+
+// Data are made ready: one line that is redrawn, or a line now and then.
+static void data_line(duel_progress *p, const duel_train_event *e) {
+  const double at = duel_cli_now();
+  const int end = e->done >= e->items;
+  if (p->mode == DUEL_PROGRESS_PLAIN && !end && at - p->drawn < DATA_SECONDS && p->drawn > 0) return;
+  p->drawn = at;
+  if (p->mode != DUEL_PROGRESS_LIVE || end) {
+    say(p, "%s: %lld of %lld", e->text, (long long)e->done, (long long)e->items);
+    return;
+  }
+  printf("\r%s: %lld of %lld\033[K", e->text, (long long)e->done, (long long)e->items);
+  fflush(stdout);
+  p->bar = 1;
 }
 
 void duel_progress_event(void *progress, duel_run *run, const duel_train_event *e) {
@@ -228,6 +244,9 @@ void duel_progress_event(void *progress, duel_run *run, const duel_train_event *
     break;
   case DUEL_EVENT_END:
     duel_progress_clear(p);
+    break;
+  case DUEL_EVENT_DATA:
+    data_line(p, e);
     break;
   case DUEL_EVENT_SAMPLE:
   case DUEL_EVENT_CHECKPOINT:

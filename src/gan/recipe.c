@@ -181,6 +181,18 @@ int64_t duel_recipe_data_limit(const duel_recipe_source *s) {
   return s->draft.data.limit;
 }
 
+duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s) {
+  static const int channels[3] = {0, 1, 3}; // auto|1|3
+  const duel_recipe *r = &s->draft;
+  return (duel_dataset_options){.limit = r->data.limit,
+                                .height = r->data.size[0],
+                                .width = r->data.size[1],
+                                .stretch = !r->data.crop,
+                                .channels = channels[r->data.channels],
+                                .memory = r->run.data_memory,
+                                .threads = r->run.threads};
+}
+
 void duel_recipe_source_close(duel_recipe_source *s) {
   if (!s) return;
   duel_pool_close(&s->pool);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "core/status.h"
+#include "io/dataset.h"
 
 enum { DUEL_G, DUEL_D, DUEL_PLAYERS };
 enum { DUEL_MAX_LIST = 8 }; // numbers in one list value
@@ -91,8 +92,11 @@ typedef struct duel_optim {
 typedef struct duel_recipe {
   char *name; // "mlp": file name without folder and extension
   struct {
-    char *path;    // "fashion-mnist", "synthetic:ring", a file or folder
-    int64_t limit; // first N items only; 0: all
+    char *path;      // "fashion-mnist", "synthetic:ring", a file or folder
+    int64_t limit;   // first N items only; 0: all
+    int64_t size[2]; // H, W; 0: as they are
+    int crop;        // to size's proportions first (1), or stretched (0)
+    int channels;    // index of auto, 1, 3
   } data;
   int64_t latent;
   duel_layers player[DUEL_PLAYERS];
@@ -122,7 +126,8 @@ typedef struct duel_recipe {
     char *backend;       // auto, cpu, cuda
     int device, threads; // threads 0: what the machine allows
     char *precision;
-    int capture; // CUDA: steps are replayed as a graph
+    int capture;         // CUDA: steps are replayed as a graph
+    int64_t data_memory; // bytes; 0: half of what is free
   } run;
   char *text;             // the resolved recipe as canonical YAML: reading it again yields the same recipe
   struct duel_pool *pool; // all of the above lives in it
@@ -156,6 +161,7 @@ duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, cons
                                   int n);                       // from a checkpoint or run directory
 const char *duel_recipe_data_path(const duel_recipe_source *s); // as far as it can be told before resolving
 int64_t duel_recipe_data_limit(const duel_recipe_source *s);
+duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s); // of it, and run.threads
 duel_status duel_recipe_resolve(duel_recipe **r, const duel_recipe_source *s, const duel_data_shape *data);
 void duel_recipe_source_close(duel_recipe_source *s);
 void duel_recipe_close(duel_recipe *r);

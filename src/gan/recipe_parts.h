@@ -70,11 +70,15 @@ bool duel_read_bool(duel_reading *rd, const duel_yaml *node, const char *path, b
 // The index of the word among choices ("a|b" or "a, b"); *word is that word, in the pool.
 bool duel_read_choice(duel_reading *rd, const duel_yaml *node, const char *path, const char *choices, int *index,
                       char **word);
+bool duel_read_extent(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t dst[2]);
+bool duel_read_bytes(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t *dst);
 bool duel_read_length(duel_reading *rd, const duel_yaml *node, const char *path, bool zero, duel_length *dst);
 bool duel_read_schedule(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range,
                         duel_schedule *dst);
 void duel_read_vars(duel_reading *rd, const duel_yaml *vars);
 void duel_length_text(char dst[48], duel_length l);
+void duel_extent_text(char dst[48], const int64_t extent[2]);
+void duel_bytes_text(char dst[48], int64_t bytes);
 
 // ---- recipe_schema.c
 typedef enum duel_field_type {
@@ -86,6 +90,8 @@ typedef enum duel_field_type {
   DUEL_FIELD_TEXT,   // char *
   DUEL_FIELD_WORD,   // char *, one of choices
   DUEL_FIELD_CHOICE, // int: index of the word among choices
+  DUEL_FIELD_EXTENT, // int64_t[2]: one number is both; 0: none
+  DUEL_FIELD_BYTES,  // int64_t: 64M; auto: 0
   DUEL_FIELD_LENGTH,
   DUEL_FIELD_SCHEDULE,
   DUEL_FIELD_LATER, // part of the format, not of this version

@@ -115,6 +115,12 @@ static void read_field(duel_reading *rd, const duel_field *f, const duel_yaml *n
   case DUEL_FIELD_CHOICE:
     if (duel_read_choice(rd, node, path, f->choices, &index, NULL)) *(int *)dst = index;
     break;
+  case DUEL_FIELD_EXTENT:
+    duel_read_extent(rd, node, path, f->range, dst);
+    break;
+  case DUEL_FIELD_BYTES:
+    duel_read_bytes(rd, node, path, f->range, dst);
+    break;
   case DUEL_FIELD_LENGTH:
     duel_read_length(rd, node, path, !f->range.above_min, dst);
     break;

@@ -1,5 +1,6 @@
 // The keys of a recipe: one table that the reader, the writer and the listing of keys share. A new key is one line here
 // and one field in duel_recipe; layers have their own table (duel_layer_kinds).
+#include <math.h>
 #include <string.h>
 
 #include "gan/losses.h"
@@ -27,7 +28,12 @@ const duel_section duel_sections[] = {
 const duel_field duel_fields[] = {
     {"data", "path", DUEL_FIELD_TEXT, NULL, ANY, NULL, AT(data.path), NULL, "data set: a name, a file or a folder"},
     {"data", "limit", DUEL_FIELD_INT64, "0", FROM(0, 0x1p40), NULL, AT(data.limit), NULL, "first N items only; 0: all"},
-    {"data", "size", DUEL_FIELD_LATER, NULL, ANY, NULL, 0, NULL, NULL},
+    {"data", "size", DUEL_FIELD_EXTENT, "0", FROM(1, 16384), NULL, AT(data.size), NULL,
+     "height and width that images are resized to; 0: as they are"},
+    {"data", "crop", DUEL_FIELD_CHOICE, "center", ANY, "none|center", AT(data.crop), NULL,
+     "images of other proportions than size are cropped, or stretched"},
+    {"data", "channels", DUEL_FIELD_CHOICE, "auto", ANY, "auto|1|3", AT(data.channels), NULL,
+     "1 grey, 3 RGB; auto: as the images are, 3 if some have color"},
     {"latent", "", DUEL_FIELD_INT64, NULL, FROM(1, 1 << 24), NULL, AT(latent), NULL, "numbers that G starts from"},
     {"loss", "name", DUEL_FIELD_WORD, "bce", ANY, NULL, AT(loss.name), NULL, "what both players optimise"},
     {"loss", "label_smoothing", DUEL_FIELD_NUMBER, "0", SHARE, NULL, AT(loss.label_smoothing), NULL,
@@ -67,6 +73,8 @@ const duel_field duel_fields[] = {
      "of matrix products; auto: tf32 on GPUs, fp32 elsewhere"},
     {"run", "capture", DUEL_FIELD_CHOICE, "on", ANY, "off|on", AT(run.capture), NULL,
      "CUDA: a step is captured once and replayed; off: call by call, for debugging"},
+    {"run", "data_memory", DUEL_FIELD_BYTES, "auto", FROM(1, HUGE_VAL), NULL, AT(run.data_memory), NULL,
+     "a larger set is streamed from a file, as in 64M, 2G; auto: half of what is free"},
     {.section = NULL},
 };
 

@@ -113,7 +113,7 @@ static void put_choice(writer *w, const char *choices, int index) {
 
 static void put_field(writer *w, const duel_field *f, const void *base) {
   const void *at = (const char *)base + f->offset;
-  char text[32];
+  char text[48];
   switch (f->type) {
   case DUEL_FIELD_INT:
     put_integer(w, *(const int *)at);
@@ -143,6 +143,14 @@ static void put_field(writer *w, const duel_field *f, const void *base) {
     break;
   case DUEL_FIELD_CHOICE:
     put_choice(w, f->choices, *(const int *)at);
+    break;
+  case DUEL_FIELD_EXTENT:
+    duel_extent_text(text, at);
+    put(w, text);
+    break;
+  case DUEL_FIELD_BYTES:
+    duel_bytes_text(text, *(const int64_t *)at);
+    put(w, text);
     break;
   case DUEL_FIELD_LENGTH:
     put_length(w, *(const duel_length *)at);

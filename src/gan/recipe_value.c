@@ -255,6 +255,57 @@ bool duel_read_choice(duel_reading *rd, const duel_yaml *node, const char *path,
   return false;
 }
 
+// ---- sizes
+
+bool duel_read_extent(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t dst[2]) {
+  int64_t value;
+  if (duel_yaml_int(node, &value) && value == 0) return dst[0] = dst[1] = 0, true;
+  if (node->type == DUEL_YAML_SCALAR) {
+    if (!duel_read_int(rd, node, path, range, &value)) return false;
+    return dst[0] = dst[1] = value, true;
+  }
+  if (node->type != DUEL_YAML_LIST || duel_yaml_count(node) != 2)
+    return ill_typed(rd, node, path, "a number of pixels, or a list of two: [height, width]");
+  const bool height = duel_read_int(rd, node->child, path, range, &dst[0]);
+  return duel_read_int(rd, node->child->next, path, range, &dst[1]) && height;
+}
+
+void duel_extent_text(char dst[48], const int64_t extent[2]) {
+  if (extent[0] == extent[1])
+    snprintf(dst, 48, "%lld", (long long)extent[0]);
+  else
+    snprintf(dst, 48, "[%lld, %lld]", (long long)extent[0], (long long)extent[1]);
+}
+
+static const char byte_units[] = "KMGT"; // 2^10, 2^20, …
+
+bool duel_read_bytes(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t *dst) {
+  static const char due[] = "a number of bytes such as 64M or 2G, or auto";
+  char number[SHOWN];
+  double value;
+  if (node->type != DUEL_YAML_SCALAR) return ill_typed(rd, node, path, due);
+  if (!strcmp(node->text, "auto")) return *dst = 0, true;
+  const size_t n = strlen(node->text);
+  const char *unit = n > 1 ? strchr(byte_units, node->text[n - 1]) : NULL;
+  snprintf(number, sizeof number, "%.*s", (int)(n - (unit != NULL)), node->text);
+  if (n >= sizeof number || !duel_yaml_number_read(number, &value) || !isfinite(value))
+    return ill_typed(rd, node, path, due);
+  value = floor(ldexp(value, unit ? 10 * (int)(unit - byte_units + 1) : 0));
+  if (!check_range(rd, node, path, range, value)) return false;
+  return *dst = value < 0x1p62 ? (int64_t)value : INT64_C(1) << 62, true;
+}
+
+void duel_bytes_text(char dst[48], int64_t bytes) {
+  int unit = -1;
+  for (; bytes && bytes % 1024 == 0 && unit < 3; unit++) bytes /= 1024;
+  if (!bytes)
+    snprintf(dst, 48, "auto");
+  else if (unit < 0)
+    snprintf(dst, 48, "%lld", (long long)bytes);
+  else
+    snprintf(dst, 48, "%lld%c", (long long)bytes, byte_units[unit]);
+}
+
 // ---- lengths
 
 static const char *const units[] = {"steps", "epochs", "images", "kimg"};

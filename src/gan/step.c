@@ -25,17 +25,18 @@ static duel_shape with_batch(int64_t n, duel_shape item) {
 }
 
 duel_status duel_step_vars(duel_step *s, const duel_model *m, duel_vars *vars, duel_dtype real, duel_dtype data,
-                           int64_t items) {
+                           int64_t items, bool streamed) {
   const duel_recipe *r = m->recipe;
   *s = (duel_step){.updates_d = r->train.d_steps * (r->train.joint ? 1 : 2), .chunk = SAMPLE_CHUNK};
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, DUEL_SHAPE(s->chunk, r->latent), &s->latents));
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OUTPUT, "samples", real, with_batch(s->chunk, m->item), &s->samples));
   if (items == 0) return DUEL_OK;
+  const int64_t per_step = r->train.d_steps * r->train.batch;
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "key", DUEL_I32, DUEL_SHAPE(4), &s->key));
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "index", DUEL_I32, DUEL_SHAPE(r->train.d_steps * r->train.batch),
-                         &s->index));
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "index", DUEL_I32, DUEL_SHAPE(per_step), &s->index));
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "coef", real, DUEL_SHAPE((s->updates_d + 2) * DUEL_COEF), &s->coef));
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_DATA, "data", data, with_batch(items, m->item), &s->data));
+  DUEL_TRY(duel_vars_add(vars, streamed ? DUEL_ARENA_INPUT : DUEL_ARENA_DATA, "data", data,
+                         with_batch(streamed ? per_step : items, m->item), &s->data));
   return duel_vars_add(vars, DUEL_ARENA_OUTPUT, "metrics", real, DUEL_SHAPE(DUEL_METRIC_COUNT), &s->metrics);
 }
 

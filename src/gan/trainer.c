@@ -25,7 +25,7 @@ static duel_status open_graphs(duel_trainer *t) {
   if (data) item = duel_shape_of(data->rank, data->dim);
   DUEL_TRY(duel_model_open(&t->model, t->recipe, item, &t->vars, real));
   DUEL_TRY(duel_step_vars(&t->vars_of_step, &t->model, &t->vars, real, data && data->is_float ? DUEL_F32 : DUEL_U8,
-                          t->items));
+                          t->items, t->streamed));
   duel_graph *g;
   DUEL_TRY(duel_step_sample(&g, &t->vars_of_step, &t->model, &t->vars, real));
   DUEL_TRY(plan_graph(t, g, &t->sample_plan));
@@ -50,7 +50,9 @@ static void close_graphs(duel_trainer *t) {
 
 // Bytes of all arenas together, had the recipe this batch; 0 if it cannot be planned.
 static double bytes_with_batch(const duel_trainer *t, int64_t batch) {
-  duel_trainer trial = {.recipe = t->recipe, .data = t->data, .api = t->api, .backend = t->backend, .items = t->items};
+  duel_trainer trial = {.recipe = t->recipe, .data = t->data, .api = t->api, .backend = t->backend};
+  trial.items = t->items;
+  trial.streamed = t->streamed;
   const int64_t given = t->recipe->train.batch;
   double bytes = 0;
   t->recipe->train.batch = batch;
@@ -110,24 +112,38 @@ static duel_status advise(duel_trainer *t, duel_status status) {
 
 // ---- memory
 
-// The step's inputs key, index and coef were added one after another, so they are one block to copy.
-static duel_status open_step(duel_trainer *t) {
+// A step's inputs were added one after another, so they are one block to copy, in whole words.
+static void use_block(duel_trainer *t, unsigned char *block) {
   const duel_step *s = &t->vars_of_step;
   const duel_var *key = &t->vars.var[s->key], *index = &t->vars.var[s->index], *coef = &t->vars.var[s->coef];
+  t->block = block;
+  t->key = (uint32_t *)(void *)block;
+  t->index = (int32_t *)(void *)(block + (index->offset - key->offset));
+  t->coef = (float *)(void *)(block + (coef->offset - key->offset));
+}
+
+static duel_status open_step(duel_trainer *t) {
+  const duel_step *s = &t->vars_of_step;
+  const duel_var *key = &t->vars.var[s->key], *data = &t->vars.var[s->data];
+  const duel_var *last = t->streamed ? data : &t->vars.var[s->coef];
   duel_feed feed = {.in = duel_memory_at(&t->memory, s->key),
                     .out = duel_memory_at(&t->memory, s->metrics),
-                    .in_bytes = coef->offset + coef->bytes - key->offset,
+                    .in_bytes = (last->offset + last->bytes - key->offset + 3) / 4 * 4,
                     .out_bytes = t->vars.var[s->metrics].bytes};
-  t->block = duel_calloc(1, feed.in_bytes);
-  if (!t->block) return duel_fail_memory("the inputs of a step", feed.in_bytes);
-  t->key = (uint32_t *)t->block;
-  t->index = (int32_t *)(t->block + (index->offset - key->offset));
-  t->coef = (float *)(t->block + (coef->offset - key->offset));
+  if (t->streamed) {
+    DUEL_TRY(duel_prefetch_open(&t->prefetch, t->data, t->recipe->train.seed, duel_trainer_items_per_step(t),
+                                (feed.in_bytes + DUEL_ALIGN - 1) / DUEL_ALIGN * DUEL_ALIGN,
+                                data->offset - key->offset));
+  } else {
+    unsigned char *block = duel_calloc(1, feed.in_bytes);
+    if (!block) return duel_fail_memory("the inputs of a step", feed.in_bytes);
+    use_block(t, block);
+  }
   return duel_exec_open(&t->train, t->train_plan, &t->memory, &feed);
 }
 
 static duel_status open_memory(duel_trainer *t) {
-  void *values = t->data ? t->data->values : NULL;
+  void *values = t->data && !t->streamed ? t->data->values : NULL;
   duel_status status = duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, work_bytes(t), values);
   if (status != DUEL_OK) return advise(t, status);
   DUEL_TRY(duel_exec_open(&t->sample, t->sample_plan, &t->memory, NULL));
@@ -138,12 +154,19 @@ static duel_status open_memory(duel_trainer *t) {
   if (!t->latents || !t->samples) return duel_fail_memory("sampling", (size_t)(s->chunk * item) * sizeof *t->samples);
   if (!t->data) return DUEL_OK;
 
+  if (t->streamed) return open_step(t);
   if (!t->memory.lent) DUEL_TRY(duel_memory_write(&t->memory, s->data, values));
   size_t items = (size_t)t->items;
   t->order = duel_malloc(items * sizeof *t->order);
   t->order_scratch = duel_malloc(3 * items * sizeof *t->order_scratch);
   if (!t->order || !t->order_scratch) return duel_fail_memory("the order of the data", 4 * items * 4);
   return open_step(t);
+}
+
+// Whether the data would take more than half of the device's own memory.
+static bool too_large(const duel_trainer *t) {
+  const double room = t->api->host_memory || !t->api->room ? 0 : t->api->room(t->backend);
+  return room > 0 && (double)t->items * (double)duel_dataset_item_bytes(t->data) > room / 2;
 }
 
 static duel_status plan(duel_trainer *t, const duel_backend_options *options) {
@@ -154,6 +177,7 @@ static duel_status plan(duel_trainer *t, const duel_backend_options *options) {
     if (t->steps >= INT64_C(1) << 32) return duel_fail(DUEL_ERR_USAGE, "train.length is 2^32 steps or more");
   }
   DUEL_TRY(t->api->open(&t->backend, options));
+  t->streamed = t->data && (!t->data->values || too_large(t));
   DUEL_TRY(open_graphs(t));
   duel_memory_measure(&t->memory, &t->vars, work_bytes(t));
   return DUEL_OK;
@@ -199,8 +223,9 @@ void duel_trainer_close(duel_trainer *t) {
   close_graphs(t);
   if (t->backend) t->api->close(t->backend);
   duel_recipe_close(t->recipe);
+  if (!t->prefetch) duel_free(t->block);
+  duel_prefetch_close(t->prefetch);
   duel_dataset_close(t->data);
-  duel_free(t->block);
   duel_free(t->latents);
   duel_free(t->samples);
   duel_free(t->order);
@@ -243,9 +268,11 @@ duel_status duel_trainer_init(duel_trainer *t) {
 
 // ---- one step
 
-// Real item q since the start is order[q div M][q mod M].
+// Real item q since the start is order[q div M][q mod M]. Streamed items lie in that order already.
 static void write_index(duel_trainer *t) {
   int64_t n = duel_trainer_items_per_step(t), first = t->step * n;
+  for (int64_t i = 0; t->streamed && i < n; i++) t->index[i] = (int32_t)i;
+  if (t->streamed) return;
   for (int64_t i = 0; i < n; i++) {
     int64_t epoch = (first + i) / t->items;
     if (epoch != t->order_epoch) {
@@ -345,6 +372,11 @@ static duel_status collect(duel_trainer *t, bool wait, int64_t left) {
 static duel_status advance_one(duel_trainer *t) {
   uint64_t seed = t->recipe->train.seed;
   DUEL_TRY(collect(t, true, duel_exec_ahead(t->train) - 1));
+  if (t->streamed) {
+    unsigned char *block;
+    DUEL_TRY(duel_prefetch_take(t->prefetch, t->step, &block));
+    use_block(t, block);
+  }
   const uint32_t key[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)t->step, 0};
   memcpy(t->key, key, sizeof key);
   write_index(t);
@@ -387,15 +419,14 @@ duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n
 
 duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst) {
   if (!t->train) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling or its plan only has no data");
-  const duel_var *data = &t->vars.var[t->vars_of_step.data];
-  int64_t item = duel_shape_count(t->model.item);
-  size_t bytes = (size_t)item * duel_dtype_size(data->dtype);
-  const char *base = duel_memory_at(&t->memory, t->vars_of_step.data);
+  const int64_t item = t->data->item_count;
+  const size_t bytes = (size_t)duel_dataset_item_bytes(t->data);
   for (int64_t i = 0; i < n; i++, dst += item) {
     // uint8 items are read into the end of their place and widened from the front.
     uint8_t *raw = (uint8_t *)(dst + item) - bytes;
-    DUEL_TRY(t->api->download(t->backend, raw, base + (size_t)number[i] * bytes, bytes));
-    if (data->dtype == DUEL_U8)
+    const int32_t at = (int32_t)number[i];
+    DUEL_TRY(duel_dataset_read(t->data, &at, 1, raw));
+    if (!t->data->is_float)
       for (int64_t j = 0; j < item; j++) dst[j] = (float)raw[j] / 127.5F - 1;
   }
   return DUEL_OK;

@@ -3,7 +3,8 @@
 //   plan      model -> variables -> graphs -> plans
 //   open      the same, then one allocation an arena
 //   init      draws the weights            load      takes them (and all else) from a checkpoint
-//   advance   per step: writes key, items and coefficients as one block and submits it; the device may fall behind
+//   advance   per step: writes key, items and coefficients as one block and submits it; the device may fall behind.
+//             A set that is too large for memory is streamed: the block then holds the items themselves, read ahead
 //   settle    waits for what was submitted; metrics come in the order of the steps, as soon as they are there
 #ifndef DUEL_GAN_TRAINER_H
 #define DUEL_GAN_TRAINER_H
@@ -11,6 +12,7 @@
 #include "core/backend.h"
 #include "gan/step.h"
 #include "io/dataset.h"
+#include "io/prefetch.h"
 #include "io/safetensors.h"
 
 typedef struct duel_trainer {
@@ -29,12 +31,14 @@ typedef struct duel_trainer {
   int64_t step, steps;           // submitted, and the recipe's length
   int64_t settled;               // steps whose metrics were read: `stats` are those of the last of them
   int64_t updates[DUEL_PLAYERS]; // Adam's t of each player
+  bool streamed;                 // the device has no room for the data, or the host has none
+  duel_prefetch *prefetch;       // then: reads them ahead
   unsigned char *block;          // the inputs of one step, as they lie in their arena; the next three point into it
   uint32_t *key;
   int32_t *index;
   float *coef;
   float *latents, *samples;
-  int32_t *order; // the present epoch's order of items
+  int32_t *order; // the present epoch's order of items, unless streamed
   uint32_t *order_scratch;
   int64_t order_epoch; // -1: none yet
   duel_stats stats;
@@ -54,7 +58,7 @@ duel_status duel_trainer_advance(duel_trainer *t, int64_t steps);
 duel_status duel_trainer_settle(duel_trainer *t); // after it all state and stats are of step t->step
 // n latents [n, latent] through G in inference mode -> [n, item].
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
-// Real items by their number in the set, as the batch op yields them.
+// Real items by their number in the set, as the batch op yields them: bytes become x/127.5 − 1.
 duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst);
 
 // Checkpoints (checkpoint.c). full: everything, and everything must fit: names, shapes, data, seed. Otherwise the

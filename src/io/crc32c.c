@@ -23,7 +23,18 @@ static uint32_t zero_bytes(uint32_t crc, int n) {
   return crc;
 }
 
+// A 32×32 matrix over bits, by its columns, as four tables of all sums of eight columns.
+static void sum_columns(uint32_t table[4][256], const uint32_t column[32]) {
+  for (int k = 0; k < 4; k++) table[k][0] = 0;
+  for (int bit = 0; bit < 32; bit++) {
+    uint32_t *t = table[bit / 8];
+    const int step = 1 << bit % 8;
+    for (int b = 0; b < step; b++) t[step + b] = t[b] ^ column[bit];
+  }
+}
+
 static void make_tables(void) {
+  uint32_t column[32];
   for (uint32_t b = 0; b < 256; b++) {
     uint32_t crc = b;
     for (int k = 0; k < 8; k++) crc = (crc >> 1) ^ (crc & 1 ? 0x82F63B78u : 0);
@@ -31,11 +42,32 @@ static void make_tables(void) {
   }
   for (int k = 1; k < 8; k++)
     for (int b = 0; b < 256; b++) slice[k][b] = zero_bytes(slice[k - 1][b], 1);
-  for (int bit = 0; bit < 32; bit++) { // columns of the matrix, then all their sums
-    uint32_t *table = shift[bit / 8], column = zero_bytes(1u << bit, LANE);
-    int step = 1 << bit % 8;
-    for (int b = 0; b < step; b++) table[step + b] = table[b] ^ column;
+  for (int bit = 0; bit < 32; bit++) column[bit] = zero_bytes(1u << bit, LANE);
+  sum_columns(shift, column);
+}
+
+static uint32_t times(const uint32_t table[4][256], uint32_t crc) {
+  return table[0][crc & 255] ^ table[1][crc >> 8 & 255] ^ table[2][crc >> 16 & 255] ^ table[3][crc >> 24];
+}
+
+// The matrix of n zero bytes, by squaring that of one. What inverts the register cancels in the sum with b.
+void duel_crc32c_join(duel_crc32c_joint *joint, uint64_t n) {
+  uint32_t power[32], product[32], table[4][256];
+  pthread_once(&once, make_tables);
+  for (int bit = 0; bit < 32; bit++) {
+    power[bit] = zero_bytes(1u << bit, 1);
+    product[bit] = 1u << bit;
   }
+  for (; n > 0; n >>= 1) {
+    sum_columns(table, power);
+    for (int bit = 0; bit < 32 && n & 1; bit++) product[bit] = times((const uint32_t(*)[256])table, product[bit]);
+    for (int bit = 0; bit < 32; bit++) power[bit] = times((const uint32_t(*)[256])table, power[bit]);
+  }
+  sum_columns(joint->table, product);
+}
+
+uint32_t duel_crc32c_joined(const duel_crc32c_joint *joint, uint32_t a, uint32_t b) {
+  return times(joint->table, a) ^ b;
 }
 
 uint32_t duel_crc32c_portable(uint32_t crc, const void *bytes, size_t n) {
@@ -53,7 +85,7 @@ uint32_t duel_crc32c_portable(uint32_t crc, const void *bytes, size_t n) {
 
 #if defined(__x86_64__)
 static uint32_t shifted(uint32_t crc) {
-  return shift[0][crc & 255] ^ shift[1][crc >> 8 & 255] ^ shift[2][crc >> 16 & 255] ^ shift[3][crc >> 24];
+  return times((const uint32_t(*)[256])shift, crc);
 }
 
 static uint64_t word_at(const uint8_t *p) {

@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "io/file.h"
 #include "io/image.h"
+#include "io/records.h"
 
 static uint32_t big_endian(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
@@ -84,6 +85,28 @@ duel_status duel_idx_parse(duel_idx *idx, const char *path, uint8_t *bytes, size
                        (double)value[i]);
   }
   return DUEL_OK;
+}
+
+duel_status duel_idx_records(duel_records *r, const char *path, const uint8_t *head, size_t n, int64_t size) {
+  duel_idx idx = {0};
+  *r = (duel_records){0};
+  DUEL_TRY(parse_header(&idx, path, head, n));
+  DUEL_TRY(check_size(&idx, path, (size_t)size));
+  r->is_float = r->big_endian = idx.dtype == DUEL_F32;
+  if (idx.rank == 1)
+    return duel_fail(DUEL_ERR_DATA, "%s holds %lld single values%s, not images", path, (long long)idx.dim[0],
+                     r->is_float ? "" : ", perhaps labels");
+  if (idx.rank == 2 && !r->is_float)
+    return duel_fail(DUEL_ERR_DATA, "%s holds %s bytes; images are N×H×W or N×C×H×W", path,
+                     duel_shape_text(duel_shape_of(idx.rank, idx.dim)));
+  r->items = idx.dim[0];
+  r->rank = idx.rank == 2 ? 1 : 3;
+  for (int i = 0; i < r->rank; i++) {
+    const int from = idx.rank - r->rank + i;
+    r->dim[i] = from == 0 ? 1 : idx.dim[from]; // N×H×W has one channel
+  }
+  r->offset = 4 + 4 * idx.rank;
+  return duel_records_check(r, path, size);
 }
 
 duel_status duel_idx_write(const char *path, const float *items, int64_t n, const int64_t dim[3]) {

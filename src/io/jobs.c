@@ -98,7 +98,7 @@ static void wait_and_tell(state *s) {
     pthread_cond_timedwait(&s->ended, &s->lock, &until);
     int64_t done = s->done;
     pthread_mutex_unlock(&s->lock); // the listener may take its time
-    tell(s, done);
+    if (done < s->jobs->n) tell(s, done);
     pthread_mutex_lock(&s->lock);
   }
   pthread_mutex_unlock(&s->lock);
