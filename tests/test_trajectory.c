@@ -168,9 +168,14 @@ static void test_dropout(void **state) {
   (void)state;
   check_trajectory("dropout", "points-idx2-float");
 }
+static void test_conv(void **state) {
+  (void)state;
+  check_trajectory("conv", "images-idx3-ubyte");
+}
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_separate), cmocka_unit_test(test_joint),
-                                     cmocka_unit_test(test_sgd), cmocka_unit_test(test_dropout)};
+                                     cmocka_unit_test(test_sgd), cmocka_unit_test(test_dropout),
+                                     cmocka_unit_test(test_conv)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // The layer kinds: their recipe keys and their forward functions, side by side. A new layer adds its entry here.
-#include "gan/layers.h"
+#include "gan/layer_kinds.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,8 +35,8 @@ static duel_param *next_tensor(duel_pass *p, const char *name, duel_shape shape)
   return &player->param[p->cursor++];
 }
 
-static duel_val parameter(duel_pass *p, const char *name, duel_shape shape, duel_init init, int64_t fan_in,
-                          int64_t fan_out) {
+duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_init init, int64_t fan_in,
+                              int64_t fan_out) {
   int64_t count;
   if (!duel_shape_checked_count(shape, &count)) // before anybody multiplies the sizes
     return duel_graph_error(p->g, "%s has too many numbers (%s)", name, duel_shape_text(shape));
@@ -63,31 +63,28 @@ static int buffer(duel_pass *p, const char *name, duel_shape shape, double value
 
 static const duel_init zeros = {.name = "zeros"}, ones = {.name = "constant", .value = 1};
 
-// ---- forward functions: x [N, ...] -> [N, ...]
+duel_val duel_layer_bias(duel_pass *p, duel_shape shape, const duel_init *init, int64_t fan_in, int64_t fan_out) {
+  if (!init->name) init = &p->model->recipe->init[p->player];
+  return duel_layer_parameter(p, "bias", shape, init->name && !strcmp(init->name, "torch") ? *init : zeros, fan_in,
+                              fan_out);
+}
 
-static int64_t as_int(const duel_layer *l, int key) {
-  return (int64_t)l->value[key].number[0];
-}
-static double as_number(const duel_layer *l, int key) {
-  return l->value[key].number[0];
-}
+// ---- forward functions: x [N, ...] -> [N, ...]
 
 static duel_val forward_dense(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_shape in = duel_val_shape(p->g, x);
   if (in.rank != 2)
     return duel_graph_error(p->g, "dense reads one row of numbers an item, but gets %s; put flatten before it",
                             duel_shape_text(in));
-  int64_t inputs = in.dim[1], outputs = as_int(l, 0);
-  duel_val weight = parameter(p, "weight", DUEL_SHAPE(outputs, inputs), l->value[2].init, inputs, outputs);
+  int64_t inputs = in.dim[1], outputs = duel_layer_int(l, 0);
+  duel_val weight = duel_layer_parameter(p, "weight", DUEL_SHAPE(outputs, inputs), l->value[2].init, inputs, outputs);
   duel_val y = duel_matmul(p->g, x, weight, false, true);
-  if (!as_int(l, 1)) return y;
-  const duel_init *init = l->value[2].init.name ? &l->value[2].init : &p->model->recipe->init[p->player];
-  duel_init bias = strcmp(init->name, "torch") ? zeros : *init; // PyTorch draws its biases too
-  return duel_add(p->g, y, parameter(p, "bias", DUEL_SHAPE(outputs), bias, inputs, outputs));
+  if (!duel_layer_int(l, 1)) return y;
+  return duel_add(p->g, y, duel_layer_bias(p, DUEL_SHAPE(outputs), &l->value[2].init, inputs, outputs));
 }
 
 static duel_val forward_leaky_relu(duel_pass *p, const duel_layer *l, duel_val x) {
-  return duel_leaky_relu(p->g, x, as_number(l, 0));
+  return duel_leaky_relu(p->g, x, duel_layer_number(l, 0));
 }
 static duel_val forward_relu(duel_pass *p, const duel_layer *l, duel_val x) {
   (void)l;
@@ -110,9 +107,9 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
   if (in.rank < 2) return duel_graph_error(g, "batchnorm needs channels, but gets %s", duel_shape_text(in));
   int64_t channels = in.dim[1], samples = duel_shape_count(in) / (channels > 0 ? channels : 1);
   duel_shape shape = DUEL_SHAPE(channels);
-  double eps = as_number(l, 0), momentum = as_number(l, 1);
-  duel_val scale = parameter(p, "weight", shape, l->value[2].init.name ? l->value[2].init : ones, 0, 0);
-  duel_val shift = parameter(p, "bias", shape, zeros, 0, 0);
+  double eps = duel_layer_number(l, 0), momentum = duel_layer_number(l, 1);
+  duel_val scale = duel_layer_parameter(p, "weight", shape, l->value[2].init.name ? l->value[2].init : ones, 0, 0);
+  duel_val shift = duel_layer_parameter(p, "bias", shape, zeros, 0, 0);
   int mean_var = buffer(p, "running_mean", shape, 0), var_var = buffer(p, "running_var", shape, 1);
 
   if (p->declare || p->train) {
@@ -142,7 +139,7 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
 
 // Srivastava et al. 2014: each value is dropped with probability p and the others grow by 1/(1 − p).
 static duel_val forward_dropout(duel_pass *p, const duel_layer *l, duel_val x) {
-  double rate = as_number(l, 0);
+  double rate = duel_layer_number(l, 0);
   if (!p->train || rate == 0) return x;
   duel_graph *g = p->g;
   uint32_t k = (uint32_t)(4096 * p->number + p->slot++);
@@ -189,6 +186,9 @@ static const duel_key keys_reshape[] = {
 
 const duel_layer_kind duel_layer_kinds[] = {
     {"dense", "out", keys_dense, "every output from every input: weight [out, in] and bias"},
+    {"conv", "out", duel_keys_conv, "convolution: weight [out, in/groups, height, width] and bias"},
+    {"conv_transpose", "out", duel_keys_conv_transpose,
+     "transposed convolution: weight [in, out/groups, height, width]"},
     {"leaky_relu", "slope", keys_leaky_relu, "x where x > 0, slope·x elsewhere"},
     {"relu", NULL, no_keys, "x where x > 0, 0 elsewhere"},
     {"tanh", NULL, no_keys, "hyperbolic tangent"},
@@ -200,9 +200,10 @@ const duel_layer_kind duel_layer_kinds[] = {
     {.name = NULL}};
 
 typedef duel_val (*forward_function)(duel_pass *, const duel_layer *, duel_val);
-static const forward_function forward[] = {forward_dense,   forward_leaky_relu, forward_relu,
-                                           forward_tanh,    forward_sigmoid,    forward_batchnorm,
-                                           forward_dropout, forward_flatten,    forward_reshape};
+static const forward_function forward[] = {forward_dense,      duel_forward_conv, duel_forward_conv_transpose,
+                                           forward_leaky_relu, forward_relu,      forward_tanh,
+                                           forward_sigmoid,    forward_batchnorm, forward_dropout,
+                                           forward_flatten,    forward_reshape};
 _Static_assert(sizeof forward / sizeof *forward + 1 == sizeof duel_layer_kinds / sizeof *duel_layer_kinds,
                "every layer kind has its forward function, in the same order");
 

@@ -16,15 +16,25 @@ MLP = dict(
     D=[("flatten",), ("dense", 512), ("leaky_relu", 0.2), ("dense", 1)],
     optim=dict(name="adam", lr=2e-4, betas=(0.5, 0.999), eps=1e-8))
 
+HALF, SCALE = dict(kernel=4, stride=2, pad=1), dict(init=dict(name="normal", mean=1, std=0.02))
+DCGAN = {**MLP, "init": dict(name="normal", std=0.02),
+         "G": [("dense", dict(out=6272, bias=False)), ("reshape", (128, 7, 7)), ("batchnorm", SCALE), ("relu",),
+               ("conv_transpose", dict(out=64, bias=False, **HALF)), ("batchnorm", SCALE), ("relu",),
+               ("conv_transpose", dict(out=1, **HALF)), ("tanh",)],
+         "D": [("conv", dict(out=64, **HALF)), ("leaky_relu", 0.2), ("conv", dict(out=128, bias=False, **HALF)),
+               ("batchnorm", SCALE), ("leaky_relu", 0.2), ("flatten",), ("dense", 1)]}
+
 
 def smooth(recipe):
-    """tanh for each leaky_relu."""
-    twin = {p: [("tanh",) if layer[0] == "leaky_relu" else layer for layer in recipe[p]] for p in "GD"}
+    """tanh for each leaky_relu and relu."""
+    twin = {p: [("tanh",) if "relu" in layer[0] else layer for layer in recipe[p]] for p in "GD"}
     return {**recipe, **twin}
 
 
 def flow(value):
     """A value as YAML in flow style."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
@@ -46,36 +56,77 @@ def to_yaml(recipe, data, steps, comment, seed=0):
     return "\n".join(lines + [f"train: {flow(train)}"]) + "\n"
 
 
+def keys(layer):
+    """A layer's keys as a dict; a plain value stands for the main key."""
+    value = layer[1] if len(layer) > 1 else {}
+    return value if isinstance(value, dict) else dict(out=value)
+
+
+def pair(value):
+    return tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+
+
+def sizes(k):
+    """Of a convolution: kernel, and what torch's functions want."""
+    kernel, stride, pad, dilation = (pair(k.get(n, d)) for n, d in (("kernel", 3), ("stride", 1), ("pad", 0), ("dilation", 1)))
+    return kernel, dict(stride=stride, padding=pad, dilation=dilation, groups=k.get("groups", 1))
+
+
+def convolved(layer, shape):
+    """The shapes of a convolution's weight and result; shape [C, H, W]."""
+    k, (c, *image) = keys(layer), shape
+    (kernel, o), out = sizes(k), k["out"]
+    steps = list(zip(image, kernel, o["stride"], o["padding"], o["dilation"], pair(k.get("output_pad", 0))))
+    if layer[0] == "conv":
+        weight, image = (out, c // o["groups"]), [(n + 2 * p - d * (r - 1) - 1) // s + 1 for n, r, s, p, d, _ in steps]
+    else:
+        weight, image = (c, out // o["groups"]), [(n - 1) * s - 2 * p + d * (r - 1) + m + 1 for n, r, s, p, d, m in steps]
+    return weight + kernel, (out, *image)
+
+
 def tensors(recipe, item):
-    """(name, shape, kind) of all tensors, in the order in which parameters are numbered: G then D, weight before bias."""
+    """(name, shape, init) of all tensors, in the order in which parameters are numbered: G then D, weight before bias."""
     out = []
-    for player, width in (("G", recipe["latent"]), ("D", int(np.prod(item)))):
-        for i, (kind, *value) in enumerate(recipe[player]):
-            name = f"{player}.{i}."
+    for player, shape in (("G", (recipe["latent"],)), ("D", tuple(item))):
+        for i, layer in enumerate(recipe[player]):
+            name, kind, k = f"{player}.{i}.", layer[0], keys(layer)
             if kind == "dense":
-                out += [(name + "weight", (value[0], width), "weight"), (name + "bias", (value[0],), "zeros")]
-                width = value[0]
+                out.append((name + "weight", (k["out"], *shape), k.get("init", recipe["init"])))
+                shape = (k["out"],)
+            elif kind in ("conv", "conv_transpose"):
+                weight, shape = convolved(layer, shape)
+                out.append((name + "weight", weight, k.get("init", recipe["init"])))
             elif kind == "batchnorm":
-                out += [(name + "weight", (width,), "ones"), (name + "bias", (width,), "zeros")]
-                out += [(name + "running_mean", (width,), "buffer 0"), (name + "running_var", (width,), "buffer 1")]
+                out += [(name + "weight", shape[:1], k.get("init", "ones")), (name + "bias", shape[:1], "zeros")]
+                out += [(name + "running_mean", shape[:1], "buffer 0"), (name + "running_var", shape[:1], "buffer 1")]
+            elif kind == "flatten":
+                shape = (int(np.prod(shape)),)
+            elif kind == "reshape":
+                shape = tuple(layer[1])
+            if kind in ("dense", "conv", "conv_transpose") and k.get("bias", True):
+                out.append((name + "bias", shape[:1], "zeros"))
     return out
 
 
 def initial(recipe, item, seed):
     """The engine's first values, float32 (exact for uniform draws, within 2e-6·std for normal ones)."""
     out, k = {}, 0
-    for name, shape, kind in tensors(recipe, item):
-        if kind == "weight":
-            fan_out, fan_in = shape
-            if recipe["init"] == "glorot_uniform":
-                out[name] = spec.glorot_uniform(seed, k, shape)
+    for name, shape, init in tensors(recipe, item):
+        if isinstance(init, dict) or init in ("glorot_normal", "he_normal"):
+            mean, std = 0, 0
+            if isinstance(init, dict):
+                mean, std = init.get("mean", 0), init["std"]
             else:
-                std = {"glorot_normal": np.sqrt(2 / (fan_in + fan_out)), "he_normal": np.sqrt(2 / fan_in)}[recipe["init"]]
-                draw = spec.normal(seed, spec.INIT, 0, k, fan_in * fan_out).reshape(shape)
-                out[name] = (draw.astype(np.float32) * np.float32(std)).astype(np.float32)
+                taps = int(np.prod(shape[2:]))
+                fan_in, fan_out = shape[1] * taps, shape[0] * taps
+                std = np.sqrt(2 / (fan_in + fan_out if init == "glorot_normal" else fan_in))
+            draw = spec.normal(seed, spec.INIT, 0, k, int(np.prod(shape))).reshape(shape)
+            out[name] = draw.astype(np.float32) * np.float32(std) + np.float32(mean)
+        elif init == "glorot_uniform":
+            out[name] = spec.glorot_uniform(seed, k, shape)
         else:
-            out[name] = np.full(shape, kind in ("ones", "buffer 1"), np.float32)
-        k += not kind.startswith("buffer")
+            out[name] = np.full(shape, init in ("ones", "buffer 1"), np.float32)
+        k += not str(init).startswith("buffer")
     return out
 
 
@@ -104,10 +155,16 @@ class Gan:
         """One training-mode forward; advances running statistics."""
         number, slot = self.forwards, 0
         self.forwards += 1
-        for i, (kind, *value) in enumerate(self.r[player]):
+        for i, layer in enumerate(self.r[player]):
+            kind, *value = layer
             at = {n: self.t.get(f"{player}.{i}.{n}") for n in ("weight", "bias", "running_mean", "running_var")}
             if kind == "dense":
-                x = x @ at["weight"].T + at["bias"]
+                x = F.linear(x, at["weight"], at["bias"])
+            elif kind == "conv":
+                x = F.conv2d(x, at["weight"], at["bias"], **sizes(keys(layer))[1])
+            elif kind == "conv_transpose":
+                x = F.conv_transpose2d(x, at["weight"], at["bias"], output_padding=pair(keys(layer).get("output_pad", 0)),
+                                       **sizes(keys(layer))[1])
             elif kind == "batchnorm":
                 x = F.batch_norm(x, at["running_mean"], at["running_var"], at["weight"], at["bias"], training=True,
                                  momentum=0.1, eps=1e-5)
@@ -188,7 +245,10 @@ def train(recipe, start, images, seed, steps, dtype, rows=None):
 
 
 def permute_hidden(recipe, values, generator):
-    """The same network with its hidden units in another order; yields it and the way back."""
+    """The same network with its hidden units in another order; yields it and the way back. Of dense nets only: others
+    stay as they are."""
+    if any("conv" in layer[0] for p in "GD" for layer in recipe[p]):
+        return values, dict
     undo, out = [], dict(values)
 
     def apply(name, axis, order):

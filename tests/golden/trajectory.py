@@ -37,6 +37,15 @@ CASES = {
                      G=[("dense", 16), ("tanh",), ("dropout", 0.25), ("dense", 3)],
                      D=[("dense", 16), ("tanh",), ("dropout", 0.5), ("dense", 9), ("tanh",), ("dropout", 0.3),
                         ("dense", 1)], optim=ADAM), "points"),
+    # Strides, dilation, groups, a kernel that is no square, output_pad.
+    "conv": ({**SEPARATE, "init": dict(name="normal", std=0.2),
+              "G": [("dense", dict(out=24, bias=False)), ("reshape", (6, 2, 2)), ("batchnorm", gan.SCALE), ("tanh",),
+                    ("conv_transpose", dict(out=8, kernel=(3, 4), stride=2, pad=1, output_pad=(1, 0), bias=False)),
+                    ("batchnorm", gan.SCALE), ("tanh",), ("conv_transpose", dict(out=4, kernel=3, groups=2)), ("tanh",),
+                    ("conv", dict(out=1, kernel=3, pad=1)), ("tanh",)],
+              "D": [("conv", dict(out=6, kernel=4, stride=2, pad=1)), ("leaky_relu", 0.2),
+                    ("conv", dict(out=8, kernel=2, pad=(1, 2), dilation=2, groups=2, bias=False)),
+                    ("batchnorm", gan.SCALE), ("tanh",), ("flatten",), ("dense", 1)]}, "images"),
 }
 
 

@@ -1,0 +1,26 @@
+// What the files of layer kinds (layers.c, layers_*.c) share: how a forward function reads its keys and asks for
+// tensors. A kind has one line in the table of layers.c, its keys and its forward function in its file.
+#ifndef DUEL_GAN_LAYER_KINDS_H
+#define DUEL_GAN_LAYER_KINDS_H
+
+#include "gan/layers.h"
+
+// The next parameter of the player, as a value. init without a name: the recipe's.
+duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_init init, int64_t fan_in,
+                              int64_t fan_out);
+// The same for a bias: zeros, or drawn as the layer's weight `init` where that is PyTorch's own.
+duel_val duel_layer_bias(duel_pass *p, duel_shape shape, const duel_init *init, int64_t fan_in, int64_t fan_out);
+
+static inline int64_t duel_layer_int(const duel_layer *l, int key) {
+  return (int64_t)l->value[key].number[0];
+}
+static inline double duel_layer_number(const duel_layer *l, int key) {
+  return l->value[key].number[0];
+}
+
+// ---- layers_conv.c
+extern const duel_key duel_keys_conv[], duel_keys_conv_transpose[];
+duel_val duel_forward_conv(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val x);
+
+#endif
