@@ -171,6 +171,26 @@ static void make_matmul_tall(duel_box *b) {
   duel_box_out(b, DUEL_SHAPE(3001, 7));
 }
 
+// x 19×33×31×29, w 40×33×3×4, y 19×40×16×9: strides 2 and 3, unequal pads.
+static void make_conv(duel_box *b, duel_shape in0, duel_shape in1, duel_shape out) {
+  duel_box_in(b, in0);
+  duel_box_in(b, in1);
+  duel_box_out(b, out);
+  b->attr.conv = (duel_conv){.stride = {2, 3}, .dilation = {1, 1}, .pad = {1, 0, 1, 1}, .groups = 1};
+}
+static void make_conv2d(duel_box *b) {
+  make_conv(b, DUEL_SHAPE(19, 33, 31, 29), DUEL_SHAPE(40, 33, 3, 4), DUEL_SHAPE(19, 40, 16, 9));
+}
+static void make_conv2d_dx(duel_box *b) {
+  make_conv(b, DUEL_SHAPE(19, 40, 16, 9), DUEL_SHAPE(40, 33, 3, 4), DUEL_SHAPE(19, 33, 31, 29));
+}
+static void make_conv2d_dx_few(duel_box *b) { // few channels in x
+  make_conv(b, DUEL_SHAPE(19, 40, 16, 9), DUEL_SHAPE(40, 3, 3, 4), DUEL_SHAPE(19, 3, 31, 29));
+}
+static void make_conv2d_dw(duel_box *b) {
+  make_conv(b, DUEL_SHAPE(19, 33, 31, 29), DUEL_SHAPE(19, 40, 16, 9), DUEL_SHAPE(40, 33, 3, 4));
+}
+
 static void make_dense(duel_box *b) {
   duel_box_in(b, DUEL_SHAPE(61, 300));
   duel_box_in(b, DUEL_SHAPE(301, 300));
@@ -361,6 +381,10 @@ const duel_job duel_jobs[] = {
     {DUEL_OP_MATMUL, "", make_matmul},
     {DUEL_OP_MATMUL, "batch", make_matmul_batch},
     {DUEL_OP_MATMUL, "tall", make_matmul_tall},
+    {DUEL_OP_CONV2D, "", make_conv2d},
+    {DUEL_OP_CONV2D_DX, "", make_conv2d_dx},
+    {DUEL_OP_CONV2D_DX, "few channels", make_conv2d_dx_few},
+    {DUEL_OP_CONV2D_DW, "", make_conv2d_dw},
     {DUEL_OP_DENSE, "", make_dense},
     {DUEL_OP_MATMUL_GRAD, "", make_matmul_grad},
     {DUEL_OP_BATCHNORM, "", make_batchnorm},

@@ -149,6 +149,32 @@ static void decompositions_have_the_shapes_of_their_op(void **state) {
   assert_int_equal(fused, 6);
 }
 
+static void mistakes_of_convolutions(void **state) {
+  (void)state;
+  const duel_conv c = {.stride = {2, 2}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}, .groups = 1};
+  duel_conv grouped = c, dilated = c, still = c;
+  grouped.groups = 3;
+  dilated.dilation[1] = 4;
+  still.stride[0] = 0;
+  const duel_shape x = DUEL_SHAPE(8, 3, 7, 7), w = DUEL_SHAPE(6, 3, 3, 3);
+  duel_scope(g, "D.0 %s", "conv");
+  assert_mistake(duel_conv2d(g, zeros(DUEL_SHAPE(8, 147)), zeros(w), &c),
+                 "D.0 conv: conv2d: the image is 8×147 and must be [N, C, H, W]");
+  assert_mistake(duel_conv2d(g, zeros(x), zeros(DUEL_SHAPE(6, 4, 3, 3)), &c),
+                 "conv2d: images 8×3×7×7 have 3 channels, but weights 6×4×3×3 in 1 group read 4");
+  assert_mistake(duel_conv2d(g, zeros(x), zeros(DUEL_SHAPE(5, 1, 3, 3)), &grouped),
+                 "conv2d: 3 groups cannot share the 5 outputs of weights 5×1×3×3 for images 8×3×7×7 evenly");
+  assert_mistake(
+      duel_conv2d(g, zeros(x), zeros(DUEL_SHAPE(6, 3, 3, 4)), &dilated),
+      "conv2d: a kernel of 6×3×3×4 covers 13 columns with its dilation, but images 8×3×7×7 have 9 with their padding; "
+      "make the kernel smaller or pad more");
+  assert_mistake(duel_conv2d(g, zeros(x), zeros(w), &still), "conv2d: stride is 0 and must be 1 to 2147483647");
+  assert_mistake(duel_conv2d_dx(g, zeros(DUEL_SHAPE(8, 6, 4, 4)), zeros(w), &c, DUEL_SHAPE(8, 3, 9, 8)),
+                 "conv2d_dx: images 8×3×9×8 and weights 6×3×3×3 make 8×6×5×4, not the 8×6×4×4 that are given");
+  assert_mistake(duel_conv2d_dw(g, zeros(x), zeros(DUEL_SHAPE(8, 6, 4, 4)), &c, DUEL_SHAPE(6, 3, 5, 3)),
+                 "conv2d_dw: images 8×3×7×7 and weights 6×3×5×3 make 8×6×3×4, not the 8×6×4×4 that are given");
+}
+
 static void mistakes_name_layer_op_and_shapes(void **state) {
   (void)state;
   duel_scope(g, "G.2 %s", "dense");
@@ -478,6 +504,7 @@ int main(void) {
       TEST(costs_count_work_and_traffic),
       TEST(decompositions_have_the_shapes_of_their_op),
       TEST(mistakes_name_layer_op_and_shapes),
+      TEST(mistakes_of_convolutions),
       TEST(sizes_are_checked_for_overflow),
       TEST(the_first_mistake_stays),
       TEST(labels_come_from_the_scope),

@@ -37,10 +37,16 @@ static bool result_of(duel_graph *g, const duel_node *n, duel_shape x, duel_shap
   if (!duel_need_real(g, n) || !good_attributes(g, n)) return false;
   if (!is_images(g, n, "the image", "N, C, H, W", x) || !is_images(g, n, "the weight", "K, C/groups, R, S", w))
     return false;
-  if (w.dim[0] % c->groups || w.dim[1] > INT32_MAX / c->groups || w.dim[1] * c->groups != x.dim[1]) {
-    duel_graph_error(g, "%s: images %s have %" PRId64 " channels, weights %s with %" PRId64 " groups read %s%" PRId64,
-                     name, duel_shape_text(x), x.dim[1], duel_shape_text(w), c->groups,
-                     w.dim[0] % c->groups ? "what does not share their outputs evenly: " : "", w.dim[1] * c->groups);
+  if (w.dim[0] % c->groups) {
+    duel_graph_error(g,
+                     "%s: %" PRId64 " groups cannot share the %" PRId64 " outputs of weights %s for images %s evenly",
+                     name, c->groups, w.dim[0], duel_shape_text(w), duel_shape_text(x));
+    return false;
+  }
+  if (w.dim[1] * c->groups != x.dim[1]) {
+    duel_graph_error(g, "%s: images %s have %" PRId64 " channels, but weights %s in %" PRId64 " group%s read %" PRId64,
+                     name, duel_shape_text(x), x.dim[1], duel_shape_text(w), c->groups, c->groups == 1 ? "" : "s",
+                     w.dim[1] * c->groups);
     return false;
   }
   y->rank = 4;
