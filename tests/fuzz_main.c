@@ -3,7 +3,8 @@
 //
 // The real fuzzer, by hand:
 //   clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Isrc tests/fuzz_NAME.c src/io/*.c
-//         src/core/{status,mem,tensor,rng}.c -ldeflate -lpng -lyaml -lm && ./a.out /tmp/new tests/corpus/NAME
+//         src/core/{status,mem,tensor,rng}.c -ldeflate -lpng -ljpeg -lz -lyaml -lm && ./a.out /tmp/new
+//         tests/corpus/NAME
 #include <dirent.h>
 #include <limits.h>
 #include <stdint.h>

@@ -374,7 +374,14 @@ head -c 40 good.idx.gz >cut.idx.gz
 expect 3 "cut\.idx\.gz" "a cut gzip file" train $tiny --data ./cut.idx.gz --outdir cut
 expect 3 "nowhere" "data that are not there" train $tiny --data ./nowhere --outdir cut
 expect 2 "synthetic:shapes" "a misspelt data set" train $tiny --data synthetic:shape --outdir cut
+expect 2 "--data-memory: run\.data_memory: lots is not" "a memory that is no size" train $tiny --data-memory lots
+mkdir words && echo words >words/a.png
+expect 3 "words/a\.png is neither" "a folder with other things than pictures" train $tiny --data ./words --outdir cut
 ok "bad data leave no folder" missing cut
+expect 0 "are read from \./\.good\.idx\.duel-.*cache" "data larger than --data-memory" \
+  train $tiny --data ./good.idx --set data.limit=0 --outdir stream --data-memory 0.1K
+ok "have the same bytes" cmp "$(newest idx/00000-*)" "$(newest stream/00000-*)"
+expect 0 "" "data from the cache" train $tiny --data ./good.idx --set data.limit=0 --outdir stream --data-memory 100 -q
 : >file
 expect 4 "file" "an output folder that is a file" train $tiny --outdir file
 expect 4 "file" "an output folder inside a file" train $tiny --outdir file/inside

@@ -75,8 +75,8 @@ duel_status duel_info_data(FILE *out, int json) {
   } sets[] = {{"fashion-mnist", "60,000 garments, 28×28 grey, 10 classes (Xiao et al. 2017)"},
               {"synthetic:ring", "8 Gaussians on the unit circle, points of 2 numbers; made in memory"},
               {"synthetic:shapes", "disc, square, triangle, cross, 28×28 grey; made in memory"},
-              {"FILE", "an IDX file of images (ubyte) or points (float), .gz or plain"},
-              {"FOLDER", "a folder with an IDX images file and perhaps its labels"}};
+              {"FILE", "IDX or .npy, images (bytes, float32) or points (float32); CIFAR's .bin; .gz or plain"},
+              {"FOLDER", "PNG and JPEG pictures, the folders in it as classes; CIFAR's data_batch_*.bin; IDX files"}};
   if (json) fprintf(out, "{\"data\": [");
   for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
     const char *state = "";
