@@ -563,7 +563,7 @@ expect 4 "nofolder" "results in a folder that is not there" bench $tiny --backen
 
 # ---- the live bar
 
-if command -v script >/dev/null; then
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then # it may lack a terminal device
   bar() { # COLUMNS
     TERM=xterm script -qec "stty cols $1; '$duel' train $tiny --steps 300 --max-time 1s --outdir bar" /dev/null </dev/null
   }
