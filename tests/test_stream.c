@@ -246,6 +246,41 @@ static void every_allocation_may_fail(void **state) {
   }
 }
 
+// What a GPU cannot hold beside the rest is streamed to it from the host's memory. The emulator's GPU is made small for
+// a process of its own; a real one holds all of it, and has the same bits anyway.
+static void small_device(void **state) {
+  (void)state;
+  const char *tree = getenv("DUEL_BINARY"), *library = getenv("DUEL_CUDA_LIBRARY");
+  if (strcmp(backend, "cuda") || !tree) skip();
+  enum { RECORDS = 2800 };
+  uint8_t *records = calloc(RECORDS, 3073);
+  for (int i = 0; i < RECORDS; i++) draw_pixels(records + 3073 * i + 1, 1, 3072, 1, i);
+  scratch_put("cifar.bin", records, (size_t)RECORDS * 3073);
+  free(records);
+  char command[1024], path[2][PATH_MAX];
+  for (int i = 0; i < 2; i++) {
+    snprintf(command, sizeof command,
+             "CUEMU_MEMORY=%d '%s/duel' train --backend cuda --recipe '%s' --data '%s' --steps 3 --outdir '%s' >'%s'",
+             i ? 46000000 : 400000000, tree, scratch("small.yaml"), scratch("cifar.bin"),
+             scratch(i ? "small" : "large"), scratch(i ? "small.txt" : "large.txt"));
+    assert_int_equal(system(command), 0);
+    snprintf(path[i], sizeof path[i], "%s/00000-small-cifar-batch7/checkpoint-00000003.safetensors",
+             i ? "small" : "large");
+  }
+  assert_true(same_bytes(path[0], path[1]));
+  if (!library || !strstr(library, "cuemu")) return;
+  for (int i = 0; i < 2; i++) {
+    size_t n;
+    double mib = 0;
+    char *text = (char *)scratch_get(i ? "small.txt" : "large.txt", &n);
+    text[n] = 0;
+    const char *at = strstr(text, "Memory:");
+    assert_true(at && sscanf(at, "Memory: %lf", &mib) == 1);
+    assert_true(i ? mib < 8 : mib > 8); // the set takes 8.2 MiB
+    free(text);
+  }
+}
+
 int main(void) {
 #define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
   const struct CMUnitTest tests[] = {
@@ -256,6 +291,7 @@ int main(void) {
       WITH_FOLDER(damage_ends_the_run),
       WITH_FOLDER(advancing_allocates_nothing),
       WITH_FOLDER(every_allocation_may_fail),
+      WITH_FOLDER(small_device),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
