@@ -68,12 +68,10 @@ static void covers_all_modes(const char *seed) {
   printf("# seed %s: %.1f %% within 5 sigma of a mode\n", seed, 100 * c.near);
   for (int m = 0; m < MODES; m++)
     printf("#   mode %d: %.1f %% of the samples, spread %.2f sigma\n", m, 100 * c.share[m], c.spread[m]);
-  // Wanted are 0.06 to 0.19 of the samples and 0.5 to 1.5 sigma a mode. A trajectory's bits differ from CPU to CPU, and
-  // spreads of 0.51 have been seen: what is printed is the measurement, what is asserted leaves room for another CPU.
-  assert_true(c.near >= 0.85);
+  assert_true(c.near >= 0.9);
   for (int m = 0; m < MODES; m++) {
     assert_true(c.share[m] >= 0.06 && c.share[m] <= 0.19);
-    assert_true(c.spread[m] >= 0.4 && c.spread[m] <= 1.5);
+    assert_true(c.spread[m] >= 0.5 && c.spread[m] <= 1.5);
   }
 }
 
