@@ -4,13 +4,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cmocka.h>
+
+#include "core/mem.h"
 #include "io/file.h"
 
 static char folder[64];
@@ -21,6 +27,28 @@ void scratch_begin(void) {
     perror(folder);
     abort();
   }
+}
+
+int scratch_setup(void **state) {
+  (void)state;
+  unsetenv("DUEL_DATA");
+  scratch_begin();
+  return 0;
+}
+
+int scratch_teardown(void **state) {
+  (void)state;
+  duel_mem_fail_at(0, 0);
+  scratch_end();
+  return 0;
+}
+
+void must(duel_status status) {
+  if (status != DUEL_OK) fail_msg("%s", duel_last_error());
+}
+
+void assert_message(const char *part) {
+  if (!strstr(duel_last_error(), part)) fail_msg("message \"%s\" lacks \"%s\"", duel_last_error(), part);
 }
 
 const char *scratch(const char *name) {
@@ -80,6 +108,16 @@ uint8_t *scratch_get(const char *name, size_t *n) {
   if (!bytes || fread(bytes, 1, *n, f) != *n) abort();
   fclose(f);
   return bytes;
+}
+
+bool scratch_same(const char *a, const char *b) {
+  size_t n, m;
+  uint8_t *x = scratch_get(a, &n), *y = scratch_get(b, &m);
+  assert_true(x && y);
+  const bool same = n == m && !memcmp(x, y, n);
+  free(x);
+  free(y);
+  return same;
 }
 
 int open_files(void) {

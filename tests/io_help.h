@@ -2,16 +2,27 @@
 #ifndef IO_HELP_H
 #define IO_HELP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "core/status.h"
 
 // A fresh folder, emptied and removed by scratch_end. The path of a name in it; 8 may be in use at once.
 void scratch_begin(void);
 void scratch_end(void);
 const char *scratch(const char *name);
 void scratch_put(const char *name, const void *bytes, size_t n); // a file there, written without duel_fs
+bool scratch_same(const char *a, const char *b);                 // two files there have the same bytes
 int scratch_count(void);                                         // entries in it
 uint8_t *scratch_get(const char *name, size_t *n);               // its bytes (free), NULL if it is not there
+
+// The same as cmocka's set-up and tear-down, with $DUEL_DATA unset and no allocation made to fail afterwards.
+int scratch_setup(void **state);
+int scratch_teardown(void **state);
+
+void must(duel_status status);         // fails the test with the library's message
+void assert_message(const char *part); // in the library's message
 
 typedef enum fault_kind {
   FAULT_COUNT, // all calls succeed and are counted

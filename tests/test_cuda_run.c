@@ -36,7 +36,7 @@ static int set_up(void **state) {
   find(library, "cuemu_fail", &fail_at);
   find(library, "cuemu_set_streams", &set_streams);
   find(library, "cuemu_set_memory", &set_memory);
-  return duel_scratch_open(state);
+  return small_recipe_setup(state);
 }
 
 static duel_run *open_run(const char *backend, const char *from, const char *name, const char *capture,
@@ -50,7 +50,7 @@ static duel_run *open_run(const char *backend, const char *from, const char *nam
 }
 
 static void train(const char *backend, const char *from, int64_t to, const char *capture, const char *path) {
-  duel_run *run = open_run(backend, from, duel_small_recipe, capture, "fp32");
+  duel_run *run = open_run(backend, from, small_recipe, capture, "fp32");
   duel_stats s;
   must(duel_run_stats(run, &s));
   must(duel_run_advance(run, to - s.step));
@@ -88,28 +88,28 @@ static double drift(const char *start_path, const char *a_path, const char *b_pa
 
 static void test_capture_changes_no_bit(void **state) {
   (void)state;
-  train("cuda", NULL, 37, "on", in_folder("a")); // 4 launches of 8 steps, 5 of one
-  train("cuda", NULL, 37, "off", in_folder("b"));
-  assert_true(same_bytes(in_folder("a"), in_folder("b")));
+  train("cuda", NULL, 37, "on", scratch("a")); // 4 launches of 8 steps, 5 of one
+  train("cuda", NULL, 37, "off", scratch("b"));
+  assert_true(scratch_same("a", "b"));
 }
 
 static void test_lazy_streams_change_no_bit(void **state) {
   (void)state;
   if (!set_streams) skip();
-  train("cuda", NULL, 37, "on", in_folder("a"));
+  train("cuda", NULL, 37, "on", scratch("a"));
   set_streams("lazy");
-  train("cuda", NULL, 37, "on", in_folder("b"));
-  train("cuda", NULL, 37, "off", in_folder("c"));
+  train("cuda", NULL, 37, "on", scratch("b"));
+  train("cuda", NULL, 37, "off", scratch("c"));
   set_streams("eager");
-  assert_true(same_bytes(in_folder("a"), in_folder("b")));
-  assert_true(same_bytes(in_folder("a"), in_folder("c")));
+  assert_true(scratch_same("a", "b"));
+  assert_true(scratch_same("a", "c"));
 }
 
 // More steps than the ring has slots, asked for at once and one by one.
 static void test_the_ring_goes_round(void **state) {
   (void)state;
-  train("cuda", NULL, 600, "on", in_folder("a"));
-  duel_run *run = open_run("cuda", NULL, duel_small_recipe, "on", "fp32");
+  train("cuda", NULL, 600, "on", scratch("a"));
+  duel_run *run = open_run("cuda", NULL, small_recipe, "on", "fp32");
   duel_stats s;
   for (int i = 0; i < 600; i++) {
     must(duel_run_advance(run, 1));
@@ -118,21 +118,21 @@ static void test_the_ring_goes_round(void **state) {
       assert_int_equal(s.step, i + 1);
     }
   }
-  must(duel_run_save(run, in_folder("b")));
+  must(duel_run_save(run, scratch("b")));
   duel_run_close(run);
-  assert_true(same_bytes(in_folder("a"), in_folder("b")));
+  assert_true(scratch_same("a", "b"));
 }
 
 static void test_a_checkpoint_goes_on_anywhere(void **state) {
   (void)state;
-  train("cpu", NULL, 0, "on", in_folder("start"));
-  train("cuda", NULL, 0, "on", in_folder("b"));
-  assert_true(drift(in_folder("start"), in_folder("start"), in_folder("b")) == 0); // one initialization
-  train("cpu", NULL, 24, "on", in_folder("a"));
-  train("cpu", NULL, 8, "on", in_folder("b"));
-  train("cuda", in_folder("b"), 16, "on", in_folder("c"));
-  train("cpu", in_folder("c"), 24, "on", in_folder("d"));
-  double off = drift(in_folder("start"), in_folder("a"), in_folder("d"));
+  train("cpu", NULL, 0, "on", scratch("start"));
+  train("cuda", NULL, 0, "on", scratch("b"));
+  assert_true(drift(scratch("start"), scratch("start"), scratch("b")) == 0); // one initialization
+  train("cpu", NULL, 24, "on", scratch("a"));
+  train("cpu", NULL, 8, "on", scratch("b"));
+  train("cuda", scratch("b"), 16, "on", scratch("c"));
+  train("cpu", scratch("c"), 24, "on", scratch("d"));
+  double off = drift(scratch("start"), scratch("a"), scratch("d"));
   print_message("8 steps on the CPU, 8 on CUDA, 8 on the CPU: off by %.2e of the movement\n", off);
   assert_true(off > 0 && off < 1e-4);
 }
@@ -153,12 +153,12 @@ static void test_mlp_agrees_with_the_cpu(void **state) {
       status = duel_run_open(&run, &o);
     }
     must(status);
-    if (i == 0) must(duel_run_save(run, in_folder("mlp-start")));
+    if (i == 0) must(duel_run_save(run, scratch("mlp-start")));
     must(duel_run_advance(run, 20));
-    must(duel_run_save(run, in_folder(path[i])));
+    must(duel_run_save(run, scratch(path[i])));
     duel_run_close(run);
   }
-  double off = drift(in_folder("mlp-start"), in_folder("mlp-cpu"), in_folder("mlp-cuda"));
+  double off = drift(scratch("mlp-start"), scratch("mlp-cpu"), scratch("mlp-cuda"));
   print_message("mlp, 20 steps: off by %.2e of the movement\n", off);
   assert_true(off > 0 && off < 3e-3);
 }
@@ -167,15 +167,15 @@ static void test_precisions_differ(void **state) {
   (void)state;
   static const char *const name[] = {"fp32", "tf32", "bf16"};
   double off[3];
-  train("cpu", NULL, 0, "on", in_folder("start"));
-  train("cpu", NULL, 20, "on", in_folder("a"));
+  train("cpu", NULL, 0, "on", scratch("start"));
+  train("cpu", NULL, 20, "on", scratch("a"));
   for (int i = 0; i < 3; i++) {
-    duel_run *run = open_run("cuda", NULL, duel_small_recipe, "on", name[i]);
+    duel_run *run = open_run("cuda", NULL, small_recipe, "on", name[i]);
     assert_non_null(strstr(duel_run_describe(run).device, name[i]));
     must(duel_run_advance(run, 20));
-    must(duel_run_save(run, in_folder("b")));
+    must(duel_run_save(run, scratch("b")));
     duel_run_close(run);
-    off[i] = drift(in_folder("start"), in_folder("a"), in_folder("b"));
+    off[i] = drift(scratch("start"), scratch("a"), scratch("b"));
     print_message("%s, 20 steps: off by %.2e of the movement\n", name[i], off[i]);
   }
   assert_true(off[0] < 0.1 * off[1] && off[1] < 0.5 * off[2] && off[2] < 0.5);
@@ -184,7 +184,7 @@ static void test_precisions_differ(void **state) {
 static void test_the_host_runs_ahead(void **state) {
   (void)state;
   if (!count_of) skip();
-  duel_run *run = open_run("cuda", NULL, duel_small_recipe, "on", "fp32");
+  duel_run *run = open_run("cuda", NULL, small_recipe, "on", "fp32");
   must(duel_run_advance(run, 8));
   duel_stats s;
   must(duel_run_stats(run, &s));
@@ -204,11 +204,11 @@ static void test_the_host_runs_ahead(void **state) {
 static duel_status whole_life(void) {
   duel_run *run;
   static float item[784];
-  DUEL_TRY(duel_run_open(&run, &(duel_run_options){.recipe = duel_small_recipe, .backend = "cuda"}));
+  DUEL_TRY(duel_run_open(&run, &(duel_run_options){.recipe = small_recipe, .backend = "cuda"}));
   duel_stats s;
   duel_status status = duel_run_advance(run, 9);
   if (status == DUEL_OK) status = duel_run_stats(run, &s);
-  if (status == DUEL_OK) status = duel_run_save(run, in_folder("a"));
+  if (status == DUEL_OK) status = duel_run_save(run, scratch("a"));
   if (status == DUEL_OK) status = duel_generate(run, &(uint64_t){1}, 1, item);
   duel_run_close(run);
   return status;
@@ -247,7 +247,7 @@ static void test_a_gpu_that_is_too_small(void **state) {
   duel_set set[] = {{"train.batch", "100000", NULL}};
   set_memory(256 << 20);
   assert_int_equal(
-      duel_run_open(&run, &(duel_run_options){.recipe = duel_small_recipe, .backend = "cuda", .set = set, .n_set = 1}),
+      duel_run_open(&run, &(duel_run_options){.recipe = small_recipe, .backend = "cuda", .set = set, .n_set = 1}),
       DUEL_ERR_DEVICE);
   print_message("%s\n", duel_last_error());
   set_memory(EMULATED_MEMORY);
@@ -259,8 +259,7 @@ static void test_a_gpu_that_is_too_small(void **state) {
   snprintf(batch, sizeof batch, "%d", atoi(set[0].value));
   set[0].value = batch;
   set_memory(256 << 20);
-  must(
-      duel_run_open(&run, &(duel_run_options){.recipe = duel_small_recipe, .backend = "cuda", .set = set, .n_set = 1}));
+  must(duel_run_open(&run, &(duel_run_options){.recipe = small_recipe, .backend = "cuda", .set = set, .n_set = 1}));
   set_memory(EMULATED_MEMORY);
   duel_run_close(run);
 }
@@ -272,5 +271,5 @@ int main(void) {
       cmocka_unit_test(test_mlp_agrees_with_the_cpu), cmocka_unit_test(test_precisions_differ),
       cmocka_unit_test(test_the_host_runs_ahead),     cmocka_unit_test(test_every_call_may_fail),
       cmocka_unit_test(test_a_gpu_that_is_too_small)};
-  return cmocka_run_group_tests(tests, set_up, duel_scratch_close);
+  return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }

@@ -22,23 +22,6 @@
 #include "io/idx.h"
 #include "io_help.h"
 
-static int setup(void **state) {
-  (void)state;
-  unsetenv("DUEL_DATA");
-  scratch_begin();
-  return 0;
-}
-static int teardown(void **state) {
-  (void)state;
-  duel_mem_fail_at(0, 0);
-  scratch_end();
-  return 0;
-}
-
-static void assert_message(const char *part) {
-  if (!strstr(duel_last_error(), part)) fail_msg("message \"%s\" lacks \"%s\"", duel_last_error(), part);
-}
-
 static void assert_refused(const char *spec, const char *part) {
   duel_dataset *d;
   duel_status s = duel_dataset_open(&d, spec, 0);
@@ -438,7 +421,7 @@ static void with_faults(void **state) {
 }
 
 int main(void) {
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
   const struct CMUnitTest tests[] = {
       WITH_FOLDER(files_and_folders),
       WITH_FOLDER(other_shapes),

@@ -25,22 +25,6 @@
 #include "io/npy.h"
 #include "io_help.h"
 
-static int setup(void **state) {
-  (void)state;
-  scratch_begin();
-  return 0;
-}
-static int teardown(void **state) {
-  (void)state;
-  duel_mem_fail_at(0, 0);
-  scratch_end();
-  return 0;
-}
-
-static void assert_message(const char *part) {
-  if (!strstr(duel_last_error(), part)) fail_msg("message \"%s\" lacks \"%s\"", duel_last_error(), part);
-}
-
 static int holds(const char *name, const void *bytes, size_t n) {
   size_t got;
   uint8_t *b = scratch_get(name, &got);
@@ -491,7 +475,7 @@ static void without_memory(void **state) {
 }
 
 int main(void) {
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(crc32c_known_answers),
       cmocka_unit_test(crc32c_in_every_way),

@@ -27,26 +27,10 @@
 static uint8_t file[PICTURE_ROOM], pixels[1 << 16];
 
 static int setup(void **state) {
-  (void)state;
-  unsetenv("DUEL_DATA");
-  scratch_begin();
+  scratch_setup(state);
   setenv("XDG_CACHE_HOME", scratch("cache-home"), 1);
   return 0;
 }
-static int teardown(void **state) {
-  (void)state;
-  duel_mem_fail_at(0, 0);
-  scratch_end();
-  return 0;
-}
-
-static void must(duel_status status) {
-  if (status != DUEL_OK) fail_msg("%s", duel_last_error());
-}
-static void assert_message(const char *part) {
-  if (!strstr(duel_last_error(), part)) fail_msg("message \"%s\" lacks \"%s\"", duel_last_error(), part);
-}
-
 // ---- kinds of pictures
 
 static duel_picture decode(size_t n, int height, int width, int channels) {
@@ -551,7 +535,7 @@ static void folders_without_memory(void **state) {
 }
 
 int main(void) {
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, scratch_teardown)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(png_kinds),         cmocka_unit_test(jpeg_kinds),     cmocka_unit_test(malformed),
       cmocka_unit_test(flipped_bits),      cmocka_unit_test(without_memory), cmocka_unit_test(resampling),

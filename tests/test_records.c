@@ -19,27 +19,10 @@
 #include "io/npy.h"
 #include "io_help.h"
 
-static int setup(void **state) {
-  (void)state;
-  unsetenv("DUEL_DATA");
-  scratch_begin();
-  return 0;
-}
-static int teardown(void **state) {
-  (void)state;
-  duel_mem_fail_at(0, 0);
-  scratch_end();
-  return 0;
-}
-
 static duel_dataset *open_set(const char *name, duel_dataset_options o) {
   duel_dataset *d;
   if (duel_dataset_open_with(&d, scratch(name), &o) != DUEL_OK) fail_msg("%s", duel_last_error());
   return d;
-}
-
-static void assert_message(const char *part) {
-  if (!strstr(duel_last_error(), part)) fail_msg("message \"%s\" lacks \"%s\"", duel_last_error(), part);
 }
 
 static void assert_refused_as(duel_status expected, const char *name, duel_dataset_options o, const char *part) {
@@ -322,7 +305,7 @@ static void synthetic_sets_stay_as_they_are(void **state) {
 }
 
 int main(void) {
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
   const struct CMUnitTest tests[] = {
       WITH_FOLDER(npy_layouts),
       WITH_FOLDER(npy_floats),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "duel.h"
+#include "io_help.h"
 
 enum { MODES = 8, SAMPLES = 10000 };
 static const double SIGMA = 0.02; // of each Gaussian of synthetic:ring; their means lie on the unit circle
@@ -44,10 +45,6 @@ static coverage look(const float *point) {
     c.spread[m] = sqrt(variance / 2) / SIGMA; // NaN where nothing is close
   }
   return c;
-}
-
-static void must(duel_status status) {
-  if (status != DUEL_OK) fail_msg("%s", duel_last_error());
 }
 
 static void covers_all_modes(const char *seed) {

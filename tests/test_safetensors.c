@@ -15,18 +15,6 @@
 #include "io/safetensors.h"
 #include "io_help.h"
 
-static int setup(void **state) {
-  (void)state;
-  scratch_begin();
-  return 0;
-}
-static int teardown(void **state) {
-  (void)state;
-  duel_mem_fail_at(0, 0);
-  scratch_end();
-  return 0;
-}
-
 static duel_status parse(duel_tensor_file *f, const void *bytes, size_t n) {
   uint8_t *copy = duel_malloc(n);
   assert_non_null(copy);
@@ -43,10 +31,6 @@ static duel_status parse_header(duel_tensor_file *f, const char *header, size_t 
   memcpy(bytes + 8, header, text);
   for (size_t i = 0; i < n; i++) bytes[8 + padded + i] = (uint8_t)i;
   return duel_tensors_parse(f, "file", bytes, 8 + padded + n);
-}
-
-static void assert_message(const char *part) {
-  if (!strstr(duel_last_error(), part)) fail_msg("message \"%s\" lacks \"%s\"", duel_last_error(), part);
 }
 
 static void a_known_file(void **state) {
@@ -336,7 +320,7 @@ static void without_memory(void **state) {
 }
 
 int main(void) {
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_known_file), cmocka_unit_test(accepted),    cmocka_unit_test(refused),
       WITH_FOLDER(round_trip),        WITH_FOLDER(damaged_anywhere), WITH_FOLDER(not_written),

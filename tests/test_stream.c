@@ -30,25 +30,12 @@ static const char recipe_text[] = "recipe: 1\n"
                                   "train: {length: 20 steps, batch: 7, d_steps: 2}\n";
 static const char *backend = "cpu";
 
-static void must(duel_status status) {
-  if (status != DUEL_OK) fail_msg("%s", duel_last_error());
-}
-
 static int set_up(void **state) {
-  (void)state;
   if (getenv("DUEL_TEST_BACKENDS")) backend = getenv("DUEL_TEST_BACKENDS");
-  unsetenv("DUEL_DATA");
-  scratch_begin();
+  scratch_setup(state);
   scratch_put("small.yaml", recipe_text, sizeof recipe_text - 1);
   return 0;
 }
-static int tear_down(void **state) {
-  (void)state;
-  duel_mem_fail_at(0, 0);
-  scratch_end();
-  return 0;
-}
-
 // ---- sets
 
 static void put_pictures(void) {
@@ -118,28 +105,18 @@ static void train(const char *data, const char *memory, const char *from, int64_
   duel_run_close(run);
 }
 
-static bool same_bytes(const char *a, const char *b) {
-  size_t n, m;
-  uint8_t *x = scratch_get(a, &n), *y = scratch_get(b, &m);
-  assert_true(x && y);
-  const bool same = n == m && !memcmp(x, y, n);
-  free(x);
-  free(y);
-  return same;
-}
-
 // Epochs of 30 to 41 items end within steps of 14.
 static void assert_same_when_streamed(const char *data) {
   train(data, "1G", NULL, 20, scratch("resident"));
   train(data, "1K", NULL, 20, scratch("streamed")); // into the cache
-  assert_true(same_bytes("resident", "streamed"));
+  assert_true(scratch_same("resident", "streamed"));
   train(data, "1K", NULL, 20, scratch("streamed")); // from it
-  assert_true(same_bytes("resident", "streamed"));
+  assert_true(scratch_same("resident", "streamed"));
   train(data, "1K", NULL, 9, scratch("part"));
   train(data, "1K", scratch("part"), 20, scratch("rest"));
-  assert_true(same_bytes("resident", "rest"));
+  assert_true(scratch_same("resident", "rest"));
   train(data, "1G", scratch("part"), 20, scratch("rest"));
-  assert_true(same_bytes("resident", "rest"));
+  assert_true(scratch_same("resident", "rest"));
 }
 
 static void pictures(void **state) {
@@ -188,7 +165,7 @@ static void run_directories(void **state) {
     char a[PATH_MAX], b[PATH_MAX];
     snprintf(a, sizeof a, "%.3000s%s", directory[0], names[i]);
     snprintf(b, sizeof b, "%.3000s%s", directory[1], names[i]);
-    assert_true(same_bytes(a, b));
+    assert_true(scratch_same(a, b));
   }
   size_t n; // two classes, a row each: 16·24 by 2·40 pixels, RGB
   char path[PATH_MAX];
@@ -267,7 +244,7 @@ static void small_device(void **state) {
     snprintf(path[i], sizeof path[i], "%s/00000-small-cifar-batch7/checkpoint-00000003.safetensors",
              i ? "small" : "large");
   }
-  assert_true(same_bytes(path[0], path[1]));
+  assert_true(scratch_same(path[0], path[1]));
   if (!library || !strstr(library, "cuemu")) return;
   for (int i = 0; i < 2; i++) {
     size_t n;
@@ -282,7 +259,7 @@ static void small_device(void **state) {
 }
 
 int main(void) {
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, scratch_teardown)
   const struct CMUnitTest tests[] = {
       WITH_FOLDER(pictures),
       WITH_FOLDER(cifar),

@@ -13,6 +13,7 @@
 
 #include "core/mem.h"
 #include "gan/trainer.h"
+#include "io_help.h"
 #include "run_case.h"
 
 enum { MOST_TENSORS = 64 };
@@ -20,10 +21,6 @@ enum { MOST_TENSORS = 64 };
 static const char *source_folder(void) {
   const char *folder = getenv("DUEL_SOURCE");
   return folder ? folder : ".";
-}
-
-static void must(duel_status status) {
-  if (status != DUEL_OK) fail_msg("%s", duel_last_error());
 }
 
 // The recipe of a case on the file that its `data` names.

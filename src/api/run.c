@@ -219,7 +219,7 @@ duel_run_info duel_run_describe(const duel_run *run) {
   int64_t per_step = duel_trainer_items_per_step(t);
   info.steps_per_epoch = (t->items + per_step - 1) / per_step;
   for (int i = 0; i < info.rank && i < 3; i++) info.dim[i] = t->model.item.dim[i];
-  for (int arena = 0; arena < DUEL_ARENA_COUNT; arena++) info.memory_bytes += t->memory.bytes[arena];
+  info.memory_bytes = duel_memory_total(&t->memory);
   return info;
 }
 
@@ -231,13 +231,11 @@ duel_status duel_run_print(duel_run *run, FILE *out, int plan) {
   const duel_plan *p = t->train_plan ? t->train_plan : t->sample_plan;
   duel_plan_totals totals = duel_plan_sum(p);
   fprintf(out, "memory");
-  size_t all = 0;
-  for (int arena = 0; arena < DUEL_ARENA_COUNT; arena++) {
+  for (int arena = 0; arena < DUEL_ARENA_COUNT; arena++)
     fprintf(out, "%s %s %.2f MiB", arena ? "," : "", names[arena], (double)t->memory.bytes[arena] / 1048576);
-    all += t->memory.bytes[arena];
-  }
-  fprintf(out, "; %.1f MiB in all\nstep   %d nodes in %d groups, %.1f MFLOP, %.1f MiB moved\n", (double)all / 1048576,
-          totals.nodes, totals.groups, totals.flops / 1e6, totals.bytes / 1048576);
+  fprintf(out, "; %.1f MiB in all\nstep   %d nodes in %d groups, %.1f MFLOP, %.1f MiB moved\n",
+          (double)duel_memory_total(&t->memory) / 1048576, totals.nodes, totals.groups, totals.flops / 1e6,
+          totals.bytes / 1048576);
   if (plan) {
     fprintf(out, "\n");
     duel_plan_print(p, out);

@@ -56,10 +56,8 @@ static double resident_mib(void) {
 
 // Of the device, where it has memory of its own.
 static double device_mib(const training *t) {
-  const duel_memory *m = &t->run->trainer->memory;
-  size_t all = 0;
-  for (int i = 0; i < DUEL_ARENA_COUNT; i++) all += m->bytes[i];
-  return t->run->trainer->api->host_memory ? 0 : (double)all / 1048576;
+  const duel_trainer *trainer = t->run->trainer;
+  return trainer->api->host_memory ? 0 : (double)duel_memory_total(&trainer->memory) / 1048576;
 }
 
 // ---- telling

@@ -27,14 +27,18 @@ static size_text text_of(size_t bytes) {
   return t;
 }
 
-static duel_status fail_arena(const duel_memory *m, int arena, duel_status status) {
+size_t duel_memory_total(const duel_memory *m) {
   size_t all = 0;
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) all += m->bytes[i];
+  return all;
+}
+
+static duel_status fail_arena(const duel_memory *m, int arena, duel_status status) {
   const char *advice = arena == DUEL_ARENA_WORK   ? "use a smaller batch"
                        : arena == DUEL_ARENA_DATA ? "use fewer items (--limit)"
                                                   : "use smaller models";
   return duel_fail(status, "%s needs %s for %s (%s in all): %s; %s", m->api->name, text_of(m->bytes[arena]).s,
-                   names[arena], text_of(all).s, duel_last_error(), advice);
+                   names[arena], text_of(duel_memory_total(m)).s, duel_last_error(), advice);
 }
 
 duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,

@@ -1,6 +1,8 @@
 // Strided loop nests (nd.h). Compiled once: the arithmetic is in the kernels' inner runs.
 #include "core/nd.h"
 
+#include <string.h>
+
 void duel_nd_operand(duel_nd *nd, int operand, const duel_shape *shape) {
   int64_t step = 1;
   for (int axis = nd->rank - 1; axis >= 0; axis--) {
@@ -8,6 +10,20 @@ void duel_nd_operand(duel_nd *nd, int operand, const duel_shape *shape) {
     const int64_t dim = own >= 0 ? shape->dim[own] : 1;
     nd->stride[operand][axis] = dim == 1 ? 0 : step;
     step *= dim;
+  }
+}
+
+duel_nd duel_nd_box(const duel_shape *shape) {
+  duel_nd box = {.rank = shape->rank, .n = 2};
+  memcpy(box.size, shape->dim, sizeof box.size);
+  return box;
+}
+
+void duel_nd_dense(const duel_shape *shape, int64_t *stride) {
+  int64_t step = 1;
+  for (int axis = shape->rank - 1; axis >= 0; axis--) {
+    stride[axis] = step;
+    step *= shape->dim[axis];
   }
 }
 

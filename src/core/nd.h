@@ -24,6 +24,10 @@ typedef struct duel_nd_at { // where a walk stands
 // Sets one operand's strides: a dense tensor of this shape, aligned to the nest's last axes; its axes of size 1 repeat.
 void duel_nd_operand(duel_nd *nd, int operand, const duel_shape *shape);
 
+// A nest of a shape's axes with two operands, whose strides are yet to be set: a copy between boxes.
+duel_nd duel_nd_box(const duel_shape *shape);
+void duel_nd_dense(const duel_shape *shape, int64_t *stride); // row-major strides, also along axes of size 1
+
 // Drops axes of size 1 and joins neighbors that form one run for every operand.
 void duel_nd_merge(duel_nd *nd);
 

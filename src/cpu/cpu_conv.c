@@ -101,23 +101,17 @@ static bool is_pointwise(const duel_conv *c, const duel_conv_sizes *z) {
 }
 
 static void one_tile(const duel_call *call, const plan *p, int64_t item, real *scratch) {
-  const duel_conv *c = &call->attr->conv;
   const duel_conv_sizes *z = &p->z;
   const int64_t n_tiles = duel_tiles_count(&p->tiles), group = item / n_tiles, pixels = z->p * z->q;
   const duel_tile t = duel_tile_at(&p->tiles, item % n_tiles);
   const int64_t columns = duel_tile_columns(&t), image = duel_length(t.p) * duel_length(t.q);
   const bool single = duel_length(t.n) == 1; // its result is a block of y
-  const duel_patches f = {.src = (const real *)call->in[0].data + group * z->c_group * z->h * z->w,
-                          .image = z->c * z->h * z->w,
-                          .h = z->h,
-                          .w = z->w,
-                          .down = {z->r, -c->pad[0], c->dilation[0], c->stride[0]},
-                          .right = {z->s, -c->pad[1], c->dilation[1], c->stride[1]}};
+  const duel_patches f = duel_patches_of(call, z, group);
   duel_factor w = {(const real *)call->in[1].data + group * z->k_group * z->depth, z->depth, false};
   real *y = (real *)call->out[0].data + (t.n.begin * z->k + group * z->k_group) * pixels + t.p.begin * z->q + t.q.begin;
   real *dst = single ? y : scratch + p->patches;
   const int64_t ld = single ? pixels : columns;
-  if (single && is_pointwise(c, z)) {
+  if (single && is_pointwise(&call->attr->conv, z)) {
     const duel_factor x = {f.src + t.n.begin * f.image + t.p.begin * z->w + t.q.begin, pixels, false};
     duel_conv_multiply(z->k_group, columns, z->depth, w, x, false, dst, ld);
     return;

@@ -72,6 +72,17 @@ typedef struct duel_patches {
   duel_taps down, right;
 } duel_patches;
 
+// What a group's weights meet in x, the first input of conv2d and conv2d_dw.
+static inline duel_patches duel_patches_of(const duel_call *call, const duel_conv_sizes *z, int64_t group) {
+  const duel_conv *c = &call->attr->conv;
+  return (duel_patches){.src = (const real *)call->in[0].data + group * z->c_group * z->h * z->w,
+                        .image = z->c * z->h * z->w,
+                        .h = z->h,
+                        .w = z->w,
+                        .down = {z->r, -c->pad[0], c->dilation[0], c->stride[0]},
+                        .right = {z->s, -c->pad[1], c->dilation[1], c->stride[1]}};
+}
+
 // dst [depth, columns of the tile] = the rows `depth` of the patches.
 #define duel_conv_gather DUEL_CPU_NAME(conv_gather)
 void duel_conv_gather(const duel_patches *f, const duel_tile *t, duel_range depth, real *dst);

@@ -58,18 +58,12 @@ static duel_factor gradient_of(const duel_call *call, const plan *p, const duel_
 }
 
 static void one_item(const duel_call *call, const plan *p, int64_t item, real *scratch) {
-  const duel_conv *c = &call->attr->conv;
   const duel_conv_sizes *z = &p->z;
   const int64_t chunk = item / p->blocks, block = item % p->blocks, blocks = p->blocks / z->groups;
   const int64_t group = block / blocks, weights = z->k * z->depth;
   const duel_range depth = {block % blocks * BLOCK, duel_min((block % blocks + 1) * BLOCK, z->depth)};
   const duel_range tiles = duel_piece(duel_tiles_count(&p->tiles), 1, p->chunks, chunk);
-  const duel_patches f = {.src = (const real *)call->in[0].data + group * z->c_group * z->h * z->w,
-                          .image = z->c * z->h * z->w,
-                          .h = z->h,
-                          .w = z->w,
-                          .down = {z->r, -c->pad[0], c->dilation[0], c->stride[0]},
-                          .right = {z->s, -c->pad[1], c->dilation[1], c->stride[1]}};
+  const duel_patches f = duel_patches_of(call, z, group);
   real *sum = p->chunks > 1 ? (real *)call->scratch + chunk * weights : call->out[0].data;
   sum += group * z->k_group * z->depth + depth.begin;
   for (int64_t i = tiles.begin; i < tiles.end; i++) {

@@ -42,21 +42,6 @@ static void copy_box(duel_nd *box, void *dst, const void *src, size_t size, duel
   }
 }
 
-static duel_nd box_of(const duel_shape *shape) {
-  duel_nd box = {.rank = shape->rank, .n = 2};
-  memcpy(box.size, shape->dim, sizeof box.size);
-  return box;
-}
-
-// Row-major strides, also along axes of size 1.
-static void dense_strides(const duel_shape *shape, int64_t *stride) {
-  int64_t step = 1;
-  for (int axis = shape->rank - 1; axis >= 0; axis--) {
-    stride[axis] = step;
-    step *= shape->dim[axis];
-  }
-}
-
 static int cut_output(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
   pieces[0] = duel_pieces(duel_count(&call->out[0]), GRAIN);
   return 1;
@@ -69,10 +54,10 @@ static duel_range piece_of(int64_t count, int64_t piece) {
 static void transpose_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
-  duel_nd box = box_of(&dst->shape);
+  duel_nd box = duel_nd_box(&dst->shape);
   int64_t stride[DUEL_MAX_RANK];
-  dense_strides(&src->shape, stride);
-  dense_strides(&dst->shape, box.stride[0]);
+  duel_nd_dense(&src->shape, stride);
+  duel_nd_dense(&dst->shape, box.stride[0]);
   for (int axis = 0; axis < box.rank; axis++) box.stride[1][axis] = stride[call->attr->transpose.perm[axis]];
   copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece_of(duel_count(dst), piece));
 }
@@ -81,7 +66,7 @@ const duel_kernel DUEL_CPU_NAME(transpose) = {.cut = cut_output, .run = transpos
 static void broadcast_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
-  duel_nd box = box_of(&dst->shape);
+  duel_nd box = duel_nd_box(&dst->shape);
   duel_nd_operand(&box, 0, &dst->shape);
   duel_nd_operand(&box, 1, &src->shape);
   copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece_of(duel_count(dst), piece));
@@ -92,9 +77,9 @@ static void slice_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
   const size_t size = duel_dtype_size(src->dtype);
-  duel_nd box = box_of(&dst->shape);
-  dense_strides(&dst->shape, box.stride[0]);
-  dense_strides(&src->shape, box.stride[1]);
+  duel_nd box = duel_nd_box(&dst->shape);
+  duel_nd_dense(&dst->shape, box.stride[0]);
+  duel_nd_dense(&src->shape, box.stride[1]);
   int64_t first = 0;
   for (int axis = 0; axis < box.rank; axis++) first += call->attr->slice.start[axis] * box.stride[1][axis];
   copy_box(&box, dst->data, (const char *)src->data + first * (int64_t)size, size, piece_of(duel_count(dst), piece));
@@ -116,9 +101,9 @@ static void pad_run(const duel_call *call, int phase, int64_t piece) {
     memset((char *)dst->data + r.begin * (int64_t)size, 0, (size_t)(r.end - r.begin) * size);
     return;
   }
-  duel_nd box = box_of(&src->shape);
-  dense_strides(&dst->shape, box.stride[0]);
-  dense_strides(&src->shape, box.stride[1]);
+  duel_nd box = duel_nd_box(&src->shape);
+  duel_nd_dense(&dst->shape, box.stride[0]);
+  duel_nd_dense(&src->shape, box.stride[1]);
   int64_t first = 0;
   for (int axis = 0; axis < box.rank; axis++) first += call->attr->pad.before[axis] * box.stride[0][axis];
   copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece_of(duel_count(src), piece));
@@ -146,9 +131,9 @@ static void concat_run(const duel_call *call, int phase, int64_t piece) {
     before += call->in[i].shape.dim[axis];
   }
   const duel_operand *src = &call->in[i];
-  duel_nd box = box_of(&src->shape);
-  dense_strides(&dst->shape, box.stride[0]);
-  dense_strides(&src->shape, box.stride[1]);
+  duel_nd box = duel_nd_box(&src->shape);
+  duel_nd_dense(&dst->shape, box.stride[0]);
+  duel_nd_dense(&src->shape, box.stride[1]);
   const int64_t first = before * box.stride[0][axis];
   copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece_of(duel_count(src), piece));
 }

@@ -56,13 +56,14 @@ void duel_cuda_launched(duel_lane *lane, const char *kernel) {
 }
 
 // ---- opening
+static const char *const precision_names[] = {"fp32", "tf32", "bf16"}; // by duel_precision
+
 static duel_status precision_of(const char *name, duel_precision *precision) {
-  static const char *const names[] = {"fp32", "tf32", "bf16"};
   *precision = DUEL_TF32;
   if (!name || !strcmp(name, "auto")) return DUEL_OK;
   for (int i = 0; i < 3; i++) {
     *precision = (duel_precision)i;
-    if (!strcmp(name, names[i])) return DUEL_OK;
+    if (!strcmp(name, precision_names[i])) return DUEL_OK;
   }
   return duel_fail(DUEL_ERR_USAGE, "precision: the cuda backend computes in fp32, tf32 or bf16, not in %s", name);
 }
@@ -98,14 +99,13 @@ static void cuda_close(duel_backend *b) {
 }
 
 static duel_status describe(duel_backend *b, duel_precision precision) {
-  static const char *const names[] = {"fp32", "tf32", "bf16"};
   cudaDeviceProp device;
   int runtime = 0, driver = 0;
   DUEL_CUDA_TRY(cudaGetDeviceProperties(&device, b->device), "the device");
   DUEL_CUDA_TRY(cudaRuntimeGetVersion(&runtime), "the runtime");
   DUEL_CUDA_TRY(cudaDriverGetVersion(&driver), "the driver");
   snprintf(b->identity, sizeof b->identity, "sm_%d%d, CUDA %d.%d, %s", device.major, device.minor, runtime / 1000,
-           runtime % 1000 / 10, names[precision]);
+           runtime % 1000 / 10, precision_names[precision]);
   snprintf(b->text, sizeof b->text, "%.80s, %.0f GiB, driver for CUDA %d.%d, %s", device.name,
            (double)device.totalGlobalMem / 1073741824, driver / 1000, driver % 1000 / 10, b->identity);
   return DUEL_OK;

@@ -3,24 +3,6 @@
 #include "cuda/nest.cuh"
 
 // ---- boxes: copies between two strided operands
-// A nest of a shape's axes with two operands, dst and src.
-static duel_nd box_of(const duel_shape *shape) {
-  duel_nd box = {};
-  box.rank = shape->rank;
-  box.n = 2;
-  memcpy(box.size, shape->dim, sizeof box.size);
-  return box;
-}
-
-// Row-major strides, also along axes of size 1.
-static void dense_strides(const duel_shape *shape, int64_t *stride) {
-  int64_t step = 1;
-  for (int axis = shape->rank - 1; axis >= 0; axis--) {
-    stride[axis] = step;
-    step *= shape->dim[axis];
-  }
-}
-
 static void copy_box(const duel_call *call, const duel_nd *box, float *dst, const float *src) {
   duel_map(duel_lane_of(call), duel_same{}, box, dst, &src);
 }
@@ -32,9 +14,9 @@ const duel_kernel duel_cuda_broadcast = {nullptr, nullptr, broadcast_run};
 
 static void slice_run(const duel_call *call, int, int64_t) {
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
-  duel_nd box = box_of(&dst->shape);
-  dense_strides(&dst->shape, box.stride[0]);
-  dense_strides(&src->shape, box.stride[1]);
+  duel_nd box = duel_nd_box(&dst->shape);
+  duel_nd_dense(&dst->shape, box.stride[0]);
+  duel_nd_dense(&src->shape, box.stride[1]);
   int64_t first = 0;
   for (int axis = 0; axis < box.rank; axis++) first += call->attr->slice.start[axis] * box.stride[1][axis];
   copy_box(call, &box, (float *)dst->data, (const float *)src->data + first);
@@ -48,9 +30,9 @@ static void concat_run(const duel_call *call, int, int64_t) {
   float *to = (float *)dst->data;
   for (int i = 0; i < call->n_in; i++) {
     const duel_operand *src = &call->in[i];
-    duel_nd box = box_of(&src->shape);
-    dense_strides(&dst->shape, box.stride[0]);
-    dense_strides(&src->shape, box.stride[1]);
+    duel_nd box = duel_nd_box(&src->shape);
+    duel_nd_dense(&dst->shape, box.stride[0]);
+    duel_nd_dense(&src->shape, box.stride[1]);
     copy_box(call, &box, to, (const float *)src->data);
     to += src->shape.dim[axis] * box.stride[0][axis];
   }
@@ -163,10 +145,10 @@ static void transpose_planes(const duel_call *call, duel_nd nd, int rows) {
 static void transpose_run(const duel_call *call, int, int64_t) {
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
   if (duel_count(dst) == 0) return;
-  duel_nd nd = box_of(&dst->shape);
+  duel_nd nd = duel_nd_box(&dst->shape);
   int64_t stride[DUEL_MAX_RANK];
-  dense_strides(&src->shape, stride);
-  dense_strides(&dst->shape, nd.stride[0]);
+  duel_nd_dense(&src->shape, stride);
+  duel_nd_dense(&dst->shape, nd.stride[0]);
   for (int axis = 0; axis < nd.rank; axis++) nd.stride[1][axis] = stride[call->attr->transpose.perm[axis]];
   duel_nd_merge(&nd);
   int rows = nd.rank - 1;

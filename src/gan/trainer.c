@@ -58,7 +58,7 @@ static double bytes_with_batch(const duel_trainer *t, int64_t batch) {
   t->recipe->train.batch = batch;
   if (open_graphs(&trial) == DUEL_OK) {
     duel_memory_measure(&trial.memory, &trial.vars, work_bytes(&trial));
-    for (int i = 0; i < DUEL_ARENA_COUNT; i++) bytes += (double)trial.memory.bytes[i];
+    bytes = (double)duel_memory_total(&trial.memory);
   }
   t->recipe->train.batch = given;
   close_graphs(&trial);

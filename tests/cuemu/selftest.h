@@ -63,4 +63,15 @@ void test_runtime(void);
 void test_graphs(void);
 void test_libraries(void);
 
+// A call of the runtime yields this error.
+#define EXPECT(expr, error)                                                                                            \
+  do {                                                                                                                 \
+    const cudaError_t got_ = (expr);                                                                                   \
+    if (got_ != (error)) {                                                                                             \
+      fprintf(stderr, "%s:%d: %s gives %s, not %s\n", __FILE__, __LINE__, #expr, cudaGetErrorName(got_),               \
+              cudaGetErrorName(error));                                                                                \
+      wrong();                                                                                                         \
+    }                                                                                                                  \
+  } while (0)
+
 #endif

@@ -27,16 +27,6 @@ struct two_streams {
   }
 };
 
-#define EXPECT(expr, error)                                                                                            \
-  do {                                                                                                                 \
-    const cudaError_t got_ = (expr);                                                                                   \
-    if (got_ != (error)) {                                                                                             \
-      fprintf(stderr, "%s:%d: %s gives %s, not %s\n", __FILE__, __LINE__, #expr, cudaGetErrorName(got_),               \
-              cudaGetErrorName(error));                                                                                \
-      wrong();                                                                                                         \
-    }                                                                                                                  \
-  } while (0)
-
 // y and z in two branches from x, then their sum; replayed three times, with input and output by pinned memory.
 static void fork_and_join() {
   two_streams s;

@@ -14,16 +14,6 @@ static __global__ void add_shared(float *x, float by) {
   x[threadIdx.x] += s[threadIdx.x];
 }
 
-#define EXPECT(expr, error)                                                                                            \
-  do {                                                                                                                 \
-    const cudaError_t got_ = (expr);                                                                                   \
-    if (got_ != (error)) {                                                                                             \
-      fprintf(stderr, "%s:%d: %s gives %s, not %s\n", __FILE__, __LINE__, #expr, cudaGetErrorName(got_),               \
-              cudaGetErrorName(error));                                                                                \
-      wrong();                                                                                                         \
-    }                                                                                                                  \
-  } while (0)
-
 static void launch_limits() {
   float *x = to_device<float>(nullptr, 1024);
   const struct {

@@ -166,15 +166,19 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 
+// What may not be asked of a stream under capture, nor of any while a thread may not.
+static cudaError_t askable(cudaStream_t stream, CUstream_st **s) {
+  if (!cuemu_stream_valid(stream)) return cudaErrorInvalidResourceHandle;
+  *s = resolve(stream);
+  if (!(*s)->capture) return cuemu_forbidden_in_capture();
+  cuemu_invalidate((*s)->capture);
+  return cudaErrorStreamCaptureUnsupported;
+}
+
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   CUEMU_CALL(CUEMU_SYNC);
-  if (!cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
-  CUstream_st *s = resolve(stream);
-  if (s->capture) {
-    cuemu_invalidate(s->capture);
-    return cuemu_error(cudaErrorStreamCaptureUnsupported);
-  }
-  if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
+  CUstream_st *s;
+  if (const cudaError_t error = askable(stream, &s)) return cuemu_error(error);
   if (s == &device.legacy)
     if (const cudaError_t error = cuemu_legacy_in_capture()) return cuemu_error(error);
   cuemu_finish_stream(stream);
@@ -184,13 +188,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 // A question that is asked again and again ends: each answer "not ready" lets one work run.
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   CUEMU_CALL(CUEMU_QUERY);
-  if (!cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
-  CUstream_st *s = resolve(stream);
-  if (s->capture) {
-    cuemu_invalidate(s->capture);
-    return cuemu_error(cudaErrorStreamCaptureUnsupported);
-  }
-  if (const cudaError_t error = cuemu_forbidden_in_capture()) return cuemu_error(error);
+  CUstream_st *s;
+  if (const cudaError_t error = askable(stream, &s)) return cuemu_error(error);
   if (s->done == s->submitted) {
     cuemu_acquire(&s->clock.after);
     return cudaSuccess;
