@@ -23,4 +23,9 @@ extern const duel_key duel_keys_conv[], duel_keys_conv_transpose[];
 duel_val duel_forward_conv(duel_pass *p, const duel_layer *l, duel_val x);
 duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val x);
 
+// ---- layers_block.c
+extern const duel_key duel_keys_minibatch_stddev[], duel_keys_self_attention[];
+duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val x);
+
 #endif

@@ -197,13 +197,25 @@ const duel_layer_kind duel_layer_kinds[] = {
     {"dropout", "p", keys_dropout, "drops values at random in training"},
     {"flatten", NULL, no_keys, "one row of numbers an item"},
     {"reshape", "shape", keys_reshape, "the same numbers in another shape"},
+    {"minibatch_stddev", "group", duel_keys_minibatch_stddev,
+     "adds a channel that tells how much a group of items differs"},
+    {"self_attention", "pool", duel_keys_self_attention, "adds to each pixel what it attends to in the whole image"},
     {.name = NULL}};
 
 typedef duel_val (*forward_function)(duel_pass *, const duel_layer *, duel_val);
-static const forward_function forward[] = {forward_dense,      duel_forward_conv, duel_forward_conv_transpose,
-                                           forward_leaky_relu, forward_relu,      forward_tanh,
-                                           forward_sigmoid,    forward_batchnorm, forward_dropout,
-                                           forward_flatten,    forward_reshape};
+static const forward_function forward[] = {forward_dense,
+                                           duel_forward_conv,
+                                           duel_forward_conv_transpose,
+                                           forward_leaky_relu,
+                                           forward_relu,
+                                           forward_tanh,
+                                           forward_sigmoid,
+                                           forward_batchnorm,
+                                           forward_dropout,
+                                           forward_flatten,
+                                           forward_reshape,
+                                           duel_forward_minibatch_stddev,
+                                           duel_forward_self_attention};
 _Static_assert(sizeof forward / sizeof *forward + 1 == sizeof duel_layer_kinds / sizeof *duel_layer_kinds,
                "every layer kind has its forward function, in the same order");
 
@@ -249,11 +261,17 @@ static duel_val walk_residual(duel_pass *p, const duel_layer *l, duel_val x) {
     duel_scope(p->g, "%s residual", p->prefix);
     if (body != DUEL_NONE && skip != DUEL_NONE) {
       duel_shape a = duel_val_shape(p->g, body), b = duel_val_shape(p->g, skip);
+      if (!duel_shape_equal(a, b) && l->skip)
+        return duel_graph_error(p->g, "the residual list yields %s but the skip list %s; they must be equal",
+                                duel_shape_text(a), duel_shape_text(b));
       if (!duel_shape_equal(a, b))
-        return duel_graph_error(p->g, "the residual list yields %s but the skip yields %s; they must be equal",
+        return duel_graph_error(p->g, "the residual list makes %s of %s; give the block a skip list that does the same",
                                 duel_shape_text(a), duel_shape_text(b));
     }
     x = duel_add(p->g, body, skip);
+    snprintf(p->prefix + length, sizeof p->prefix - length, ".%d", copy);
+    if (p->declare && x != DUEL_NONE) add_row(p, "residual", x, p->model->player[p->player].n);
+    p->prefix[length] = 0;
   }
   return x;
 }

@@ -206,8 +206,10 @@ void duel_model_print(const duel_model *m, FILE *out) {
   for (int which = 0; which < DUEL_PLAYERS; which++)
     for (int i = 0; i < m->player[which].n_rows; i++) {
       const duel_layer_row *row = &m->player[which].row[i];
-      int length = (int)strlen(row->path), shape = (int)strlen(duel_shape_text(row->output));
+      int length = (int)strlen(row->path), name = (int)strlen(row->kind),
+          shape = (int)strlen(duel_shape_text(row->output));
       if (length > path) path = length;
+      if (name > kind) kind = name;
       if (shape > output) output = shape;
     }
   for (int which = 0; which < DUEL_PLAYERS; which++) {

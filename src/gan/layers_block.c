@@ -1,0 +1,105 @@
+// Layers that are small nets or look at the whole batch, composed of ops: minibatch_stddev and self_attention.
+#include <inttypes.h>
+
+#include "gan/layer_kinds.h"
+
+// ---- minibatch_stddev: Karras et al. 2018, arXiv:1710.10196, section 3, grouped as in StyleGAN2
+enum { GROUP, CHANNELS };
+
+const duel_key duel_keys_minibatch_stddev[] = {
+    {"group", DUEL_KEY_INT, "4", 1, 1 << 24, NULL, "items that are compared; must divide the batch, or exceed it"},
+    {"channels", DUEL_KEY_INT, "1", 1, 1 << 24, NULL, "channels that are added; must divide those of the input"},
+    {.name = NULL}};
+
+// The standard deviation of every number over the items of a group (biased, with 1e-8 under the root), averaged over
+// 1/channels of the channels and all pixels: one number a group and added channel. Of M groups, item i is in i mod M.
+duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_val x) {
+  duel_graph *g = p->g;
+  const duel_shape in = duel_val_shape(g, x);
+  if (p->player == DUEL_G)
+    return duel_graph_error(g, "minibatch_stddev lets an item depend on those drawn with it: it belongs in D");
+  if (in.rank < 2) return duel_graph_error(g, "minibatch_stddev needs channels, but gets %s", duel_shape_text(in));
+  const int64_t batch = in.dim[0], added = duel_layer_int(l, CHANNELS);
+  const int64_t group = duel_layer_int(l, GROUP) < batch ? duel_layer_int(l, GROUP) : batch;
+  if (batch % group)
+    return duel_graph_error(g,
+                            "minibatch_stddev cannot cut a batch of %" PRId64 " (%s) into groups of %" PRId64
+                            "; set train.batch to a multiple of it, or minibatch_stddev.group",
+                            batch, duel_shape_text(in), group);
+  if (in.dim[1] % added)
+    return duel_graph_error(g, "minibatch_stddev cannot average the %" PRId64 " channels of %s to %" PRId64, in.dim[1],
+                            duel_shape_text(in), added);
+  const int64_t groups = batch / group, pixels = duel_shape_count(in) / (batch * in.dim[1]);
+  const int64_t averaged = in.dim[1] / added * pixels;
+  duel_shape out = in;
+  out.dim[1] = added;
+  const duel_val y = duel_reshape(g, x, DUEL_SHAPE(group, groups, added, averaged));
+  const duel_val mean = duel_affine(g, duel_reduce_sum(g, y, 1), 1.0 / (double)group, 0);
+  const duel_val centered = duel_sub(g, y, mean);
+  const duel_val squares = duel_reduce_sum(g, duel_mul(g, centered, centered), 1);
+  const duel_val deviation = duel_sqrt(g, duel_affine(g, squares, 1.0 / (double)group, 1e-8));
+  const duel_val average = duel_affine(g, duel_reduce_sum(g, deviation, 1u << 3), 1.0 / (double)averaged, 0);
+  const duel_val wide = duel_broadcast(g, average, DUEL_SHAPE(group, groups, added, pixels));
+  return duel_concat(g, 2, (duel_val[]){x, duel_reshape(g, wide, out)}, 1);
+}
+
+// ---- self_attention: Zhang et al. 2019, arXiv:1805.08318
+enum { POOL, INIT };
+
+const duel_key duel_keys_self_attention[] = {
+    {"pool", DUEL_KEY_INT, "2", 1, 1 << 16, NULL,
+     "keys and values are maxima over squares of so many pixels a side; 1: no pooling"},
+    {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
+    {.name = NULL}};
+
+static duel_val conv_1x1(duel_pass *p, const duel_layer *l, const char *name, duel_val x, int64_t out) {
+  const int64_t in = duel_val_shape(p->g, x).dim[1];
+  const duel_conv c = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
+  return duel_conv2d(p->g, x, duel_layer_parameter(p, name, DUEL_SHAPE(out, in, 1, 1), l->value[INIT].init, in, out),
+                     &c);
+}
+
+// Maxima over squares that do not overlap; rows and columns that fill none are left out. Equal maxima share a gradient.
+static duel_val pooled(duel_graph *g, duel_val x, int64_t size) {
+  const duel_shape in = duel_val_shape(g, x);
+  if (x == DUEL_NONE || size == 1) return x;
+  const int64_t rows = in.dim[2] / size, columns = in.dim[3] / size, start[DUEL_MAX_RANK] = {0};
+  const duel_val whole = duel_slice(g, x, start, DUEL_SHAPE(in.dim[0], in.dim[1], rows * size, columns * size));
+  const duel_val squares = duel_reshape(g, whole, DUEL_SHAPE(in.dim[0], in.dim[1], rows, size, columns, size));
+  return duel_reshape(g, duel_reduce_max(g, squares, 1u << 3 | 1u << 5),
+                      DUEL_SHAPE(in.dim[0], in.dim[1], rows, columns));
+}
+
+static duel_val flat(duel_graph *g, duel_val x) { // [N, C, H, W] -> [N, C, H·W]
+  const duel_shape in = duel_val_shape(g, x);
+  return duel_reshape(g, x, DUEL_SHAPE(in.dim[0], in.dim[1], in.dim[2] * in.dim[3]));
+}
+
+static duel_val softmax(duel_graph *g, duel_val x, uint32_t axes) {
+  const duel_val e = duel_exp(g, duel_sub(g, x, duel_reduce_max(g, x, axes)));
+  return duel_div(g, e, duel_reduce_sum(g, e, axes));
+}
+
+// y = x + gamma·v(Σ_i β_ji·h(x_i)) with β_j = softmax_i(g(x_j)·f(x_i)); gamma begins as 0. f, g, h and v are 1×1
+// convolutions without bias to C/8, C/8, C/2 and C channels; f and h are pooled, as in the authors' code.
+duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val x) {
+  duel_graph *g = p->g;
+  const duel_shape in = duel_val_shape(g, x);
+  if (in.rank != 4)
+    return duel_graph_error(g, "self_attention reads images, but gets %s; put reshape before it", duel_shape_text(in));
+  const int64_t channels = in.dim[1], pool = duel_layer_int(l, POOL);
+  const int64_t narrow = channels < 8 ? 1 : channels / 8, half = channels < 2 ? 1 : channels / 2;
+  if (in.dim[2] < pool || in.dim[3] < pool)
+    return duel_graph_error(g, "self_attention.pool %" PRId64 " is larger than the image %s", pool,
+                            duel_shape_text(in));
+  const duel_val key = flat(g, pooled(g, conv_1x1(p, l, "f.weight", x, narrow), pool)); // [N, C/8, L]
+  const duel_val query = flat(g, conv_1x1(p, l, "g.weight", x, narrow));                // [N, C/8, H·W]
+  const duel_val value = flat(g, pooled(g, conv_1x1(p, l, "h.weight", x, half), pool)); // [N, C/2, L]
+  const duel_val share = softmax(g, duel_matmul(g, query, key, true, false), 1u << 2);  // [N, H·W, L]
+  const duel_val seen = duel_matmul(g, value, share, false, true);                      // [N, C/2, H·W]
+  const duel_val image = duel_reshape(g, seen, DUEL_SHAPE(in.dim[0], half, in.dim[2], in.dim[3]));
+  const duel_val y = conv_1x1(p, l, "v.weight", image, channels);
+  const duel_val gamma =
+      duel_layer_parameter(p, "gamma", DUEL_SHAPE(1), (duel_init){.name = "zeros"}, channels, channels);
+  return duel_add(g, x, duel_mul(g, gamma, y));
+}
