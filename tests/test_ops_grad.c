@@ -4,7 +4,8 @@
 //   second order  H = wᵀ∇S, differentiated once more by duel_grad, must be dS/dw, with w over both x and u.
 //
 // The comparison sees signs, and NaN fails. The inputs keep away from kinks: a step that would cross one (which the
-// oracle tells) means other random numbers. The problems are the op cases, then whole losses with gradients inside.
+// oracle tells) means other random numbers. The problems are the op cases, then whole losses with gradients inside,
+// then layers of recipes, by their items and parameters.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,9 +14,11 @@
 
 #include <cmocka.h>
 
+#include "gan/layers.h"
+#include "recipe_help.h"
 #include "run_case.h"
 
-enum { MAX_IN = 8, MAX_ELEMENTS = 6000 };
+enum { MAX_IN = 16, MAX_ELEMENTS = 6000 };
 static const double step = 2e-5;
 
 typedef struct problem {
@@ -422,6 +425,67 @@ static void test_losses(void **state) {
   assert_int_equal(failures, 0);
 }
 
+// ---- layers
+// Without kinks, draws and running statistics.
+static const char *const layers[] = {
+    "minibatch_stddev",
+    "minibatch_stddev: {group: 10, channels: 3}",
+    "self_attention",
+    "conv: 9, self_attention: {pool: 1}",
+    "residual: [conv: {out: 3, kernel: 3, pad: 1}, tanh]",
+    "{residual: [tanh, residual: [conv: {out: 3, pad: 1}], conv: {out: 2, stride: 2}], "
+    "skip: [conv: {out: 2, stride: 2}]}",
+    "{residual: [tanh, conv: {out: 3, kernel: 1}], repeat: 3}",
+};
+
+static void build_layers(duel_graph *g, const void *ctx, const duel_val *in, duel_val *out) {
+  duel_model model = *(const duel_model *)ctx;
+  duel_val view[MAX_IN];
+  memcpy(view, in + 1, (MAX_IN - 1) * sizeof *view);
+  duel_pass pass = {.g = g, .model = &model, .player = DUEL_D, .train = true, .key = DUEL_NONE, .view = view};
+  out[0] = duel_forward(&pass, in[0]);
+}
+
+static void test_layers(void **state) {
+  (void)state;
+  const int64_t before = comparisons;
+  int failures = 0;
+  worst = 0;
+  for (size_t k = 0; k < sizeof layers / sizeof *layers; k++) {
+    char text[512];
+    snprintf(text, sizeof text,
+             "recipe: 1\ndata: x\nlatent: 1\nG: [dense: 105, reshape: [3, 5, 7]]\nD: [%s, flatten, dense: 1]\n"
+             "train: {length: 1, batch: 8}\n",
+             layers[k]);
+    duel_recipe *r = recipe_from(text);
+    duel_vars vars = {0};
+    duel_model model;
+    assert_int_equal(duel_model_open(&model, r, DUEL_SCALAR, &vars, DUEL_F64), DUEL_OK);
+    const duel_player *player = &model.player[DUEL_D];
+    assert_true(player->n < MAX_IN);
+    problem p = {.name = layers[k], .n_in = 1 + player->n, .n_out = 1, .out = {DUEL_SHAPE(8, 1)}};
+    p.build = build_layers;
+    p.ctx = &model;
+    for (int i = 0; i < p.n_in; i++) {
+      p.in[i] = random_like(i ? player->param[i - 1].shape : DUEL_SHAPE(8, 3, 5, 7), 900 + (uint32_t)i);
+      p.wrt[i] = true;
+    }
+    for (int i = 0; i < 2; i++) {
+      trial t = {0};
+      draw_directions(&t, &p, 55);
+      solve(&t, &p, i ? DUEL_PASS_ALL : 0, &failures);
+      free_trial(&t, &p);
+    }
+    for (int i = 0; i < p.n_in; i++) duel_ref_free(&p.in[i]);
+    duel_model_close(&model);
+    duel_vars_clear(&vars);
+    duel_recipe_close(r);
+  }
+  print_message("%lld derivatives of layers compared, worst error ÷ tolerance %.2g\n",
+                (long long)(comparisons - before), worst);
+  assert_int_equal(failures, 0);
+}
+
 static int open_backend(void **state) {
   (void)state;
   return duel_cpu_f64_backend.open(&backend, &(duel_backend_options){.threads = 1}) == DUEL_OK ? 0 : -1;
@@ -434,6 +498,7 @@ static int close_backend(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_op_cases), cmocka_unit_test(test_losses)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_op_cases), cmocka_unit_test(test_losses),
+                                     cmocka_unit_test(test_layers)};
   return cmocka_run_group_tests_name("gradients", tests, open_backend, close_backend);
 }
