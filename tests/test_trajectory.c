@@ -16,7 +16,7 @@
 #include "io_help.h"
 #include "run_case.h"
 
-enum { MOST_TENSORS = 64 };
+enum { MOST_TENSORS = 128 };
 
 static const char *source_folder(void) {
   const char *folder = getenv("DUEL_SOURCE");
@@ -169,10 +169,14 @@ static void test_conv(void **state) {
   (void)state;
   check_trajectory("conv", "images-idx3-ubyte");
 }
+static void test_blocks(void **state) {
+  (void)state;
+  check_trajectory("blocks", "images-idx3-ubyte");
+}
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_separate), cmocka_unit_test(test_joint),
-                                     cmocka_unit_test(test_sgd), cmocka_unit_test(test_dropout),
-                                     cmocka_unit_test(test_conv)};
+                                     cmocka_unit_test(test_sgd),      cmocka_unit_test(test_dropout),
+                                     cmocka_unit_test(test_conv),     cmocka_unit_test(test_blocks)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 """A recipe's models and its training step in PyTorch, any precision: what the engine is compared with.
 
-A recipe is a plain dict (see MLP); layers are tuples, numbered as in the YAML, so tensors have the engine's names.
+A recipe is a plain dict (see MLP); layers are tuples, numbered as in the YAML, so tensors have the engine's names. A
+residual block is ("residual", layers, more): `more` may hold its skip list and repeat.
 Draws, data order and initial values come from spec.py.
 """
 import numpy as np
@@ -42,11 +43,21 @@ def flow(value):
     return f"{value:.9f}".rstrip("0") if isinstance(value, float) and value < 1e-3 else str(value)
 
 
+def layer_text(layer):
+    """A layer in flow style, without its braces."""
+    if layer[0] == "residual":
+        lists = [("residual", layer[1])] + [("skip", v) for k, v in layer[2].items() if k == "skip"]
+        parts = [f"{name}: [" + ", ".join("{%s}" % layer_text(l) if len(l) > 1 else l[0] for l in layers) + "]"
+                 for name, layers in lists]
+        return ", ".join(parts + [f"repeat: {layer[2].get('repeat', 1)}"])
+    return layer[0] + (f": {flow(layer[1])}" if len(layer) > 1 else "")
+
+
 def to_yaml(recipe, data, steps, comment, seed=0):
     lines = [f"# {comment}", "recipe: 1", f"data: {data}", f"latent: {recipe['latent']}"]
     for player in "GD":
         lines.append(f"{player}:")
-        lines += [f"  - {name[0]}" + (f": {flow(name[1])}" if len(name) > 1 else "") for name in recipe[player]]
+        lines += ["  - " + ("{%s}" if layer[0] == "residual" else "%s") % layer_text(layer) for layer in recipe[player]]
     loss = dict(name="bce", label_smoothing=recipe["smoothing"]) if "smoothing" in recipe else "bce"
     lines += [f"{key}: {flow(value)}" for key, value in (("init", recipe["init"]), ("loss", loss),
                                                          ("optim", recipe["optim"]))]
@@ -88,24 +99,57 @@ def tensors(recipe, item):
     """(name, shape, init) of all tensors, in the order in which parameters are numbered: G then D, weight before bias."""
     out = []
     for player, shape in (("G", (recipe["latent"],)), ("D", tuple(item))):
-        for i, layer in enumerate(recipe[player]):
-            name, kind, k = f"{player}.{i}.", layer[0], keys(layer)
-            if kind == "dense":
-                out.append((name + "weight", (k["out"], *shape), k.get("init", recipe["init"])))
-                shape = (k["out"],)
-            elif kind in ("conv", "conv_transpose"):
-                weight, shape = convolved(layer, shape)
-                out.append((name + "weight", weight, k.get("init", recipe["init"])))
-            elif kind == "batchnorm":
-                out += [(name + "weight", shape[:1], k.get("init", "ones")), (name + "bias", shape[:1], "zeros")]
-                out += [(name + "running_mean", shape[:1], "buffer 0"), (name + "running_var", shape[:1], "buffer 1")]
-            elif kind == "flatten":
-                shape = (int(np.prod(shape)),)
-            elif kind == "reshape":
-                shape = tuple(layer[1])
-            if kind in ("dense", "conv", "conv_transpose") and k.get("bias", True):
-                out.append((name + "bias", shape[:1], "zeros"))
+        declare(recipe, recipe[player], player, shape, out)
     return out
+
+
+def declare(recipe, layers, path, shape, out):
+    """Appends the tensors of a list of layers that reads `shape`; yields the shape that it makes."""
+    for i, layer in enumerate(layers):
+        name, kind, k = f"{path}.{i}.", layer[0], keys(layer)
+        if kind == "dense":
+            out.append((name + "weight", (k["out"], *shape), k.get("init", recipe["init"])))
+            shape = (k["out"],)
+        elif kind in ("conv", "conv_transpose"):
+            weight, shape = convolved(layer, shape)
+            out.append((name + "weight", weight, k.get("init", recipe["init"])))
+        elif kind == "batchnorm":
+            out += [(name + "weight", shape[:1], k.get("init", "ones")), (name + "bias", shape[:1], "zeros")]
+            out += [(name + "running_mean", shape[:1], "buffer 0"), (name + "running_var", shape[:1], "buffer 1")]
+        elif kind == "flatten":
+            shape = (int(np.prod(shape)),)
+        elif kind == "reshape":
+            shape = tuple(layer[1])
+        elif kind == "minibatch_stddev":
+            shape = (shape[0] + k.get("channels", 1), *shape[1:])
+        elif kind == "self_attention":
+            c, narrow, half = shape[0], max(1, shape[0] // 8), max(1, shape[0] // 2)
+            for part, to, of in (("f", narrow, c), ("g", narrow, c), ("h", half, c), ("v", c, half)):
+                out.append((f"{name}{part}.weight", (to, of, 1, 1), k.get("init", recipe["init"])))
+            out.append((name + "gamma", (1,), "zeros"))
+        elif kind == "residual":
+            for copy in range(layer[2].get("repeat", 1)):
+                before = shape
+                shape = declare(recipe, layer[1], f"{name}{copy}.residual", before, out)
+                declare(recipe, layer[2].get("skip", ()), f"{name}{copy}.skip", before, out)
+        if kind in ("dense", "conv", "conv_transpose") and k.get("bias", True):
+            out.append((name + "bias", shape[:1], "zeros"))
+    return shape
+
+
+def minibatch_stddev(x, group=4, channels=1):
+    """StyleGAN2's."""
+    n, c, h, w = x.shape
+    y = x.reshape(min(group, n), -1, channels, c // channels, h, w)
+    y = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean([2, 3, 4])
+    return torch.cat([x, y.reshape(-1, channels, 1, 1).repeat(min(group, n), 1, h, w)], 1)
+
+
+def self_attention(x, f, g, h, v, gamma, pool):
+    """Zhang et al. 2019, keys and values pooled as in their code."""
+    keys, values = (F.max_pool2d(F.conv2d(x, w), pool).flatten(2) for w in (f, h))
+    share = torch.softmax(F.conv2d(x, g).flatten(2).transpose(1, 2) @ keys, -1)
+    return x + gamma * F.conv2d((values @ share.transpose(1, 2)).reshape(len(x), -1, *x.shape[2:]), v)
 
 
 def initial(recipe, item, seed):
@@ -153,11 +197,16 @@ class Gan:
 
     def forward(self, player, x):
         """One training-mode forward; advances running statistics."""
-        number, slot = self.forwards, 0
+        self.slot = 0
+        x = self.run(self.r[player], player, x)
         self.forwards += 1
-        for i, layer in enumerate(self.r[player]):
+        return x
+
+    def run(self, layers, path, x):
+        for i, layer in enumerate(layers):
             kind, *value = layer
-            at = {n: self.t.get(f"{player}.{i}.{n}") for n in ("weight", "bias", "running_mean", "running_var")}
+            name = f"{path}.{i}."
+            at = {n: self.t.get(name + n) for n in ("weight", "bias", "running_mean", "running_var")}
             if kind == "dense":
                 x = F.linear(x, at["weight"], at["bias"])
             elif kind == "conv":
@@ -169,7 +218,7 @@ class Gan:
                 x = F.batch_norm(x, at["running_mean"], at["running_var"], at["weight"], at["bias"], training=True,
                                  momentum=0.1, eps=1e-5)
             elif kind == "dropout":
-                k, slot = 4096 * number + slot, slot + 1
+                k, self.slot = 4096 * self.forwards + self.slot, self.slot + 1
                 u = spec.uniform(self.seed, spec.NOISE, self.step_number, k, x.numel()).reshape(x.shape)
                 x = x * torch.tensor((u > np.float32(value[0])) / (1 - value[0]), dtype=self.dtype)
             elif kind == "leaky_relu":
@@ -178,6 +227,15 @@ class Gan:
                 x = getattr(torch, kind)(x)
             elif kind == "flatten":
                 x = x.flatten(1)
+            elif kind == "minibatch_stddev":
+                x = minibatch_stddev(x, **(value[0] if value else {}))
+            elif kind == "self_attention":
+                weights = [self.t[f"{name}{part}"] for part in ("f.weight", "g.weight", "h.weight", "v.weight", "gamma")]
+                x = self_attention(x, *weights, keys(layer).get("pool", 2))
+            elif kind == "residual":
+                for copy in range(layer[2].get("repeat", 1)):
+                    body = self.run(layer[1], f"{name}{copy}.residual", x)
+                    x = body + self.run(layer[2].get("skip", ()), f"{name}{copy}.skip", x)
             else:
                 x = x.reshape(len(x), *value[0])
         return x
@@ -247,7 +305,7 @@ def train(recipe, start, images, seed, steps, dtype, rows=None):
 def permute_hidden(recipe, values, generator):
     """The same network with its hidden units in another order; yields it and the way back. Of dense nets only: others
     stay as they are."""
-    if any("conv" in layer[0] for p in "GD" for layer in recipe[p]):
+    if any("conv" in layer[0] or layer[0] == "residual" for p in "GD" for layer in recipe[p]):
         return values, dict
     undo, out = [], dict(values)
 

@@ -1,6 +1,6 @@
 """Writes trajectory/: small GANs trained for 20 steps in PyTorch float64, for tests/test_trajectory.c.
 
-    python tests/golden/trajectory.py
+    python tests/golden/trajectory.py [CASE ...]
 
 trajectory/README.md says what the files hold. Needs torch, numpy and safetensors.
 """
@@ -46,6 +46,19 @@ CASES = {
               "D": [("conv", dict(out=6, kernel=4, stride=2, pad=1)), ("leaky_relu", 0.2),
                     ("conv", dict(out=8, kernel=2, pad=(1, 2), dilation=2, groups=2, bias=False)),
                     ("batchnorm", gan.SCALE), ("tanh",), ("flatten",), ("dense", 1)]}, "images"),
+    # Blocks within blocks, with and without a skip list and copies, and what looks at more than a pixel's surroundings.
+    "blocks": ({**SEPARATE, "init": dict(name="normal", std=0.3),
+                "G": [("dense", 45), ("reshape", (5, 3, 3)),
+                      ("residual", [("batchnorm",), ("tanh",), ("conv", dict(out=5, kernel=3, pad=1)),
+                                    ("residual", [("tanh",), ("conv", dict(out=5, kernel=1))], {})], dict(repeat=2)),
+                      ("residual", [("tanh",), ("conv_transpose", dict(out=4, kernel=4, stride=2, pad=1))],
+                       dict(skip=[("conv_transpose", dict(out=4, kernel=2, stride=2, bias=False))])),
+                      ("self_attention", dict(pool=1)), ("conv", dict(out=1, kernel=3, pad=1)), ("tanh",)],
+                "D": [("conv", dict(out=9, kernel=3, pad=1)), ("tanh",), ("self_attention",),
+                      ("residual", [("tanh",), ("conv", dict(out=8, kernel=4, stride=2, pad=1))],
+                       dict(skip=[("conv", dict(out=8, kernel=2, stride=2))])),
+                      ("minibatch_stddev",), ("minibatch_stddev", dict(group=8, channels=3)), ("tanh",), ("flatten",),
+                      ("dense", 1)]}, "images"),
 }
 
 
@@ -65,6 +78,17 @@ def write_idx(path, a):
         f.write(a.astype(a.dtype.newbyteorder(">")).tobytes())
 
 
+def permuted_rows(recipe, g):
+    """Another order of a batch's rows, in which those that minibatch_stddev compares stay together."""
+    kinds = [layer[0] for p in "GD" for layer in recipe[p]]
+    if "minibatch_stddev" not in kinds:
+        return g.permutation(recipe["batch"])
+    rows = np.arange(recipe["batch"]).reshape(-1, 2, 2)  # compared are those that agree modulo 4, or modulo 2
+    for axis in range(3):
+        rows = g.permutation(rows, axis=axis)
+    return rows.flatten()
+
+
 def worst_float32(recipe, start, items, exact):
     """The worst error of six float32 runs in other summation orders: what the test's limit must leave room for."""
     g, worst = np.random.default_rng(1), 0.0
@@ -73,7 +97,7 @@ def worst_float32(recipe, start, items, exact):
         hidden, back, rows = start, dict, None
         if not dropout:
             hidden, back = gan.permute_hidden(recipe, start, g)
-            rows = g.permutation(recipe["batch"])
+            rows = permuted_rows(recipe, g)
         end, _ = gan.train(recipe, hidden, items, SEED, STEPS, torch.float32, rows)
         found = gan.errors(recipe, back(end), exact, start)
         worst = max([worst] + [e for n, e in found.items() if e is not None and "running_mean" not in n])
@@ -87,8 +111,11 @@ def main():
     for name, a in sets.items():
         write_idx(os.path.join(OUT, files[name]), a)
     for name, (recipe, kind) in CASES.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         items = sets[kind][:, None] if kind == "images" else sets[kind]
         start = gan.initial(recipe, items.shape[1:], SEED)
+        start |= {n: np.full_like(v, 0.4) for n, v in start.items() if n.endswith("gamma")}  # 0 would hide attention
         exact, losses = gan.train(recipe, start, items, SEED, STEPS, torch.float64)
         worst = worst_float32(recipe, start, items, exact)
         tensors = {"start." + n: v for n, v in start.items()} | {"end." + n: v for n, v in exact.items()}
