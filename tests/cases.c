@@ -110,6 +110,7 @@ bool duel_case_is_exact(const duel_case *c) {
   case DUEL_OP_TANH:
   case DUEL_OP_SIGMOID:
   case DUEL_OP_SOFTPLUS:
+  case DUEL_OP_ERF:
   case DUEL_OP_RANDOM_NORMAL:
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
@@ -214,6 +215,9 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
     break;
   case DUEL_OP_SOFTPLUS:
     out[0] = duel_softplus(g, in[0]);
+    break;
+  case DUEL_OP_ERF:
+    out[0] = duel_erf(g, in[0]);
     break;
   case DUEL_OP_LEAKY_RELU:
     out[0] = duel_leaky_relu(g, in[0], a->leaky.slope);

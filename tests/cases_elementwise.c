@@ -29,7 +29,7 @@ static const struct {
 } functions[] = {
     {DUEL_OP_EXP, DUEL_FILL_WIDE},        {DUEL_OP_LOG, DUEL_FILL_POSITIVE},   {DUEL_OP_SQRT, DUEL_FILL_POSITIVE},
     {DUEL_OP_TANH, DUEL_FILL_UNIFORM},    {DUEL_OP_SIGMOID, DUEL_FILL_WIDE},   {DUEL_OP_SOFTPLUS, DUEL_FILL_WIDE},
-    {DUEL_OP_LEAKY_RELU, DUEL_FILL_AWAY}, {DUEL_OP_AFFINE, DUEL_FILL_UNIFORM},
+    {DUEL_OP_LEAKY_RELU, DUEL_FILL_AWAY}, {DUEL_OP_AFFINE, DUEL_FILL_UNIFORM}, {DUEL_OP_ERF, DUEL_FILL_UNIFORM},
 };
 
 // Attributes differ from case to case: slopes 0.2, 0 (relu), 0.25, 1; factors and summands with 0, 1, −1 and fractions.
@@ -52,6 +52,7 @@ static void unary(void) {
     vary(duel_case_add1(functions[f].op, (duel_shape)S(33, 31), DUEL_FILL_EXTREME), 4);
   }
   vary(duel_case_add1(DUEL_OP_TANH, (duel_shape)S(4099), DUEL_FILL_WIDE), 0);
+  vary(duel_case_add1(DUEL_OP_ERF, (duel_shape)S(4099), DUEL_FILL_WIDE), 0);
 }
 
 static const duel_shape pairs[][2] = {

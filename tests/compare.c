@@ -88,6 +88,7 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_TANH:
   case DUEL_OP_SIGMOID:
   case DUEL_OP_SOFTPLUS:
+  case DUEL_OP_ERF:
     return (duel_tolerance){nmse, 8 * u, tiny};
   case DUEL_OP_AFFINE:
   case DUEL_OP_TANH_GRAD:

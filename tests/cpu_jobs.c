@@ -361,6 +361,7 @@ const duel_job duel_jobs[] = {
     {DUEL_OP_TANH, "", make_unary},
     {DUEL_OP_SIGMOID, "", make_unary},
     {DUEL_OP_SOFTPLUS, "", make_unary},
+    {DUEL_OP_ERF, "", make_unary},
     {DUEL_OP_ADD, "", make_binary},
     {DUEL_OP_DIV, "", make_binary},
     {DUEL_OP_MUL, "", make_in_place},

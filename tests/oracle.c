@@ -93,6 +93,8 @@ static double pointwise(duel_op op, const duel_attr *attr, double a, double b, d
     return duel_ref_activate(a, DUEL_ACT_SIGMOID, 0);
   case DUEL_OP_SOFTPLUS:
     return a > 0 ? a + log1p(exp(-a)) : log1p(exp(a));
+  case DUEL_OP_ERF:
+    return erf(a);
   case DUEL_OP_LEAKY_RELU:
     return duel_ref_activate(a, DUEL_ACT_LEAKY_RELU, attr->leaky.slope);
   case DUEL_OP_TANH_GRAD:
@@ -239,6 +241,7 @@ bool duel_ref_op(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in
   case DUEL_OP_TANH:
   case DUEL_OP_SIGMOID:
   case DUEL_OP_SOFTPLUS:
+  case DUEL_OP_ERF:
   case DUEL_OP_LEAKY_RELU:
   case DUEL_OP_TANH_GRAD:
   case DUEL_OP_SIGMOID_GRAD:

@@ -48,7 +48,8 @@ static const math_case math_cases[] = {{"exp", duel_exp_real, exp, 1.5},
                                        {"log", duel_log_real, log, 1.5},
                                        {"tanh", duel_tanh_real, tanh, 2.5},
                                        {"sigmoid", duel_sigmoid_real, exact_sigmoid, 3},
-                                       {"softplus", duel_softplus_real, exact_softplus, 3}};
+                                       {"softplus", duel_softplus_real, exact_softplus, 3},
+                                       {"erf", duel_erf_real, erf, 1.5}};
 
 static void check_ulps(const math_case *m, float x, double *worst, float *where) {
   const double u = ulps(m->ours(x), m->exact(x));

@@ -201,6 +201,7 @@ duel_val duel_sqrt(duel_graph *g, duel_val x);
 duel_val duel_tanh(duel_graph *g, duel_val x);
 duel_val duel_sigmoid(duel_graph *g, duel_val x);
 duel_val duel_softplus(duel_graph *g, duel_val x);
+duel_val duel_erf(duel_graph *g, duel_val x);
 duel_val duel_leaky_relu(duel_graph *g, duel_val x, double slope);
 duel_val duel_tanh_grad(duel_graph *g, duel_val d_dst, duel_val dst);
 duel_val duel_sigmoid_grad(duel_graph *g, duel_val d_dst, duel_val dst);

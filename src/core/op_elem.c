@@ -78,6 +78,9 @@ duel_val duel_sigmoid(duel_graph *g, duel_val x) {
 duel_val duel_softplus(duel_graph *g, duel_val x) {
   return unary(g, DUEL_OP_SOFTPLUS, x);
 }
+duel_val duel_erf(duel_graph *g, duel_val x) {
+  return unary(g, DUEL_OP_ERF, x);
+}
 duel_val duel_tanh_grad(duel_graph *g, duel_val d_dst, duel_val dst) {
   return binary(g, DUEL_OP_TANH_GRAD, d_dst, dst);
 }
@@ -169,12 +172,18 @@ static void vjp_softplus(DUEL_VJP_ARGS) {
   d_in[0] = duel_mul(g, d_out[0], duel_sigmoid(g, n->in[0]));
 }
 
+static void vjp_erf(DUEL_VJP_ARGS) { // 2/sqrt(π)·exp(−x²)
+  duel_val bell = duel_exp(g, duel_affine(g, duel_mul(g, n->in[0], n->in[0]), -1, 0));
+  d_in[0] = duel_affine(g, duel_mul(g, d_out[0], bell), 2 / sqrt(3.14159265358979323846), 0);
+}
+
 DUEL_RECORD(exp, BINARY, .vjp = vjp_exp, .cost = cost_function);
 DUEL_RECORD(log, BINARY, .vjp = vjp_log, .cost = cost_function);
 DUEL_RECORD(sqrt, BINARY, .vjp = vjp_sqrt, .cost = cost_1);
 DUEL_RECORD(tanh, BINARY, .vjp = vjp_tanh, .cost = cost_function);
 DUEL_RECORD(sigmoid, BINARY, .vjp = vjp_sigmoid, .cost = cost_function);
 DUEL_RECORD(softplus, BINARY, .vjp = vjp_softplus, .cost = cost_function);
+DUEL_RECORD(erf, BINARY, .vjp = vjp_erf, .cost = cost_function);
 
 // ---- gradients of activations, as functions of (d_dst, dst)
 static void vjp_tanh_grad(DUEL_VJP_ARGS) { // h = e·(1 − y²): ∂e = d·(1 − y²), ∂y = −2·d·e·y

@@ -52,6 +52,7 @@ UNARY(log, cut_costly, COSTLY, , duel_log_real(x));
 UNARY(tanh, cut_costly, COSTLY, , duel_tanh_real(x));
 UNARY(sigmoid, cut_costly, COSTLY, , duel_sigmoid_real(x));
 UNARY(softplus, cut_costly, COSTLY, , duel_softplus_real(x));
+UNARY(erf, cut_costly, COSTLY, , duel_erf_real(x));
 
 // ---- two and three operands, with broadcasting
 // One run of n elements; a stride is 1, or 0 for an operand that repeats.

@@ -1,6 +1,7 @@
-// exp, log, tanh, sigmoid, softplus: branch-free, so that loops over them become vector code, and made of correctly
-// rounded operations in a fixed order, so that every level and compiler gives the same bits. Within 3 ulp everywhere;
-// NaN gives NaN, overflow gives inf, results below the normal range round to denormals. The double versions are libm's.
+// exp, log, tanh, sigmoid, softplus, erf: branch-free, so that loops over them become vector code, and made of
+// correctly rounded operations in a fixed order, so that every level and compiler gives the same bits. Within 3 ulp
+// everywhere; NaN gives NaN, overflow gives inf, results below the normal range round to denormals. The double versions
+// are libm's.
 #ifndef DUEL_CPU_MATH_H
 #define DUEL_CPU_MATH_H
 
@@ -25,6 +26,9 @@ static inline double duel_softplus_real(double x) {
 static inline double duel_sigmoid_real(double x) {
   const double e = exp(-fabs(x));
   return (x >= 0 ? 1 : e) / (1 + e);
+}
+static inline double duel_erf_real(double x) {
+  return erf(x);
 }
 
 #else
@@ -127,6 +131,29 @@ static inline float duel_softplus_real(float x) {
   r = r * z + 4.002169967e-01f;
   r = r * z + 6.666641235e-01f;
   return (x > 0.0f ? x : 0.0f) + duel_log1p_join(u, s, r * z, 0.0f);
+}
+
+// With a = |x|: a + a·p(a²) below 1, above it 1 - e^(-q(a)); both minimax. From 3.92 on the result rounds to 1.
+static inline float duel_erf_real(float x) {
+  const float a = duel_abs_float(x), b = a > 4.0f ? 4.0f : a, z = b * b;
+  float p = 7.889123016e-05f; // erf(a)/a - 1, z <= 1
+  p = p * z - 8.020842323e-04f;
+  p = p * z + 5.189535456e-03f;
+  p = p * z - 2.685444465e-02f;
+  p = p * z + 1.128360018e-01f;
+  p = p * z - 3.761262714e-01f;
+  p = p * z + 1.283791660e-01f;
+  float q = -1.863792095e-04f; // -log(1 - erf(a)), 1 <= a <= 4
+  q = q * b + 2.947658474e-03f;
+  q = q * b - 2.183806467e-02f;
+  q = q * b + 1.031067559e-01f;
+  q = q * b + 6.381448314e-01f;
+  q = q * b + 1.127089191e+00f;
+  q = q * b + 3.415228419e-04f;
+  const duel_exp_parts parts = duel_exp_split(-q);
+  const float scale = duel_exp2_int(parts.n);
+  const float y = b > 1.0f ? 1.0f - (scale + scale * parts.expm1_r) : b + b * p;
+  return duel_float_from(duel_float_bits(y) | (duel_float_bits(x) & 0x80000000u));
 }
 
 #endif

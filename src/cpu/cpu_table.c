@@ -22,6 +22,7 @@ const duel_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT] = {
     [DUEL_OP_TANH] = &DUEL_CPU_NAME(tanh),
     [DUEL_OP_SIGMOID] = &DUEL_CPU_NAME(sigmoid),
     [DUEL_OP_SOFTPLUS] = &DUEL_CPU_NAME(softplus),
+    [DUEL_OP_ERF] = &DUEL_CPU_NAME(erf),
     [DUEL_OP_LEAKY_RELU] = &DUEL_CPU_NAME(leaky_relu),
     [DUEL_OP_TANH_GRAD] = &DUEL_CPU_NAME(tanh_grad),
     [DUEL_OP_SIGMOID_GRAD] = &DUEL_CPU_NAME(sigmoid_grad),

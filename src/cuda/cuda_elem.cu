@@ -37,6 +37,7 @@ ELEMENT_WISE(sqrt, 1, 0, 0, sqrtf(x));                                          
 ELEMENT_WISE(tanh, 1, 0, 0, tanhf(x));                                             // ~20
 ELEMENT_WISE(sigmoid, 1, 0, 0, duel_sigmoid_of(x));                                // ~20
 ELEMENT_WISE(softplus, 1, 0, 0, duel_softplus_of(x));                              // ~40
+ELEMENT_WISE(erf, 1, 0, 0, erff(x));                                               // ~20
 ELEMENT_WISE(leaky_relu, 1, call->attr->leaky.slope, 0, x > 0 ? x : p * x);        // 1
 
 // ---- two and three, with broadcasting
