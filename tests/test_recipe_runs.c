@@ -17,6 +17,7 @@
 
 #include "duel.h"
 #include "gan/recipe.h"
+#include "io/safetensors.h"
 #include "io_help.h"
 #include "picture_help.h"
 
@@ -152,6 +153,32 @@ static void a_net_of_ones_own(void **state) {
   check(&(net){path, photos, {{"data.size", "[8, 36]", NULL}, {"data.channels", "1", NULL}}, 2, 3, {1, 8, 36}});
 }
 
+// Item, copy, list, item, … in the layer table and in checkpoints.
+static void names_of_blocks(void **state) {
+  (void)state;
+  char table[1 << 14];
+  duel_tensor_file f;
+  scratch_put("own.yaml", own, sizeof own - 1);
+  const net n = {scratch("own.yaml"), photos, {{NULL}}, 0, 3, {3, 20, 28}};
+  duel_run *run = open_net(&n, NULL, 1);
+  FILE *file = fmemopen(table, sizeof table, "w");
+  must(duel_run_print(run, file, 0));
+  fclose(file);
+  must(duel_run_save(run, scratch("start")));
+  duel_run_close(run);
+  assert_non_null(strstr(table, "\nG.2.1.residual.3.0.residual.1  conv              6×20×28            330\n"));
+  assert_non_null(strstr(table, "\nG.2.1.residual.3.0             residual          6×20×28              -\n"));
+  assert_non_null(strstr(table, "\nG.2.0                          residual          6×10×14              -\n"));
+  assert_non_null(strstr(table, "\nD.2                            minibatch_stddev  7×10×9               -\n"));
+  must(duel_tensors_read(&f, scratch("start")));
+  const duel_entry *inner = duel_tensors_find(&f, "G.2.1.residual.3.0.residual.1.weight");
+  assert_true(inner && inner->rank == 4 && inner->dim[0] == 6 && inner->dim[1] == 6);
+  assert_non_null(duel_tensors_find(&f, "G_ema.2.0.residual.0.running_var"));
+  assert_non_null(duel_tensors_find(&f, "opt.G.3.gamma.m"));
+  assert_null(duel_tensors_find(&f, "G.2.0.skip.0.bias"));
+  duel_tensors_close(&f);
+}
+
 // Shapes that do not fit: the layer, both shapes, and what to do.
 static void what_does_not_fit(void **state) {
   (void)state;
@@ -189,6 +216,6 @@ static void what_does_not_fit(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_builtin), cmocka_unit_test(a_net_of_ones_own),
-                                     cmocka_unit_test(what_does_not_fit)};
+                                     cmocka_unit_test(names_of_blocks), cmocka_unit_test(what_does_not_fit)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }

@@ -251,6 +251,9 @@ static void print_plain(FILE *out, const char *text, int width) {
 duel_status duel_info_checkpoint(FILE *out, const char *path, int json) {
   duel_tensor_file f;
   DUEL_TRY(duel_tensors_read(&f, path));
+  int wide = 32; // of the names
+  for (int i = 0; i < f.n; i++)
+    if (strlen(f.entry[i].name) > (size_t)wide && strlen(f.entry[i].name) <= 72) wide = (int)strlen(f.entry[i].name);
   if (json) {
     fprintf(out, "{\"metadata\": {");
     for (int i = 0; i < f.n_meta; i++) {
@@ -268,7 +271,7 @@ duel_status duel_info_checkpoint(FILE *out, const char *path, int json) {
         print_plain(out, f.meta[i].value, 0);
         fputc('\n', out);
       }
-    fprintf(out, "\n%-32s %-5s %-16s %12s\n", "tensor", "type", "shape", "bytes");
+    fprintf(out, "\n%-*s %-5s %-16s %12s\n", wide, "tensor", "type", "shape", "bytes");
   }
   for (int i = 0; i < f.n; i++) {
     const duel_entry *e = &f.entry[i];
@@ -284,7 +287,7 @@ duel_status duel_info_checkpoint(FILE *out, const char *path, int json) {
     size_t length = 0;
     for (int d = 0; d < e->rank && length < sizeof shape; d++)
       length += (size_t)snprintf(shape + length, sizeof shape - length, "%s%" PRId64, d ? "x" : "", e->dim[d]);
-    fprintf(out, "%-32s %-5s %-16s %12zu\n", e->name, duel_dtype_name(e->dtype), shape, e->bytes);
+    fprintf(out, "%-*s %-5s %-16s %12zu\n", wide, e->name, duel_dtype_name(e->dtype), shape, e->bytes);
   }
   if (json)
     fprintf(out, "]}\n");
