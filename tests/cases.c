@@ -45,6 +45,7 @@ const duel_case *duel_cases(int *n) {
     duel_cases_movement();
     duel_cases_product();
     duel_cases_conv();
+    duel_cases_norm();
     duel_cases_other();
   }
   *n = n_list;
@@ -114,6 +115,8 @@ bool duel_case_is_exact(const duel_case *c) {
   case DUEL_OP_RANDOM_NORMAL:
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
+  case DUEL_OP_GROUPNORM:
+  case DUEL_OP_GROUPNORM_GRAD:
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_BCE_LOGITS_GRAD:
   case DUEL_OP_ADAM:
@@ -136,6 +139,8 @@ const char *duel_case_name(const duel_case *c, char text[256]) {
              acts[c->attr.matmul.act]);
   else if (at < 200 && (c->op == DUEL_OP_BATCHNORM || c->op == DUEL_OP_BATCHNORM_GRAD))
     snprintf(text + at, 256 - at, "%s", acts[c->attr.batchnorm.act]);
+  else if (at < 200 && (c->op == DUEL_OP_GROUPNORM || c->op == DUEL_OP_GROUPNORM_GRAD))
+    snprintf(text + at, 256 - at, " groups %d", (int)c->attr.groupnorm.groups);
   else if (at < 200 && c->shape.rank)
     snprintf(text + at, 256 - at, " -> %s", duel_shape_text(c->shape));
   else if (at < 200 && (c->op == DUEL_OP_REDUCE_SUM || c->op == DUEL_OP_REDUCE_MAX))
@@ -272,6 +277,12 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
   case DUEL_OP_BATCHNORM_GRAD:
     duel_batchnorm_grad(g, in[0], in[1], in[2], in[3], in[4], in[5], a->batchnorm.eps, (duel_act)a->batchnorm.act,
                         a->batchnorm.slope, out);
+    break;
+  case DUEL_OP_GROUPNORM:
+    duel_groupnorm(g, in[0], in[1], in[2], a->groupnorm.groups, a->groupnorm.eps, out);
+    break;
+  case DUEL_OP_GROUPNORM_GRAD:
+    duel_groupnorm_grad(g, in[0], in[1], in[2], in[3], in[4], a->groupnorm.groups, a->groupnorm.eps, out);
     break;
   case DUEL_OP_BCE_LOGITS:
     out[0] = duel_bce_logits(g, in[0], a->bce.target);

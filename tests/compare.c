@@ -59,6 +59,10 @@ static double terms(const duel_case *c, int output) {
     for (int i = 0; i < a.rank; i++)
       if (i != 1) n *= (double)a.dim[i];
     return n;
+  case DUEL_OP_GROUPNORM:
+  case DUEL_OP_GROUPNORM_GRAD:
+    for (int i = 1; i < a.rank; i++) n *= (double)a.dim[i];
+    return n / (double)c->attr.groupnorm.groups;
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:
@@ -114,6 +118,8 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_CONV2D_DW:
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
+  case DUEL_OP_GROUPNORM:
+  case DUEL_OP_GROUPNORM_GRAD:
     return (duel_tolerance){nmse, 16 * u, 16 * u * sums};
   default:
     return (duel_tolerance){0, 0, 0}; // movement and choice: equal

@@ -251,6 +251,49 @@ static void make_batchnorm_grad_maps(duel_box *b) {
   make_batchnorm_grad_of(b, DUEL_SHAPE(13, 19, 7, 11), DUEL_SHAPE(19));
 }
 
+static void make_groupnorm_of(duel_box *b, duel_shape x, duel_shape affine, int64_t groups) {
+  const duel_shape part = DUEL_SHAPE(x.dim[0], groups);
+  duel_box_in(b, x);
+  duel_box_in(b, affine);
+  duel_box_in(b, affine);
+  duel_box_out(b, x);
+  duel_box_out(b, part);
+  duel_box_out(b, part);
+  b->attr.groupnorm.groups = groups;
+  b->attr.groupnorm.eps = 1e-5;
+}
+
+static void make_groupnorm(duel_box *b) {
+  make_groupnorm_of(b, DUEL_SHAPE(13, 18, 7, 11), DUEL_SHAPE(18), 6);
+}
+static void make_groupnorm_elements(duel_box *b) {
+  make_groupnorm_of(b, DUEL_SHAPE(131, 203), DUEL_SHAPE(203), 1);
+}
+
+static void make_groupnorm_grad_of(duel_box *b, duel_shape x, duel_shape affine, int64_t groups) {
+  const duel_shape part = DUEL_SHAPE(x.dim[0], groups);
+  duel_shape each = {.rank = affine.rank + 1, .dim = {x.dim[0]}};
+  memcpy(each.dim + 1, affine.dim, (size_t)affine.rank * sizeof *each.dim);
+  duel_box_in(b, x);
+  duel_box_in(b, x);
+  duel_box_in(b, affine);
+  duel_box_in(b, part);
+  float *var = duel_box_in(b, part);
+  for (int64_t i = 0; i < duel_shape_count(part); i++) var[i] = 0.5f + var[i] * var[i];
+  duel_box_out(b, x);
+  duel_box_out(b, each);
+  duel_box_out(b, each);
+  b->attr.groupnorm.groups = groups;
+  b->attr.groupnorm.eps = 1e-5;
+}
+
+static void make_groupnorm_grad(duel_box *b) {
+  make_groupnorm_grad_of(b, DUEL_SHAPE(13, 18, 7, 11), DUEL_SHAPE(18), 6);
+}
+static void make_groupnorm_grad_elements(duel_box *b) {
+  make_groupnorm_grad_of(b, DUEL_SHAPE(131, 203), DUEL_SHAPE(203), 1);
+}
+
 static void make_bce(duel_box *b) {
   duel_box_in(b, DUEL_SHAPE(20011, 1));
   duel_box_out(b, DUEL_SCALAR);
@@ -392,6 +435,10 @@ const duel_job duel_jobs[] = {
     {DUEL_OP_BATCHNORM, "maps", make_batchnorm_maps},
     {DUEL_OP_BATCHNORM_GRAD, "", make_batchnorm_grad},
     {DUEL_OP_BATCHNORM_GRAD, "maps", make_batchnorm_grad_maps},
+    {DUEL_OP_GROUPNORM, "", make_groupnorm},
+    {DUEL_OP_GROUPNORM, "elements", make_groupnorm_elements},
+    {DUEL_OP_GROUPNORM_GRAD, "", make_groupnorm_grad},
+    {DUEL_OP_GROUPNORM_GRAD, "elements", make_groupnorm_grad_elements},
     {DUEL_OP_BCE_LOGITS, "", make_bce},
     {DUEL_OP_BCE_LOGITS_GRAD, "", make_bce_grad},
     {DUEL_OP_ADAM, "", make_adam},

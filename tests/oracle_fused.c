@@ -155,6 +155,56 @@ static void batchnorm_grad(const duel_attr *attr, const duel_ref *in, duel_ref *
     }
 }
 
+// ---- group normalization (Wu and He 2018)
+
+// Scale and shift of element i of x, whose items share `affine` numbers.
+static int64_t affine_at(duel_ref x, int64_t affine, int64_t i) {
+  const int64_t item = x.count / x.shape.dim[0];
+  return i % item / (item / affine);
+}
+
+static void groupnorm(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
+  const duel_ref x = in[0];
+  const int64_t groups = attr->groupnorm.groups, row = x.count / x.shape.dim[0] / groups;
+  const duel_shape part = {.rank = 2, .dim = {x.shape.dim[0], groups}};
+  out[0] = duel_ref_new(x.dtype, x.shape);
+  out[1] = duel_ref_new(x.dtype, part);
+  out[2] = duel_ref_new(x.dtype, part);
+  for (int64_t i = 0; i < x.count; i++) out[1].data[i / row] += x.data[i] / (double)row;
+  for (int64_t i = 0; i < x.count; i++) out[2].data[i / row] += pow(x.data[i] - out[1].data[i / row], 2) / (double)row;
+  for (int64_t i = 0; i < x.count; i++) {
+    const double normal = (x.data[i] - out[1].data[i / row]) / sqrt(out[2].data[i / row] + attr->groupnorm.eps);
+    const int64_t a = affine_at(x, in[1].count, i);
+    out[0].data[i] = in[1].data[a] * normal + in[2].data[a];
+  }
+}
+
+static void groupnorm_grad(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
+  const duel_ref d_y = in[0], x = in[1], scale = in[2], mean = in[3], var = in[4];
+  const int64_t items = x.shape.dim[0], item = x.count / items, row = item / attr->groupnorm.groups;
+  duel_shape each = {.rank = scale.shape.rank + 1, .dim = {items}};
+  for (int i = 0; i < scale.shape.rank; i++) each.dim[i + 1] = scale.shape.dim[i];
+  out[0] = duel_ref_new(x.dtype, x.shape);
+  out[1] = duel_ref_new(x.dtype, each);
+  out[2] = duel_ref_new(x.dtype, each);
+  duel_ref along = duel_ref_new(x.dtype, (duel_shape){.rank = 2, .dim = {2, x.count / row}}); // 1, normal
+  for (int pass = 0; pass < 2; pass++)
+    for (int64_t i = 0; i < x.count; i++) {
+      const int64_t r = i / row, a = affine_at(x, scale.count, i), to = i / item * scale.count + a;
+      const double inv = 1 / sqrt(var.data[r] + attr->groupnorm.eps), normal = (x.data[i] - mean.data[r]) * inv;
+      const double d = scale.data[a] * d_y.data[i];
+      if (pass == 0) {
+        out[1].data[to] += d_y.data[i] * normal;
+        out[2].data[to] += d_y.data[i];
+        along.data[r] += d / (double)row;
+        along.data[x.count / row + r] += d * normal / (double)row;
+      } else {
+        out[0].data[i] = inv * (d - along.data[r] - normal * along.data[x.count / row + r]);
+      }
+    }
+  duel_ref_free(&along);
+}
+
 // ---- binary cross-entropy on logits
 
 static double softplus(double x) {
@@ -242,6 +292,12 @@ bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_r
     return true;
   case DUEL_OP_BATCHNORM_GRAD:
     batchnorm_grad(attr, in, out);
+    return true;
+  case DUEL_OP_GROUPNORM:
+    groupnorm(attr, in, out);
+    return true;
+  case DUEL_OP_GROUPNORM_GRAD:
+    groupnorm_grad(attr, in, out);
     return true;
   case DUEL_OP_BCE_LOGITS:
     out[0] = bce_logits(attr, in[0]);

@@ -100,6 +100,8 @@ static bool same_on_all_levels(duel_op op) {
   case DUEL_OP_CONV2D_DW:
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
+  case DUEL_OP_GROUPNORM:
+  case DUEL_OP_GROUPNORM_GRAD:
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:

@@ -222,7 +222,8 @@ static bool has_gradient(duel_op op) {
 static bool usable(const duel_case *c) {
   int64_t elements = 0;
   for (int i = 0; i < c->n_in; i++) {
-    if (c->op == DUEL_OP_BATCHNORM && c->in[i].fill == DUEL_FILL_ZERO) return false; // 1/eps⁵ spoils differences
+    const bool norm = c->op == DUEL_OP_BATCHNORM || c->op == DUEL_OP_GROUPNORM;
+    if (norm && c->in[i].fill == DUEL_FILL_ZERO) return false; // 1/eps⁵ spoils differences
     if (c->op == DUEL_OP_LEAKY_RELU_GRAD && c->in[i].fill == DUEL_FILL_ZERO) return false; // on the kink
     int64_t n = 1;
     for (int k = 0; k < c->in[i].shape.rank; k++) n *= c->in[i].shape.dim[k];

@@ -81,6 +81,10 @@ typedef struct duel_attr {
       double slope, eps;
     } batchnorm;
     struct {
+      int64_t groups;
+      double eps;
+    } groupnorm;
+    struct {
       double target;
     } bce;
     struct {
@@ -232,6 +236,12 @@ void duel_batchnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, d
                     duel_val out[3]); // y, mean, biased variance over all axes but 1
 void duel_batchnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale, duel_val mean, duel_val var,
                          duel_val y, double eps, duel_act act, double slope, duel_val out[3]);
+// Channels in groups of neighbors; scale and shift [C] or [C, ...], the first axes of an item. y, mean and biased
+// variance [N, groups].
+void duel_groupnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, int64_t groups, double eps,
+                    duel_val out[3]);
+void duel_groupnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale, duel_val mean, duel_val var,
+                         int64_t groups, double eps, duel_val out[3]);
 duel_val duel_bce_logits(duel_graph *g, duel_val logits, double target);
 duel_val duel_bce_logits_grad(duel_graph *g, duel_val logits, duel_val d_loss, double target);
 

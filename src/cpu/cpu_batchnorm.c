@@ -142,26 +142,14 @@ static void backward_block(const layout *l, const duel_call *call, int64_t c, in
 
 // ---- [N, C, S...]: one channel, run by run, sums in lanes
 
-#define SUM_RUN(lane, n, EXPR)                                                                                         \
-  do {                                                                                                                 \
-    int64_t base = 0;                                                                                                  \
-    for (; base + DUEL_LANES <= (n); base += DUEL_LANES) {                                                             \
-      DUEL_SIMD for (int j = 0; j < DUEL_LANES; j++) {                                                                 \
-        const int64_t i = base + j;                                                                                    \
-        lane[j] += (EXPR);                                                                                             \
-      }                                                                                                                \
-    }                                                                                                                  \
-    for (int64_t i = base; i < (n); i++) lane[i - base] += (EXPR);                                                     \
-  } while (0)
-
 static void forward_channel(const layout *l, const duel_call *call, int64_t c) {
   const real *src = (const real *)call->in[0].data + c * l->s;
   const int64_t row = l->c * l->s;
   real lane[DUEL_LANES] = {0};
-  for (int64_t r = 0; r < l->n; r++) SUM_RUN(lane, l->s, src[r * row + i]);
+  for (int64_t r = 0; r < l->n; r++) DUEL_SUM_RUN(lane, l->s, src[r * row + i]);
   const real mean = duel_lanes_sum(lane) / l->count;
   memset(lane, 0, sizeof lane);
-  for (int64_t r = 0; r < l->n; r++) SUM_RUN(lane, l->s, (src[r * row + i] - mean) * (src[r * row + i] - mean));
+  for (int64_t r = 0; r < l->n; r++) DUEL_SUM_RUN(lane, l->s, (src[r * row + i] - mean) * (src[r * row + i] - mean));
   const real var = duel_lanes_sum(lane) / l->count;
   const real gain = ((const real *)call->in[1].data)[c] / duel_sqrt_real(var + l->eps);
   const real *shift = (const real *)call->in[2].data + c;
@@ -183,8 +171,8 @@ static void backward_channel(const layout *l, const duel_call *call, int64_t c) 
     real *d = d_x + r * row;
     const real *xr = x + r * row;
     unact(l, l->s, d_y + r * row, y + r * row, d);
-    SUM_RUN(lane_d, l->s, d[i]);
-    SUM_RUN(lane_dx, l->s, d[i] * (xr[i] - mean));
+    DUEL_SUM_RUN(lane_d, l->s, d[i]);
+    DUEL_SUM_RUN(lane_dx, l->s, d[i] * (xr[i] - mean));
   }
   const real d_shift = duel_lanes_sum(lane_d), d_scale = duel_lanes_sum(lane_dx) * invstd;
   ((real *)call->out[1].data)[c] = d_scale;

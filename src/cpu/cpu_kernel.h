@@ -90,6 +90,19 @@ static inline real duel_lanes_sum(real *lane) {
   return lane[0];
 }
 
+// Adds EXPR of i, for each i below n, to the lanes.
+#define DUEL_SUM_RUN(lane, n, EXPR)                                                                                    \
+  do {                                                                                                                 \
+    int64_t base = 0;                                                                                                  \
+    for (; base + DUEL_LANES <= (n); base += DUEL_LANES) {                                                             \
+      DUEL_SIMD for (int j = 0; j < DUEL_LANES; j++) {                                                                 \
+        const int64_t i = base + j;                                                                                    \
+        lane[j] += (EXPR);                                                                                             \
+      }                                                                                                                \
+    }                                                                                                                  \
+    for (int64_t i = base; i < (n); i++) lane[i - base] += (EXPR);                                                     \
+  } while (0)
+
 // ---- activations of fused kernels
 DUEL_INLINE real duel_act_real(real x, int act, real slope) {
   switch (act) {

@@ -1,4 +1,4 @@
-// How reductions, column sums and batch normalization share out a matrix of rows and columns, and 16-byte accesses.
+// How reductions, column sums and normalizations share out a matrix of rows and columns, and 16-byte accesses.
 //
 // A block is `wide` columns by DUEL_BLOCK / wide rows of threads. It owns a tile of columns and a span of rows: each
 // thread adds up its rows, then duel_column_join adds the threads of a column. Where columns are long and tiles are few

@@ -5,7 +5,7 @@
 // which a row is one element or, where S is a multiple of 4, four. One kernel does it all where rows are not split: the
 // second and third pass find their numbers in a cache. Where they are, a first kernel leaves partial results in scratch
 // [2, splits, C], and each block of the second joins those of its channels anew.
-#include "cuda/columns.cuh"
+#include "cuda/norm.cuh"
 
 struct norm_layout {
   int64_t channels, plane; // plane: elements of S
@@ -50,47 +50,22 @@ static __device__ __forceinline__ void advance(const norm_layout &l, const duel_
   w.row += p.step;
 }
 
-template <int V> static __device__ __forceinline__ float rows_of_split(const norm_layout &l, int64_t split) {
-  const int64_t left = l.c.rows - split * l.c.span;
-  return (float)((left < l.c.span ? left : l.c.span) * V);
-}
-
-struct pair {
-  float a, b;
-};
-
 // ---- forward
 // The mean and the centered second moment of a block's rows.
 template <int V>
-static __device__ __forceinline__ pair moments(const norm_layout &l, const duel_column_part &p, const walk &first,
-                                               const float *x, bool aligned) {
+static __device__ __forceinline__ duel_pair moments(const norm_layout &l, const duel_column_part &p, const walk &first,
+                                                    const float *x, bool aligned) {
   float v[V], sum = 0, squares = 0;
   DUEL_UNROLL(V == 4 ? 2 : 4)
   for (walk w = first; w.row < p.end; advance(l, p, w)) {
     duel_load<V>(v, x + w.c.at, aligned);
     for (int i = 0; i < V; i++) sum += v[i];
   }
-  const float mean = duel_column_join<false>(sum, l.c) / rows_of_split<V>(l, p.split);
+  const float mean = duel_column_join<false>(sum, l.c) / duel_rows_of_split<V>(l.c, p.split);
   DUEL_UNROLL(V == 4 ? 2 : 4)
   for (walk w = first; w.row < p.end; advance(l, p, w)) {
     duel_load<V>(v, x + w.c.at, aligned);
     for (int i = 0; i < V; i++) squares += (v[i] - mean) * (v[i] - mean);
-  }
-  return {mean, duel_column_join<false>(squares, l.c)};
-}
-
-// Those of the splits, joined as Chan, Golub and LeVeque (1979) do: moments about the common mean.
-template <int V>
-static __device__ __forceinline__ pair join_moments(const norm_layout &l, const duel_column_part &p,
-                                                    const float *part) {
-  const float *mean_of = part + p.column, *squares_of = mean_of + l.c.splits * l.channels;
-  float sum = 0, squares = 0;
-  for (int64_t k = (int)threadIdx.x / (int)l.c.wide; p.inside && k < l.c.splits; k += p.step)
-    sum += rows_of_split<V>(l, k) * mean_of[k * l.channels];
-  const float mean = duel_column_join<false>(sum, l.c) / l.count;
-  for (int64_t k = (int)threadIdx.x / (int)l.c.wide; p.inside && k < l.c.splits; k += p.step) {
-    const float off = mean_of[k * l.channels] - mean;
-    squares += squares_of[k * l.channels] + rows_of_split<V>(l, k) * (off * off);
   }
   return {mean, duel_column_join<false>(squares, l.c)};
 }
@@ -102,11 +77,8 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
   for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(l.c, item);
     const walk first = first_row(l, p);
-    const pair m = moments<V>(l, p, first, x, aligned);
-    if (duel_column_writer(l.c, p)) {
-      part[p.split * l.channels + p.column] = m.a;
-      part[(l.c.splits + p.split) * l.channels + p.column] = m.b;
-    }
+    const duel_pair m = moments<V>(l, p, first, x, aligned);
+    duel_put_part(l.c, p, m, part);
   }
 }
 
@@ -120,7 +92,8 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
   for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(l.c, item);
     const walk first = first_row(l, p);
-    const pair m = l.c.splits > 1 ? join_moments<V>(l, p, part) : moments<V>(l, p, first, x, aligned);
+    const duel_pair m =
+        l.c.splits > 1 ? duel_join_moments<V>(l.c, p, part, l.count) : moments<V>(l, p, first, x, aligned);
     const float variance = m.b / l.count;
     if (duel_column_writer(l.c, p) && p.split == 0) {
       mean[p.column] = m.a;
@@ -166,9 +139,9 @@ const duel_kernel duel_cuda_batchnorm = {batchnorm_scratch, nullptr, batchnorm_r
 // ---- backward
 // Σd and Σ d·(x − mean) over a block's rows, d = d_y·act'(y).
 template <int ACT, int V>
-static __device__ __forceinline__ pair sums(const norm_layout &l, const duel_column_part &p, const walk &first,
-                                            const float *d_y, const float *x, const float *y, float mean,
-                                            bool aligned) {
+static __device__ __forceinline__ duel_pair sums(const norm_layout &l, const duel_column_part &p, const walk &first,
+                                                 const float *d_y, const float *x, const float *y, float mean,
+                                                 bool aligned) {
   float sum_d = 0, sum_dx = 0;
   DUEL_UNROLL(V == 4 ? 1 : 2)
   for (walk w = first; w.row < p.end; advance(l, p, w)) {
@@ -186,17 +159,6 @@ static __device__ __forceinline__ pair sums(const norm_layout &l, const duel_col
   return {sum_d, duel_column_join<false>(sum_dx, l.c)};
 }
 
-static __device__ __forceinline__ pair join_sums(const norm_layout &l, const duel_column_part &p, const float *part) {
-  const float *d_of = part + p.column, *dx_of = d_of + l.c.splits * l.channels;
-  float sum_d = 0, sum_dx = 0;
-  for (int64_t k = (int)threadIdx.x / (int)l.c.wide; p.inside && k < l.c.splits; k += p.step) {
-    sum_d += d_of[k * l.channels];
-    sum_dx += dx_of[k * l.channels];
-  }
-  sum_d = duel_column_join<false>(sum_d, l.c);
-  return {sum_d, duel_column_join<false>(sum_dx, l.c)};
-}
-
 // Reads 12 bytes an element; 4 FLOPs and the derivative's. Only where rows are split.
 template <int ACT, int V>
 static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
@@ -206,11 +168,8 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
   for (int64_t item = blockIdx.x; item < l.c.tiles * l.c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(l.c, item);
     const walk first = first_row(l, p);
-    const pair s = sums<ACT, V>(l, p, first, d_y, x, y, p.inside ? mean[p.column] : 0.0f, aligned);
-    if (duel_column_writer(l.c, p)) {
-      part[p.split * l.channels + p.column] = s.a;
-      part[(l.c.splits + p.split) * l.channels + p.column] = s.b;
-    }
+    const duel_pair s = sums<ACT, V>(l, p, first, d_y, x, y, p.inside ? mean[p.column] : 0.0f, aligned);
+    duel_put_part(l.c, p, s, part);
   }
 }
 
@@ -225,7 +184,8 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     const duel_column_part p = duel_column_part_of(l.c, item);
     const walk first = first_row(l, p);
     const float center = p.inside ? mean[p.column] : 0.0f;
-    const pair s = l.c.splits > 1 ? join_sums(l, p, part) : sums<ACT, V>(l, p, first, d_y, x, y, center, aligned);
+    const duel_pair s =
+        l.c.splits > 1 ? duel_join_sums(l.c, p, part) : sums<ACT, V>(l, p, first, d_y, x, y, center, aligned);
     if (!p.inside) continue; // without a barrier till the next item
     const float invstd = 1.0f / sqrtf(var[p.column] + l.eps), spread = s.b * invstd;
     if (duel_column_writer(l.c, p) && p.split == 0) {
