@@ -28,4 +28,17 @@ extern const duel_key duel_keys_minibatch_stddev[], duel_keys_self_attention[];
 duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_val x);
 duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val x);
 
+// ---- layers_norm.c
+extern const duel_key duel_keys_layernorm[], duel_keys_instancenorm[], duel_keys_groupnorm[], duel_keys_pixelnorm[];
+duel_val duel_forward_layernorm(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_instancenorm(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_groupnorm(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_pixelnorm(duel_pass *p, const duel_layer *l, duel_val x);
+
+// ---- layers_activation.c
+extern const duel_key duel_keys_gelu[], duel_keys_prelu[];
+duel_val duel_forward_silu(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_gelu(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_prelu(duel_pass *p, const duel_layer *l, duel_val x);
+
 #endif
