@@ -1,0 +1,232 @@
+// Single layers against PyTorch float64 (golden/layers.py): the result, the gradients of L = Σ u·y, and those of a
+// direction in the gradient of x, Σ v·dL/dx. In double, and in float on each backend of DUEL_TEST_BACKENDS. Then how
+// layers begin, and what they refuse.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "gan/layers.h"
+#include "io/safetensors.h"
+#include "io_help.h"
+#include "recipe_help.h"
+#include "run_case.h"
+
+enum { MOST_TENSORS = 4 }; // x and a layer's parameters
+
+static duel_tensor_file golden;
+
+static const duel_entry *find(int number, const char *kind, const char *name) {
+  char text[64];
+  snprintf(text, sizeof text, "%d.%s%s", number, kind, name);
+  const duel_entry *e = duel_tensors_find(&golden, text);
+  if (!e) fail_msg("%s is missing", text);
+  assert_int_equal(e->dtype, DUEL_F64);
+  return e;
+}
+
+static duel_shape shape_of(const duel_entry *e) {
+  duel_shape s = {.rank = e->rank};
+  memcpy(s.dim, e->dim, (size_t)e->rank * sizeof *s.dim);
+  return s;
+}
+
+// A recipe whose D is this layer on items of this shape, and what makes it a recipe.
+static duel_recipe *recipe_of(const char *layer, duel_shape item) {
+  char text[512], sizes[64] = "";
+  for (int i = 0; i < item.rank; i++) {
+    const size_t length = strlen(sizes);
+    snprintf(sizes + length, sizeof sizes - length, "%s%d", i ? ", " : "", (int)item.dim[i]);
+  }
+  snprintf(text, sizeof text,
+           "recipe: 1\ndata: x\nlatent: 1\nG: [dense: %d, reshape: [%s]]\nD: [%s, flatten, dense: 1]\n"
+           "train: {length: 1, batch: 2}\n",
+           (int)duel_shape_count(item), sizes, layer);
+  return recipe_from(text);
+}
+
+typedef struct layer {
+  duel_recipe recipe; // D is the layer alone
+  duel_recipe *whole;
+  duel_model model;
+  duel_vars vars;
+} layer;
+
+static duel_status open_layer(layer *l, const char *text, duel_shape item) {
+  *l = (layer){.whole = recipe_of(text, item)};
+  DUEL_TRY(duel_model_open(&l->model, l->whole, DUEL_SCALAR, &l->vars, DUEL_F32));
+  l->recipe = *l->whole;
+  l->recipe.player[DUEL_D].n = 1;
+  l->model.recipe = &l->recipe;
+  return DUEL_OK;
+}
+
+static void close_layer(layer *l) {
+  duel_model_close(&l->model);
+  duel_vars_clear(&l->vars);
+  duel_recipe_close(l->whole);
+}
+
+// ---- against PyTorch
+typedef struct output {
+  const char *kind, *name;
+  int var;
+} output;
+
+static void check_output(const duel_rig *r, int number, const char *layer_text, const output *o) {
+  const duel_entry *e = find(number, o->kind, o->name);
+  const int64_t n = duel_shape_count(shape_of(e));
+  const double *want = e->data, u = r->api->real == DUEL_F64 ? 1e-12 : 1e-5;
+  double *got = test_calloc((size_t)n, sizeof *got), most = 1;
+  duel_rig_get(r, o->var, got);
+  for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(want[i]));
+  for (int64_t i = 0; i < n; i++)
+    if (!(fabs(got[i] - want[i]) <= u * most))
+      fail_msg("%s on %s: %s%s[%d] is %.15g, PyTorch's %.15g", layer_text, r->api->name, o->kind, o->name, (int)i,
+               got[i], want[i]);
+  test_free(got);
+}
+
+static void check_case(int number, const duel_backend_api *api, duel_backend *b, unsigned passes) {
+  char key[32];
+  snprintf(key, sizeof key, "layer.%d", number);
+  const char *text = duel_tensors_meta(&golden, key);
+  assert_non_null(text);
+  const duel_shape x_shape = shape_of(find(number, "", "x"));
+  duel_shape item = {.rank = x_shape.rank - 1};
+  memcpy(item.dim, x_shape.dim + 1, (size_t)item.rank * sizeof *item.dim);
+  layer l;
+  must(open_layer(&l, text, item));
+  const char *name[MOST_TENSORS] = {"x"}; // then the parameters before those of the last dense
+  const int n = l.model.player[DUEL_D].n - 2 + 1;
+  assert_in_range(n, 1, MOST_TENSORS);
+  for (int i = 1; i < n; i++) name[i] = l.model.player[DUEL_D].param[i - 1].name + strlen("D.0.");
+
+  duel_rig r;
+  int in[MOST_TENSORS], u, v, outputs = 0;
+  output out[2 + 2 * MOST_TENSORS];
+  must(duel_rig_open(&r, api, b));
+  for (int i = 0; i < n; i++) {
+    const duel_entry *e = find(number, "", name[i]);
+    if (i) assert_true(duel_shape_equal(shape_of(e), l.model.player[DUEL_D].param[i - 1].shape));
+    must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, shape_of(e), false, &in[i]));
+  }
+  must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, x_shape, false, &u));
+  must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, x_shape, false, &v));
+  out[outputs++] = (output){"", "y", -1};
+  for (int i = 0; i < n; i++) out[outputs++] = (output){"d.", name[i], -1};
+  for (int i = 0; i < n; i++) out[outputs++] = (output){"s.", name[i], -1};
+  out[outputs++] = (output){"s.", "u", -1};
+  for (int i = 0; i < outputs; i++)
+    must(duel_rig_var(&r, DUEL_ARENA_OUTPUT, DUEL_REAL, shape_of(find(number, out[i].kind, out[i].name)), true,
+                      &out[i].var));
+  must(duel_rig_graph(&r));
+
+  duel_graph *g = r.graph;
+  duel_val wrt[MOST_TENSORS + 1], value[2 + 2 * MOST_TENSORS];
+  for (int i = 0; i < n; i++) wrt[i] = duel_input(g, in[i]);
+  wrt[n] = duel_input(g, u);
+  duel_pass pass = {.g = g, .model = &l.model, .player = DUEL_D, .train = true, .key = DUEL_NONE, .view = wrt + 1};
+  value[0] = duel_forward(&pass, wrt[0]);
+  must(duel_grad(g, duel_sum(g, duel_mul(g, wrt[n], value[0])), n, wrt, value + 1));
+  must(duel_grad(g, duel_sum(g, duel_mul(g, duel_input(g, v), value[1])), n + 1, wrt, value + 1 + n));
+  for (int i = 0; i < outputs; i++) duel_output(g, out[i].var, value[i]);
+  must(duel_rig_start(&r, (duel_rig_mode){.passes = passes}));
+  for (int i = 0; i < n; i++) duel_rig_set(&r, in[i], find(number, "", name[i])->data);
+  duel_rig_set(&r, u, find(number, "", "u")->data);
+  duel_rig_set(&r, v, find(number, "", "v")->data);
+  must(duel_rig_run(&r));
+  for (int i = 0; i < outputs; i++) check_output(&r, number, text, &out[i]);
+  duel_rig_close(&r);
+  close_layer(&l);
+}
+
+static void check_on(const duel_backend_api *api) {
+  const char *cases = duel_tensors_meta(&golden, "cases");
+  assert_non_null(cases);
+  duel_backend *b;
+  must(api->open(&b, &(duel_backend_options){.threads = 1, .precision = "fp32"}));
+  for (int i = 0; i < atoi(cases); i++)
+    for (int all = 0; all < 2; all++) check_case(i, api, b, all ? DUEL_PASS_ALL : 0);
+  api->close(b);
+  print_message("%s: %s layers as PyTorch has them\n", api->name, cases);
+}
+
+static void test_float64(void **state) {
+  (void)state;
+  check_on(&duel_cpu_f64_backend);
+}
+
+static void test_float32(void **state) {
+  (void)state;
+  for (int i = 0; i < duel_test_backends_n; i++) check_on(duel_test_backends[i]);
+}
+
+// ---- how they begin
+static void assert_begins(const char *text, int n, const float *value) {
+  layer l;
+  must(open_layer(&l, text, DUEL_SHAPE(4, 3, 2)));
+  assert_int_equal(l.model.player[DUEL_D].n - 2, n);
+  for (int i = 0; i < n; i++) {
+    const duel_param *p = &l.model.player[DUEL_D].param[i];
+    float first[24];
+    assert_true(duel_shape_count(p->shape) <= 24);
+    duel_param_init(p, &l.recipe.init[DUEL_D], 1, first);
+    for (int64_t k = 0; k < duel_shape_count(p->shape); k++)
+      if (first[k] != value[i]) fail_msg("%s: %s begins as %g", text, p->name, (double)first[k]);
+  }
+  close_layer(&l);
+}
+
+static void test_beginnings(void **state) {
+  (void)state;
+  const float norm[] = {1, 0}, slope[] = {0.25f}, own[] = {3, 0};
+  assert_begins("layernorm", 2, norm);
+  assert_begins("groupnorm: {groups: 2, init: {name: constant, value: 3}}", 2, own);
+  assert_begins("instancenorm", 0, NULL);
+  assert_begins("instancenorm: {affine: true}", 2, norm);
+  assert_begins("pixelnorm", 0, NULL);
+  assert_begins("prelu", 1, slope);
+  assert_begins("prelu: {channels: true, init: {name: constant, value: 3}}", 1, own);
+}
+
+// ---- what they refuse
+static void assert_refused(const char *text, duel_shape item, const char *message) {
+  layer l;
+  assert_int_equal(open_layer(&l, text, item), DUEL_ERR_USAGE);
+  if (!strstr(duel_last_error(), message)) fail_msg("%s: %s", text, duel_last_error());
+  close_layer(&l);
+}
+
+static void test_refusals(void **state) {
+  (void)state;
+  assert_refused("groupnorm: 4", DUEL_SHAPE(6, 3, 2),
+                 "D.0 groupnorm: groupnorm cannot cut the 6 channels of 2×6×3×2 into 4 groups");
+  assert_refused("instancenorm", DUEL_SHAPE(6, 1, 1),
+                 "D.0 instancenorm: instancenorm needs channels of at least 2 values each, but gets 2×6×1×1");
+  assert_refused("instancenorm", DUEL_SHAPE(6), "but gets 2×6");
+}
+
+static int read_golden(void **state) {
+  (void)state;
+  const char *folder = getenv("DUEL_SOURCE");
+  char path[1024];
+  snprintf(path, sizeof path, "%s/tests/golden/layers.safetensors", folder ? folder : ".");
+  return duel_tensors_read(&golden, path) == DUEL_OK ? 0 : -1;
+}
+
+static int close_golden(void **state) {
+  (void)state;
+  duel_tensors_close(&golden);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_float64), cmocka_unit_test(test_float32),
+                                     cmocka_unit_test(test_beginnings), cmocka_unit_test(test_refusals)};
+  return cmocka_run_group_tests(tests, read_golden, close_golden);
+}
