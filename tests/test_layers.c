@@ -16,7 +16,7 @@
 #include "recipe_help.h"
 #include "run_case.h"
 
-enum { MOST_TENSORS = 4 }; // x and a layer's parameters
+enum { MOST_TENSORS = 8 }; // x and a layer's parameters
 
 static duel_tensor_file golden;
 
@@ -115,7 +115,7 @@ static void check_case(int number, const duel_backend_api *api, duel_backend *b,
     if (i) assert_true(duel_shape_equal(shape_of(e), l.model.player[DUEL_D].param[i - 1].shape));
     must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, shape_of(e), false, &in[i]));
   }
-  must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, x_shape, false, &u));
+  must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, shape_of(find(number, "", "u")), false, &u));
   must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, x_shape, false, &v));
   out[outputs++] = (output){"", "y", -1};
   for (int i = 0; i < n; i++) out[outputs++] = (output){"d.", name[i], -1};
@@ -184,12 +184,14 @@ static void assert_begins(const char *text, int n, const float *value) {
 
 static void test_beginnings(void **state) {
   (void)state;
-  const float norm[] = {1, 0}, slope[] = {0.25f}, own[] = {3, 0};
+  const float norm[] = {1, 0}, slope[] = {0.25f}, own[] = {3, 0}, attention[] = {3, 3, 3, 3, 0};
   assert_begins("layernorm", 2, norm);
   assert_begins("groupnorm: {groups: 2, init: {name: constant, value: 3}}", 2, own);
   assert_begins("instancenorm", 0, NULL);
   assert_begins("instancenorm: {affine: true}", 2, norm);
   assert_begins("pixelnorm", 0, NULL);
+  assert_begins("minibatch_stddev", 0, NULL);
+  assert_begins("self_attention: {init: {name: constant, value: 3}}", 5, attention);
   assert_begins("prelu", 1, slope);
   assert_begins("prelu: {channels: true, init: {name: constant, value: 3}}", 1, own);
 }

@@ -9,13 +9,19 @@ k.d.weight, k.d.bias; and of S = Σ v·dL/dx the gradients k.s.x, k.s.u, k.s.wei
 safetensors.
 """
 import os
+import sys
 
 import numpy as np
 import torch
 import torch.nn as nn
 from safetensors.numpy import save_file
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "exact"))
+import gan  # noqa: E402
+
 IMAGE = (3, 4, 3, 5)
+torch.manual_seed(5)  # of the convolutions below
 
 
 class PixelNorm(nn.Module):
@@ -27,6 +33,45 @@ class PixelNorm(nn.Module):
 
     def forward(self, x):
         return x / torch.sqrt((x * x).mean(1, keepdim=True) + self.eps)
+
+
+class MinibatchStddev(nn.Module):
+    def __init__(self, **keys):
+        super().__init__()
+        self.keys = keys
+
+    def forward(self, x):
+        return gan.minibatch_stddev(x, **self.keys)
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, channels, pool):
+        super().__init__()
+        narrow, half, self.pool = channels // 8, channels // 2, pool
+        for name, out, of in (("f", narrow, channels), ("g", narrow, channels), ("h", half, channels), ("v", channels, half)):
+            self.add_module(name, nn.Conv2d(of, out, 1, bias=False))
+        self.gamma = nn.Parameter(torch.full((1,), 0.5))
+
+    def forward(self, x):
+        return gan.self_attention(x, self.f.weight, self.g.weight, self.h.weight, self.v.weight, self.gamma, self.pool)
+
+
+class Residual(nn.Module):
+    """Copies of body and skip, which have the engine's names."""
+
+    def __init__(self, *copies):
+        super().__init__()
+        for k, (body, skip) in enumerate(copies):
+            self.add_module(str(k), nn.ModuleDict({"residual": body, "skip": skip}))
+
+    def forward(self, x):
+        for block in self.children():
+            x = block["residual"](x) + block["skip"](x)
+        return x
+
+
+def body():
+    return nn.Sequential(nn.Tanh(), nn.Conv2d(4, 4, 3, padding=1))
 
 
 CASES = [
@@ -45,6 +90,14 @@ CASES = [
     ("gelu: tanh", nn.GELU(approximate="tanh"), IMAGE),
     ("prelu", nn.PReLU(), IMAGE),
     ("prelu: {channels: true}", nn.PReLU(4), IMAGE),
+    ("minibatch_stddev", MinibatchStddev(), (8, 4, 3, 5)),
+    ("minibatch_stddev: {group: 3, channels: 2}", MinibatchStddev(group=3, channels=2), (6, 4, 3, 5)),
+    ("self_attention", SelfAttention(16, 2), (2, 16, 5, 6)),
+    ("self_attention: 1", SelfAttention(16, 1), (2, 16, 3, 2)),
+    ("{residual: [tanh, conv: {out: 4, pad: 1}], repeat: 2}", Residual(*[(body(), nn.Identity()) for _ in range(2)]), IMAGE),
+    ("{residual: [{residual: [tanh, conv: {out: 4, pad: 1}]}, conv: {out: 3, kernel: 1}], skip: [conv: {out: 3, pad: 1}]}",
+     Residual((nn.Sequential(Residual((body(), nn.Identity())), nn.Conv2d(4, 3, 1)),
+               nn.Sequential(nn.Conv2d(4, 3, 3, padding=1)))), IMAGE),
 ]
 
 
@@ -53,7 +106,7 @@ def main():
     tensors, meta = {}, {"cases": str(len(CASES))}
     for k, (text, layer, shape) in enumerate(CASES):
         layer = layer.double()
-        x, v, u = (torch.randn(shape, dtype=torch.float64) for _ in range(3))
+        x, v, u = (torch.randn(s, dtype=torch.float64) for s in (shape, shape, layer(torch.zeros(shape).double()).shape))
         own = {"x": x.requires_grad_(), "u": u.requires_grad_(), **dict(layer.named_parameters())}
         for name, p in layer.named_parameters():
             p.data += 0.3 * torch.randn_like(p)
@@ -65,7 +118,7 @@ def main():
                **{f"s.{n}": torch.zeros_like(own[n]) if t is None else t for n, t in zip(own, s)}}
         tensors |= {f"{k}.{n}": np.ascontiguousarray(t.detach().numpy()) for n, t in out.items()}
         meta[f"layer.{k}"] = text
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "layers.safetensors")
+    path = os.path.join(HERE, "layers.safetensors")
     save_file(tensors, path, meta)
     os.chmod(path, 0o644)
     print(f"{len(CASES)} layers, {os.path.getsize(path)} bytes")
