@@ -1,15 +1,15 @@
-// What the convolution kernels (cpu_conv*.c) share. All of them multiply by BLAS, tile by tile: a tile is a box of
-// result pixels, at most DUEL_TILE_COLUMNS of them, so that its gathered patches stay in cache. Small images share a
-// tile; large ones are cut. The scratch has one part a piece, and the number of pieces is bounded, so is the scratch.
+// What the convolution kernels (cpu_conv*.c) share. All of them work tile by tile: a tile is a box of result pixels, at
+// most DUEL_TILE_COLUMNS of them. What its pixels meet is copied ("lowered") with the channels innermost, which stays
+// in cache, and is multiplied in place by blocks in registers (cpu_gemm.h). Small images share a tile; large ones are
+// cut. The scratch has one part a piece, and the number of pieces is bounded, so is the scratch.
 #ifndef DUEL_CPU_CONV_H
 #define DUEL_CPU_CONV_H
 
 #include "core/conv.h"
-#include "cpu/cpu_kernel.h"
+#include "cpu/cpu_gemm.h"
 
 enum {
   DUEL_TILE_COLUMNS = 256, // pixels
-  DUEL_TILE_DEPTH = 384,   // rows of patches that are gathered and multiplied at a time
   DUEL_CONV_PIECES = 32,   // at most, each with its own part of the scratch
 };
 
@@ -23,15 +23,16 @@ typedef struct duel_tiles {
   int64_t parts_n, parts_p, parts_q; // into so many parts each
 } duel_tiles;
 
-static inline duel_tiles duel_tiles_of(int64_t n, int64_t p, int64_t q) {
+// Tiles of at most `most` columns.
+static inline duel_tiles duel_tiles_of(int64_t n, int64_t p, int64_t q, int64_t most) {
   duel_tiles t = {n, p, q, n, 1, 1};
-  if (p <= DUEL_TILE_COLUMNS / q) { // whole images
-    t.parts_n = duel_min(duel_pieces(n, DUEL_TILE_COLUMNS / (p * q)), n);
-  } else if (q <= DUEL_TILE_COLUMNS) {
-    t.parts_p = duel_ceil_div(p, DUEL_TILE_COLUMNS / q);
+  if (p <= most / q) { // whole images
+    t.parts_n = duel_min(duel_pieces(n, most / (p * q)), n);
+  } else if (q <= most) {
+    t.parts_p = duel_ceil_div(p, most / q);
   } else {
     t.parts_p = p;
-    t.parts_q = duel_ceil_div(q, DUEL_TILE_COLUMNS);
+    t.parts_q = duel_ceil_div(q, most);
   }
   return t;
 }
@@ -44,7 +45,7 @@ static inline duel_tile duel_tile_at(const duel_tiles *t, int64_t i) {
   const int64_t row = i / t->parts_q;
   return (duel_tile){duel_piece(t->n, 1, t->parts_n, row / t->parts_p),
                      duel_piece(t->p, 1, t->parts_p, row % t->parts_p),
-                     duel_piece(t->q, 16, t->parts_q, i % t->parts_q)};
+                     duel_piece(t->q, 1, t->parts_q, i % t->parts_q)};
 }
 
 static inline int64_t duel_length(duel_range r) {
@@ -60,7 +61,8 @@ static inline int64_t duel_conv_pieces(int64_t items) {
   return duel_min(items, DUEL_CONV_PIECES);
 }
 
-// ---- patches: row (channel, r, s), column (n, p, q) has image n's channel at row p·stride + base + r·step, and so on
+// ---- patches: result pixel (n, p, q) meets, in every channel, the rows p·stride + base + r·step, r < n, and columns
+// alike. step >= 1.
 typedef struct duel_taps {
   int64_t n, base, step, stride;
 } duel_taps;
@@ -69,6 +71,7 @@ typedef struct duel_patches {
   const real *src; // image 0's first channel
   int64_t image;   // numbers from one image to the next
   int64_t h, w;    // of a channel; outside are zeros
+  int64_t channels;
   duel_taps down, right;
 } duel_patches;
 
@@ -79,23 +82,80 @@ static inline duel_patches duel_patches_of(const duel_call *call, const duel_con
                         .image = z->c * z->h * z->w,
                         .h = z->h,
                         .w = z->w,
+                        .channels = z->c_group,
                         .down = {z->r, -c->pad[0], c->dilation[0], c->stride[0]},
                         .right = {z->s, -c->pad[1], c->dilation[1], c->stride[1]}};
 }
 
-// dst [depth, columns of the tile] = the rows `depth` of the patches.
-#define duel_conv_gather DUEL_CPU_NAME(conv_gather)
-void duel_conv_gather(const duel_patches *f, const duel_tile *t, duel_range depth, real *dst);
+// ---- lowering. A pixel's patch is `runs` runs of `length` numbers, in the order r, s, channel. Neighbors share what
+// they both meet, a run being a row of taps with all channels; or, where those would be short or lie apart, every pixel
+// has its patch for itself, in one run.
+typedef struct duel_lowering {
+  bool apart;            // no sharing
+  int64_t block, blocks; // channels lowered at a time, and how often
+  int64_t numbers;       // memory of the largest tile, with what products read past the end
+} duel_lowering;
 
-// ---- products, row-major
-typedef struct duel_factor {
+#define duel_lowering_of DUEL_CPU_NAME(lowering_of)
+duel_lowering duel_lowering_of(const duel_patches *f, const duel_tiles *tiles);
+
+static inline duel_range duel_lowering_channels(const duel_lowering *l, const duel_patches *f, int64_t block) {
+  return (duel_range){block * l->block, duel_min((block + 1) * l->block, f->channels)};
+}
+
+// Where a lowered tile's numbers are: tap (r, s) of pixel (n, p, q) at n·image + p·row + q·pixel + r·run + s·tap.
+typedef struct duel_lowered {
+  int64_t image, row, pixel, run, tap;
+} duel_lowered;
+
+#define duel_lower DUEL_CPU_NAME(lower)
+duel_lowered duel_lower(const duel_lowering *l, const duel_patches *f, const duel_tile *t, duel_range channels,
+                        real *dst);
+
+// ---- correlation: result [k, pixel] = Σ over r, s, channel of patch · weight
+typedef struct duel_weights { // weight (k, channel, r, s) = data[k·k + channel·c + r·r + s·s]
   const real *data;
-  int64_t ld;
-  bool trans;
-} duel_factor;
+  int64_t k, c, r, s;
+} duel_weights;
 
-// c[m, n] = a·b, or is added to if `add`.
-#define duel_conv_multiply DUEL_CPU_NAME(conv_multiply)
-void duel_conv_multiply(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b, bool add, real *c, int64_t ldc);
+enum { DUEL_PACK_NUMBERS = 1 << 15 }; // weights in a piece of packing
+
+// Which of a group's channels are among `channels` of all.
+static inline duel_range duel_own_channels(duel_range channels, int64_t c_group, int64_t group) {
+  const int64_t first = group * c_group, begin = channels.begin - first;
+  return (duel_range){begin > 0 ? begin : 0, duel_min(channels.end - first, c_group)};
+}
+
+// Packs the weights of some channels for taps.n down and right, of all of them `packed` holds padded ks · channels ·
+// taps: blocks of channels, panels of DUEL_GEMM_LANES ks, [r, s, channel, k in the panel].
+#define duel_pack_weights DUEL_CPU_NAME(pack_weights)
+void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k, const duel_weights *w,
+                       duel_range channels, real *packed);
+
+static inline int64_t duel_packed_numbers(const duel_patches *f, int64_t k) {
+  return duel_gemm_padded(k) * f->channels * f->down.n * f->right.n;
+}
+
+// One block of channels, lowered as m tells, whose patches begin at `lowered`: adds to (first block: yields) the
+// results [panels of ks, places, DUEL_GEMM_LANES], those of column j of the tile at place[j].
+typedef struct duel_products {
+  int64_t k, places;
+  const int64_t *place;
+  real *result;
+} duel_products;
+
+#define duel_correlate DUEL_CPU_NAME(correlate)
+void duel_correlate(const duel_lowering *l, const duel_patches *f, const duel_tile *t, int64_t block,
+                    const duel_lowered *m, const real *lowered, const real *packed, const duel_products *to);
+
+// Results of whole boxes of pixels go to their images: (k, n, p, q) to data[k·channel + n·image + p·row + q].
+#define duel_store_results DUEL_CPU_NAME(store_results)
+void duel_store_results(const duel_tile *t, int64_t k, const real *result, real *data, int64_t channel, int64_t image,
+                        int64_t row);
+
+// ---- src [rows, columns] transposed: row j of the result goes to dst + j/line·row + j%line·pixel
+#define duel_transpose_to DUEL_CPU_NAME(transpose_to)
+void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
+                       int64_t pixel);
 
 #endif

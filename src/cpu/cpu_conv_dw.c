@@ -1,93 +1,148 @@
-// conv2d_dw: [K/groups, C/groups·R·S] = dY·patchesᵀ, summed over all pixels. Pieces own a block of columns and a chunk
-// of the tiles; the chunks' sums join in a fixed tree in a second phase.
+// conv2d_dw: every weight is a sum over all pixels. A piece owns a block of outputs k and a chunk of the tiles. It
+// lowers the images like conv2d, lays dY out with the ks innermost, and adds products to its own sums, [taps of a block
+// of channels, k]; then the chunks' sums join in a fixed tree and go to their places.
 #include "cpu/cpu_conv.h"
 
 enum {
-  BLOCK = 256,        // columns of the result that a piece makes at a time
-  ENOUGH = 16,        // pieces; chunks are for when blocks are fewer
-  MOST_SUMS = 1 << 22 // numbers in all chunks' sums
+  MOST_CHUNKS = 8,
+  ENOUGH = 8,          // pieces; blocks of ks are for when chunks are fewer
+  BLOCK = 64,          // ks, at least
+  MOST_SUMS = 1 << 22, // numbers in all chunks' sums
 };
 
 typedef struct plan {
   duel_conv_sizes z;
   duel_tiles tiles;
+  duel_lowering lowering;
   int64_t blocks, chunks, items, pieces;
-  int64_t sums;          // numbers of partial sums in front of the pieces' scratch
-  int64_t patches, part; // numbers of gathered patches, and of a piece's whole scratch
+  int64_t padded; // ks of a group, a row of its sums
+  int64_t sums;   // numbers of one chunk's; all of them lie in front of the pieces' scratch
+  int64_t part;   // numbers of a piece's scratch
 } plan;
 
+// A piece's scratch: the lowered tile, dY [columns, ks of the block], and a block in registers that is not full.
 static plan plan_of(const duel_call *call) {
   plan p = {.z = duel_conv_sizes_of(call)};
   const duel_conv_sizes *z = &p.z;
-  const int64_t weights = z->k * z->depth;
-  p.tiles = duel_tiles_of(z->n, z->p, z->q);
-  p.blocks = duel_ceil_div(z->depth, BLOCK) * z->groups;
-  p.chunks = duel_min(duel_ceil_div(ENOUGH, p.blocks), duel_tiles_count(&p.tiles));
-  if (p.chunks * weights > MOST_SUMS) p.chunks = duel_min(p.chunks, MOST_SUMS / weights > 1 ? MOST_SUMS / weights : 1);
-  p.items = p.blocks * p.chunks;
+  const duel_patches f = duel_patches_of(call, z, 0);
+  p.tiles = duel_tiles_of(z->n, z->p, z->q, DUEL_TILE_COLUMNS);
+  p.lowering = duel_lowering_of(&f, &p.tiles);
+  p.padded = duel_gemm_padded(z->k_group);
+  p.sums = z->groups * z->depth * p.padded;
+  const int64_t room = MOST_SUMS / (z->k * z->depth), tiles = duel_tiles_count(&p.tiles);
+  p.chunks = duel_min(duel_min(tiles, MOST_CHUNKS), room > 1 ? room : 1);
+  p.blocks = duel_ceil_div(ENOUGH, p.chunks * z->groups);
+  p.blocks = duel_min(p.blocks, duel_ceil_div(z->k_group, BLOCK));
+  p.items = p.chunks * z->groups * p.blocks;
   p.pieces = duel_conv_pieces(p.items);
-  p.sums = p.chunks > 1 ? p.chunks * weights : 0;
-  p.patches = duel_min(z->depth, BLOCK) * DUEL_TILE_COLUMNS;
-  p.part = p.patches + (p.tiles.parts_n < z->n ? z->k_group * DUEL_TILE_COLUMNS : 0);
+  p.part = p.lowering.numbers + DUEL_TILE_COLUMNS * (duel_ceil_div(p.padded, p.blocks) + 2 * BLOCK);
   return p;
 }
 
 static size_t conv2d_dw_scratch(const duel_call *call) {
   const plan p = plan_of(call);
-  return (size_t)(p.sums + p.pieces * p.part) * sizeof(real);
+  return (size_t)(p.chunks * p.sums + p.pieces * p.part) * sizeof(real);
+}
+
+static int64_t join_pieces(const plan *p) {
+  return duel_min(duel_pieces(p->z.k * p->z.depth, 1 << 14), p->z.c);
 }
 
 static int conv2d_dw_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
   const plan p = plan_of(call);
   pieces[0] = p.pieces;
-  pieces[1] = duel_pieces(p.z.k * p.z.depth, 1 << 14);
-  return p.chunks > 1 ? 2 : 1;
+  pieces[1] = join_pieces(&p);
+  return 2;
 }
 
-// The tile of dY as a matrix [K/groups, columns]: as it lies in memory or, where it spans images, copied to dst.
-static duel_factor gradient_of(const duel_call *call, const plan *p, const duel_tile *t, int64_t group, real *dst) {
-  const duel_conv_sizes *z = &p->z;
-  const int64_t pixels = z->p * z->q, columns = duel_tile_columns(t), image = duel_length(t->p) * duel_length(t->q);
-  const real *dy = (const real *)call->in[1].data + (t->n.begin * z->k + group * z->k_group) * pixels +
-                   t->p.begin * z->q + t->q.begin;
-  if (duel_length(t->n) == 1) return (duel_factor){dy, pixels, false};
+// dst [columns, padded ks] = dY of the tile, from the group's first of these ks on.
+static void lay_out(const duel_conv_sizes *z, const duel_tile *t, const real *dy, int64_t ks, int64_t padded,
+                    real *dst) {
+  const int64_t pixels = z->p * z->q, row = duel_length(t->q);
+  const bool whole = row == z->q; // rows follow each other
+  const int64_t strip = whole ? duel_length(t->p) * row : row, strips = whole ? 1 : duel_length(t->p);
+  if (padded > ks) memset(dst, 0, (size_t)(duel_tile_columns(t) * padded) * sizeof *dst);
+  for (int64_t n = t->n.begin; n < t->n.end; n++)
+    for (int64_t i = 0; i < strips; i++, dst += strip * padded)
+      duel_transpose_to(ks, strip, dy + n * z->k * pixels + (t->p.begin + i) * z->q + t->q.begin, pixels, dst, strip, 0,
+                        padded);
+}
+
+// The rows of taps that a row of pixels meets, one after the other; where nothing is skipped in between, they are one.
+typedef struct rows {
+  int64_t n, length, pixel;
+  const real *at[DUEL_TILE_COLUMNS];
+} rows;
+
+static void rows_of(const duel_lowered *m, const duel_tile *t, const real *lowered, rows *r) {
+  r->n = 0;
+  r->length = duel_length(t->q);
+  r->pixel = m->pixel;
   for (int64_t n = 0; n < duel_length(t->n); n++)
-    for (int64_t k = 0; k < z->k_group; k++)
-      memcpy(dst + k * columns + n * image, dy + (n * z->k + k) * pixels, (size_t)image * sizeof *dst);
-  return (duel_factor){dst, columns, false};
+    for (int64_t p = 0; p < duel_length(t->p); p++) r->at[r->n++] = lowered + n * m->image + p * m->row;
+  if (m->row == r->length * m->pixel && m->image == duel_length(t->p) * m->row) {
+    r->length *= r->n;
+    r->n = 1;
+  }
 }
 
 static void one_item(const duel_call *call, const plan *p, int64_t item, real *scratch) {
   const duel_conv_sizes *z = &p->z;
-  const int64_t chunk = item / p->blocks, block = item % p->blocks, blocks = p->blocks / z->groups;
-  const int64_t group = block / blocks, weights = z->k * z->depth;
-  const duel_range depth = {block % blocks * BLOCK, duel_min((block % blocks + 1) * BLOCK, z->depth)};
+  const int64_t chunk = item % p->chunks, block = item / p->chunks % p->blocks, group = item / p->chunks / p->blocks;
   const duel_range tiles = duel_piece(duel_tiles_count(&p->tiles), 1, p->chunks, chunk);
+  const duel_range ks = duel_piece(z->k_group, BLOCK, p->blocks, block);
+  const int64_t padded = duel_gemm_padded(duel_length(ks));
   const duel_patches f = duel_patches_of(call, z, group);
-  real *sum = p->chunks > 1 ? (real *)call->scratch + chunk * weights : call->out[0].data;
-  sum += group * z->k_group * z->depth + depth.begin;
+  const real *dy = (const real *)call->in[1].data + (group * z->k_group + ks.begin) * z->p * z->q;
+  real *sums = (real *)call->scratch + chunk * p->sums + group * z->depth * p->padded + ks.begin;
+  real *right = scratch + p->lowering.numbers;
+  rows r;
   for (int64_t i = tiles.begin; i < tiles.end; i++) {
     const duel_tile t = duel_tile_at(&p->tiles, i);
-    const int64_t columns = duel_tile_columns(&t);
-    const duel_factor dy = gradient_of(call, p, &t, group, scratch + p->patches);
-    duel_conv_gather(&f, &t, depth, scratch);
-    duel_conv_multiply(z->k_group, duel_length(depth), columns, dy, (duel_factor){scratch, columns, true},
-                       i > tiles.begin, sum, z->depth);
+    lay_out(z, &t, dy, duel_length(ks), padded, right);
+    for (int64_t b = 0; b < p->lowering.blocks; b++) {
+      const duel_range channels = duel_lowering_channels(&p->lowering, &f, b);
+      const duel_lowered m = duel_lower(&p->lowering, &f, &t, channels, scratch);
+      const int64_t runs = p->lowering.apart ? 1 : z->r, length = z->r * z->s * duel_length(channels) / runs;
+      real *sum = sums + channels.begin * z->r * z->s * p->padded;
+      rows_of(&m, &t, scratch, &r);
+      for (int64_t run = 0; run < runs; run++)
+        for (int64_t j = 0; j < length; j += DUEL_GEMM_ROWS, sum += DUEL_GEMM_ROWS * p->padded) {
+          const int n = (int)duel_min(DUEL_GEMM_ROWS, length - j);
+          for (int64_t k = 0; k < padded; k += DUEL_GEMM_LANES)
+            duel_gemm_columns(n, r.n, r.length, r.at, run * m.run + j, r.pixel, right + k, padded, i > tiles.begin,
+                              sum + k, p->padded);
+          if (n < DUEL_GEMM_ROWS) sum -= (DUEL_GEMM_ROWS - n) * p->padded;
+        }
+    }
   }
 }
 
-// The chunks' sums join in pairs, those pairs in pairs, and so on.
-static void join(const duel_call *call, const plan *p, int64_t piece) {
-  const int64_t weights = p->z.k * p->z.depth;
-  const duel_range range = duel_piece(weights, 16, duel_pieces(weights, 1 << 14), piece);
-  real *sum = call->scratch;
+// The sums of one row of ks over all chunks: in pairs, those pairs in pairs, and so on. Clobbers the chunks' sums.
+static const real *joined(const plan *p, real *row) {
   for (int64_t width = 1; width < p->chunks; width *= 2)
     for (int64_t i = 0; i + width < p->chunks; i += 2 * width) {
-      real *to = sum + i * weights;
-      const real *from = to + width * weights;
-      DUEL_SIMD for (int64_t e = range.begin; e < range.end; e++) to[e] += from[e];
+      real *to = row + i * p->sums;
+      const real *from = to + width * p->sums;
+      DUEL_SIMD for (int64_t k = 0; k < p->z.k_group; k++) to[k] += from[k];
     }
-  memcpy((real *)call->out[0].data + range.begin, sum + range.begin, (size_t)duel_length(range) * sizeof *sum);
+  return row;
+}
+
+static void join(const duel_call *call, const plan *p, int64_t piece) {
+  const duel_conv_sizes *z = &p->z;
+  const int64_t taps = p->z.r * p->z.s;
+  const duel_range channels = duel_piece(z->c, 1, join_pieces(p), piece);
+  for (int64_t c = channels.begin; c < channels.end; c++) {
+    const int64_t group = c / z->c_group, own = c % z->c_group, first = own / p->lowering.block * p->lowering.block;
+    const int64_t block = duel_min(p->lowering.block, z->c_group - first);
+    real *sums = (real *)call->scratch + (group * z->depth + first * taps + own - first) * p->padded;
+    real *dw = (real *)call->out[0].data + group * z->k_group * z->depth + own * taps;
+    for (int64_t tap = 0; tap < taps; tap++) {
+      const real *sum = joined(p, sums + tap * block * p->padded);
+      for (int64_t k = 0; k < z->k_group; k++) dw[k * z->depth + tap] = sum[k];
+    }
+  }
 }
 
 static void conv2d_dw_run(const duel_call *call, int phase, int64_t piece) {
@@ -98,6 +153,6 @@ static void conv2d_dw_run(const duel_call *call, int phase, int64_t piece) {
   }
   const duel_range items = duel_piece(p.items, 1, p.pieces, piece);
   for (int64_t i = items.begin; i < items.end; i++)
-    one_item(call, &p, i, (real *)call->scratch + p.sums + piece * p.part);
+    one_item(call, &p, i, (real *)call->scratch + p.chunks * p.sums + piece * p.part);
 }
 const duel_kernel DUEL_CPU_NAME(conv2d_dw) = {.scratch = conv2d_dw_scratch, .cut = conv2d_dw_cut, .run = conv2d_dw_run};

@@ -3,20 +3,24 @@
 //
 //   x[a + stride·i] = Σ over r ≡ r0 of y[i + base + t·step]·w[r],   r = r0 + t·apart
 //
-// Weights are repacked once a call, [C/groups, K/groups·taps] a phase; then each piece makes its tiles phase by phase.
+// Weights are packed once a call, phase by phase; then each piece makes its tiles phase by phase.
 // Where x has few channels (the last layer of a generator), gathering K/groups channels to make so few numbers is
 // waste: there Wᵀ·dY is multiplied as dY lies and each row of products is added where it belongs, in fixed order.
 #include "cpu/cpu_conv.h"
 
+#include <cblas.h>
+
 enum {
-  FEW = 4,               // times fewer channels in x than in y
-  BAND_NUMBERS = 1 << 17 // products of a band of rows of x
+  FEW = 4,                // times fewer channels in x than in y
+  BAND_NUMBERS = 1 << 17, // products of a band of rows of x
+  TILE_PIXELS = 1024,     // of x in a tile
+  LEAST_COLUMNS = 16,     // of a phase, whatever the strides
 };
 
 // One axis of one phase.
 typedef struct phase {
   int64_t place, pixels; // its pixels are place, place + stride, …
-  int64_t first, apart;  // its taps are first, first + apart, …
+  int64_t last, apart;   // its taps are last, last − apart, …
   duel_taps taps;
 } phase;
 
@@ -42,36 +46,64 @@ static axis axis_of(const duel_conv *c, const duel_conv_sizes *z, int right) {
   return a;
 }
 
+// y's pixels are taken in rising order, so the taps are the phase's from its last to its first.
 static phase phase_of(const axis *a, int64_t i) {
-  phase f = {.first = i, .apart = a->apart};
+  phase f = {.apart = a->apart};
+  const int64_t n = duel_ceil_div(a->kernel - i, a->apart);
   f.place = (i * a->dilation - a->pad) % a->stride;
   if (f.place < 0) f.place += a->stride;
   f.pixels = f.place < a->x ? duel_ceil_div(a->x - f.place, a->stride) : 0;
-  f.taps.n = duel_ceil_div(a->kernel - i, a->apart);
-  f.taps.base = (f.place + a->pad - i * a->dilation) / a->stride; // exact
-  f.taps.step = -(a->apart * a->dilation / a->stride);
+  f.last = i + (n - 1) * a->apart;
+  f.taps.n = n;
+  f.taps.step = a->apart * a->dilation / a->stride;
+  f.taps.base = (f.place + a->pad - i * a->dilation) / a->stride - (n - 1) * f.taps.step; // exact
   f.taps.stride = 1;
   return f;
-}
-
-// Taps of the phases before number i.
-static int64_t taps_before(const axis *a, int64_t i) {
-  int64_t taps = 0;
-  for (int64_t k = 0; k < i; k++) taps += duel_ceil_div(a->kernel - k, a->apart);
-  return taps;
 }
 
 typedef struct plan {
   duel_conv_sizes z;
   axis down, right;
-  bool by_rows;        // few channels: products first
-  int64_t bands;       // of rows of x, if by rows
-  int64_t pack_pieces; // of phase 0, if not
-  duel_tiles tiles;    // of a phase's pixels
+  bool by_rows;                // few channels: products first
+  int64_t bands;               // of rows of x, if by rows
+  int64_t phases, pack_pieces; // of the call's phase 0, if not
+  duel_tiles tiles;            // of a phase's pixels
+  bool together;               // all phases' taps meet neighbors, so that y is lowered once for all
+  duel_patches all;            // what all phases meet, of group 0
+  duel_lowering lowering;      // of all
   int64_t items, pieces;
-  int64_t packed;        // numbers of repacked weights in front of the pieces' scratch
-  int64_t patches, part; // numbers of gathered patches, and of a piece's whole scratch
+  int64_t packed;        // numbers of a group's packed weights; all groups' lie in front of the pieces' scratch
+  int64_t lowered, part; // numbers of a lowered tile, and of a piece's scratch
 } plan;
+
+// One phase of the plan, with what it takes to correlate y with its weights.
+typedef struct part {
+  phase down, right;
+  duel_patches patches; // of group 0
+  duel_lowering lowering;
+} part;
+
+static duel_patches patches_of(const duel_call *call, const duel_conv_sizes *z, duel_taps down, duel_taps right) {
+  return (duel_patches){call->in[0].data, z->k * z->p * z->q, z->p, z->q, z->k_group, down, right};
+}
+
+static part part_of(const duel_call *call, const plan *p, int64_t i) {
+  part made = {.down = phase_of(&p->down, i / p->right.phases), .right = phase_of(&p->right, i % p->right.phases)};
+  made.patches = patches_of(call, &p->z, made.down.taps, made.right.taps);
+  made.lowering = p->together ? p->lowering : duel_lowering_of(&made.patches, &p->tiles);
+  return made;
+}
+
+// What all phases of an axis meet, if their taps are neighbors.
+static duel_taps all_taps(const axis *a) {
+  int64_t low = INT64_MAX, high = INT64_MIN;
+  for (int64_t i = 0; i < a->phases; i++) {
+    const duel_taps own = phase_of(a, i).taps;
+    low = duel_min(low, own.base);
+    high = own.base + own.n > high ? own.base + own.n : high;
+  }
+  return (duel_taps){high - low, low, 1, 1};
+}
 
 // The rows of y that reach the rows `h` of x.
 static duel_range rows_that_reach(const plan *p, duel_range h) {
@@ -102,12 +134,23 @@ static plan plan_of(const duel_call *call) {
     const int64_t band = duel_ceil_div(z->h, p.bands), reach = (p.down.kernel - 1) * p.down.dilation;
     p.part = z->depth * duel_min((band + reach) / p.down.stride + 1, z->p) * z->q;
   } else {
-    p.tiles = duel_tiles_of(z->n, duel_ceil_div(z->h, p.down.stride), duel_ceil_div(z->w, p.right.stride));
+    const int64_t strides = p.down.stride * p.right.stride, most = TILE_PIXELS / strides;
+    p.tiles = duel_tiles_of(z->n, duel_ceil_div(z->h, p.down.stride), duel_ceil_div(z->w, p.right.stride),
+                            most < LEAST_COLUMNS ? LEAST_COLUMNS : duel_min(most, DUEL_TILE_COLUMNS));
     p.items = z->groups * duel_tiles_count(&p.tiles);
-    p.packed = z->k * z->depth;
-    p.pack_pieces = duel_min(duel_pieces(p.packed, 1 << 15), z->c);
-    p.patches = duel_min(z->k_group * z->r * z->s, DUEL_TILE_DEPTH) * DUEL_TILE_COLUMNS;
-    p.part = p.patches + z->c_group * DUEL_TILE_COLUMNS;
+    p.phases = p.down.phases * p.right.phases;
+    p.pack_pieces = duel_min(duel_pieces(z->k * z->depth, DUEL_PACK_NUMBERS), z->k);
+    p.all = patches_of(call, z, all_taps(&p.down), all_taps(&p.right));
+    p.lowering = duel_lowering_of(&p.all, &p.tiles);
+    p.together = p.down.dilation == 1 && p.right.dilation == 1 && !p.lowering.apart;
+    for (int64_t i = 0; i < p.phases; i++) {
+      const part own = part_of(call, &p, i);
+      p.packed += duel_packed_numbers(&own.patches, z->c_group);
+      p.lowered = own.lowering.numbers > p.lowered ? own.lowering.numbers : p.lowered;
+    }
+    const int64_t columns = duel_ceil_div(z->n, p.tiles.parts_n) * duel_ceil_div(p.tiles.p, p.tiles.parts_p) *
+                            duel_ceil_div(p.tiles.q, p.tiles.parts_q);
+    p.part = p.lowered + columns * strides * duel_gemm_padded(z->c_group);
   }
   p.pieces = duel_conv_pieces(p.items);
   return p;
@@ -115,7 +158,7 @@ static plan plan_of(const duel_call *call) {
 
 static size_t conv2d_dx_scratch(const duel_call *call) {
   const plan p = plan_of(call);
-  return (size_t)(p.packed + p.pieces * p.part) * sizeof(real);
+  return (size_t)(p.z.groups * p.packed + p.pieces * p.part) * sizeof(real);
 }
 
 static int conv2d_dx_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
@@ -126,28 +169,20 @@ static int conv2d_dx_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) 
 }
 
 // ---- phases
-// Where a phase's weights of a group begin: behind those of all phases before it.
-static int64_t packed_at(const plan *p, int64_t group, const phase *down, const phase *right) {
-  const int64_t taps =
-      taps_before(&p->down, down->first) * p->z.s + down->taps.n * taps_before(&p->right, right->first);
-  return (group * p->z.r * p->z.s + taps) * p->z.c_group * p->z.k_group;
-}
-
-// The channels `c` of x: dst[c, k, taps] from w[k, c, r, s].
-static void pack(const duel_call *call, const plan *p, duel_range channels) {
+static void pack(const duel_call *call, const plan *p, int64_t piece) {
   const duel_conv_sizes *z = &p->z;
-  const int64_t kernel = z->r * z->s;
-  for (int64_t i = 0; i < p->down.phases * p->right.phases; i++) {
-    const phase down = phase_of(&p->down, i / p->right.phases), right = phase_of(&p->right, i % p->right.phases);
-    const int64_t taps = down.taps.n * right.taps.n;
-    for (int64_t c = channels.begin; c < channels.end; c++) {
-      const int64_t group = c / z->c_group, own = c % z->c_group;
-      const real *w = (const real *)call->in[1].data + group * z->k_group * z->depth + own * kernel;
-      real *dst = (real *)call->scratch + packed_at(p, group, &down, &right) + own * z->k_group * taps;
-      for (int64_t k = 0; k < z->k_group; k++, w += z->depth)
-        for (int64_t r = down.first; r < z->r; r += down.apart)
-          for (int64_t s = right.first; s < z->s; s += right.apart) *dst++ = w[r * z->s + s];
+  const duel_range channels = duel_piece(z->k, 1, p->pack_pieces, piece);
+  real *packed = call->scratch;
+  for (int64_t i = 0; i < p->phases; i++) {
+    const part own = part_of(call, p, i);
+    for (int64_t group = channels.begin / z->k_group; group * z->k_group < channels.end; group++) {
+      const duel_weights w = {(const real *)call->in[1].data + group * z->k_group * z->depth + own.down.last * z->s +
+                                  own.right.last,
+                              z->r * z->s, z->depth, -own.down.apart * z->s, -own.right.apart};
+      duel_pack_weights(&own.lowering, &own.patches, z->c_group, &w, duel_own_channels(channels, z->k_group, group),
+                        packed + group * p->packed);
     }
+    packed += duel_packed_numbers(&own.patches, z->c_group);
   }
 }
 
@@ -156,77 +191,70 @@ static duel_range clipped(duel_range t, const phase *f) {
   return (duel_range){duel_min(t.begin, f->pixels), duel_min(t.end, f->pixels)};
 }
 
-// src [C/groups, pixels of the tile] to its places in d_x.
-static void place(const plan *p, const duel_tile *t, const phase *down, const phase *right, const real *src, real *dx) {
-  const duel_conv_sizes *z = &p->z;
-  const int64_t columns = duel_tile_columns(t), row = duel_length(t->q), stride = p->right.stride;
-  for (int64_t c = 0; c < z->c_group; c++) {
-    const real *from = src + c * columns;
-    for (int64_t n = t->n.begin; n < t->n.end; n++)
-      for (int64_t i = t->p.begin; i < t->p.end; i++, from += row) {
-        real *to =
-            dx + ((n * z->c + c) * z->h + down->place + i * p->down.stride) * z->w + right->place + t->q.begin * stride;
-        if (stride == 2)
-          for (int64_t j = 0; j < row; j++) to[2 * j] = from[j];
-        else
-          for (int64_t j = 0; j < row; j++) to[j * stride] = from[j];
-      }
-  }
+// The pixels of x that begin in strides `t`.
+static duel_range pixels_of(duel_range t, int64_t stride, int64_t x) {
+  return (duel_range){t.begin * stride, duel_min(t.end * stride, x)};
 }
 
-// Zeros where no tap reaches: on all pixels of the tile.
-static void clear(const plan *p, const duel_tile *t, real *dx) {
-  const duel_conv_sizes *z = &p->z;
-  const duel_range h = {t->p.begin * p->down.stride, duel_min(t->p.end * p->down.stride, z->h)};
-  const duel_range w = {t->q.begin * p->right.stride, duel_min(t->q.end * p->right.stride, z->w)};
-  for (int64_t n = t->n.begin; n < t->n.end; n++)
-    for (int64_t c = 0; c < z->c_group; c++)
-      for (int64_t i = h.begin; i < h.end; i++)
-        memset(dx + ((n * z->c + c) * z->h + i) * z->w + w.begin, 0, (size_t)duel_length(w) * sizeof *dx);
-}
-
-static void one_phase(const duel_call *call, const plan *p, const duel_tile *whole, int64_t group, const phase *down,
-                      const phase *right, real *scratch) {
-  const duel_conv_sizes *z = &p->z;
-  const duel_tile t = {whole->n, clipped(whole->p, down), clipped(whole->q, right)};
-  const int64_t columns = duel_tile_columns(&t), all = z->k_group * down->taps.n * right->taps.n;
-  if (columns == 0) return;
-  const duel_patches f = {.src = (const real *)call->in[0].data + group * z->k_group * z->p * z->q,
-                          .image = z->k * z->p * z->q,
-                          .h = z->p,
-                          .w = z->q,
-                          .down = down->taps,
-                          .right = right->taps};
-  duel_factor w = {(const real *)call->scratch + packed_at(p, group, down, right), all, false};
-  real *dx = (real *)call->out[0].data + group * z->c_group * z->h * z->w, *dst = scratch + p->patches;
-  int64_t ld = columns;
-  const bool direct = p->down.stride == 1 && p->right.stride == 1 && duel_length(t.n) == 1; // a block of d_x
-  if (direct) {
-    dst = dx + t.n.begin * z->c * z->h * z->w + t.p.begin * z->w + t.q.begin;
-    ld = z->h * z->w;
-  }
-  for (int64_t d = 0; d < all; d += DUEL_TILE_DEPTH) {
-    const duel_range depth = {d, duel_min(d + DUEL_TILE_DEPTH, all)};
-    duel_conv_gather(&f, &t, depth, scratch);
-    duel_conv_multiply(z->c_group, columns, duel_length(depth), w, (duel_factor){scratch, columns, false}, d > 0, dst,
-                       ld);
-    w.data += DUEL_TILE_DEPTH;
-  }
-  if (!direct) place(p, &t, down, right, dst, dx);
+// Where the pixels of a phase's tile are among those of the box of x.
+static void places_of(const plan *p, const duel_tile *t, const duel_tile *box, const part *own, int64_t *place) {
+  const int64_t height = duel_length(box->p), width = duel_length(box->q);
+  for (int64_t n = 0; n < duel_length(t->n); n++)
+    for (int64_t i = t->p.begin; i < t->p.end; i++)
+      for (int64_t j = t->q.begin; j < t->q.end; j++)
+        *place++ = (n * height + i * p->down.stride + own->down.place - box->p.begin) * width + j * p->right.stride +
+                   own->right.place - box->q.begin;
 }
 
 static void one_tile(const duel_call *call, const plan *p, int64_t item, real *scratch) {
-  const int64_t n_tiles = duel_tiles_count(&p->tiles), group = item / n_tiles;
-  const duel_tile t = duel_tile_at(&p->tiles, item % n_tiles);
-  if (p->down.phases < p->down.stride || p->right.phases < p->right.stride)
-    clear(p, &t, (real *)call->out[0].data + group * p->z.c_group * p->z.h * p->z.w);
-  for (int64_t i = 0; i < p->down.phases * p->right.phases; i++) {
-    const phase down = phase_of(&p->down, i / p->right.phases), right = phase_of(&p->right, i % p->right.phases);
-    one_phase(call, p, &t, group, &down, &right, scratch);
+  const duel_conv_sizes *z = &p->z;
+  const int64_t n_tiles = duel_tiles_count(&p->tiles), group = item / n_tiles, pixels = z->h * z->w;
+  const duel_tile whole = duel_tile_at(&p->tiles, item % n_tiles);
+  const duel_tile box = {whole.n, pixels_of(whole.p, p->down.stride, z->h), pixels_of(whole.q, p->right.stride, z->w)};
+  const int64_t box_pixels = duel_tile_columns(&box);
+  real *result = scratch + p->lowered;
+  if (p->down.phases < p->down.stride || p->right.phases < p->right.stride) // pixels that no tap reaches
+    memset(result, 0, (size_t)(duel_gemm_padded(z->c_group) * box_pixels) * sizeof *result);
+  duel_lowered m;
+  bool more = true;
+  for (int64_t b = 0; more; b++) {
+    const real *packed = (const real *)call->scratch + group * p->packed;
+    more = false;
+    for (int64_t i = 0; i < p->phases; i++) {
+      part own = part_of(call, p, i);
+      const duel_tile t = {whole.n, clipped(whole.p, &own.down), clipped(whole.q, &own.right)};
+      duel_patches f = p->together ? p->all : own.patches;
+      int64_t place[DUEL_TILE_COLUMNS];
+      const duel_products to = {z->c_group, box_pixels, place, result};
+      f.src += group * z->k_group * z->p * z->q;
+      places_of(p, &t, &box, &own, place);
+      if (b < own.lowering.blocks && (!p->together || i == 0))
+        m = duel_lower(&own.lowering, &f, p->together ? &whole : &t, duel_lowering_channels(&own.lowering, &f, b),
+                       scratch);
+      const int64_t first =
+          (own.patches.down.base - f.down.base) * m.run + (own.patches.right.base - f.right.base) * m.tap;
+      if (b < own.lowering.blocks && duel_tile_columns(&t) > 0)
+        duel_correlate(&own.lowering, &own.patches, &t, b, &m, scratch + first, packed, &to);
+      more |= b + 1 < own.lowering.blocks;
+      packed += duel_packed_numbers(&own.patches, z->c_group);
+    }
   }
+  duel_store_results(&box, z->c_group, result, (real *)call->out[0].data + group * z->c_group * pixels, pixels,
+                     z->c * pixels, z->w);
 }
 
 // ---- by rows
+// c [m, n] = aᵀ·b
+static void multiply(int64_t m, int64_t n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb, real *c) {
+#ifdef DUEL_REAL_IS_double
+  cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0, a, (blasint)lda, b,
+              (blasint)ldb, 0.0, c, (blasint)n);
+#else
+  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a, (blasint)lda, b,
+              (blasint)ldb, 0.0f, c, (blasint)n);
+#endif
+}
+
 // Adds the products [C/groups·R·S, rows of y `reach`] to the rows `h` of one image's d_x, tap after tap.
 static void add_products(const duel_call *call, const plan *p, duel_range h, duel_range reach, const real *products,
                          real *dx) {
@@ -258,22 +286,21 @@ static void one_band(const duel_call *call, const plan *p, int64_t item, real *s
   const int64_t band = item % p->bands, n = item / p->bands % z->n, group = item / p->bands / z->n;
   const duel_range h = duel_piece(z->h, 1, p->bands, band), reach = rows_that_reach(p, h);
   const int64_t columns = reach.end > reach.begin ? duel_length(reach) * z->q : 0, pixels = z->p * z->q;
-  const duel_factor w = {(const real *)call->in[1].data + group * z->k_group * z->depth, z->depth, true};
-  const duel_factor dy = {
-      (const real *)call->in[0].data + (n * z->k + group * z->k_group) * pixels + reach.begin * z->q, pixels, false};
+  const real *w = (const real *)call->in[1].data + group * z->k_group * z->depth;
+  const real *dy = (const real *)call->in[0].data + (n * z->k + group * z->k_group) * pixels + reach.begin * z->q;
   real *dx = (real *)call->out[0].data + (n * z->c + group * z->c_group) * z->h * z->w;
-  if (columns > 0) duel_conv_multiply(z->depth, columns, z->k_group, w, dy, false, scratch, columns);
+  if (columns > 0) multiply(z->depth, columns, z->k_group, w, z->depth, dy, pixels, scratch);
   add_products(call, p, h, reach, scratch, dx);
 }
 
 static void conv2d_dx_run(const duel_call *call, int phase_of_call, int64_t piece) {
   const plan p = plan_of(call);
   if (!p.by_rows && phase_of_call == 0) {
-    pack(call, &p, duel_piece(p.z.c, 1, p.pack_pieces, piece));
+    pack(call, &p, piece);
     return;
   }
   const duel_range items = duel_piece(p.items, 1, p.pieces, piece);
-  real *scratch = (real *)call->scratch + p.packed + piece * p.part;
+  real *scratch = (real *)call->scratch + p.z.groups * p.packed + piece * p.part;
   for (int64_t i = items.begin; i < items.end; i++)
     if (p.by_rows)
       one_band(call, &p, i, scratch);

@@ -1,0 +1,69 @@
+// The blocks in registers. This file alone is compiled with contraction allowed (CMakeLists.txt): a·b + c is one
+// instruction, rounded once, on levels that have it.
+#include "cpu/cpu_gemm.h"
+
+typedef real lanes __attribute__((vector_size(DUEL_VECTOR_BYTES)));
+typedef real memory_lanes __attribute__((vector_size(DUEL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+enum { ROWS = DUEL_GEMM_ROWS, VECTORS = DUEL_GEMM_VECTORS, WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real) };
+
+DUEL_INLINE lanes load(const real *p) {
+  return *(const memory_lanes *)p;
+}
+
+DUEL_INLINE void load_row(bool add, const real *c, lanes sum[VECTORS]) {
+  for (int j = 0; j < VECTORS; j++) sum[j] = add ? load(c + j * WIDTH) : (lanes){0};
+}
+
+DUEL_INLINE void store_row(const lanes sum[VECTORS], real *c) {
+  for (int j = 0; j < VECTORS; j++) *(memory_lanes *)(c + j * WIDTH) = sum[j];
+}
+
+DUEL_INLINE void rows_of(int rows, int64_t length, const real *const *a, const real *b, bool add, real *const *c) {
+  lanes sum[ROWS][VECTORS];
+  const real *row[ROWS];
+  for (int i = 0; i < ROWS; i++) {
+    load_row(add && i < rows, c[i < rows ? i : 0], sum[i]);
+    row[i] = a[i < rows ? i : 0];
+  }
+  for (int64_t t = 0; t < length; t++, b += DUEL_GEMM_LANES) {
+    lanes right[VECTORS];
+    for (int j = 0; j < VECTORS; j++) right[j] = load(b + j * WIDTH);
+    for (int i = 0; i < ROWS; i++)
+      for (int j = 0; j < VECTORS; j++) sum[i][j] += row[i][t] * right[j];
+  }
+  for (int i = 0; i < ROWS; i++)
+    if (i < rows) store_row(sum[i], c[i]);
+}
+
+void duel_gemm_rows(int rows, int64_t length, const real *const *a, const real *b, bool add, real *const *c) {
+  if (rows == ROWS)
+    rows_of(ROWS, length, a, b, add, c);
+  else
+    rows_of(rows, length, a, b, add, c);
+}
+
+DUEL_INLINE void columns_of(int rows, int64_t n, int64_t length, const real *const *a, int64_t offset, int64_t lda,
+                            const real *b, int64_t ldb, bool add, real *c, int64_t ldc) {
+  lanes sum[ROWS][VECTORS];
+  for (int i = 0; i < ROWS; i++) load_row(add && i < rows, c + i * ldc, sum[i]);
+  for (int64_t l = 0; l < n; l++) {
+    const real *column = a[l] + offset;
+    for (int64_t t = 0; t < length; t++, b += ldb, column += lda) {
+      lanes right[VECTORS];
+      for (int j = 0; j < VECTORS; j++) right[j] = load(b + j * WIDTH);
+      for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < VECTORS; j++) sum[i][j] += column[i] * right[j];
+    }
+  }
+  for (int i = 0; i < ROWS; i++)
+    if (i < rows) store_row(sum[i], c + i * ldc);
+}
+
+void duel_gemm_columns(int rows, int64_t n, int64_t length, const real *const *a, int64_t offset, int64_t lda,
+                       const real *b, int64_t ldb, bool add, real *c, int64_t ldc) {
+  if (rows == ROWS)
+    columns_of(ROWS, n, length, a, offset, lda, b, ldb, add, c, ldc);
+  else
+    columns_of(rows, n, length, a, offset, lda, b, ldb, add, c, ldc);
+}

@@ -1,0 +1,40 @@
+// The innermost loops of products whose operands the caller lays out: a block [DUEL_GEMM_ROWS, DUEL_GEMM_LANES] of the
+// result stays in registers while both operands stream by. Each number is one chain of multiply-adds in the order of t,
+// from 0 or from what c holds, so its bits do not depend on the size of the block: levels with the same instructions
+// agree.
+#ifndef DUEL_CPU_GEMM_H
+#define DUEL_CPU_GEMM_H
+
+#include "cpu/cpu_kernel.h"
+
+// The bytes of a vector register, and how many rows and vectors of a block fit into 32 or 16 of them.
+#if defined __AVX512F__
+#define DUEL_VECTOR_BYTES 64
+enum { DUEL_GEMM_ROWS = 8, DUEL_GEMM_VECTORS = 2 };
+#elif defined __AVX2__
+#define DUEL_VECTOR_BYTES 32
+enum { DUEL_GEMM_ROWS = 6, DUEL_GEMM_VECTORS = 2 };
+#else
+#define DUEL_VECTOR_BYTES 16
+enum { DUEL_GEMM_ROWS = 4, DUEL_GEMM_VECTORS = 2 };
+#endif
+enum { DUEL_GEMM_LANES = DUEL_GEMM_VECTORS * DUEL_VECTOR_BYTES / (int)sizeof(real) };
+
+// n rounded up to whole blocks of lanes, and what that is at most on any level, for memory that is cut by shape alone.
+static inline int64_t duel_gemm_padded(int64_t n) {
+  return duel_ceil_div(n, DUEL_GEMM_LANES) * DUEL_GEMM_LANES;
+}
+
+// Rows i < rows <= DUEL_GEMM_ROWS, each with its own place: c[i][0 … DUEL_GEMM_LANES) = or += Σ over t < length of
+// a[i][t]·b[t·DUEL_GEMM_LANES + j].
+#define duel_gemm_rows DUEL_CPU_NAME(gemm_rows)
+void duel_gemm_rows(int rows, int64_t length, const real *const *a, const real *b, bool add, real *const *c);
+
+// c [rows, DUEL_GEMM_LANES], ldc apart, where a's columns lie in n pieces of `length` each: = or += Σ over l < n,
+// t < length of // a[l][offset + t·lda + i]·b[(l·length + t)·ldb + j]. Reads DUEL_GEMM_ROWS numbers of each column of a
+// whatever rows is.
+#define duel_gemm_columns DUEL_CPU_NAME(gemm_columns)
+void duel_gemm_columns(int rows, int64_t n, int64_t length, const real *const *a, int64_t offset, int64_t lda,
+                       const real *b, int64_t ldb, bool add, real *c, int64_t ldc);
+
+#endif

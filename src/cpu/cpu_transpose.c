@@ -1,0 +1,66 @@
+// Transposing, for kernels that want channels innermost: blocks of vectors in registers, the rest number by number.
+#include "cpu/cpu_conv.h"
+
+typedef real lanes __attribute__((vector_size(DUEL_VECTOR_BYTES)));
+typedef real memory_lanes __attribute__((vector_size(DUEL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+enum { WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real) };
+
+// a and b interleaved: the first halves, and the second halves.
+#if DUEL_VECTOR_BYTES == 64
+#define LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif DUEL_VECTOR_BYTES == 32
+#define LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif defined DUEL_REAL_IS_double
+#define LOW(a, b) __builtin_shufflevector(a, b, 0, 2)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
+#else
+#define LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
+// Interleaving rows i and i + WIDTH/2 into rows 2i and 2i + 1, log2(WIDTH) times, is transposing.
+DUEL_INLINE void interleave(const lanes *from, lanes *to) {
+  for (int i = 0; i < WIDTH / 2; i++) {
+    to[2 * i] = LOW(from[i], from[i + WIDTH / 2]);
+    to[2 * i + 1] = HIGH(from[i], from[i + WIDTH / 2]);
+  }
+}
+
+DUEL_INLINE void transpose_block(const real *src, int64_t ld, real *const *dst) {
+  lanes a[WIDTH], b[WIDTH];
+  for (int i = 0; i < WIDTH; i++) a[i] = *(const memory_lanes *)(src + i * ld);
+  for (int n = WIDTH; n > 2; n /= 4) {
+    interleave(a, b);
+    interleave(b, a);
+  }
+  const bool odd = WIDTH == 2 || WIDTH == 8; // log2(WIDTH) is
+  if (odd) interleave(a, b);
+  for (int i = 0; i < WIDTH; i++) *(memory_lanes *)dst[i] = odd ? b[i] : a[i];
+}
+
+void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
+                       int64_t pixel) {
+  const int64_t whole = rows / WIDTH * WIDTH;
+  int64_t i = 0, j = 0; // column i·line + j goes to dst + i·row + j·pixel
+  for (int64_t column = 0; column < columns;) {
+    real *to[WIDTH];
+    const int64_t n = duel_min(WIDTH, columns - column);
+    for (int64_t k = 0; k < n; k++) {
+      to[k] = dst + i * row + j * pixel;
+      if (++j == line) i++, j = 0;
+    }
+    if (n == WIDTH)
+      for (int64_t r = 0; r < whole; r += WIDTH) {
+        transpose_block(src + r * ld + column, ld, to);
+        for (int k = 0; k < WIDTH; k++) to[k] += WIDTH;
+      }
+    for (int64_t k = 0; k < n; k++) {
+      const int64_t done = n == WIDTH ? whole : 0;
+      for (int64_t r = done; r < rows; r++) to[k][r - done] = src[r * ld + column + k];
+    }
+    column += n;
+  }
+}
