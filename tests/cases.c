@@ -82,7 +82,8 @@ bool duel_case_is_real(const duel_case *c, int input) {
 
 bool duel_case_is_extreme(const duel_case *c) {
   for (int i = 0; i < c->n_in; i++)
-    if (c->in[i].fill == DUEL_FILL_EXTREME || c->in[i].fill == DUEL_FILL_LARGE) return true;
+    if (c->in[i].fill == DUEL_FILL_EXTREME || c->in[i].fill == DUEL_FILL_LARGE || c->in[i].fill == DUEL_FILL_WILD_INDEX)
+      return true;
   return false;
 }
 
@@ -263,6 +264,15 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
   case DUEL_OP_BATCH:
     out[0] = duel_batch(g, in[0], in[1]);
     break;
+  case DUEL_OP_EMBEDDING:
+    out[0] = duel_embedding(g, in[0], in[1]);
+    break;
+  case DUEL_OP_EMBEDDING_GRAD:
+    out[0] = duel_embedding_grad(g, in[0], in[1], c->shape.dim[0]);
+    break;
+  case DUEL_OP_ONE_HOT:
+    out[0] = duel_one_hot(g, in[0], c->shape.dim[1]);
+    break;
   case DUEL_OP_DENSE:
     out[0] = duel_dense(g, in[0], in[1], c->n_in == 3 ? in[2] : DUEL_NONE, a->matmul.trans_a, a->matmul.trans_b,
                         (duel_act)a->matmul.act, a->matmul.slope);
@@ -360,6 +370,10 @@ static double element(duel_fill fill, uint32_t seed, uint32_t i, int64_t count, 
     return extreme[(i + i / N_EXTREME) % (N_EXTREME - 3)];
   case DUEL_FILL_INDEX:
     return (double)(word % (uint32_t)items);
+  case DUEL_FILL_WILD_INDEX: {
+    const int32_t wild[] = {-1, INT32_MIN, INT32_MAX, (int32_t)items, (int32_t)items + 3, -7};
+    return word % 5 ? (double)(word % (uint32_t)items) : wild[word / 5 % 6];
+  }
   case DUEL_FILL_BYTE:
     return word & 255;
   case DUEL_FILL_KEY:
@@ -381,6 +395,12 @@ static uint32_t fill_seed(const duel_case *c, int input, uint32_t seed) {
   return s;
 }
 
+// How many rows an index may name.
+static int64_t rows_of(const duel_case *c) {
+  if (c->op == DUEL_OP_EMBEDDING_GRAD) return c->shape.dim[0];
+  return c->op == DUEL_OP_ONE_HOT ? c->shape.dim[1] : c->in[0].shape.dim[0];
+}
+
 duel_ref duel_case_fill(const duel_case *c, int input, bool integer, uint32_t seed) {
   const duel_case_in *in = &c->in[input];
   duel_ref t = duel_ref_new((duel_dtype)(in->dtype == DUEL_REAL ? DUEL_F32 : in->dtype), in->shape);
@@ -389,7 +409,7 @@ duel_ref duel_case_fill(const duel_case *c, int input, bool integer, uint32_t se
     if (integer && in->dtype == DUEL_REAL)
       t.data[i] = (int)(duel_test_hash(s, (uint32_t)i) % 9) - 4;
     else
-      t.data[i] = element(in->fill, s, (uint32_t)i, t.count, c->in[0].shape.dim[0]);
+      t.data[i] = element(in->fill, s, (uint32_t)i, t.count, rows_of(c));
     if (in->dtype == DUEL_REAL) t.data[i] = (double)(float)t.data[i];
   }
   return t;

@@ -18,9 +18,10 @@ typedef enum duel_fill {
   DUEL_FILL_DISTINCT, // no two alike
   DUEL_FILL_BINARY,   // 0 or 1
   DUEL_FILL_ZERO,
-  DUEL_FILL_EXTREME, // ±0, ±1e-30, ±100, ±inf, NaN, …
-  DUEL_FILL_LARGE,   // as extreme, finite numbers only
-  DUEL_FILL_INDEX,   // 0 .. first dimension of input 0
+  DUEL_FILL_EXTREME,    // ±0, ±1e-30, ±100, ±inf, NaN, …
+  DUEL_FILL_LARGE,      // as extreme, finite numbers only
+  DUEL_FILL_INDEX,      // a row of input 0, or of what is indexed
+  DUEL_FILL_WILD_INDEX, // as index, but some out of range
   DUEL_FILL_BYTE,
   DUEL_FILL_KEY,  // a random draw's key block
   DUEL_FILL_ADAM, // coefficients

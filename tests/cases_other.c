@@ -1,4 +1,4 @@
-// Cases of reductions, batch normalization, bce, draws, the batch op and the writers.
+// Cases of reductions, batch normalization, bce, draws, rows by number and the writers.
 #include "cases.h"
 
 #define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
@@ -183,6 +183,41 @@ static void batches(void) {
     }
 }
 
+// Rows of a table by number and back; fewer rows than indices, and more.
+static void embedding(duel_shape table, int64_t batch, duel_fill index) {
+  duel_case *c = duel_case_add2(DUEL_OP_EMBEDDING, table, DUEL_FILL_UNIFORM, (duel_shape)S(batch), index);
+  c->in[1].dtype = DUEL_I32;
+  duel_shape rows = table;
+  rows.dim[0] = batch;
+  c = duel_case_add2(DUEL_OP_EMBEDDING_GRAD, rows, DUEL_FILL_UNIFORM, (duel_shape)S(batch), index);
+  c->in[1].dtype = DUEL_I32;
+  c->shape = table;
+  c->zeros = true;
+}
+
+static void one_hot(int64_t batch, int64_t classes, duel_fill index) {
+  duel_case *c = duel_case_add1(DUEL_OP_ONE_HOT, (duel_shape)S(batch), index);
+  c->in[0].dtype = DUEL_I32;
+  c->shape = (duel_shape)S(batch, classes);
+  c->zeros = true;
+}
+
+static void rows_by_number(void) {
+  static const struct {
+    duel_shape table;
+    int64_t batch;
+  } list[] = {{S(1), 1},       {S(7), 3},       {S(10), 64},      {S(10, 3), 16},      {S(5, 17), 40},
+              {S(100, 2), 64}, {S(10, 128), 9}, {S(1000, 33), 2}, {S(3, 2, 5, 4), 33}, {S(60, 300), 70}};
+  for (int i = 0; i < LENGTH(list); i++) {
+    embedding(list[i].table, list[i].batch, DUEL_FILL_INDEX);
+    one_hot(list[i].batch, list[i].table.dim[0], DUEL_FILL_INDEX);
+  }
+  embedding((duel_shape)S(10, 3), 64, DUEL_FILL_WILD_INDEX);
+  embedding((duel_shape)S(60, 301), 70, DUEL_FILL_WILD_INDEX);
+  one_hot(64, 10, DUEL_FILL_WILD_INDEX);
+  one_hot(300, 33, DUEL_FILL_WILD_INDEX);
+}
+
 static void optimizers(void) {
   static const duel_shape shapes[] = {SCALAR, S(1),   S(3),    S(15),    S(16),     S(17),   S(33),        S(64),
                                       S(255), S(257), S(1021), S(40009), S(402496), S(5, 7), S(2, 3, 5, 7)};
@@ -218,5 +253,6 @@ void duel_cases_other(void) {
   losses();
   draws();
   batches();
+  rows_by_number();
   optimizers();
 }

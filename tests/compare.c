@@ -63,6 +63,8 @@ static double terms(const duel_case *c, int output) {
   case DUEL_OP_GROUPNORM_GRAD:
     for (int i = 1; i < a.rank; i++) n *= (double)a.dim[i];
     return n / (double)c->attr.groupnorm.groups;
+  case DUEL_OP_EMBEDDING_GRAD: // at most all rows
+    return (double)a.dim[0];
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:
@@ -109,6 +111,7 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_BCE_LOGITS_GRAD: // sigmoid(x) − 1 and softplus(x) − x cancel
     return (duel_tolerance){nmse * 1e4, 16 * u, 16 * u * sums};
+  case DUEL_OP_EMBEDDING_GRAD:
   case DUEL_OP_REDUCE_SUM:
   case DUEL_OP_MATMUL:
   case DUEL_OP_DENSE:

@@ -354,6 +354,22 @@ static void make_batch(duel_box *b) {
   duel_box_out(b, DUEL_SHAPE(64, 1, 28, 28));
 }
 
+static void make_indices(duel_box *b, duel_shape in, duel_shape out) {
+  duel_box_in(b, in);
+  b->in[b->call.n_in] = duel_box_operand(DUEL_I32, DUEL_SHAPE(211));
+  for (int i = 0; i < 211; i++) ((int32_t *)b->in[b->call.n_in].data)[i] = i * 37 % 101 - 1;
+  b->call.n_in++;
+  duel_box_out(b, out);
+}
+
+static void make_embedding(duel_box *b) {
+  make_indices(b, DUEL_SHAPE(97, 130), DUEL_SHAPE(211, 130));
+}
+
+static void make_embedding_grad(duel_box *b) {
+  make_indices(b, DUEL_SHAPE(211, 130), DUEL_SHAPE(97, 130));
+}
+
 static void make_transpose(duel_box *b) {
   duel_box_in(b, DUEL_SHAPE(31, 37, 41));
   duel_box_out(b, DUEL_SHAPE(41, 31, 37));
@@ -448,6 +464,8 @@ const duel_job duel_jobs[] = {
     {DUEL_OP_RANDOM_NORMAL, "", make_random},
     {DUEL_OP_RANDOM_UNIFORM, "", make_random},
     {DUEL_OP_BATCH, "", make_batch},
+    {DUEL_OP_EMBEDDING, "", make_embedding},
+    {DUEL_OP_EMBEDDING_GRAD, "", make_embedding_grad},
     {DUEL_OP_TRANSPOSE, "", make_transpose},
     {DUEL_OP_SLICE, "", make_slice},
     {DUEL_OP_PAD, "", make_pad},

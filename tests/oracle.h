@@ -17,8 +17,8 @@ duel_ref duel_ref_new(duel_dtype dtype, duel_shape shape);
 void duel_ref_free(duel_ref *t); // an empty one is fine
 
 // Computes one op: out[0 .. n_out) become fresh tensors whose shapes follow from the inputs alone. shape and attr are
-// those of duel_node_add (shape is read only by constant, reshape, view, slice, pad, broadcast, random, conv2d_dx,
-// conv2d_dw). False for leaves, which compute nothing.
+// those of duel_node_add (shape is read only by those that graph.h names there). False for leaves, which compute
+// nothing.
 bool duel_ref_op(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in, const duel_shape *shape,
                  duel_ref *out);
 

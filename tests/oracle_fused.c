@@ -112,6 +112,41 @@ static duel_ref batch(duel_ref data, duel_ref index) {
   return out;
 }
 
+// ---- rows by number; an index out of range is NaN, nothing, zeros
+
+static bool within(double index, int64_t n) {
+  return index >= 0 && index < (double)n;
+}
+
+static duel_ref embedding(duel_ref table, duel_ref index) {
+  duel_shape s = table.shape;
+  s.dim[0] = index.count;
+  duel_ref out = duel_ref_new(table.dtype, s);
+  const int64_t row = table.count / table.shape.dim[0];
+  for (int64_t i = 0; i < out.count; i++) {
+    const double from = index.data[i / row];
+    out.data[i] = within(from, table.shape.dim[0]) ? table.data[(int64_t)from * row + i % row] : NAN;
+  }
+  return out;
+}
+
+static duel_ref embedding_grad(duel_ref d_y, duel_ref index, duel_shape table) {
+  duel_ref out = duel_ref_new(d_y.dtype, table);
+  const int64_t row = d_y.count / d_y.shape.dim[0];
+  for (int64_t i = 0; i < d_y.count; i++) {
+    const double to = index.data[i / row];
+    if (within(to, table.dim[0])) out.data[(int64_t)to * row + i % row] += d_y.data[i];
+  }
+  return out;
+}
+
+static duel_ref one_hot(duel_ref index, duel_shape shape) {
+  duel_ref out = duel_ref_new(DUEL_F32, shape);
+  for (int64_t i = 0; i < index.count; i++)
+    if (within(index.data[i], shape.dim[1])) out.data[i * shape.dim[1] + (int64_t)index.data[i]] = 1;
+  return out;
+}
+
 // ---- batch normalization (Ioffe and Szegedy 2015)
 
 static void batchnorm(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
@@ -280,6 +315,15 @@ bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_r
     return true;
   case DUEL_OP_BATCH:
     out[0] = batch(in[0], in[1]);
+    return true;
+  case DUEL_OP_EMBEDDING:
+    out[0] = embedding(in[0], in[1]);
+    return true;
+  case DUEL_OP_EMBEDDING_GRAD:
+    out[0] = embedding_grad(in[0], in[1], *shape);
+    return true;
+  case DUEL_OP_ONE_HOT:
+    out[0] = one_hot(in[0], *shape);
     return true;
   case DUEL_OP_DENSE:
     dense(attr, n_in, in, out);

@@ -170,7 +170,7 @@ duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3)
 
 // The general constructor: checks arity, runs the shape rule, appends. All builders end here; passes call it to copy.
 // shape and dtype are only read by ops whose output does not follow from the inputs (constant, reshape, view, slice,
-// pad, broadcast, random, input, conv2d_dx, conv2d_dw); pass NULL otherwise.
+// pad, broadcast, random, input, conv2d_dx, conv2d_dw, embedding_grad, one_hot); pass NULL otherwise.
 duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr,
                          const duel_shape *shape);
 void *duel_graph_alloc(duel_graph *g, size_t bytes); // zeroed, lives as long as the graph; NULL sets the error
@@ -227,6 +227,9 @@ duel_val duel_conv2d_dw(duel_graph *g, duel_val x, duel_val d_y, const duel_conv
 duel_val duel_random_normal(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
 duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
 duel_val duel_batch(duel_graph *g, duel_val data, duel_val index);
+duel_val duel_embedding(duel_graph *g, duel_val table, duel_val index); // NaN where an index is out of range
+duel_val duel_embedding_grad(duel_graph *g, duel_val d_y, duel_val index, int64_t rows); // of the table
+duel_val duel_one_hot(duel_graph *g, duel_val index, int64_t classes); // zeros where an index is out of range
 
 duel_val duel_dense(duel_graph *g, duel_val a, duel_val b, duel_val bias, bool trans_a, bool trans_b, duel_act act,
                     double slope); // bias may be DUEL_NONE
