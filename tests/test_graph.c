@@ -104,6 +104,12 @@ static void shapes_follow_from_the_inputs(void **state) {
   duel_batchnorm(g, x, zeros(DUEL_SHAPE(3)), zeros(DUEL_SHAPE(3)), 1e-5, DUEL_ACT_TANH, 0, out);
   assert_shape(out[0], DUEL_SHAPE(4, 3, 2));
   assert_shape(out[2], DUEL_SHAPE(3));
+  duel_groupnorm(g, zeros(DUEL_SHAPE(4, 6, 2)), zeros(DUEL_SHAPE(6)), zeros(DUEL_SHAPE(6)), 3, 1e-5, out);
+  assert_shape(out[0], DUEL_SHAPE(4, 6, 2));
+  assert_shape(out[2], DUEL_SHAPE(4, 3));
+  duel_groupnorm_grad(g, x, x, zeros(DUEL_SHAPE(3, 2)), zeros(DUEL_SHAPE(4, 1)), zeros(DUEL_SHAPE(4, 1)), 1, 0, out);
+  assert_shape(out[0], DUEL_SHAPE(4, 3, 2));
+  assert_shape(out[1], DUEL_SHAPE(4, 3, 2));
   duel_matmul_grad(g, slab = zeros(DUEL_SHAPE(8, 5)), zeros(DUEL_SHAPE(7, 5)), zeros(DUEL_SHAPE(8, 7)), false, true,
                    DUEL_ACT_NONE, 0, out);
   assert_shape(out[1], DUEL_SHAPE(7));
@@ -113,6 +119,10 @@ static void shapes_follow_from_the_inputs(void **state) {
   duel_val batch = duel_batch(g, duel_input(g, data), duel_input(g, index));
   assert_shape(batch, DUEL_SHAPE(64, 1, 28, 28));
   assert_int_equal(g->value[batch].dtype, DUEL_F32);
+  duel_val rows = duel_embedding(g, zeros(DUEL_SHAPE(10, 3, 5)), duel_input(g, index));
+  assert_shape(rows, DUEL_SHAPE(64, 3, 5));
+  assert_shape(duel_embedding_grad(g, rows, duel_input(g, index), 10), DUEL_SHAPE(10, 3, 5));
+  assert_shape(duel_one_hot(g, duel_input(g, index), 10), DUEL_SHAPE(64, 10));
 }
 
 static void costs_count_work_and_traffic(void **state) {
@@ -134,6 +144,8 @@ static void decompositions_have_the_shapes_of_their_op(void **state) {
   duel_matmul_grad(g, x, w, y, false, true, DUEL_ACT_SIGMOID, 0, out);
   duel_batchnorm(g, x, c, c, 1e-5, DUEL_ACT_LEAKY_RELU, 0.2, out);
   duel_batchnorm_grad(g, x, x, c, out[1], out[2], out[0], 1e-5, DUEL_ACT_LEAKY_RELU, 0.2, out);
+  duel_groupnorm(g, x, c, c, 2, 1e-5, out);
+  duel_groupnorm_grad(g, x, x, c, out[1], out[2], 2, 1e-5, out);
   duel_bce_logits_grad(g, x, duel_bce_logits(g, x, 0.9), 0.9);
   assert_ok();
   int fused = 0;
@@ -146,7 +158,7 @@ static void decompositions_have_the_shapes_of_their_op(void **state) {
     for (int k = 0; k < node->n_out; k++) assert_shape(expanded[k], duel_val_shape(g, node->out[k]));
     for (int k = n; k < g->n_nodes; k++) assert_null(duel_op_records[g->node[k]->op]->expand); // primitives only
   }
-  assert_int_equal(fused, 6);
+  assert_int_equal(fused, 8);
 }
 
 static void mistakes_of_convolutions(void **state) {
@@ -207,6 +219,23 @@ static void mistakes_name_layer_op_and_shapes(void **state) {
   duel_val out[3];
   duel_batchnorm(g, zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(4)), 1e-5, DUEL_ACT_NONE, 0, out);
   assert_mistake(out[0], "batchnorm cannot normalise 4: it needs N×C×...");
+  duel_groupnorm(g, zeros(DUEL_SHAPE(2, 6, 3)), zeros(DUEL_SHAPE(6)), zeros(DUEL_SHAPE(6)), 4, 1e-5, out);
+  assert_mistake(out[0], "groupnorm cannot cut the channels of 2×6×3 into 4 groups: it needs N×C×..., C a multiple");
+  duel_groupnorm(g, zeros(DUEL_SHAPE(2, 6, 3)), zeros(DUEL_SHAPE(3)), zeros(DUEL_SHAPE(3)), 2, 1e-5, out);
+  assert_mistake(out[0], "groupnorm: scale is 3 and must have the first axes of the items of 2×6×3");
+  duel_groupnorm(g, zeros(DUEL_SHAPE(2, 6)), zeros(DUEL_SHAPE(6)), zeros(DUEL_SHAPE(6)), 2, -1, out);
+  assert_mistake(out[0], "groupnorm: eps is -1 and must be at least 0");
+  assert_mistake(duel_embedding(g, zeros(DUEL_SHAPE(10, 3)), zeros(DUEL_SHAPE(4))),
+                 "embedding: input 1 (4) is f32 and must be i32");
+  int list = add_var(DUEL_ARENA_INPUT, "list", DUEL_I32, DUEL_SHAPE(4)),
+      matrix = add_var(DUEL_ARENA_INPUT, "matrix", DUEL_I32, DUEL_SHAPE(4, 1));
+  assert_mistake(duel_embedding(g, zeros(DUEL_SCALAR), duel_input(g, list)),
+                 "embedding needs a table of rows, not one number");
+  assert_mistake(duel_embedding_grad(g, zeros(DUEL_SHAPE(5, 3)), duel_input(g, list), 10),
+                 "embedding_grad: the indices are 4 and must be a list, one a row");
+  assert_mistake(duel_one_hot(g, duel_input(g, matrix), 10),
+                 "one_hot: the indices are 4×1 and must be a list, one a row");
+  assert_mistake(duel_one_hot(g, duel_input(g, list), 0), "one_hot: a result of shape 4×0 is empty or too large");
   duel_val key = input("float key", DUEL_SHAPE(4));
   assert_mistake(duel_random_normal(g, key, 2, 0, DUEL_SHAPE(3)), "random_normal: input 0 (4) is f32 and must be i32");
 }

@@ -22,14 +22,12 @@ static bool check_norm(duel_graph *g, const duel_node *n, int i, duel_shape *par
   const int64_t groups = n->attr.groupnorm.groups;
   const char *name = duel_op_name(n->op);
   if (!duel_need_real(g, n)) return false;
-  bool fits = x.rank >= 2 && groups >= 1;
-  for (int k = 1; k < x.rank; k++) fits &= x.dim[k] > 0;
-  if (!fits || x.dim[1] % groups) {
+  if (x.rank < 2 || groups < 1 || x.dim[1] % groups) {
     duel_graph_error(g, "%s cannot cut the channels of %s into %lld groups: it needs N×C×..., C a multiple", name,
                      duel_shape_text(x), (long long)groups);
     return false;
   }
-  fits = scale.rank >= 1 && scale.rank < x.rank;
+  bool fits = scale.rank >= 1 && scale.rank < x.rank;
   for (int k = 0; fits && k < scale.rank; k++) fits = scale.dim[k] == x.dim[k + 1];
   if (!fits) {
     duel_graph_error(g, "%s: scale is %s and must have the first axes of the items of %s", name, duel_shape_text(scale),
