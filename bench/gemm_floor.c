@@ -3,13 +3,15 @@
 //
 //     cc -O2 bench/gemm_floor.c -o gemm_floor $(pkg-config --cflags --libs openblas) && echo 200 | ./gemm_floor 64
 //
-// The argument is the batch. Each line of stdin is a number of steps, answered by one JSON line (see bench/pair.py).
+// The argument is the batch, or "peak": a step is then one product of squares as large as BLAS likes them, 2·1024³
+// FLOPs. Each line of stdin is a number of steps, answered by one JSON line (bench/compare asks).
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-enum { LATENT = 100, HIDDEN1 = 256, HIDDEN2 = 512, PIXELS = 784, HIDDEN_D = 512 };
+enum { LATENT = 100, HIDDEN1 = 256, HIDDEN2 = 512, PIXELS = 784, HIDDEN_D = 512, PEAK = 1024 };
 
 static float *matrix(int rows, int columns) { // small numbers, so that nothing overflows or turns subnormal
   float *a = malloc(sizeof *a * (size_t)rows * (size_t)columns);
@@ -85,22 +87,32 @@ static double seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static void square(float *const m[3]) {
+  product(0, 0, PEAK, PEAK, PEAK, m[0], m[1], m[2]);
+}
+
 int main(int argc, char **argv) {
-  int n = argc == 2 ? atoi(argv[1]) : 0;
-  if (n < 1 || n > 1 << 16) {
-    fputs("usage: gemm_floor BATCH, numbers of steps on stdin\n", stderr);
+  int peak = argc == 2 && !strcmp(argv[1], "peak"), n = argc == 2 && !peak ? atoi(argv[1]) : 1;
+  if (argc != 2 || n < 1 || n > 1 << 16) {
+    fputs("usage: gemm_floor BATCH|peak, numbers of steps on stdin\n", stderr);
     return 2;
   }
-  gan s = {.batch = n,
-           .z = matrix(n, LATENT),
-           .real = matrix(n, PIXELS),
-           .g = {layer(n, LATENT, HIDDEN1), layer(n, HIDDEN1, HIDDEN2), layer(n, HIDDEN2, PIXELS)},
-           .d = {layer(n, PIXELS, HIDDEN_D), layer(n, HIDDEN_D, 1)}};
+  gan s = {0};
+  float *squares[3] = {0};
+  if (peak) {
+    for (int i = 0; i < 3; i++) squares[i] = matrix(PEAK, PEAK);
+  } else {
+    s = (gan){.batch = n,
+              .z = matrix(n, LATENT),
+              .real = matrix(n, PIXELS),
+              .g = {layer(n, LATENT, HIDDEN1), layer(n, HIDDEN1, HIDDEN2), layer(n, HIDDEN2, PIXELS)},
+              .d = {layer(n, PIXELS, HIDDEN_D), layer(n, HIDDEN_D, 1)}};
+  }
   for (int steps; scanf("%d", &steps) == 1 && steps > 0;) {
     double began = seconds();
-    for (int i = 0; i < steps; i++) step(&s);
-    printf("{\"name\": \"gemm\", \"version\": \"%s\", \"batch\": %d, \"steps\": %d, \"ms_per_step\": %.4f}\n",
-           openblas_get_config(), n, steps, 1000 * (seconds() - began) / steps);
+    for (int i = 0; i < steps; i++) peak ? square(squares) : step(&s);
+    printf("{\"name\": \"%s\", \"version\": \"%s\", \"steps\": %d, \"ms_per_step\": %.4f}\n", peak ? "peak" : "gemm",
+           openblas_get_config(), steps, 1000 * (seconds() - began) / steps);
     fflush(stdout);
   }
   return 0;

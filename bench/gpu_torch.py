@@ -2,7 +2,7 @@
 
     python bench/gpu_torch.py --json torch.json [--batches 64,256,1024] [--precisions fp32,tf32,bf16] [--limit 100]
 
-The same work as recipes/mlp.yaml, as bench/torch_mlp.py has it (separate updates of D, one latent batch, fused Adam),
+The same work as recipes/mlp.yaml, as bench/peers/peer_torch.py has it (separate updates of D, one latent batch, fused Adam),
 with the data set as bytes and its order in the GPU's memory, in four ways:
   eager          as it stands
   compile        both players under torch.compile
@@ -15,20 +15,22 @@ and compile in fp32 and bf16.
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import sys
 import time
 
 import torch
 
-import torch_mlp
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
+import peer_torch  # noqa: E402
 
 WAYS = "graph", "compile-graph", "eager", "compile"  # in order of weight, should time run out
 
 
 def data_set(device):
     try:
-        return torch_mlp.images().to(device), "fashion-mnist"
+        return peer_torch.images().to(device), "fashion-mnist"
     except (SystemExit, OSError) as why:
         print(f"gpu_torch: random bytes instead of Fashion-MNIST, which takes the same time: {why}", file=sys.stderr)
         return torch.randint(0, 256, (60000, 1, 28, 28), dtype=torch.uint8, device=device), "random"
@@ -39,10 +41,8 @@ class Trainer:
         torch.manual_seed(0)
         device = data.device
         self.data, self.batch, self.order, self.at = data, batch, torch.randperm(len(data), device=device), 0
-        self.g, self.d = (make().apply(torch_mlp.glorot).to(device) for make in
-                          (torch_mlp.generator, torch_mlp.discriminator))
-        self.opt_g, self.opt_d = (torch.optim.Adam(m.parameters(), 2e-4, betas=(0.5, 0.999), fused=True,
-                                                   capturable=captured) for m in (self.g, self.d))
+        self.g, self.d = (player.to(device) for player in peer_torch.players("mlp"))
+        self.opt_g, self.opt_d = (peer_torch.adam(player, capturable=captured) for player in (self.g, self.d))
         self.one, self.zero = torch.ones(batch, 1, device=device), torch.zeros(batch, 1, device=device)
         self.bf16 = precision == "bf16"
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
@@ -87,7 +87,7 @@ class Trainer:
     def loss(self, x, target):
         with self.players():
             logits = self.d(x)
-        return torch_mlp.bce(logits.float(), target)
+        return peer_torch.bce(logits.float(), target)
 
     def update_d(self, x, target):
         self.opt_d.zero_grad()
@@ -100,7 +100,7 @@ class Trainer:
 
     def work(self):
         with self.players():
-            fake = self.g(torch.randn(self.batch, torch_mlp.LATENT, device=self.data.device)).float()
+            fake = self.g(torch.randn(self.batch, peer_torch.LATENT, device=self.data.device)).float()
         self.update_d(self.data[self.rows].float().div_(127.5).sub_(1), self.one)
         self.update_d(fake.detach(), self.zero)
         self.d.requires_grad_(False)

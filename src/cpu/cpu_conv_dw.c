@@ -7,6 +7,7 @@ enum {
   MOST_CHUNKS = 8,
   ENOUGH = 8,          // pieces; blocks of ks are for when chunks are fewer
   BLOCK = 64,          // ks, at least
+  STRIP = 64,          // of ks and of taps that join at a time
   MOST_SUMS = 1 << 22, // numbers in all chunks' sums
 };
 
@@ -118,30 +119,35 @@ static void one_item(const duel_call *call, const plan *p, int64_t item, real *s
   }
 }
 
-// The sums of one row of ks over all chunks: in pairs, those pairs in pairs, and so on. Clobbers the chunks' sums.
-static const real *joined(const plan *p, real *row) {
+// dst = the sums of ks numbers over all chunks: in pairs, those pairs in pairs, and so on.
+static void joined(const plan *p, const real *sum, int64_t ks, real *dst) {
+  real part[MOST_CHUNKS][STRIP];
+  for (int64_t i = 0; i < p->chunks; i++) memcpy(part[i], sum + i * p->sums, (size_t)ks * sizeof *dst);
   for (int64_t width = 1; width < p->chunks; width *= 2)
     for (int64_t i = 0; i + width < p->chunks; i += 2 * width) {
-      real *to = row + i * p->sums;
-      const real *from = to + width * p->sums;
-      DUEL_SIMD for (int64_t k = 0; k < p->z.k_group; k++) to[k] += from[k];
+      const real *from = part[i + width];
+      real *to = part[i];
+      DUEL_SIMD for (int64_t k = 0; k < ks; k++) to[k] += from[k];
     }
-  return row;
+  memcpy(dst, part[0], (size_t)ks * sizeof *dst);
 }
 
 static void join(const duel_call *call, const plan *p, int64_t piece) {
   const duel_conv_sizes *z = &p->z;
-  const int64_t taps = p->z.r * p->z.s;
+  const int64_t taps = z->r * z->s;
   const duel_range channels = duel_piece(z->c, 1, join_pieces(p), piece);
   for (int64_t c = channels.begin; c < channels.end; c++) {
     const int64_t group = c / z->c_group, own = c % z->c_group, first = own / p->lowering.block * p->lowering.block;
     const int64_t block = duel_min(p->lowering.block, z->c_group - first);
-    real *sums = (real *)call->scratch + (group * z->depth + first * taps + own - first) * p->padded;
+    const real *sums = (real *)call->scratch + (group * z->depth + first * taps + own - first) * p->padded;
     real *dw = (real *)call->out[0].data + group * z->k_group * z->depth + own * taps;
-    for (int64_t tap = 0; tap < taps; tap++) {
-      const real *sum = joined(p, sums + tap * block * p->padded);
-      for (int64_t k = 0; k < z->k_group; k++) dw[k * z->depth + tap] = sum[k];
-    }
+    for (int64_t k = 0; k < z->k_group; k += STRIP)
+      for (int64_t tap = 0; tap < taps; tap += STRIP) {
+        real total[STRIP][STRIP];
+        const int64_t ks = duel_min(STRIP, z->k_group - k), n = duel_min(STRIP, taps - tap);
+        for (int64_t i = 0; i < n; i++) joined(p, sums + (tap + i) * block * p->padded + k, ks, total[i]);
+        duel_transpose_to(n, ks, total[0], STRIP, dw + k * z->depth + tap, ks, 0, z->depth);
+      }
   }
 }
 

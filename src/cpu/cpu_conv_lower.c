@@ -93,16 +93,23 @@ duel_lowered duel_lower(const duel_lowering *l, const duel_patches *f, const due
 // ---- correlation
 void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k, const duel_weights *w,
                        duel_range channels, real *packed) {
+  enum { STRIP = 16 }; // columns of a row of taps at a time
   const int64_t padded = duel_gemm_padded(k), taps = f->down.n * f->right.n;
   for (int64_t c = channels.begin; c < channels.end; c++) {
     const duel_range block = duel_lowering_channels(l, f, c / l->block);
     const int64_t n = duel_length(block), next = n * DUEL_GEMM_LANES; // from a tap to the next
-    for (int64_t i = 0; i < padded; i++) {
-      const int64_t panel = i / DUEL_GEMM_LANES * DUEL_GEMM_LANES;
-      const real *src = w->data + i * w->k + c * w->c;
-      real *dst = packed + (block.begin * padded + panel * n) * taps + (c - block.begin) * DUEL_GEMM_LANES + i - panel;
+    for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES) {
+      const int64_t ks = duel_min(DUEL_GEMM_LANES, k - panel);
+      real *dst = packed + (block.begin * padded + panel * n) * taps + (c - block.begin) * DUEL_GEMM_LANES;
+      real row[DUEL_GEMM_LANES][STRIP] = {0};
       for (int64_t r = 0; r < f->down.n; r++)
-        for (int64_t s = 0; s < f->right.n; s++, dst += next) *dst = i < k ? src[r * w->r + s * w->s] : 0;
+        for (int64_t s = 0; s < f->right.n; s += STRIP) {
+          const int64_t n_s = duel_min(STRIP, f->right.n - s);
+          const real *src = w->data + panel * w->k + c * w->c + r * w->r + s * w->s;
+          for (int64_t i = 0; i < ks; i++)
+            for (int64_t j = 0; j < n_s; j++) row[i][j] = src[i * w->k + j * w->s];
+          duel_transpose_to(DUEL_GEMM_LANES, n_s, row[0], STRIP, dst + (r * f->right.n + s) * next, n_s, 0, next);
+        }
     }
   }
 }
