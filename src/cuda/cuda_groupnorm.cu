@@ -67,6 +67,22 @@ static __device__ __forceinline__ int64_t first_run(const group_layout &l, int64
   return (row - duel_quotient(row, l.groups) * l.groups) * l.runs;
 }
 
+// The run of an element of a row, on its way through it.
+struct run_walk {
+  int64_t run, left; // elements of the run from here on
+};
+
+static __device__ __forceinline__ run_walk run_of(const group_layout &l, int64_t element) {
+  const int64_t run = duel_quotient(element, l.length);
+  return {run, (run + 1) * l.length - element};
+}
+
+static __device__ __forceinline__ void advance(const group_layout &l, run_walk &w) {
+  if (--w.left > 0) return;
+  w.left = l.length;
+  w.run++;
+}
+
 // ---- forward
 template <bool WARPS, int V>
 static __device__ __forceinline__ duel_pair moments(const group_layout &l, const duel_column_part &p, const float *x,
@@ -112,15 +128,14 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
       mean[p.column] = m.a;
       var[p.column] = variance;
     }
-    const int64_t run = first_run(l, p.column);
-    DUEL_UNROLL(2)
+    const int64_t first = first_run(l, p.column);
+    DUEL_UNROLL(V == 4 ? 1 : 2)
     for (int64_t i = p.row; i < p.end; i += p.step) {
       float v[V];
       duel_load<V>(v, x + p.column * l.row + i * V, aligned);
-      for (int j = 0; j < V; j++) {
-        const int64_t at = run + duel_quotient(i * V + j, l.length);
-        v[j] = (v[j] - m.a) * (invstd * scale[at]) + shift[at];
-      }
+      run_walk w = run_of(l, i * V);
+      for (int j = 0; j < V; j++, advance(l, w))
+        v[j] = (v[j] - m.a) * (invstd * scale[first + w.run]) + shift[first + w.run];
       duel_store<V>(y + p.column * l.row + i * V, v, aligned);
     }
   }
@@ -172,13 +187,14 @@ template <bool WARPS, int V>
 static __device__ __forceinline__ duel_pair sums(const group_layout &l, const duel_column_part &p, const float *d_y,
                                                  const float *x, const float *scale, float mean, bool aligned) {
   float sum_d = 0, sum_dx = 0;
-  DUEL_UNROLL(2)
+  DUEL_UNROLL(V == 4 ? 1 : 2)
   for (int64_t i = p.row; i < p.end; i += p.step) {
     float d[V], v[V];
     duel_load<V>(d, d_y + p.column * l.row + i * V, aligned);
     duel_load<V>(v, x + p.column * l.row + i * V, aligned);
-    for (int j = 0; j < V; j++) {
-      const float scaled = d[j] * scale[duel_quotient(i * V + j, l.length)];
+    run_walk w = run_of(l, i * V);
+    for (int j = 0; j < V; j++, advance(l, w)) {
+      const float scaled = d[j] * scale[w.run];
       sum_d += scaled;
       sum_dx += scaled * (v[j] - mean);
     }
@@ -213,13 +229,14 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     const duel_pair s =
         !WARPS && l.c.splits > 1 ? duel_join_sums(l.c, p, part) : sums<WARPS, V>(l, p, d_y, x, own, center, aligned);
     const float invstd = 1.0f / sqrtf(spread + l.eps), mean_d = s.a / l.count, pull = s.b * invstd / l.count * invstd;
-    DUEL_UNROLL(2)
+    DUEL_UNROLL(V == 4 ? 1 : 2)
     for (int64_t i = p.row; i < p.end; i += p.step) {
       float d[V], v[V];
       duel_load<V>(d, d_y + p.column * l.row + i * V, aligned);
       duel_load<V>(v, x + p.column * l.row + i * V, aligned);
-      for (int j = 0; j < V; j++) {
-        const float scaled = d[j] * own[duel_quotient(i * V + j, l.length)];
+      run_walk w = run_of(l, i * V);
+      for (int j = 0; j < V; j++, advance(l, w)) {
+        const float scaled = d[j] * own[w.run];
         d[j] = invstd * (scaled - mean_d - (v[j] - center) * pull);
       }
       duel_store<V>(d_x + p.column * l.row + i * V, d, aligned);
