@@ -445,8 +445,7 @@ static const char *const layers[] = {
     "prelu",
     "prelu: {channels: true}",
     "residual: [conv: {out: 3, kernel: 3, pad: 1}, tanh]",
-    "{residual: [tanh, residual: [conv: {out: 3, pad: 1}], conv: {out: 2, stride: 2}], "
-    "skip: [conv: {out: 2, stride: 2}]}",
+    "{residual: [residual: [conv: {out: 3, pad: 1}], conv: {out: 2, stride: 2}], skip: [conv: {out: 2, stride: 2}]}",
     "{residual: [tanh, conv: {out: 3, kernel: 1}], repeat: 3}",
 };
 

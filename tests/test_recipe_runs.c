@@ -149,7 +149,7 @@ static void a_net_of_ones_own(void **state) {
   char path[4096];
   scratch_put("own.yaml", own, sizeof own - 1);
   snprintf(path, sizeof path, "%s", scratch("own.yaml"));
-  check(&(net){path, photos, {{NULL}}, 0, 3, {3, 20, 28}});
+  check(&(net){.recipe = path, .data = photos, .rank = 3, .dim = {3, 20, 28}});
   check(&(net){path, photos, {{"data.size", "[8, 36]", NULL}, {"data.channels", "1", NULL}}, 2, 3, {1, 8, 36}});
 }
 
@@ -159,7 +159,7 @@ static void names_of_blocks(void **state) {
   char table[1 << 14];
   duel_tensor_file f;
   scratch_put("own.yaml", own, sizeof own - 1);
-  const net n = {scratch("own.yaml"), photos, {{NULL}}, 0, 3, {3, 20, 28}};
+  const net n = {.recipe = scratch("own.yaml"), .data = photos};
   duel_run *run = open_net(&n, NULL, 1);
   FILE *file = fmemopen(table, sizeof table, "w");
   must(duel_run_print(run, file, 0));
