@@ -15,7 +15,6 @@ import argparse
 import glob
 import hashlib
 import json
-import math
 import os
 import subprocess
 import sys
@@ -128,13 +127,14 @@ def duel(*command):
 
 def duel_pictures(args, seed):
     with tempfile.TemporaryDirectory() as folder:
-        duel(args.duel, "train", "--recipe", args.recipe, "--data", "fashion-mnist", "--steps", str(args.steps[-1]),
-             "--batch", "64", "--seed", str(seed), "--outdir", folder, "--sample", "0", "--checkpoint",
-             str(math.gcd(*args.steps)), "--keep", "5000", "-q", *args.flags)
-        for target in args.steps:
-            checkpoint, = glob.glob(os.path.join(folder, "0*", f"checkpoint-{target:08d}.safetensors"))
-            out = os.path.join(folder, "samples.npy")
-            duel(args.duel, "generate", checkpoint, "--count", str(args.samples), "--out", out, "-q")
+        threads, out = ["--threads", str(args.threads)] * bool(args.threads), os.path.join(folder, "samples.npy")
+        how = ["--recipe", args.recipe, "--data", "fashion-mnist", "--batch", "64", "--seed", str(seed), "--outdir", folder,
+               "--sample", "0", "--checkpoint", "0", *args.flags]
+        for target in args.steps:  # in legs, of which each leaves a checkpoint: the same bits as in one go
+            duel(args.duel, "train", *how, "--steps", str(target), *threads, "-q")
+            run, = glob.glob(os.path.join(folder, "0*"))
+            how = ["--resume", run]
+            duel(args.duel, "generate", run, "--count", str(args.samples), "--out", out, "-q")
             yield target, to_bytes(torch.tensor(np.load(out)).reshape(-1, 1, 28, 28))
 
 
@@ -186,7 +186,6 @@ def main():
     args.share = share if args.share is None else args.share
     if args.threads:
         torch.set_num_threads(args.threads)
-        args.flags += ["--threads", str(args.threads)]
     os.makedirs(args.work, exist_ok=True)
 
     train, test = peer_torch.images(), peer_torch.images("t10k-images-idx3-ubyte")
