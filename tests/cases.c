@@ -46,6 +46,7 @@ const duel_case *duel_cases(int *n) {
     duel_cases_product();
     duel_cases_conv();
     duel_cases_norm();
+    duel_cases_resample();
     duel_cases_other();
   }
   *n = n_list;
@@ -91,6 +92,14 @@ static bool is_dyadic(double x) {
   return x * 1024 == floor(x * 1024);
 }
 
+// Are all weights of an image's resampling dyadic?
+static bool is_dyadic_resampling(const duel_case *c) {
+  const duel_resampling *r = &c->attr.resample;
+  if (r->mode == DUEL_NEAREST) return true;
+  if (r->mode == DUEL_AVERAGE) return is_dyadic(1.0 / (double)(r->window.kernel[0] * r->window.kernel[1]));
+  return is_dyadic(0.5 / (double)r->size[0]) && is_dyadic(0.5 / (double)r->size[1]);
+}
+
 bool duel_case_is_exact(const duel_case *c) {
   switch (c->op) {
   case DUEL_OP_DENSE:
@@ -105,6 +114,9 @@ bool duel_case_is_exact(const duel_case *c) {
     return is_dyadic(c->attr.affine.mul) && is_dyadic(c->attr.affine.add);
   case DUEL_OP_BATCH:
     return c->in[0].dtype != DUEL_U8;
+  case DUEL_OP_RESAMPLE2D:
+  case DUEL_OP_RESAMPLE2D_DX:
+    return is_dyadic_resampling(c);
   case DUEL_OP_DIV:
   case DUEL_OP_EXP:
   case DUEL_OP_LOG:
@@ -254,6 +266,18 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
     break;
   case DUEL_OP_CONV2D_DW:
     out[0] = duel_conv2d_dw(g, in[0], in[1], &a->conv, c->shape);
+    break;
+  case DUEL_OP_RESAMPLE2D:
+    out[0] = duel_resample2d(g, in[0], &a->resample);
+    break;
+  case DUEL_OP_RESAMPLE2D_DX:
+    out[0] = duel_resample2d_dx(g, in[0], &a->resample, c->shape);
+    break;
+  case DUEL_OP_MAXPOOL2D:
+    out[0] = duel_maxpool2d(g, in[0], in[1], &a->window);
+    break;
+  case DUEL_OP_MAXPOOL2D_DX:
+    out[0] = duel_maxpool2d_dx(g, in[0], in[1], &a->window);
     break;
   case DUEL_OP_RANDOM_NORMAL:
     out[0] = duel_random_normal(g, in[0], a->random.purpose, a->random.k, c->shape);

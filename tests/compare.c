@@ -54,6 +54,15 @@ static double terms(const duel_case *c, int output) {
     return (double)(c->in[1].shape.dim[0] / c->attr.conv.groups * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
   case DUEL_OP_CONV2D_DW:
     return (double)(a.dim[0] * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
+  case DUEL_OP_RESAMPLE2D:
+  case DUEL_OP_RESAMPLE2D_DX:
+    for (int i = 0; i < 2; i++) {
+      const int64_t x = (c->op == DUEL_OP_RESAMPLE2D ? a : c->shape).dim[2 + i], y = c->attr.resample.size[i];
+      n *= (double)(c->attr.resample.mode == DUEL_AVERAGE ? c->attr.resample.window.kernel[i] : 2 + 2 * y / x);
+    }
+    return n;
+  case DUEL_OP_MAXPOOL2D_DX:
+    return (double)(c->attr.window.kernel[0] * c->attr.window.kernel[1]);
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
     for (int i = 0; i < a.rank; i++)
@@ -119,6 +128,9 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_CONV2D:
   case DUEL_OP_CONV2D_DX:
   case DUEL_OP_CONV2D_DW:
+  case DUEL_OP_RESAMPLE2D:
+  case DUEL_OP_RESAMPLE2D_DX:
+  case DUEL_OP_MAXPOOL2D_DX:
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
   case DUEL_OP_GROUPNORM:

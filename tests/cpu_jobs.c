@@ -191,6 +191,38 @@ static void make_conv2d_dw(duel_box *b) {
   make_conv(b, DUEL_SHAPE(19, 33, 31, 29), DUEL_SHAPE(19, 40, 16, 9), DUEL_SHAPE(40, 33, 3, 4));
 }
 
+static void make_resample(duel_box *b, duel_sampling mode, duel_shape in, duel_shape out, duel_shape y) {
+  duel_box_in(b, in);
+  duel_box_out(b, out);
+  b->attr.resample = (duel_resampling){.mode = mode, .size = {y.dim[2], y.dim[3]}};
+}
+static void make_resample2d(duel_box *b) {
+  make_resample(b, DUEL_BILINEAR, DUEL_SHAPE(19, 13, 31, 29), DUEL_SHAPE(19, 13, 40, 17), DUEL_SHAPE(19, 13, 40, 17));
+}
+static void make_resample2d_double(duel_box *b) {
+  make_resample(b, DUEL_NEAREST, DUEL_SHAPE(19, 13, 17, 15), DUEL_SHAPE(19, 13, 34, 30), DUEL_SHAPE(19, 13, 34, 30));
+}
+static void make_resample2d_dx(duel_box *b) {
+  make_resample(b, DUEL_BILINEAR, DUEL_SHAPE(19, 13, 40, 17), DUEL_SHAPE(19, 13, 31, 29), DUEL_SHAPE(19, 13, 40, 17));
+}
+static void make_resample2d_dx_double(duel_box *b) {
+  make_resample(b, DUEL_NEAREST, DUEL_SHAPE(19, 13, 34, 30), DUEL_SHAPE(19, 13, 17, 15), DUEL_SHAPE(19, 13, 34, 30));
+}
+
+// x 19×13×31×29, y 19×13×17×10: strides 2 and 3, unequal pads.
+static void make_maxpool(duel_box *b, duel_shape in1, duel_shape out) {
+  duel_box_in(b, DUEL_SHAPE(19, 13, 31, 29));
+  duel_box_in(b, in1);
+  duel_box_out(b, out);
+  b->attr.window = (duel_window){.kernel = {3, 4}, .stride = {2, 3}, .pad = {2, 1, 2, 1}};
+}
+static void make_maxpool2d(duel_box *b) {
+  make_maxpool(b, DUEL_SHAPE(19, 13, 31, 29), DUEL_SHAPE(19, 13, 17, 10));
+}
+static void make_maxpool2d_dx(duel_box *b) {
+  make_maxpool(b, DUEL_SHAPE(19, 13, 17, 10), DUEL_SHAPE(19, 13, 31, 29));
+}
+
 static void make_dense(duel_box *b) {
   duel_box_in(b, DUEL_SHAPE(61, 300));
   duel_box_in(b, DUEL_SHAPE(301, 300));
@@ -445,6 +477,12 @@ const duel_job duel_jobs[] = {
     {DUEL_OP_CONV2D_DX, "", make_conv2d_dx},
     {DUEL_OP_CONV2D_DX, "few channels", make_conv2d_dx_few},
     {DUEL_OP_CONV2D_DW, "", make_conv2d_dw},
+    {DUEL_OP_RESAMPLE2D, "", make_resample2d},
+    {DUEL_OP_RESAMPLE2D, "double", make_resample2d_double},
+    {DUEL_OP_RESAMPLE2D_DX, "", make_resample2d_dx},
+    {DUEL_OP_RESAMPLE2D_DX, "double", make_resample2d_dx_double},
+    {DUEL_OP_MAXPOOL2D, "", make_maxpool2d},
+    {DUEL_OP_MAXPOOL2D_DX, "", make_maxpool2d_dx},
     {DUEL_OP_DENSE, "", make_dense},
     {DUEL_OP_MATMUL_GRAD, "", make_matmul_grad},
     {DUEL_OP_BATCHNORM, "", make_batchnorm},

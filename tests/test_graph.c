@@ -187,6 +187,37 @@ static void mistakes_of_convolutions(void **state) {
                  "conv2d_dw: images 8×3×7×7 and weights 6×3×5×3 make 8×6×3×4, not the 8×6×4×4 that are given");
 }
 
+static void mistakes_of_resampling(void **state) {
+  (void)state;
+  const duel_window w = {.kernel = {3, 2}, .stride = {2, 2}, .pad = {1, 0, 1, 1}};
+  duel_window wide = w, tall = w, still = w;
+  wide.pad[3] = 2;
+  tall.kernel[0] = 10;
+  still.stride[1] = 0;
+  const duel_shape x = DUEL_SHAPE(8, 3, 7, 6), y = DUEL_SHAPE(8, 3, 4, 3);
+  const duel_resampling half = {.mode = DUEL_AVERAGE, .window = w}, none = {.mode = DUEL_BILINEAR, .size = {4, 0}};
+  assert_shape(duel_maxpool2d(g, zeros(x), zeros(x), &w), y);
+  assert_shape(duel_resample2d(g, zeros(x), &half), y);
+  assert_shape(duel_resample2d(g, zeros(x), &(duel_resampling){.size = {1, 9}}), DUEL_SHAPE(8, 3, 1, 9));
+  duel_scope(g, "D.1 %s", "maxpool");
+  assert_mistake(duel_maxpool2d(g, zeros(DUEL_SHAPE(8, 126)), zeros(x), &w),
+                 "D.1 maxpool: maxpool2d: the image is 8×126 and must be [N, C, H, W] with sides of at most 32767");
+  assert_mistake(duel_maxpool2d(g, zeros(x), zeros(x), &wide),
+                 "maxpool2d: a pad of 2 right of images 8×3×7×6 leaves a window of 3×2 without a pixel; a pad must be "
+                 "smaller than the kernel");
+  assert_mistake(duel_maxpool2d(g, zeros(x), zeros(x), &tall),
+                 "maxpool2d: a window of 10×2 covers 10 rows, but images 8×3×7×6 have 9 with their padding; make the "
+                 "kernel smaller or pad more");
+  assert_mistake(duel_maxpool2d(g, zeros(x), zeros(x), &still), "maxpool2d: stride is 0 and must be 1 to 32767");
+  assert_mistake(duel_maxpool2d(g, zeros(x), zeros(y), &w),
+                 "maxpool2d: what is taken has shape 8×3×4×3 and must have 8×3×7×6");
+  assert_mistake(duel_maxpool2d_dx(g, zeros(x), zeros(x), &w),
+                 "maxpool2d_dx: the gradient has shape 8×3×7×6 and must have 8×3×4×3");
+  assert_mistake(duel_resample2d(g, zeros(x), &none), "resample2d: the width is 0 and must be 1 to 32767");
+  assert_mistake(duel_resample2d_dx(g, zeros(y), &half, DUEL_SHAPE(8, 3, 9, 6)),
+                 "resample2d_dx: images 8×3×9×6 become 8×3×5×3, not the 8×3×4×3 that are given");
+}
+
 static void mistakes_name_layer_op_and_shapes(void **state) {
   (void)state;
   duel_scope(g, "G.2 %s", "dense");
@@ -534,6 +565,7 @@ int main(void) {
       TEST(decompositions_have_the_shapes_of_their_op),
       TEST(mistakes_name_layer_op_and_shapes),
       TEST(mistakes_of_convolutions),
+      TEST(mistakes_of_resampling),
       TEST(sizes_are_checked_for_overflow),
       TEST(the_first_mistake_stays),
       TEST(labels_come_from_the_scope),

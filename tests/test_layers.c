@@ -211,6 +211,18 @@ static void test_refusals(void **state) {
   assert_refused("instancenorm", DUEL_SHAPE(6, 1, 1),
                  "D.0 instancenorm: instancenorm needs channels of at least 2 values each, but gets 2×6×1×1");
   assert_refused("instancenorm", DUEL_SHAPE(6), "but gets 2×6");
+  assert_refused("upsample", DUEL_SHAPE(6, 3, 2),
+                 "D.0 upsample: upsample of images 2×6×3×2 needs either scale or size, as in {scale: 2}");
+  assert_refused("upsample: {scale: 2, size: 8}", DUEL_SHAPE(6, 3, 2), "needs either scale or size");
+  assert_refused("upsample: {size: [8, 8, 8]}", DUEL_SHAPE(6, 3, 2), "upsample.size has 3 numbers; it is one, or two");
+  assert_refused("global_pool", DUEL_SHAPE(6), "D.0 global_pool: global_pool reads images, but gets 2×6; put reshape");
+  assert_refused("maxpool: 4", DUEL_SHAPE(6, 3, 5),
+                 "D.0 maxpool: maxpool2d: a window of 4×4 covers 4 rows, but images 2×6×3×5 have 3 with their padding; "
+                 "make the kernel smaller or pad more");
+  assert_refused("avgpool: {kernel: 3, pad: [0, 0, 0]}", DUEL_SHAPE(6, 3, 5), "avgpool.pad has 3 numbers; it is one");
+  assert_refused("avgpool: {kernel: 2, pad: 2}", DUEL_SHAPE(6, 3, 5),
+                 "D.0 avgpool: resample2d: a pad of 2 above images 2×6×3×5 leaves a window of 2×2 without a pixel; a "
+                 "pad must be smaller than the kernel");
 }
 
 static int read_golden(void **state) {

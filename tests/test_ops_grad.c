@@ -430,6 +430,12 @@ static void test_losses(void **state) {
 // ---- layers
 // Without draws and running statistics; the inputs keep away from prelu's kink.
 static const char *const layers[] = {
+    "upsample: 2",
+    "upsample: {size: [9, 5], mode: bilinear}",
+    "avgpool: {kernel: 3, stride: 2, pad: 1}",
+    "maxpool: {kernel: [3, 2], stride: [1, 2], pad: [1, 0]}",
+    "conv: {out: 4, pad: 1}, global_pool",
+    "global_pool: max",
     "minibatch_stddev",
     "minibatch_stddev: {group: 10, channels: 3}",
     "self_attention",

@@ -34,6 +34,21 @@ typedef struct duel_conv {
   int64_t groups; // the first 1/groups of the outputs read the first 1/groups of the channels, and so on
 } duel_conv;
 
+// Windows that pooling lays over an image; down before right. Each pad is smaller than the kernel.
+enum { DUEL_MOST_SIDE = 32767 }; // of images that are resampled or pooled, of windows, strides and pads
+typedef struct duel_window {
+  int64_t kernel[2], stride[2];
+  int64_t pad[4]; // above, left, below, right
+} duel_window;
+
+// How an image becomes one of another size (core/resample.h has the formulas).
+typedef enum duel_sampling { DUEL_NEAREST, DUEL_BILINEAR, DUEL_AVERAGE } duel_sampling;
+typedef struct duel_resampling {
+  int mode;           // a duel_sampling
+  int64_t size[2];    // nearest, bilinear: height and width of the result
+  duel_window window; // average: a pixel of the result is a window's mean, in which zeros of the padding count
+} duel_resampling;
+
 // What an op needs besides its inputs. Zeroed before it is filled, so that two attributes compare bytewise.
 typedef struct duel_attr {
   union {
@@ -73,6 +88,8 @@ typedef struct duel_attr {
       double slope;
     } matmul; // also dense, matmul_grad
     duel_conv conv;
+    duel_resampling resample;
+    duel_window window; // maxpool2d and its adjoint
     struct {
       uint32_t purpose, k;
     } random; // counter word c2 = purpose + 256·k
@@ -170,7 +187,7 @@ duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3)
 
 // The general constructor: checks arity, runs the shape rule, appends. All builders end here; passes call it to copy.
 // shape and dtype are only read by ops whose output does not follow from the inputs (constant, reshape, view, slice,
-// pad, broadcast, random, input, conv2d_dx, conv2d_dw, embedding_grad, one_hot); pass NULL otherwise.
+// pad, broadcast, random, input, conv2d_dx, conv2d_dw, resample2d_dx, embedding_grad, one_hot); pass NULL otherwise.
 duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr,
                          const duel_shape *shape);
 void *duel_graph_alloc(duel_graph *g, size_t bytes); // zeroed, lives as long as the graph; NULL sets the error
@@ -224,6 +241,11 @@ duel_val duel_matmul(duel_graph *g, duel_val a, duel_val b, bool trans_a, bool t
 duel_val duel_conv2d(duel_graph *g, duel_val x, duel_val w, const duel_conv *c);
 duel_val duel_conv2d_dx(duel_graph *g, duel_val d_y, duel_val w, const duel_conv *c, duel_shape x);
 duel_val duel_conv2d_dw(duel_graph *g, duel_val x, duel_val d_y, const duel_conv *c, duel_shape w);
+duel_val duel_resample2d(duel_graph *g, duel_val x, const duel_resampling *r);
+duel_val duel_resample2d_dx(duel_graph *g, duel_val d_y, const duel_resampling *r, duel_shape x);
+// v where x has its windows' maxima, the first of equal ones: max pooling is duel_maxpool2d(g, x, x, w).
+duel_val duel_maxpool2d(duel_graph *g, duel_val x, duel_val v, const duel_window *w);
+duel_val duel_maxpool2d_dx(duel_graph *g, duel_val x, duel_val d_y, const duel_window *w);
 duel_val duel_random_normal(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
 duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
 duel_val duel_batch(duel_graph *g, duel_val data, duel_val index);

@@ -45,6 +45,9 @@ bool duel_grow_latest(duel_graph *g);                   // makes room in graph->
 // The 2-D product of inputs 0 and 1 under attr.matmul: *m×*k by *k×*n.
 bool duel_matmul_sizes(duel_graph *g, const duel_node *node, int64_t *m, int64_t *k, int64_t *n);
 
+// What windows make of images x (op_resample.c).
+bool duel_pooled(duel_graph *g, const duel_node *n, const duel_window *w, duel_shape x, duel_shape *y);
+
 double duel_elements(const duel_graph *g, duel_val v);
 double duel_bytes(const duel_graph *g, duel_val v);
 // Reads each input and writes each output once.

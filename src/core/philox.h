@@ -5,11 +5,7 @@
 
 #include <stdint.h>
 
-#ifdef __CUDACC__
-#define DUEL_HD static __host__ __device__ __forceinline__
-#else
-#define DUEL_HD static inline
-#endif
+#include "core/hd.h"
 
 typedef struct duel_block4 { // a counter, or the four words drawn from it: lanes 0 to 3
   uint32_t x, y, z, w;

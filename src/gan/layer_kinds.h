@@ -19,9 +19,20 @@ static inline double duel_layer_number(const duel_layer *l, int key) {
 }
 
 // ---- layers_conv.c
+// A key of one number or two: dst[0] down, dst[1] right. False: the error is recorded.
+bool duel_layer_sides(duel_pass *p, const duel_layer *l, int key, int64_t dst[2]);
+// One, two or four: above, left, below, right.
+bool duel_layer_pads(duel_pass *p, const duel_layer *l, int key, int64_t dst[4]);
 extern const duel_key duel_keys_conv[], duel_keys_conv_transpose[];
 duel_val duel_forward_conv(duel_pass *p, const duel_layer *l, duel_val x);
 duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val x);
+
+// ---- layers_pool.c
+extern const duel_key duel_keys_upsample[], duel_keys_avgpool[], duel_keys_maxpool[], duel_keys_global_pool[];
+duel_val duel_forward_upsample(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_avgpool(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_maxpool(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_global_pool(duel_pass *p, const duel_layer *l, duel_val x);
 
 // ---- layers_block.c
 extern const duel_key duel_keys_minibatch_stddev[], duel_keys_self_attention[];

@@ -31,8 +31,7 @@ const duel_key duel_keys_conv_transpose[] = {
     {"output_pad", DUEL_KEY_INTS, "0", 0, 1 << 16, NULL, "more rows and columns of the result, below and at the right"},
     {.name = NULL}};
 
-// One number or two: dst[0] down, dst[1] right.
-static bool sides(duel_pass *p, const duel_layer *l, int key, int64_t dst[2]) {
+bool duel_layer_sides(duel_pass *p, const duel_layer *l, int key, int64_t dst[2]) {
   const duel_key_value *v = &l->value[key];
   if (v->n != 1 && v->n != 2) {
     duel_graph_error(p->g, "%s.%s has %d numbers; it is one, or two for height and width", l->kind->name,
@@ -40,6 +39,17 @@ static bool sides(duel_pass *p, const duel_layer *l, int key, int64_t dst[2]) {
     return false;
   }
   for (int i = 0; i < 2; i++) dst[i] = (int64_t)v->number[v->n == 2 ? i : 0];
+  return true;
+}
+
+bool duel_layer_pads(duel_pass *p, const duel_layer *l, int key, int64_t dst[4]) {
+  const duel_key_value *v = &l->value[key];
+  if (v->n != 1 && v->n != 2 && v->n != 4) {
+    duel_graph_error(p->g, "%s.%s has %d numbers; it is one, two or four", l->kind->name, l->kind->keys[key].name,
+                     v->n);
+    return false;
+  }
+  for (int i = 0; i < 4; i++) dst[i] = (int64_t)v->number[v->n == 4 ? i : v->n == 2 ? i % 2 : 0];
   return true;
 }
 
@@ -56,7 +66,8 @@ static bool read_common(duel_pass *p, const duel_layer *l, duel_shape in, int64_
                      l->kind->name, in.dim[1], duel_shape_text(in), out, c->groups);
     return false;
   }
-  return sides(p, l, KERNEL, kernel) && sides(p, l, STRIDE, c->stride) && sides(p, l, DILATION, c->dilation);
+  return duel_layer_sides(p, l, KERNEL, kernel) && duel_layer_sides(p, l, STRIDE, c->stride) &&
+         duel_layer_sides(p, l, DILATION, c->dilation);
 }
 
 static duel_val add_bias(duel_pass *p, const duel_layer *l, duel_val y, int64_t fan_in, int64_t fan_out) {
@@ -68,16 +79,9 @@ static duel_val add_bias(duel_pass *p, const duel_layer *l, duel_val y, int64_t 
 
 duel_val duel_forward_conv(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_shape in = duel_val_shape(p->g, x);
-  const duel_key_value *pad = &l->value[PAD];
   duel_conv c = {.groups = 1};
   int64_t kernel[2];
-  if (!read_common(p, l, in, kernel, &c)) return DUEL_NONE;
-  if (pad->n == 4)
-    for (int i = 0; i < 4; i++) c.pad[i] = (int64_t)pad->number[i];
-  else if (pad->n > 2)
-    return duel_graph_error(p->g, "conv.pad has %d numbers; it is one, two or four", pad->n);
-  else if (sides(p, l, PAD, c.pad))
-    c.pad[2] = c.pad[0], c.pad[3] = c.pad[1];
+  if (!read_common(p, l, in, kernel, &c) || !duel_layer_pads(p, l, PAD, c.pad)) return DUEL_NONE;
   const int64_t out = duel_layer_int(l, OUT), inputs = in.dim[1] / c.groups, taps = kernel[0] * kernel[1];
   const int64_t fan_in = inputs * taps, fan_out = out * taps;
   duel_val weight = duel_layer_parameter(p, "weight", DUEL_SHAPE(out, inputs, kernel[0], kernel[1]),
@@ -91,7 +95,8 @@ duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val
   const duel_shape in = duel_val_shape(p->g, x);
   duel_conv c = {.groups = 1};
   int64_t kernel[2], more[2];
-  if (!read_common(p, l, in, kernel, &c) || !sides(p, l, PAD, c.pad) || !sides(p, l, OUTPUT_PAD, more))
+  if (!read_common(p, l, in, kernel, &c) || !duel_layer_sides(p, l, PAD, c.pad) ||
+      !duel_layer_sides(p, l, OUTPUT_PAD, more))
     return DUEL_NONE;
   const int64_t out = duel_layer_int(l, OUT), taps = kernel[0] * kernel[1];
   duel_shape image = DUEL_SHAPE(in.dim[0], out, 0, 0);

@@ -74,6 +74,17 @@ def body():
     return nn.Sequential(nn.Tanh(), nn.Conv2d(4, 4, 3, padding=1))
 
 
+class Pool(nn.Module):
+    """All pixels of a channel as one number."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x, (2, 3))
+
+
 CASES = [
     ("layernorm", nn.LayerNorm(IMAGE[1:]), IMAGE),
     ("layernorm: {eps: 0.01}", nn.LayerNorm(7, eps=0.01), (4, 7)),
@@ -98,6 +109,22 @@ CASES = [
     ("{residual: [{residual: [tanh, conv: {out: 4, pad: 1}]}, conv: {out: 3, kernel: 1}], skip: [conv: {out: 3, pad: 1}]}",
      Residual((nn.Sequential(Residual((body(), nn.Identity())), nn.Conv2d(4, 3, 1)),
                nn.Sequential(nn.Conv2d(4, 3, 3, padding=1)))), IMAGE),
+    ("upsample: 2", nn.Upsample(scale_factor=2), IMAGE),
+    ("upsample: {scale: [3, 2], mode: bilinear}", nn.Upsample(scale_factor=(3, 2), mode="bilinear"), IMAGE),
+    ("upsample: {size: [7, 4]}", nn.Upsample((7, 4)), IMAGE),
+    ("upsample: {size: [7, 4], mode: bilinear}", nn.Upsample((7, 4), mode="bilinear"), IMAGE),
+    ("upsample: {size: [2, 9], mode: bilinear}", nn.Upsample((2, 9), mode="bilinear"), IMAGE),
+    ("avgpool", nn.AvgPool2d(2), IMAGE),
+    ("avgpool: {kernel: 3, stride: 2, pad: 1}", nn.AvgPool2d(3, 2, 1), IMAGE),
+    ("avgpool: {kernel: [2, 3], stride: [3, 1], pad: [0, 2, 1, 1]}",
+     nn.Sequential(nn.ZeroPad2d((2, 1, 0, 1)), nn.AvgPool2d((2, 3), (3, 1))), IMAGE),
+    ("maxpool", nn.MaxPool2d(2), IMAGE),
+    ("maxpool: {kernel: 3, stride: 2, pad: 1}", nn.MaxPool2d(3, 2, 1), IMAGE),
+    ("maxpool: {kernel: [2, 3], stride: [1, 2], pad: [0, 2, 1, 1]}",
+     nn.Sequential(nn.ConstantPad2d((2, 1, 0, 1), -torch.inf), nn.MaxPool2d((2, 3), (1, 2))), IMAGE),
+    ("global_pool", Pool(torch.mean), IMAGE),
+    ("global_pool: max", Pool(torch.amax), IMAGE),
+    ("global_pool: sum", Pool(torch.sum), IMAGE),
 ]
 
 
