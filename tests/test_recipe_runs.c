@@ -104,6 +104,12 @@ static void every_builtin(void **state) {
        3,
        3,
        {3, 64, 48}},
+      {"resnet-32",
+       photos,
+       {{"train.batch", "2", NULL}, {"vars.ch", "2", NULL}, {"data.size", "[16, 24]", NULL}},
+       3,
+       3,
+       {3, 16, 24}},
   };
   const int n = (int)(sizeof nets / sizeof *nets);
   for (int i = 0; i < duel_builtins_n; i++) {

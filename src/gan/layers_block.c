@@ -47,8 +47,8 @@ duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_v
 enum { POOL, INIT };
 
 const duel_key duel_keys_self_attention[] = {
-    {"pool", DUEL_KEY_INT, "2", 1, 1 << 16, NULL,
-     "keys and values are maxima over squares of so many pixels a side; 1: no pooling"},
+    {"pool", DUEL_KEY_INT, "2", 1, 1 << 14, NULL,
+     "keys and values are maxima of squares of so many pixels a side; 1: no pooling"},
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
     {.name = NULL}};
 
@@ -59,15 +59,9 @@ static duel_val conv_1x1(duel_pass *p, const duel_layer *l, const char *name, du
                      &c);
 }
 
-// Maxima over squares that do not overlap; rows and columns that fill none are left out. Equal maxima share a gradient.
 static duel_val pooled(duel_graph *g, duel_val x, int64_t size) {
-  const duel_shape in = duel_val_shape(g, x);
-  if (x == DUEL_NONE || size == 1) return x;
-  const int64_t rows = in.dim[2] / size, columns = in.dim[3] / size, start[DUEL_MAX_RANK] = {0};
-  const duel_val whole = duel_slice(g, x, start, DUEL_SHAPE(in.dim[0], in.dim[1], rows * size, columns * size));
-  const duel_val squares = duel_reshape(g, whole, DUEL_SHAPE(in.dim[0], in.dim[1], rows, size, columns, size));
-  return duel_reshape(g, duel_reduce_max(g, squares, 1u << 3 | 1u << 5),
-                      DUEL_SHAPE(in.dim[0], in.dim[1], rows, columns));
+  const duel_window squares = {.kernel = {size, size}, .stride = {size, size}};
+  return size == 1 ? x : duel_maxpool2d(g, x, x, &squares);
 }
 
 static duel_val flat(duel_graph *g, duel_val x) { // [N, C, H, W] -> [N, C, H·W]

@@ -70,10 +70,10 @@ duel_val duel_forward_maxpool(duel_pass *p, const duel_layer *l, duel_val x) {
 }
 
 // ---- global_pool
-enum { AVG, MAX, SUM };
+enum { MEAN, MAX, SUM };
 
 const duel_key duel_keys_global_pool[] = {
-    {"mode", DUEL_KEY_CHOICE, "avg", 0, 0, "avg|max|sum", "what is taken of a channel's pixels"}, {.name = NULL}};
+    {"mode", DUEL_KEY_CHOICE, "mean", 0, 0, "mean|max|sum", "what is taken of a channel's pixels"}, {.name = NULL}};
 
 // Equal maxima share a gradient equally.
 duel_val duel_forward_global_pool(duel_pass *p, const duel_layer *l, duel_val x) {
@@ -82,6 +82,6 @@ duel_val duel_forward_global_pool(duel_pass *p, const duel_layer *l, duel_val x)
   const duel_shape in = duel_val_shape(p->g, x);
   const uint32_t pixels = 1u << 2 | 1u << 3;
   duel_val y = mode == MAX ? duel_reduce_max(p->g, x, pixels) : duel_reduce_sum(p->g, x, pixels);
-  if (mode == AVG) y = duel_affine(p->g, y, 1.0 / ((double)in.dim[2] * (double)in.dim[3]), 0);
+  if (mode == MEAN) y = duel_affine(p->g, y, 1.0 / ((double)in.dim[2] * (double)in.dim[3]), 0);
   return duel_reshape(p->g, y, DUEL_SHAPE(in.dim[0], in.dim[1]));
 }
