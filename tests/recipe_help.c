@@ -12,9 +12,9 @@
 
 const duel_data_shape recipe_images = {3, {1, 28, 28}, 10}, recipe_points = {1, {2}, 0};
 
-duel_recipe *recipe_resolve(duel_recipe_source *source) {
+duel_recipe *recipe_resolve(duel_recipe_source *source, const duel_data_shape *data) {
   duel_recipe *r, *again;
-  if (duel_recipe_resolve(&r, source, &recipe_images) != DUEL_OK) fail_msg("%s", duel_last_error());
+  if (duel_recipe_resolve(&r, source, data) != DUEL_OK) fail_msg("%s", duel_last_error());
   duel_recipe_source_close(source);
   // Whatever resolves has a text that resolves to the same text, without data.
   if (duel_recipe_load_text(&source, "again", r->text, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
@@ -28,7 +28,7 @@ duel_recipe *recipe_resolve(duel_recipe_source *source) {
 static duel_recipe *resolve_settings(const char *text, const duel_setting *setting, int n) {
   duel_recipe_source *source;
   if (duel_recipe_load_text(&source, "t", text, setting, n) != DUEL_OK) fail_msg("%s", duel_last_error());
-  return recipe_resolve(source);
+  return recipe_resolve(source, &recipe_images);
 }
 
 duel_recipe *recipe_from(const char *text) {

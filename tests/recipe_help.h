@@ -16,7 +16,7 @@
 extern const duel_data_shape recipe_images, recipe_points; // 1×28×28 with 10 classes; 2 numbers without labels
 
 // Closes the source. Checks that the recipe's text resolves to the same text.
-duel_recipe *recipe_resolve(duel_recipe_source *source);
+duel_recipe *recipe_resolve(duel_recipe_source *source, const duel_data_shape *data);
 duel_recipe *recipe_from(const char *text);
 
 // With settings "key=value"; one that begins with "--flag " comes from that flag. The list ends with NULL.

@@ -33,7 +33,7 @@ static void mlp(void **state) {
   assert_int_equal(duel_recipe_load(&source, "mlp", NULL, 0), DUEL_OK);
   assert_string_equal(duel_recipe_data_path(source), "fashion-mnist");
   assert_int_equal(duel_recipe_data_limit(source), 0);
-  duel_recipe *r = recipe_resolve(source);
+  duel_recipe *r = recipe_resolve(source, &recipe_images);
   assert_string_equal(r->name, "mlp");
   assert_int_equal(r->latent, 100);
   static const char *const kinds[] = {"dense",      "leaky_relu", "dense", "batchnorm",
@@ -79,7 +79,7 @@ static void every_builtin_loads(void **state) {
   for (int i = 0; i < duel_builtins_n; i++) {
     duel_recipe_source *source;
     if (duel_recipe_load(&source, duel_builtins[i].name, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
-    duel_recipe_close(recipe_resolve(source));
+    duel_recipe_close(recipe_resolve(source, &(duel_data_shape){3, {1, 64, 64}, 10}));
   }
 }
 
@@ -480,7 +480,7 @@ static void of_data(void **state) {
   assert_int_equal(duel_recipe_load_text(&source, "t", HEAD, setting, 4), DUEL_OK);
   const duel_dataset_options o = duel_recipe_data_options(source);
   assert_true(o.height == 48 && o.width == 48 && o.stretch && o.channels == 3 && o.memory == 1536 && o.limit == 0);
-  duel_recipe *r = recipe_resolve(source);
+  duel_recipe *r = recipe_resolve(source, &recipe_images);
   assert_non_null(strstr(r->text, "\n  size: 48\n  crop: none\n  channels: 3\n"));
   assert_non_null(strstr(r->text, "\n  data_memory: 1536\n"));
   duel_recipe_close(r);

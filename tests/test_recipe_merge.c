@@ -168,7 +168,7 @@ static duel_recipe *load_file(const char *name) {
   char path[128];
   snprintf(path, sizeof path, "%s/%s", folder, name);
   if (duel_recipe_load(&source, path, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
-  return recipe_resolve(source);
+  return recipe_resolve(source, &recipe_images);
 }
 
 // `%` in message stands for the folder.
