@@ -57,6 +57,14 @@ static const geometry geometries[] = {
     {1, 1, 257, 131, 8, 9, 9, {2, 2}, {1, 1}, {4, 4, 4, 4}, 1}, // conv2d_dx in bands
     {2, 8, 31, 32, 64, 3, 3, {2, 2}, {1, 1}, {1, 1, 1, 1}, 2},
     {3, 8, 70, 70, 2, 7, 7, SAME(3)}, // on the GPU in chunks
+    // Kernels two strides long: Winograd on the CPU, with several blocks of channels, bands, groups.
+    {17, 32, 14, 10, 48, 4, 4, DOWN},
+    {9, 96, 16, 16, 33, 4, 4, DOWN},
+    {33, 32, 5, 4, 40, 2, 2, PLAIN},
+    {1, 48, 60, 52, 32, 4, 4, DOWN},
+    {22, 64, 12, 9, 80, 6, 3, {3, 1}, {1, 1}, {1, 0, 2, 1}, 1},
+    {12, 128, 15, 14, 64, 4, 4, DOWN},
+    {16, 64, 12, 12, 96, 4, 4, {2, 2}, {1, 1}, {1, 1, 1, 1}, 2},
 };
 
 // Of dcgan: x is the side of the image, y that of the features.

@@ -187,6 +187,17 @@ static void make_conv2d_dx(duel_box *b) {
 static void make_conv2d_dx_few(duel_box *b) { // few channels in x
   make_conv(b, DUEL_SHAPE(19, 40, 16, 9), DUEL_SHAPE(40, 3, 3, 4), DUEL_SHAPE(19, 3, 31, 29));
 }
+// By Winograd's filtering: tiles of several images, odd ks, two blocks of channels.
+static void make_two_strides(duel_box *b, duel_shape in0, duel_shape in1, duel_shape out) {
+  make_conv(b, in0, in1, out);
+  b->attr.conv = (duel_conv){.stride = {2, 2}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}, .groups = 1};
+}
+static void make_conv2d_winograd(duel_box *b) {
+  make_two_strides(b, DUEL_SHAPE(29, 96, 14, 18), DUEL_SHAPE(50, 96, 4, 4), DUEL_SHAPE(29, 50, 7, 9));
+}
+static void make_conv2d_dx_winograd(duel_box *b) {
+  make_two_strides(b, DUEL_SHAPE(29, 96, 7, 9), DUEL_SHAPE(96, 50, 4, 4), DUEL_SHAPE(29, 50, 14, 18));
+}
 static void make_conv2d_dw(duel_box *b) {
   make_conv(b, DUEL_SHAPE(19, 33, 31, 29), DUEL_SHAPE(19, 40, 16, 9), DUEL_SHAPE(40, 33, 3, 4));
 }
@@ -474,7 +485,9 @@ const duel_job duel_jobs[] = {
     {DUEL_OP_MATMUL, "batch", make_matmul_batch},
     {DUEL_OP_MATMUL, "tall", make_matmul_tall},
     {DUEL_OP_CONV2D, "", make_conv2d},
+    {DUEL_OP_CONV2D, "by Winograd", make_conv2d_winograd},
     {DUEL_OP_CONV2D_DX, "", make_conv2d_dx},
+    {DUEL_OP_CONV2D_DX, "by Winograd", make_conv2d_dx_winograd},
     {DUEL_OP_CONV2D_DX, "few channels", make_conv2d_dx_few},
     {DUEL_OP_CONV2D_DW, "", make_conv2d_dw},
     {DUEL_OP_RESAMPLE2D, "", make_resample2d},

@@ -1,25 +1,44 @@
-// conv2d: the weights are packed once a call, then each piece correlates its tiles with them.
-#include "cpu/cpu_conv.h"
+// conv2d: the weights are packed once a call, then each piece correlates its tiles with them, by Winograd's filtering
+// where the kernel is two strides long.
+#include "cpu/cpu_winograd.h"
 
 typedef struct plan {
   duel_conv_sizes z;
   duel_tiles tiles;
   duel_lowering lowering;
+  duel_winograd winograd;
+  bool by_winograd;
   int64_t items, pieces, pack_pieces;
-  int64_t packed; // numbers of a group's packed weights; all groups' lie in front of the pieces' scratch
-  int64_t part;   // numbers of a piece's scratch
+  int64_t packed;   // numbers of a group's packed weights; all groups' lie in front of the pieces' scratch
+  int64_t products; // numbers of a tile's products at Winograd's points
+  int64_t part;     // numbers of a piece's scratch
 } plan;
 
+// A piece's scratch: the lowered tile, its results, and what Winograd's filtering takes besides.
 static plan plan_of(const duel_call *call) {
   plan p = {.z = duel_conv_sizes_of(call)};
-  const duel_patches f = duel_patches_of(call, &p.z, 0);
-  p.tiles = duel_tiles_of(p.z.n, p.z.p, p.z.q, DUEL_TILE_COLUMNS);
+  const duel_conv_sizes *z = &p.z;
+  const duel_conv *c = &call->attr->conv;
+  const duel_patches f = duel_patches_of(call, z, 0);
+  p.winograd = (duel_winograd){c->stride[0], c->stride[1]};
+  p.tiles = duel_tiles_of(z->n, z->p, z->q, DUEL_WINOGRAD_COLUMNS);
   p.lowering = duel_lowering_of(&f, &p.tiles);
-  p.items = duel_tiles_count(&p.tiles) * p.z.groups;
+  p.by_winograd = z->r == 2 * c->stride[0] && z->s == 2 * c->stride[1] && c->dilation[0] == 1 && c->dilation[1] == 1 &&
+                  !p.lowering.apart && duel_winograd_pays(&f, &p.tiles, z->k_group);
+  if (p.by_winograd) {
+    p.packed = duel_winograd_packed(&p.winograd, &f, z->k_group);
+    const int64_t columns = duel_winograd_columns(&p.tiles);
+    p.products = columns * duel_gemm_padded(z->k_group);
+    p.part = p.products + columns * c->stride[0] * c->stride[1] * p.lowering.block;
+  } else {
+    p.tiles = duel_tiles_of(z->n, z->p, z->q, DUEL_TILE_COLUMNS);
+    p.lowering = duel_lowering_of(&f, &p.tiles);
+    p.packed = duel_packed_numbers(&f, z->k_group);
+  }
+  p.part += p.lowering.numbers + duel_gemm_padded(z->k_group) * DUEL_MOST_COLUMNS;
+  p.items = duel_tiles_count(&p.tiles) * z->groups;
   p.pieces = duel_conv_pieces(p.items);
-  p.pack_pieces = duel_min(duel_pieces(p.z.k * p.z.depth, DUEL_PACK_NUMBERS), p.z.c);
-  p.packed = duel_packed_numbers(&f, p.z.k_group);
-  p.part = p.lowering.numbers + duel_gemm_padded(p.z.k_group) * DUEL_TILE_COLUMNS;
+  p.pack_pieces = duel_min(duel_pieces(z->k * z->depth, DUEL_PACK_NUMBERS), z->c);
   return p;
 }
 
@@ -43,7 +62,11 @@ static void pack(const duel_call *call, const plan *p, int64_t piece) {
     const duel_range own = duel_own_channels(channels, z->c_group, group);
     const duel_weights w = {(const real *)call->in[1].data + group * z->k_group * z->depth, z->depth, z->r * z->s, z->s,
                             1};
-    duel_pack_weights(&p->lowering, &f, z->k_group, &w, own, (real *)call->scratch + group * p->packed);
+    real *packed = (real *)call->scratch + group * p->packed;
+    if (p->by_winograd)
+      duel_winograd_pack(&p->winograd, &p->lowering, &f, z->k_group, &w, own, packed);
+    else
+      duel_pack_weights(&p->lowering, &f, z->k_group, &w, own, packed);
   }
 }
 
@@ -52,12 +75,18 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
   const int64_t n_tiles = duel_tiles_count(&p->tiles), group = item / n_tiles, pixels = z->p * z->q;
   const duel_tile t = duel_tile_at(&p->tiles, item % n_tiles);
   const duel_patches f = duel_patches_of(call, z, group);
-  int64_t place[DUEL_TILE_COLUMNS];
-  for (int64_t j = 0; j < DUEL_TILE_COLUMNS; j++) place[j] = j;
+  const real *packed = (const real *)call->scratch + group * p->packed;
+  int64_t place[DUEL_MOST_COLUMNS];
+  for (int64_t j = 0; j < DUEL_MOST_COLUMNS; j++) place[j] = j;
   const duel_products to = {z->k_group, duel_tile_columns(&t), place, scratch + p->lowering.numbers};
+  real *products = to.result + duel_gemm_padded(z->k_group) * DUEL_MOST_COLUMNS;
   for (int64_t b = 0; b < p->lowering.blocks; b++) {
     const duel_lowered m = duel_lower(&p->lowering, &f, &t, duel_lowering_channels(&p->lowering, &f, b), scratch);
-    duel_correlate(&p->lowering, &f, &t, b, &m, scratch, (const real *)call->scratch + group * p->packed, &to);
+    if (p->by_winograd)
+      duel_winograd_correlate(&p->winograd, &p->lowering, &f, &t, b, &m, scratch, packed, &to, products,
+                              products + p->products);
+    else
+      duel_correlate(&p->lowering, &f, &t, b, &m, scratch, packed, &to);
   }
   duel_store_results(&t, z->k_group, to.result, (real *)call->out[0].data + group * z->k_group * pixels, pixels,
                      z->k * pixels, z->q);

@@ -1,7 +1,7 @@
-// What the convolution kernels (cpu_conv*.c) share. All of them work tile by tile: a tile is a box of result pixels, at
-// most DUEL_TILE_COLUMNS of them. What its pixels meet is copied ("lowered") with the channels innermost, which stays
-// in cache, and is multiplied in place by blocks in registers (cpu_gemm.h). Small images share a tile; large ones are
-// cut. The scratch has one part a piece, and the number of pieces is bounded, so is the scratch.
+// What the convolution kernels (cpu_conv*.c) share. All of them work tile by tile: a tile is a box of result pixels,
+// some hundreds of them. What its pixels meet is copied ("lowered") with the channels innermost, which stays in cache,
+// and is multiplied in place by blocks in registers (cpu_gemm.h). Small images share a tile; large ones are cut. The
+// scratch has one part a piece, and the number of pieces is bounded, so is the scratch.
 #ifndef DUEL_CPU_CONV_H
 #define DUEL_CPU_CONV_H
 
@@ -9,7 +9,8 @@
 #include "cpu/cpu_gemm.h"
 
 enum {
-  DUEL_TILE_COLUMNS = 256, // pixels
+  DUEL_TILE_COLUMNS = 256, // pixels of a tile, where nothing else is said
+  DUEL_MOST_COLUMNS = 512, // in any case
   DUEL_CONV_PIECES = 32,   // at most, each with its own part of the scratch
 };
 
@@ -78,7 +79,8 @@ typedef struct duel_patches {
 // What a group's weights meet in x, the first input of conv2d and conv2d_dw.
 static inline duel_patches duel_patches_of(const duel_call *call, const duel_conv_sizes *z, int64_t group) {
   const duel_conv *c = &call->attr->conv;
-  return (duel_patches){.src = (const real *)call->in[0].data + group * z->c_group * z->h * z->w,
+  const real *x = call->in[0].data; // NULL where memory is planned
+  return (duel_patches){.src = x ? x + group * z->c_group * z->h * z->w : NULL,
                         .image = z->c * z->h * z->w,
                         .h = z->h,
                         .w = z->w,

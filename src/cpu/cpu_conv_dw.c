@@ -72,7 +72,7 @@ static void lay_out(const duel_conv_sizes *z, const duel_tile *t, const real *dy
 // The rows of taps that a row of pixels meets, one after the other; where nothing is skipped in between, they are one.
 typedef struct rows {
   int64_t n, length, pixel;
-  const real *at[DUEL_TILE_COLUMNS];
+  const real *at[DUEL_MOST_COLUMNS];
 } rows;
 
 static void rows_of(const duel_lowered *m, const duel_tile *t, const real *lowered, rows *r) {

@@ -3,10 +3,11 @@
 //
 //   x[a + stride·i] = Σ over r ≡ r0 of y[i + base + t·step]·w[r],   r = r0 + t·apart
 //
-// Weights are packed once a call, phase by phase; then each piece makes its tiles phase by phase.
+// Weights are packed once a call, phase by phase; then each piece makes its tiles phase by phase, by Winograd's
+// filtering where every phase has two taps each way.
 // Where x has few channels (the last layer of a generator), gathering K/groups channels to make so few numbers is
 // waste: there Wᵀ·dY is multiplied as dY lies and each row of products is added where it belongs, in fixed order.
-#include "cpu/cpu_conv.h"
+#include "cpu/cpu_winograd.h"
 
 #include <cblas.h>
 
@@ -68,12 +69,14 @@ typedef struct plan {
   int64_t bands;               // of rows of x, if by rows
   int64_t phases, pack_pieces; // of the call's phase 0, if not
   duel_tiles tiles;            // of a phase's pixels
-  bool together;               // all phases' taps meet neighbors, so that y is lowered once for all
-  duel_patches all;            // what all phases meet, of group 0
-  duel_lowering lowering;      // of all
+  bool by_winograd;
+  bool together;          // all phases' taps meet neighbors, so that y is lowered once for all
+  duel_patches all;       // what all phases meet, of group 0
+  duel_lowering lowering; // of all
   int64_t items, pieces;
-  int64_t packed;        // numbers of a group's packed weights; all groups' lie in front of the pieces' scratch
-  int64_t lowered, part; // numbers of a lowered tile, and of a piece's scratch
+  int64_t packed;   // numbers of a group's packed weights; all groups' lie in front of the pieces' scratch
+  int64_t products; // numbers of a phase's products at Winograd's points
+  int64_t lowered, results, part; // numbers of a lowered tile, of its results, and of a piece's scratch
 } plan;
 
 // One phase of the plan, with what it takes to correlate y with its weights.
@@ -122,6 +125,20 @@ static int64_t bands_of(const plan *p) {
   return band >= 2 * reach && band > 0 ? duel_ceil_div(p->z.h, band) : 0;
 }
 
+static const duel_winograd one_phase = {1, 1}; // of y, for one of x
+
+static int64_t packed_numbers(const plan *p, const part *own) {
+  return p->by_winograd ? duel_winograd_packed(&one_phase, &own->patches, p->z.c_group)
+                        : duel_packed_numbers(&own->patches, p->z.c_group);
+}
+
+// Tiles of a phase's pixels, at most so many, and how y is lowered for them.
+static void set_tiles(plan *p, int64_t most) {
+  p->tiles = duel_tiles_of(p->z.n, duel_ceil_div(p->z.h, p->down.stride), duel_ceil_div(p->z.w, p->right.stride), most);
+  p->lowering = duel_lowering_of(&p->all, &p->tiles);
+  p->together = p->down.dilation == 1 && p->right.dilation == 1 && !p->lowering.apart;
+}
+
 static plan plan_of(const duel_call *call) {
   plan p = {.z = duel_conv_sizes_of(call)};
   const duel_conv_sizes *z = &p.z;
@@ -134,23 +151,32 @@ static plan plan_of(const duel_call *call) {
     const int64_t band = duel_ceil_div(z->h, p.bands), reach = (p.down.kernel - 1) * p.down.dilation;
     p.part = z->depth * duel_min((band + reach) / p.down.stride + 1, z->p) * z->q;
   } else {
-    const int64_t strides = p.down.stride * p.right.stride, most = TILE_PIXELS / strides;
-    p.tiles = duel_tiles_of(z->n, duel_ceil_div(z->h, p.down.stride), duel_ceil_div(z->w, p.right.stride),
-                            most < LEAST_COLUMNS ? LEAST_COLUMNS : duel_min(most, DUEL_TILE_COLUMNS));
-    p.items = z->groups * duel_tiles_count(&p.tiles);
     p.phases = p.down.phases * p.right.phases;
     p.pack_pieces = duel_min(duel_pieces(z->k * z->depth, DUEL_PACK_NUMBERS), z->k);
     p.all = patches_of(call, z, all_taps(&p.down), all_taps(&p.right));
-    p.lowering = duel_lowering_of(&p.all, &p.tiles);
-    p.together = p.down.dilation == 1 && p.right.dilation == 1 && !p.lowering.apart;
+    set_tiles(&p, DUEL_WINOGRAD_COLUMNS);
+    const bool two = p.down.kernel == 2 * p.down.stride && p.right.kernel == 2 * p.right.stride;
+    p.by_winograd = two && p.together && z->h % p.down.stride == 0 && z->w % p.right.stride == 0 &&
+                    duel_winograd_pays(&p.all, &p.tiles, z->c_group);
+    if (!p.by_winograd) {
+      const int64_t most = TILE_PIXELS / (p.down.stride * p.right.stride);
+      set_tiles(&p, most < LEAST_COLUMNS ? LEAST_COLUMNS : duel_min(most, DUEL_TILE_COLUMNS));
+    }
+    p.items = z->groups * duel_tiles_count(&p.tiles);
     for (int64_t i = 0; i < p.phases; i++) {
       const part own = part_of(call, &p, i);
-      p.packed += duel_packed_numbers(&own.patches, z->c_group);
+      p.packed += packed_numbers(&p, &own);
       p.lowered = own.lowering.numbers > p.lowered ? own.lowering.numbers : p.lowered;
     }
     const int64_t columns = duel_ceil_div(z->n, p.tiles.parts_n) * duel_ceil_div(p.tiles.p, p.tiles.parts_p) *
                             duel_ceil_div(p.tiles.q, p.tiles.parts_q);
-    p.part = p.lowered + columns * strides * duel_gemm_padded(z->c_group);
+    p.results = columns * p.down.stride * p.right.stride * duel_gemm_padded(z->c_group);
+    p.part = p.lowered + p.results;
+    if (p.by_winograd) {
+      const int64_t points = duel_winograd_columns(&p.tiles);
+      p.products = points * duel_gemm_padded(z->c_group);
+      p.part += p.phases * p.products + points * p.lowering.block;
+    }
   }
   p.pieces = duel_conv_pieces(p.items);
   return p;
@@ -179,10 +205,13 @@ static void pack(const duel_call *call, const plan *p, int64_t piece) {
       const duel_weights w = {(const real *)call->in[1].data + group * z->k_group * z->depth + own.down.last * z->s +
                                   own.right.last,
                               z->r * z->s, z->depth, -own.down.apart * z->s, -own.right.apart};
-      duel_pack_weights(&own.lowering, &own.patches, z->c_group, &w, duel_own_channels(channels, z->k_group, group),
-                        packed + group * p->packed);
+      const duel_range mine = duel_own_channels(channels, z->k_group, group);
+      if (p->by_winograd)
+        duel_winograd_pack(&one_phase, &own.lowering, &own.patches, z->c_group, &w, mine, packed + group * p->packed);
+      else
+        duel_pack_weights(&own.lowering, &own.patches, z->c_group, &w, mine, packed + group * p->packed);
     }
-    packed += duel_packed_numbers(&own.patches, z->c_group);
+    packed += packed_numbers(p, &own);
   }
 }
 
@@ -212,7 +241,7 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
   const duel_tile whole = duel_tile_at(&p->tiles, item % n_tiles);
   const duel_tile box = {whole.n, pixels_of(whole.p, p->down.stride, z->h), pixels_of(whole.q, p->right.stride, z->w)};
   const int64_t box_pixels = duel_tile_columns(&box);
-  real *result = scratch + p->lowered;
+  real *result = scratch + p->lowered, *products = result + p->results;
   if (p->down.phases < p->down.stride || p->right.phases < p->right.stride) // pixels that no tap reaches
     memset(result, 0, (size_t)(duel_gemm_padded(z->c_group) * box_pixels) * sizeof *result);
   duel_lowered m;
@@ -224,7 +253,7 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
       part own = part_of(call, p, i);
       const duel_tile t = {whole.n, clipped(whole.p, &own.down), clipped(whole.q, &own.right)};
       duel_patches f = p->together ? p->all : own.patches;
-      int64_t place[DUEL_TILE_COLUMNS];
+      int64_t place[DUEL_MOST_COLUMNS];
       const duel_products to = {z->c_group, box_pixels, place, result};
       f.src += group * z->k_group * z->p * z->q;
       places_of(p, &t, &box, &own, place);
@@ -233,10 +262,13 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
                        scratch);
       const int64_t first =
           (own.patches.down.base - f.down.base) * m.run + (own.patches.right.base - f.right.base) * m.tap;
-      if (b < own.lowering.blocks && duel_tile_columns(&t) > 0)
+      if (b < own.lowering.blocks && p->by_winograd)
+        duel_winograd_correlate(&one_phase, &own.lowering, &own.patches, &t, b, &m, scratch + first, packed, &to,
+                                products + i * p->products, products + p->phases * p->products);
+      else if (b < own.lowering.blocks && duel_tile_columns(&t) > 0)
         duel_correlate(&own.lowering, &own.patches, &t, b, &m, scratch + first, packed, &to);
       more |= b + 1 < own.lowering.blocks;
-      packed += duel_packed_numbers(&own.patches, z->c_group);
+      packed += packed_numbers(p, &own);
     }
   }
   duel_store_results(&box, z->c_group, result, (real *)call->out[0].data + group * z->c_group * pixels, pixels,

@@ -25,7 +25,8 @@ duel_lowering duel_lowering_of(const duel_patches *f, const duel_tiles *tiles) {
   int64_t most = LOWERED_NUMBERS / places / LEAST_CHANNELS * LEAST_CHANNELS;
   if (most < LEAST_CHANNELS) most = LEAST_CHANNELS;
   l.blocks = duel_ceil_div(f->channels, most);
-  l.block = duel_ceil_div(f->channels, l.blocks);
+  l.block = duel_ceil_div(duel_ceil_div(f->channels, l.blocks), LEAST_CHANNELS) * LEAST_CHANNELS;
+  l.block = duel_min(l.block, f->channels);
   l.blocks = duel_ceil_div(f->channels, l.block);
   l.numbers = duel_ceil_div(places * l.block + DUEL_GEMM_ROWS, 16) * 16; // what follows is aligned
   return l;
@@ -124,7 +125,7 @@ static void patches_at(const duel_lowered *m, const duel_tile *t, int64_t *at) {
 // A run after the other, so that its weights stay in the first-level cache.
 void duel_correlate(const duel_lowering *l, const duel_patches *f, const duel_tile *t, int64_t block,
                     const duel_lowered *m, const real *lowered, const real *packed, const duel_products *to) {
-  int64_t at[DUEL_TILE_COLUMNS];
+  int64_t at[DUEL_MOST_COLUMNS];
   const duel_range channels = duel_lowering_channels(l, f, block);
   const int64_t columns = duel_tile_columns(t), padded = duel_gemm_padded(to->k);
   const int64_t runs = l->apart ? 1 : f->down.n;
