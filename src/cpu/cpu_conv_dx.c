@@ -168,9 +168,9 @@ static plan plan_of(const duel_call *call) {
       p.packed += packed_numbers(&p, &own);
       p.lowered = own.lowering.numbers > p.lowered ? own.lowering.numbers : p.lowered;
     }
-    const int64_t columns = duel_ceil_div(z->n, p.tiles.parts_n) * duel_ceil_div(p.tiles.p, p.tiles.parts_p) *
-                            duel_ceil_div(p.tiles.q, p.tiles.parts_q);
-    p.results = columns * p.down.stride * p.right.stride * duel_gemm_padded(z->c_group);
+    const int64_t rows = duel_min(duel_ceil_div(p.tiles.p, p.tiles.parts_p) * p.down.stride, z->h); // of x
+    const int64_t columns = duel_min(duel_ceil_div(p.tiles.q, p.tiles.parts_q) * p.right.stride, z->w);
+    p.results = duel_ceil_div(z->n, p.tiles.parts_n) * rows * columns * duel_gemm_padded(z->c_group);
     p.part = p.lowered + p.results;
     if (p.by_winograd) {
       const int64_t points = duel_winograd_columns(&p.tiles);
