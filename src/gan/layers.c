@@ -304,8 +304,10 @@ static duel_val walk(duel_pass *p, const duel_layers *layers, duel_val x) {
   for (int i = 0; i < layers->n && x != DUEL_NONE; i++) {
     const duel_layer *l = &layers->layer[i];
     int written = snprintf(p->prefix + length, sizeof p->prefix - length, ".%d", i);
-    if (written < 0 || (size_t)written + 32 >= sizeof p->prefix - length)
-      return duel_graph_error(p->g, "layers are nested too deeply");
+    if (written < 0 || (size_t)written + 32 >= sizeof p->prefix - length) {
+      duel_scope(p->g, "%s", p->prefix);
+      return duel_graph_error(p->g, "its name is too long; nest fewer residual blocks");
+    }
     int first = p->model->player[p->player].n;
     if (l->kind) {
       duel_scope(p->g, "%s %s", p->prefix, l->kind->name);
