@@ -113,9 +113,14 @@ typedef struct duel_run_info {                  // strings live as long as the r
   int64_t parameters_g, parameters_d;
   size_t memory_bytes;           // all arenas together
   double step_flops, step_bytes; // what the planned training step computes, reads and writes; 0 without data
+  int step_nodes;                // of the planned training step; 0 without data
+  int threads;                   // of the CPU backend; 0 where a device does the work
   uint64_t seed;
 } duel_run_info;
 DUEL_API duel_run_info duel_run_describe(const duel_run *run);
+
+// All parameters as they are now: G's, then D's, [parameters_g + parameters_d].
+DUEL_API duel_status duel_run_weights(duel_run *run, float *weights);
 
 // Writes layer tables (output shapes, parameters) and the memory plan; plan != 0 adds every node.
 DUEL_API duel_status duel_run_print(duel_run *run, FILE *out, int plan);
@@ -129,6 +134,27 @@ DUEL_API duel_status duel_run_save(duel_run *run, const char *path);
 DUEL_API duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst);
 // rows×columns items of seeds first_seed, first_seed+1, … as one PNG.
 DUEL_API duel_status duel_generate_png(duel_run *run, const char *path, int rows, int columns, uint64_t first_seed);
+
+// ---- measuring: what the command `duel bench` does
+
+typedef struct duel_node_time {
+  const char *op, *layer; // "conv2d_dw", "D.2 conv2d" ("" outside of layers); live as long as the run
+  double seconds;         // of a step, on average
+  double flops, bytes;    // what it computes, reads and writes
+} duel_node_time;
+// Trains for `steps` further steps as duel_run_advance does, with the same bits, but one at a time and with a clock at
+// each node: node [step_nodes], in the order in which they run. On a CPU their times together are that of the step; on
+// a GPU, which otherwise runs some nodes side by side, they run one after another. USAGE if fewer steps are left.
+DUEL_API duel_status duel_run_profile(duel_run *run, int64_t steps, duel_node_time *node);
+
+typedef struct duel_peaks {
+  double flops;                   // a second: the best of matrix products and 1×1 convolutions of squares
+  double bytes;                   // a second, read and written: the better of a copy and an update in place
+  double square_side, pass_bytes; // of the largest squares tried; of a pass over the arrays, which no cache holds
+} duel_peaks;
+// What this run's device reaches with this library's own kernels, in the run's precision and with its threads. Tries
+// growing sizes for about `seconds`; takes memory of its own meanwhile, and leaves the run as it is.
+DUEL_API duel_status duel_run_peaks(duel_run *run, double seconds, duel_peaks *peaks);
 
 // ---- training into a run directory: what the command `duel train` does
 

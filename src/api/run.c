@@ -191,6 +191,10 @@ duel_status duel_run_save(duel_run *run, const char *path) {
   return duel_trainer_save(run->trainer, path);
 }
 
+duel_status duel_run_weights(duel_run *run, float *weights) {
+  return duel_trainer_weights(run->trainer, weights);
+}
+
 // ---- describing
 
 duel_run_info duel_run_describe(const duel_run *run) {
@@ -211,10 +215,12 @@ duel_run_info duel_run_describe(const duel_run *run) {
       .parameters_d = t->model.player[DUEL_D].params,
       .seed = t->recipe->train.seed,
   };
+  if (t->api->host_memory) info.threads = t->recipe->run.threads > 0 ? t->recipe->run.threads : duel_cpu_threads();
   if (t->train_plan) {
     duel_plan_totals totals = duel_plan_sum(t->train_plan);
     info.step_flops = totals.flops;
     info.step_bytes = totals.bytes;
+    info.step_nodes = totals.nodes;
   }
   int64_t per_step = duel_trainer_items_per_step(t);
   info.steps_per_epoch = (t->items + per_step - 1) / per_step;

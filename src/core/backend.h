@@ -77,6 +77,9 @@ typedef struct duel_backend_api {
   int (*ahead)(const void *program);
   duel_status (*submit)(duel_backend *b, void *program, const void *in);
   duel_status (*collect)(duel_backend *b, void *program, void *out, bool wait, bool *got);
+  // Runs a program that waits for nothing once more and adds to seconds[i] what call i took: all calls one after another
+  // on a device that would run some side by side. The first time takes what this needs, so that other runs pay nothing.
+  duel_status (*profile)(duel_backend *b, void *program, double *seconds);
 } duel_backend_api;
 
 extern const duel_backend_api duel_cpu_backend;     // float32
@@ -135,6 +138,9 @@ duel_status duel_exec_submit(duel_exec *e, const void *in);
 // The outputs of the oldest run that was not collected yet. Without wait it may be too early: then *got is false.
 duel_status duel_exec_collect(duel_exec *e, void *out, bool wait, bool *got);
 int duel_exec_ahead(const duel_exec *e); // at least 1
+// One run from the feed's inputs to its outputs, with all before it collected; adds to seconds[i] the time of call i.
+// Without a feed, both may be NULL. After the first, allocates nothing.
+duel_status duel_exec_profile(duel_exec *e, const void *in, void *out, double *seconds);
 void duel_exec_close(duel_exec *e);
 const duel_call *duel_exec_calls(const duel_exec *e, int *n); // resolved calls in plan order (tests, bench)
 

@@ -144,6 +144,12 @@ duel_status duel_exec_collect(duel_exec *e, void *out, bool wait, bool *got) {
   return e->api->download(e->backend, out, e->feed.out, e->feed.out_bytes);
 }
 
+duel_status duel_exec_profile(duel_exec *e, const void *in, void *out, double *seconds) {
+  if (in) DUEL_TRY(e->api->upload(e->backend, e->feed.in, in, e->feed.in_bytes));
+  DUEL_TRY(e->api->profile(e->backend, e->program, seconds));
+  return out ? e->api->download(e->backend, out, e->feed.out, e->feed.out_bytes) : DUEL_OK;
+}
+
 void duel_exec_close(duel_exec *e) {
   if (!e) return;
   e->api->release(e->backend, e->program);

@@ -12,7 +12,7 @@ static const char *const arena_names[DUEL_ARENA_COUNT] = {
 };
 
 // A pack moves only what was not written in place, and zeroes the gaps.
-static duel_cost cost_of(const duel_plan *plan, const duel_node *n) {
+duel_cost duel_plan_cost(const duel_plan *plan, const duel_node *n) {
   duel_cost cost = duel_op_records[n->op]->cost(plan->graph, n);
   const duel_place *slab = &plan->place[n->out[0]];
   for (int i = 0; n->op == DUEL_OP_PACK && i < n->n_in; i++) {
@@ -27,7 +27,7 @@ duel_plan_totals duel_plan_sum(const duel_plan *plan) {
   const duel_graph *g = plan->graph;
   duel_plan_totals t = {.nodes = plan->n_order, .groups = plan->n_groups, .values = g->n_values};
   for (int i = 0; i < plan->n_order; i++) {
-    duel_cost cost = cost_of(plan, plan->order[i]);
+    duel_cost cost = duel_plan_cost(plan, plan->order[i]);
     t.flops += cost.flops;
     t.bytes += cost.bytes;
   }
@@ -108,7 +108,7 @@ void duel_plan_print(const duel_plan *plan, FILE *out) {
       group++;
       first = true;
     }
-    duel_cost cost = cost_of(plan, n);
+    duel_cost cost = duel_plan_cost(plan, n);
     if (first)
       fprintf(out, "%5d  ", group);
     else

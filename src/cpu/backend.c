@@ -126,6 +126,10 @@ static duel_status cpu_run(duel_backend *b, void *program) {
   return DUEL_OK;
 }
 
+static duel_status cpu_profile(duel_backend *b, void *program, double *seconds) {
+  return duel_program_profile(program, b->team, seconds);
+}
+
 static void cpu_release(duel_backend *b, void *program) {
   (void)b;
   duel_program_free(program);
@@ -136,7 +140,7 @@ static void cpu_release(duel_backend *b, void *program) {
     .name = label, .real = type, .host_memory = true, .open = opener, .close = cpu_close, .describe = cpu_describe,    \
     .identity = cpu_identity, .kernel = cpu_kernel, .room = cpu_room, .alloc = cpu_alloc, .free = cpu_free,            \
     .upload = cpu_copy, .download = cpu_copy, .sync = cpu_sync, .prepare = cpu_prepare, .run = cpu_run,                \
-    .release = cpu_release                                                                                             \
+    .release = cpu_release, .profile = cpu_profile                                                                     \
   }
 
 const duel_backend_api duel_cpu_backend = CPU_API("cpu", DUEL_F32, open_f32);

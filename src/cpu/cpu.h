@@ -50,6 +50,8 @@ typedef struct duel_program duel_program;
 duel_status duel_program_make(duel_program **program, const duel_kernel *const *table, const duel_call *calls,
                               const int *group_end, int n_groups);
 void duel_program_run(duel_program *program, duel_team *team);
+// The same, adding to seconds[i] the time of call i; together they are that of the run.
+duel_status duel_program_profile(duel_program *program, duel_team *team, double *seconds);
 void duel_program_free(duel_program *program);
 
 #endif

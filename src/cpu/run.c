@@ -4,6 +4,7 @@
 //
 // A stage too small to share runs on thread 0, and neighbors of that kind become one stage: they need no barrier.
 #include <limits.h>
+#include <time.h>
 
 #include "core/conv.h"
 #include "core/mem.h"
@@ -25,6 +26,8 @@ struct duel_program {
   int n_stages;
   stage *stage;
   piece *piece;
+  const duel_call *call; // the first
+  double *took, *passed; // of a profile: seconds of each piece, and when each stage began; NULL until there is one
 };
 
 // ---- preparing
@@ -125,7 +128,7 @@ duel_status duel_program_make(duel_program **program, const duel_kernel *const *
   const size_t bytes = sizeof(duel_program) + pieces * sizeof(piece) + stages * sizeof(stage);
   duel_program *p = duel_malloc(bytes);
   if (!p) return duel_fail_memory("the list of pieces", bytes);
-  p->n_stages = 0;
+  *p = (duel_program){.call = calls};
   p->piece = (piece *)(p + 1);
   p->stage = (stage *)(p->piece + pieces);
   for (int g = 0, first = 0; g < n_groups; first = group_end[g++])
@@ -135,29 +138,66 @@ duel_status duel_program_make(duel_program **program, const duel_kernel *const *
 }
 
 void duel_program_free(duel_program *program) {
+  if (program) duel_free(program->took);
   duel_free(program);
 }
 
 // ---- running
-static inline void run_piece(const piece *x) {
-  x->run(x->call, x->phase, x->index);
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void work(void *ctx, duel_team *team, int thread, int threads) {
-  const duel_program *p = ctx;
+static inline void run_piece(const duel_program *p, int64_t i, bool timed) {
+  const piece *x = &p->piece[i];
+  const double begin = timed ? now() : 0;
+  x->run(x->call, x->phase, x->index);
+  if (timed) p->took[i] = now() - begin;
+}
+
+static inline __attribute__((always_inline)) void work_through(const duel_program *p, duel_team *team, int thread,
+                                                               int threads, bool timed) {
   int64_t begin = 0;
   for (int s = 0; s < p->n_stages; s++) {
     const int64_t end = p->stage[s].end;
+    if (timed && thread == 0) p->passed[s] = now();
     if (threads == 1 || (p->stage[s].serial && thread == 0)) {
-      for (int64_t i = begin; i < end; i++) run_piece(&p->piece[i]);
+      for (int64_t i = begin; i < end; i++) run_piece(p, i, timed);
     } else if (!p->stage[s].serial) { // the first piece by thread, the others as they come
-      for (int64_t i = begin + thread; i < end; i = begin + threads + duel_team_ticket(team)) run_piece(&p->piece[i]);
+      for (int64_t i = begin + thread; i < end; i = begin + threads + duel_team_ticket(team)) run_piece(p, i, timed);
     }
     if (threads > 1 && s + 1 < p->n_stages) duel_team_barrier(team);
     begin = end;
   }
 }
 
+static void work(void *ctx, duel_team *team, int thread, int threads) {
+  work_through(ctx, team, thread, threads, false);
+}
+
+static void timed_work(void *ctx, duel_team *team, int thread, int threads) {
+  work_through(ctx, team, thread, threads, true);
+}
+
 void duel_program_run(duel_program *p, duel_team *team) {
   duel_team_run(team, work, p);
+}
+
+// A stage takes from its beginning to the next one's, on thread 0: its calls share that as their pieces' times are.
+duel_status duel_program_profile(duel_program *p, duel_team *team, double *seconds) {
+  const size_t pieces = p->n_stages > 0 ? (size_t)p->stage[p->n_stages - 1].end : 0;
+  const size_t bytes = (pieces + (size_t)p->n_stages + 1) * sizeof *p->took;
+  if (!p->took) p->took = duel_malloc(bytes);
+  if (!p->took) return duel_fail_memory("the times of a program", bytes);
+  p->passed = p->took + pieces;
+  duel_team_run(team, timed_work, p);
+  p->passed[p->n_stages] = now();
+  for (int64_t s = 0, i = 0; s < p->n_stages; s++) {
+    double all = 0;
+    for (int64_t k = i; k < p->stage[s].end; k++) all += p->took[k];
+    const double scale = all > 0 ? (p->passed[s + 1] - p->passed[s]) / all : 0;
+    for (; i < p->stage[s].end; i++) seconds[p->piece[i].call - p->call] += p->took[i] * scale;
+  }
+  return DUEL_OK;
 }

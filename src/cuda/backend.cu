@@ -257,4 +257,5 @@ const duel_backend_api duel_cuda_backend = {
     duel_cuda_ahead,
     duel_cuda_submit,
     duel_cuda_collect,
+    duel_cuda_profile,
 };

@@ -29,6 +29,7 @@ void duel_cuda_release(duel_backend *b, void *program);
 int duel_cuda_ahead(const void *program);
 duel_status duel_cuda_submit(duel_backend *b, void *program, const void *in);
 duel_status duel_cuda_collect(duel_backend *b, void *program, void *out, bool wait, bool *got);
+duel_status duel_cuda_profile(duel_backend *b, void *program, double *seconds);
 duel_status duel_cuda_check_code(void); // DEVICE if this build has no machine code for the current device
 
 #endif

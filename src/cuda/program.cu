@@ -5,6 +5,7 @@
 //   a step    takes the inputs from the slot of the step's number, runs all calls, puts the outputs into its slot. The
 //             number is counted in device memory, so that one captured graph serves every step
 //   collect   reads outputs from the pinned ring once the event behind their launch has happened
+//   profile   runs the calls alone, one after another, with timed events between them
 //
 // So the host only waits when it asks for outputs that are not there yet. A slot is free again when its outputs were
 // collected. Without capture the same work is enqueued call by call.
@@ -33,6 +34,8 @@ struct program {
   cudaEvent_t event[DUEL_RING];     // behind the launch that had this slot as its last
   int64_t end_of_launch[DUEL_RING]; // per slot: step behind the last one of its launch
   cudaGraphExec_t one, several;     // a step, and DUEL_LAUNCH_STEPS steps
+  cudaEvent_t *mark;                // of a profile: before each call, and behind the last; NULL until there is one
+  cudaGraphExec_t timed;            // with capture: the calls between their marks
 };
 
 constexpr int FEED_BLOCK = 256;
@@ -102,11 +105,30 @@ static duel_status enqueue_step(duel_backend *b, const program *p) {
   return lanes_status(b);
 }
 
+static int calls_of(const program *p) {
+  return p->n_groups > 0 ? p->group_end[p->n_groups - 1] : 0;
+}
+
+// All calls on lane 0, one after another, with a mark between any two.
+static duel_status enqueue_timed(duel_backend *b, const program *p) {
+  const unsigned how = b->capture ? cudaEventRecordExternal : cudaEventRecordDefault;
+  cudaStream_t stream = b->lane[0].stream;
+  for (int i = 0; i < calls_of(p); i++) {
+    duel_call call = p->call[i];
+    call.stream = &b->lane[0];
+    DUEL_CUDA_TRY(cudaEventRecordWithFlags(p->mark[i], stream, how), "a mark");
+    duel_cuda_kernel(call.op)->run(&call, 0, 0);
+  }
+  DUEL_CUDA_TRY(cudaEventRecordWithFlags(p->mark[calls_of(p)], stream, how), "a mark");
+  return lanes_status(b);
+}
+
+// So many steps; 0: the calls of one between their marks.
 static duel_status capture(duel_backend *b, const program *p, int steps, cudaGraphExec_t *exec) {
   cudaStream_t stream = b->lane[0].stream;
   cudaGraph_t graph = NULL;
   DUEL_CUDA_TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "capturing a step");
-  duel_status status = DUEL_OK;
+  duel_status status = steps > 0 ? DUEL_OK : enqueue_timed(b, p);
   for (int i = 0; i < steps && status == DUEL_OK; i++) status = enqueue_step(b, p);
   const cudaError_t error = cudaStreamEndCapture(stream, &graph); // ends it after a failure too
   if (status == DUEL_OK && error != cudaSuccess) status = duel_cuda_fail(error, "capturing a step");
@@ -192,6 +214,10 @@ void duel_cuda_release(duel_backend *b, void *program_) {
   cudaStreamSynchronize(b->lane[0].stream);
   if (p->one) cudaGraphExecDestroy(p->one);
   if (p->several) cudaGraphExecDestroy(p->several);
+  if (p->timed) cudaGraphExecDestroy(p->timed);
+  for (int i = 0; p->mark && i <= calls_of(p); i++)
+    if (p->mark[i]) cudaEventDestroy(p->mark[i]);
+  duel_free(p->mark);
   for (int i = 0; i < DUEL_RING; i++)
     if (p->event[i]) cudaEventDestroy(p->event[i]);
   if (p->number) cudaFree(p->number);
@@ -281,5 +307,34 @@ duel_status duel_cuda_collect(duel_backend *b, void *program_, void *out, bool w
   memcpy(out, p->out.host + (size_t)slot * p->out.stride, p->feed.out_bytes);
   p->collected++;
   *got = true;
+  return DUEL_OK;
+}
+
+static duel_status open_profile(duel_backend *b, program *p) {
+  const size_t marks = (size_t)calls_of(p) + 1;
+  if (!p->mark) {
+    p->mark = (cudaEvent_t *)duel_malloc(marks * sizeof *p->mark);
+    if (!p->mark) return duel_fail_memory("the marks of a program", marks * sizeof *p->mark);
+    memset(p->mark, 0, marks * sizeof *p->mark);
+  }
+  for (size_t i = 0; i < marks; i++)
+    if (!p->mark[i]) DUEL_CUDA_TRY(cudaEventCreate(&p->mark[i]), "a mark");
+  return b->capture && !p->timed ? capture(b, p, 0, &p->timed) : DUEL_OK;
+}
+
+duel_status duel_cuda_profile(duel_backend *b, void *program_, double *seconds) {
+  program *p = (program *)program_;
+  DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
+  DUEL_TRY(open_profile(b, p));
+  if (p->timed)
+    DUEL_CUDA_TRY(cudaGraphLaunch(p->timed, b->lane[0].stream), "a launch");
+  else
+    DUEL_TRY(enqueue_timed(b, p));
+  DUEL_CUDA_TRY(cudaStreamSynchronize(b->lane[0].stream), "a profile");
+  for (int i = 0; i < calls_of(p); i++) {
+    float ms = 0;
+    DUEL_CUDA_TRY(cudaEventElapsedTime(&ms, p->mark[i], p->mark[i + 1]), "a mark");
+    seconds[i] += 1e-3 * (double)ms;
+  }
   return DUEL_OK;
 }

@@ -369,9 +369,9 @@ static duel_status collect(duel_trainer *t, bool wait, int64_t left) {
   return DUEL_OK;
 }
 
-static duel_status advance_one(duel_trainer *t) {
+// The inputs of the step to come.
+static duel_status fill_block(duel_trainer *t) {
   uint64_t seed = t->recipe->train.seed;
-  DUEL_TRY(collect(t, true, duel_exec_ahead(t->train) - 1));
   if (t->streamed) {
     unsigned char *block;
     DUEL_TRY(duel_prefetch_take(t->prefetch, t->step, &block));
@@ -381,24 +381,73 @@ static duel_status advance_one(duel_trainer *t) {
   memcpy(t->key, key, sizeof key);
   write_index(t);
   write_coef(t);
-  DUEL_TRY(duel_exec_submit(t->train, t->block));
-  t->step++;
-  t->updates[DUEL_D] += t->vars_of_step.updates_d;
-  t->updates[DUEL_G]++;
   return DUEL_OK;
 }
 
+static void count_step(duel_trainer *t) {
+  t->step++;
+  t->updates[DUEL_D] += t->vars_of_step.updates_d;
+  t->updates[DUEL_G]++;
+}
+
+static duel_status check_trains(const duel_trainer *t) {
+  return t->train ? DUEL_OK : duel_fail(DUEL_ERR_USAGE, "a run opened for sampling or its plan only cannot train");
+}
+
 duel_status duel_trainer_advance(duel_trainer *t, int64_t steps) {
-  if (!t->train) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling or its plan only cannot train");
-  for (; steps > 0 && t->step < t->steps; steps--) DUEL_TRY(advance_one(t));
+  DUEL_TRY(check_trains(t));
+  for (; steps > 0 && t->step < t->steps; steps--) {
+    DUEL_TRY(collect(t, true, duel_exec_ahead(t->train) - 1));
+    DUEL_TRY(fill_block(t));
+    DUEL_TRY(duel_exec_submit(t->train, t->block));
+    count_step(t);
+  }
   return collect(t, false, 0);
+}
+
+duel_status duel_trainer_profile(duel_trainer *t, int64_t steps, double *seconds) {
+  float m[DUEL_METRIC_COUNT];
+  DUEL_TRY(check_trains(t));
+  DUEL_TRY(duel_trainer_settle(t));
+  for (; steps > 0 && t->step < t->steps; steps--) {
+    DUEL_TRY(fill_block(t));
+    DUEL_TRY(duel_exec_profile(t->train, t->block, m, seconds));
+    count_step(t);
+    DUEL_TRY(take_metrics(t, m));
+  }
+  return DUEL_OK;
 }
 
 duel_status duel_trainer_settle(duel_trainer *t) {
   return collect(t, true, 0);
 }
 
-// ---- items in and out
+// ---- weights and items in and out
+
+static void copy_weights(const duel_player *player, const float *slab, float **dst) {
+  for (int i = 0; i < player->n; i++) {
+    const duel_param *p = &player->param[i];
+    const int64_t count = duel_shape_count(p->shape);
+    if (p->buffer) continue;
+    memcpy(*dst, slab + p->offset, (size_t)count * sizeof **dst);
+    *dst += count;
+  }
+}
+
+duel_status duel_trainer_weights(duel_trainer *t, float *dst) {
+  if (!t->sample) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
+  DUEL_TRY(duel_trainer_settle(t));
+  for (int which = 0; which < DUEL_PLAYERS; which++) {
+    const duel_player *player = &t->model.player[which];
+    float *slab = duel_malloc((size_t)player->slab_size * sizeof *slab);
+    if (!slab) return duel_fail_memory("the weights", (size_t)player->slab_size * sizeof *slab);
+    const duel_status status = duel_memory_read(&t->memory, player->slab, slab);
+    if (status == DUEL_OK) copy_weights(player, slab, &dst);
+    duel_free(slab);
+    DUEL_TRY(status);
+  }
+  return DUEL_OK;
+}
 
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst) {
   const duel_step *s = &t->vars_of_step;

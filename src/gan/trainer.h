@@ -55,7 +55,11 @@ void duel_trainer_close(duel_trainer *t);
 duel_status duel_trainer_init(duel_trainer *t);
 // Submits at most so many steps; a step that diverged is found when its metrics come, which may be later.
 duel_status duel_trainer_advance(duel_trainer *t, int64_t steps);
+// The same, each step waited for and its calls timed: adds to seconds[i] what the plan's i-th node took.
+duel_status duel_trainer_profile(duel_trainer *t, int64_t steps, double *seconds);
 duel_status duel_trainer_settle(duel_trainer *t); // after it all state and stats are of step t->step
+// All parameters, G's then D's, each tensor in its own order, without the gaps of their slabs.
+duel_status duel_trainer_weights(duel_trainer *t, float *dst);
 // n latents [n, latent] through G in inference mode -> [n, item].
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
 // Real items by their number in the set, as the batch op yields them: bytes become x/127.5 − 1.

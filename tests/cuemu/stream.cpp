@@ -240,23 +240,36 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cuemu_error(cudaErrorInvalidResourceHandle);
 }
 
+static void happen(CUevent_st *event) {
+  cuemu_enter_device();
+  cuemu_release(&event->happened);
+  cuemu_leave_device();
+  if (event->timed)
+    event->ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return cudaEventRecordWithFlags(event, stream, cudaEventRecordDefault);
+}
+
+// External: within a capture a node of the graph, which records the event whenever it runs.
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
   CUEMU_CALL(CUEMU_EVENT);
   if (!find_event(event) || !cuemu_stream_valid(stream)) return cuemu_error(cudaErrorInvalidResourceHandle);
+  if (flags > cudaEventRecordExternal) return cuemu_error(cudaErrorInvalidValue);
   CUstream_st *s = resolve(stream);
+  if (s->capture && flags == cudaEventRecordExternal)
+    return cuemu_error(cuemu_capture_work(s, [recorded = find_event(event), s] {
+      happen(recorded.get());
+      recorded->at = {s, 0};
+    }));
+  if (flags == cudaEventRecordExternal) return cuemu_error(cudaErrorInvalidValue);
   if (s->capture) return cuemu_error(cuemu_capture_record(s, event));
   if (s == &device.legacy)
     if (const cudaError_t error = cuemu_legacy_in_capture()) return cuemu_error(error);
   event->capture_id = 0;
   event->at = {s, s->submitted + 1};
-  enqueue(s, {}, [recorded = find_event(event)] {
-    cuemu_enter_device();
-    cuemu_release(&recorded->happened);
-    cuemu_leave_device();
-    if (recorded->timed)
-      recorded->ms =
-          std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  });
+  enqueue(s, {}, [recorded = find_event(event)] { happen(recorded.get()); });
   return cudaSuccess;
 }
 
