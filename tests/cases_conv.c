@@ -58,13 +58,13 @@ static const geometry geometries[] = {
     {2, 8, 31, 32, 64, 3, 3, {2, 2}, {1, 1}, {1, 1, 1, 1}, 2},
     {3, 8, 70, 70, 2, 7, 7, SAME(3)}, // on the GPU in chunks
     // Kernels two strides long: Winograd on the CPU, with several blocks of channels, bands, groups.
-    {17, 32, 14, 10, 48, 4, 4, DOWN},
-    {9, 96, 16, 16, 33, 4, 4, DOWN},
-    {33, 32, 5, 4, 40, 2, 2, PLAIN},
-    {1, 48, 60, 52, 32, 4, 4, DOWN},
-    {22, 64, 12, 9, 80, 6, 3, {3, 1}, {1, 1}, {1, 0, 2, 1}, 1},
-    {12, 128, 15, 14, 64, 4, 4, DOWN},
-    {16, 64, 12, 12, 96, 4, 4, {2, 2}, {1, 1}, {1, 1, 1, 1}, 2},
+    {17, 32, 14, 10, 32, 4, 4, DOWN},
+    {9, 48, 16, 16, 33, 4, 4, DOWN},
+    {45, 32, 5, 4, 40, 2, 2, PLAIN},
+    {1, 32, 60, 52, 32, 4, 4, DOWN},
+    {17, 16, 12, 9, 32, 6, 3, {3, 1}, {1, 1}, {1, 0, 2, 1}, 1},
+    {13, 32, 15, 14, 32, 4, 4, DOWN},
+    {16, 32, 12, 12, 64, 4, 4, {2, 2}, {1, 1}, {1, 1, 1, 1}, 2},
 };
 
 // Of dcgan: x is the side of the image, y that of the features.
@@ -96,7 +96,34 @@ static void add(const geometry *g) {
   }
 }
 
+// Every geometry once as one of the fused ops, with one activation after the other, mostly with a bias.
+static void add_fused(const geometry *g, int i) {
+  static const double slope[] = {0, 0.25, 0, 0};
+  const bool dx = i & 1;
+  const int64_t p = (g->h + g->pad[0] + g->pad[2] - g->dilation[0] * (g->r - 1) - 1) / g->stride[0] + 1;
+  const int64_t q = (g->w + g->pad[1] + g->pad[3] - g->dilation[1] * (g->s - 1) - 1) / g->stride[1] + 1;
+  const duel_shape x = {4, {g->n, g->c, g->h, g->w}}, y = {4, {g->n, g->k, p, q}};
+  const duel_shape w = {4, {g->k, g->c / g->groups, g->r, g->s}}, bias = {1, {dx ? g->c : g->k}};
+  const duel_op op = dx ? DUEL_OP_CONV2D_DX_ACT : DUEL_OP_CONV2D_ACT;
+  duel_case *c = duel_case_add2(op, dx ? y : x, DUEL_FILL_UNIFORM, w, DUEL_FILL_UNIFORM);
+  if (i % 5) {
+    c->n_in = 3;
+    c->in[2] = (duel_case_in){bias, DUEL_FILL_UNIFORM, DUEL_REAL};
+  }
+  if (dx) c->shape = x;
+  for (int k = 0; k < 4; k++) c->attr.conv.pad[k] = g->pad[k];
+  for (int k = 0; k < 2; k++) {
+    c->attr.conv.stride[k] = g->stride[k];
+    c->attr.conv.dilation[k] = g->dilation[k];
+  }
+  c->attr.conv.groups = g->groups;
+  c->attr.conv_act.act = i / 2 % 4;
+  c->attr.conv_act.slope = slope[i / 2 % 4];
+  c->zeros = true;
+}
+
 void duel_cases_conv(void) {
+  for (int i = 0; i < LENGTH(geometries); i++) add_fused(&geometries[i], i);
   for (int i = 0; i < LENGTH(geometries); i++) add(&geometries[i]);
   for (int i = 0; i < LENGTH(layers); i++) add(&layers[i]);
 }

@@ -48,9 +48,11 @@ static double terms(const duel_case *c, int output) {
     n = (double)a.dim[a.rank - (c->attr.matmul.trans_a ? 2 : 1)];
     if (output == 1) n *= (double)a.dim[a.rank - (c->attr.matmul.trans_a ? 1 : 2)];
     return n;
-  case DUEL_OP_CONV2D: // channels of a group and taps; for the adjoints, of y and pixels
+  case DUEL_OP_CONV2D:
+  case DUEL_OP_CONV2D_ACT: // channels of a group and taps; for the adjoints, of y and pixels
     return (double)(c->in[1].shape.dim[1] * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
   case DUEL_OP_CONV2D_DX:
+  case DUEL_OP_CONV2D_DX_ACT:
     return (double)(c->in[1].shape.dim[0] / c->attr.conv.groups * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
   case DUEL_OP_CONV2D_DW:
     return (double)(a.dim[0] * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
@@ -135,6 +137,8 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_GROUPNORM_GRAD:
     return (duel_tolerance){nmse, 16 * u, 16 * u * sums};
   case DUEL_OP_CONV2D:
+  case DUEL_OP_CONV2D_ACT:
+  case DUEL_OP_CONV2D_DX_ACT:
   case DUEL_OP_CONV2D_DX: // Winograd's points are sums of inputs
     return (duel_tolerance){nmse, 32 * u, 32 * u * sums};
   default:

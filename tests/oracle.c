@@ -257,6 +257,10 @@ bool duel_ref_op(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in
   case DUEL_OP_CONV2D_DW:
     out[0] = duel_ref_conv(op, &attr->conv, in, *shape);
     return true;
+  case DUEL_OP_CONV2D_ACT:
+  case DUEL_OP_CONV2D_DX_ACT:
+    out[0] = duel_ref_conv_act(op, attr, n_in, in, *shape);
+    return true;
   case DUEL_OP_RESAMPLE2D:
   case DUEL_OP_RESAMPLE2D_DX:
     out[0] = duel_ref_resample(op, &attr->resample, in[0], *shape);

@@ -43,6 +43,36 @@ static void test_dense(void **state) {
   assert_int_equal(small_count(DUEL_OP_ADD), 0);
 }
 
+static void assert_conv(duel_val v, duel_op op, int n_in, int act) {
+  small_made_by(v, op);
+  assert_int_equal(small_maker(v)->n_in, n_in);
+  assert_int_equal(small_maker(v)->attr.conv_act.act, act);
+  assert_int_equal(small_maker(v)->attr.conv_act.conv.stride[1], 2);
+}
+
+static void test_conv(void **state) {
+  (void)state;
+  const duel_conv c = {.stride = {2, 2}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}, .groups = 1};
+  const duel_shape image = DUEL_SHAPE(3, 2, 8, 6);
+  duel_val x = small_input("x", image), w = small_input("w", DUEL_SHAPE(5, 2, 4, 4)),
+           b = small_input("b", DUEL_SHAPE(5));
+  duel_val y = small_input("y", DUEL_SHAPE(3, 5, 4, 3)), b2 = small_input("b2", DUEL_SHAPE(1, 2, 1, 1));
+  duel_val across = small_input("across", DUEL_SHAPE(3)); // one a column: as many as there are images, too
+  duel_graph *g = small_graph;
+  small_keep(duel_leaky_relu(g, duel_add(g, duel_conv2d(g, x, w, &c), duel_reshape(g, b, DUEL_SHAPE(5, 1, 1))), 0.3));
+  small_keep(duel_tanh(g, duel_add(g, b2, duel_conv2d_dx(g, y, w, &c, image))));
+  small_keep(duel_sigmoid(g, duel_conv2d(g, x, w, &c)));
+  small_keep(duel_add(g, duel_conv2d(g, x, w, &c), across));
+  small_keep(duel_tanh(g, duel_conv2d_dw(g, x, y, &c, DUEL_SHAPE(5, 2, 4, 4))));
+  small_passes(FUSE);
+  assert_conv(small_kept(0), DUEL_OP_CONV2D_ACT, 3, DUEL_ACT_LEAKY_RELU);
+  assert_true(small_maker(small_kept(0))->attr.conv_act.slope == 0.3);
+  assert_conv(small_kept(1), DUEL_OP_CONV2D_DX_ACT, 3, DUEL_ACT_TANH);
+  assert_conv(small_kept(2), DUEL_OP_CONV2D_ACT, 2, DUEL_ACT_SIGMOID);
+  small_made_by(small_kept(3), DUEL_OP_ADD);
+  small_made_by(small_kept(4), DUEL_OP_TANH);
+}
+
 static void test_no_dense(void **state) {
   (void)state;
   duel_val x = small_input("x", DUEL_SHAPE(4, 6)), w = small_input("w", DUEL_SHAPE(5, 6)),
@@ -335,6 +365,7 @@ static void test_all_passes_train_alike(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       SMALL_TEST(dense),
+      SMALL_TEST(conv),
       SMALL_TEST(no_dense),
       SMALL_TEST(one_of_two_rows_is_the_bias),
       SMALL_TEST(no_fusion_across_a_writer),

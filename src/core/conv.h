@@ -15,7 +15,7 @@ typedef struct duel_conv_sizes {
 } duel_conv_sizes;
 
 static inline duel_conv_sizes duel_conv_sizes_of(const duel_call *call) {
-  const int dx = call->op == DUEL_OP_CONV2D_DX, dw = call->op == DUEL_OP_CONV2D_DW;
+  const int dx = call->op == DUEL_OP_CONV2D_DX || call->op == DUEL_OP_CONV2D_DX_ACT, dw = call->op == DUEL_OP_CONV2D_DW;
   const int64_t *x = (dx ? call->out[0] : call->in[0]).shape.dim, *w = (dw ? call->out[0] : call->in[1]).shape.dim;
   const int64_t *y = (dx ? call->in[0] : dw ? call->in[1] : call->out[0]).shape.dim;
   duel_conv_sizes z;

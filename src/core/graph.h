@@ -88,6 +88,11 @@ typedef struct duel_attr {
       double slope;
     } matmul; // also dense, matmul_grad
     duel_conv conv;
+    struct {
+      duel_conv conv; // the same place as above
+      int act;
+      double slope;
+    } conv_act;
     duel_resampling resample;
     duel_window window; // maxpool2d and its adjoint
     struct {
@@ -187,7 +192,7 @@ duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3)
 
 // The general constructor: checks arity, runs the shape rule, appends. All builders end here; passes call it to copy.
 // shape and dtype are only read by ops whose output does not follow from the inputs (constant, reshape, view, slice,
-// pad, broadcast, random, input, conv2d_dx, conv2d_dw, resample2d_dx, embedding_grad, one_hot); pass NULL otherwise.
+// pad, broadcast, random, input, conv2d_dx(_act), conv2d_dw, resample2d_dx, embedding_grad, one_hot); pass NULL otherwise.
 duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr,
                          const duel_shape *shape);
 void *duel_graph_alloc(duel_graph *g, size_t bytes); // zeroed, lives as long as the graph; NULL sets the error
@@ -240,6 +245,10 @@ duel_val duel_matmul(duel_graph *g, duel_val a, duel_val b, bool trans_a, bool t
 // Cross-correlation; P = ⌊(H + pads − dilation·(R−1) − 1)/stride⌋ + 1. Its two adjoints take their result's shape.
 duel_val duel_conv2d(duel_graph *g, duel_val x, duel_val w, const duel_conv *c);
 duel_val duel_conv2d_dx(duel_graph *g, duel_val d_y, duel_val w, const duel_conv *c, duel_shape x);
+duel_val duel_conv2d_act(duel_graph *g, duel_val x, duel_val w, duel_val bias, const duel_conv *c, duel_act act,
+                         double slope); // bias may be DUEL_NONE
+duel_val duel_conv2d_dx_act(duel_graph *g, duel_val d_y, duel_val w, duel_val bias, const duel_conv *c, duel_shape x,
+                            duel_act act, double slope);
 duel_val duel_conv2d_dw(duel_graph *g, duel_val x, duel_val d_y, const duel_conv *c, duel_shape w);
 duel_val duel_resample2d(duel_graph *g, duel_val x, const duel_resampling *r);
 duel_val duel_resample2d_dx(duel_graph *g, duel_val d_y, const duel_resampling *r, duel_shape x);

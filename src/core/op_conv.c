@@ -151,3 +151,75 @@ DUEL_RECORD(conv2d_dw, .infer = infer_conv2d_dw, .vjp = vjp_conv2d_dw, .cost = c
 duel_val duel_conv2d_dw(duel_graph *g, duel_val x, duel_val d_y, const duel_conv *c, duel_shape w) {
   return apply(g, DUEL_OP_CONV2D_DW, x, d_y, c, &w);
 }
+
+// ---- fused with a bias a channel and an activation
+static duel_attr act_attr(const duel_conv *c, duel_act act, double slope) {
+  duel_attr attr;
+  memset(&attr, 0, sizeof attr);
+  attr.conv_act.conv = *c;
+  attr.conv_act.act = (int)act;
+  attr.conv_act.slope = act == DUEL_ACT_LEAKY_RELU ? slope : 0; // equal nodes have equal attributes
+  return attr;
+}
+
+static bool good_epilogue(duel_graph *g, const duel_node *n, int64_t channels) {
+  return duel_need_activation(g, n, n->attr.conv_act.act, n->attr.conv_act.slope) &&
+         (n->n_in == 2 || duel_need_shape(g, n, 2, "the bias", DUEL_SHAPE(channels)));
+}
+
+static duel_cost cost_act(const duel_graph *g, const duel_node *n, duel_val y) {
+  duel_cost cost = cost_of(g, n, y, n->in[1]);
+  cost.flops += 4 * duel_elements(g, n->out[0]);
+  return cost;
+}
+
+static void expand_act(duel_graph *g, const duel_node *n, duel_val made, duel_val *out) {
+  if (n->n_in == 3)
+    made = duel_add(g, made, duel_reshape(g, n->in[2], DUEL_SHAPE(duel_in_shape(g, n, 2).dim[0], 1, 1)));
+  out[0] = duel_activate(g, made, (duel_act)n->attr.conv_act.act, n->attr.conv_act.slope);
+}
+
+static void infer_conv2d_act(DUEL_INFER_ARGS) {
+  duel_shape y = {0};
+  if (result_of(g, n, duel_in_shape(g, n, 0), duel_in_shape(g, n, 1), &y) && good_epilogue(g, n, y.dim[1]))
+    duel_set_out(g, n, 0, g->real, y);
+}
+
+static void expand_conv2d_act(duel_graph *g, const duel_node *n, duel_val *out) {
+  expand_act(g, n, duel_conv2d(g, n->in[0], n->in[1], &n->attr.conv), out);
+}
+
+static duel_cost cost_conv2d_act(const duel_graph *g, const duel_node *n) {
+  return cost_act(g, n, n->out[0]);
+}
+
+DUEL_RECORD(conv2d_act, .infer = infer_conv2d_act, .vjp = duel_vjp_by_expansion, .expand = expand_conv2d_act,
+            .cost = cost_conv2d_act, .flags = DUEL_FLAG_FUSED);
+
+duel_val duel_conv2d_act(duel_graph *g, duel_val x, duel_val w, duel_val bias, const duel_conv *c, duel_act act,
+                         double slope) {
+  const duel_attr attr = act_attr(c, act, slope);
+  return duel_apply(g, DUEL_OP_CONV2D_ACT, bias == DUEL_NONE ? 2 : 3, (duel_val[]){x, w, bias}, &attr, NULL);
+}
+
+static void infer_conv2d_dx_act(DUEL_INFER_ARGS) {
+  if (fits(g, n, *shape, duel_in_shape(g, n, 1), duel_in_shape(g, n, 0)) && good_epilogue(g, n, shape->dim[1]))
+    duel_set_out(g, n, 0, g->real, *shape);
+}
+
+static void expand_conv2d_dx_act(duel_graph *g, const duel_node *n, duel_val *out) {
+  expand_act(g, n, duel_conv2d_dx(g, n->in[0], n->in[1], &n->attr.conv, g->value[n->out[0]].shape), out);
+}
+
+static duel_cost cost_conv2d_dx_act(const duel_graph *g, const duel_node *n) {
+  return cost_act(g, n, n->in[0]);
+}
+
+DUEL_RECORD(conv2d_dx_act, .infer = infer_conv2d_dx_act, .vjp = duel_vjp_by_expansion, .expand = expand_conv2d_dx_act,
+            .cost = cost_conv2d_dx_act, .flags = DUEL_FLAG_FUSED);
+
+duel_val duel_conv2d_dx_act(duel_graph *g, duel_val d_y, duel_val w, duel_val bias, const duel_conv *c, duel_shape x,
+                            duel_act act, double slope) {
+  const duel_attr attr = act_attr(c, act, slope);
+  return duel_apply(g, DUEL_OP_CONV2D_DX_ACT, bias == DUEL_NONE ? 2 : 3, (duel_val[]){d_y, w, bias}, &attr, &x);
+}

@@ -1,6 +1,7 @@
 // Fusion: what a kernel can do on its way becomes part of it.
 //
 //   matmul [+ bias] [+ activation]              -> dense
+//   conv2d(_dx) [+ bias] [+ activation]         -> conv2d(_dx)_act
 //   activation's derivative of a matmul         -> matmul_grad, whose second output serves the sums over its rows
 //   batchnorm + activation                      -> batchnorm
 //   activation's derivative into batchnorm_grad -> batchnorm_grad
@@ -81,13 +82,18 @@ static bool can_wait(const fuser *f, const duel_node *n, const duel_node *later)
 }
 
 // ---- finding
-// If n adds a row to v, which has rank 2: that row.
-static bool adds_row(const duel_graph *g, const duel_node *n, duel_val v, duel_val *row) {
+// If n adds one number a channel (axis 1) to v: those.
+static bool adds_channels(const duel_graph *g, const duel_node *n, duel_val v, duel_val *channels) {
   if (n->op != DUEL_OP_ADD) return false;
-  *row = n->in[0] == v ? n->in[1] : n->in[0];
-  duel_shape s = g->value[*row].shape, all = g->value[v].shape;
-  return duel_shape_equal(g->value[n->out[0]].shape, all) && s.rank >= 1 && s.rank <= 2 &&
-         s.dim[s.rank - 1] == all.dim[1] && duel_shape_count(s) == all.dim[1];
+  *channels = n->in[0] == v ? n->in[1] : n->in[0];
+  duel_shape s = g->value[*channels].shape, all = g->value[v].shape;
+  const int axis = 1 - (all.rank - s.rank); // of the channels, among s's
+  return duel_shape_equal(g->value[n->out[0]].shape, all) && axis >= 0 && s.dim[axis] == all.dim[1] &&
+         duel_shape_count(s) == all.dim[1];
+}
+
+static bool is_convolution(const duel_node *n) {
+  return n->op == DUEL_OP_CONV2D || n->op == DUEL_OP_CONV2D_DX;
 }
 
 // A product of two matrices.
@@ -95,15 +101,20 @@ static bool is_plain(const duel_graph *g, const duel_node *product) {
   return duel_in_shape(g, product, 0).rank == 2 && duel_in_shape(g, product, 1).rank == 2;
 }
 
-static void find_dense(fuser *f, const duel_node *product) {
-  if (product->op != DUEL_OP_DENSE && product->op != DUEL_OP_MATMUL) return;
-  if (product->attr.matmul.act != DUEL_ACT_NONE || !is_plain(f->g, product)) return;
+static bool takes_more(const fuser *f, const duel_node *product) {
+  if (product->op != DUEL_OP_DENSE && product->op != DUEL_OP_MATMUL) return is_convolution(product);
+  return product->attr.matmul.act == DUEL_ACT_NONE && is_plain(f->g, product);
+}
+
+static void find_product(fuser *f, const duel_node *product) {
+  if (!takes_more(f, product)) return;
   parts p = {.product = product, .bias = product->n_in == 3 ? product->in[2] : DUEL_NONE};
   const duel_node *last = product, *next = only_reader(f, product->out[0]);
-  duel_val row;
-  if (next && product->n_in == 2 && adds_row(f->g, next, product->out[0], &row) && can_wait(f, product, next) &&
+  duel_val channels;
+  if (next && product->n_in == 2 && adds_channels(f->g, next, product->out[0], &channels) &&
+      can_wait(f, product, next) &&
       !f->part[next->id].product) { // the sum of two one-row products can absorb only one of them
-    p.bias = row;
+    p.bias = channels;
     last = next;
     next = only_reader(f, last->out[0]);
   }
@@ -140,20 +151,27 @@ static void find_matmul_grad(fuser *f, const duel_node *n) {
 }
 
 // ---- building
-static void build_dense(fuser *f, const parts *p, const duel_node *last) {
+static void build_product(fuser *f, const parts *p, const duel_node *last) {
   duel_rewrite *r = f->r;
+  const duel_node *n = p->product;
+  const duel_val left = r->map[n->in[0]], right = r->map[n->in[1]];
+  const duel_shape made = f->g->value[n->out[0]].shape;
   duel_val bias = DUEL_NONE;
   if (p->bias != DUEL_NONE) {
-    duel_shape row = {.rank = 1, .dim = {f->g->value[p->product->out[0]].shape.dim[1]}};
     bias = r->map[p->bias];
-    if (f->g->value[p->bias].shape.rank != 1) bias = duel_reshape(r->dst, bias, row);
+    if (f->g->value[p->bias].shape.rank != 1) bias = duel_reshape(r->dst, bias, DUEL_SHAPE(made.dim[1]));
   }
-  const duel_attr *a = &p->product->attr;
+  const duel_attr *a = &n->attr;
   int act = DUEL_ACT_NONE;
   double slope = 0;
   if (p->act) activation(p->act, &act, &slope);
-  duel_val out = duel_dense(r->dst, r->map[p->product->in[0]], r->map[p->product->in[1]], bias, a->matmul.trans_a,
-                            a->matmul.trans_b, act, slope);
+  duel_val out;
+  if (n->op == DUEL_OP_CONV2D)
+    out = duel_conv2d_act(r->dst, left, right, bias, &a->conv, (duel_act)act, slope);
+  else if (n->op == DUEL_OP_CONV2D_DX)
+    out = duel_conv2d_dx_act(r->dst, left, right, bias, &a->conv, made, (duel_act)act, slope);
+  else
+    out = duel_dense(r->dst, left, right, bias, a->matmul.trans_a, a->matmul.trans_b, (duel_act)act, slope);
   r->map[(p->act ? p->act : last)->out[0]] = out;
 }
 
@@ -210,7 +228,7 @@ static void build(fuser *f, const duel_node *n) {
   else if (n == p->act)
     build_matmul_grad(f, p);
   else
-    build_dense(f, p, n);
+    build_product(f, p, n);
 }
 
 duel_status duel_rewrite_fuse(duel_rewrite *r) {
@@ -236,7 +254,7 @@ duel_status duel_rewrite_fuse(duel_rewrite *r) {
         if (duel_is_writer(n) && k < n->n_out && g->value[n->out[k]].var >= 0) f.overwriter[n->in[k]] = n->id;
       }
     }
-    for (int i = 0; i < g->n_nodes; i++) find_dense(&f, g->node[i]);
+    for (int i = 0; i < g->n_nodes; i++) find_product(&f, g->node[i]);
     for (int i = 0; i < g->n_nodes; i++) find_batchnorm(&f, g->node[i]);
     for (int i = 0; i < g->n_nodes; i++)
       find_batchnorm_grad(&f, g->node[i]); // before the products take the derivatives

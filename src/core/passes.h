@@ -7,7 +7,7 @@
 enum {
   DUEL_PASS_SIMPLIFY = 1, // reshape of reshape, x·constant, +0, affine of affine, broadcast to the same shape, …
   DUEL_PASS_CSE = 2,      // equal op, attributes and inputs are one node; never writers, states by their version
-  DUEL_PASS_FUSE = 4,     // matmul + bias + activation -> dense; product + activation's derivative + column sums ->
+  DUEL_PASS_FUSE = 4,     // matmul (conv2d) + bias + activation -> dense (conv2d_act); product + activation's derivative + column sums ->
                           // matmul_grad; batchnorm + activation and its backward
   DUEL_PASS_DEAD = 8,     // what no writer and no output needs goes
   DUEL_PASS_EXPAND = 16,  // every fused op replaced by its decomposition (tests)

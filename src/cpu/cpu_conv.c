@@ -1,5 +1,5 @@
-// conv2d: the weights are packed once a call, then each piece correlates its tiles with them, by Winograd's filtering
-// where the kernel is two strides long.
+// conv2d, conv2d_act: the weights are packed once a call, then each piece correlates its tiles with them, by Winograd's
+// filtering where the kernel is two strides long.
 #include "cpu/cpu_winograd.h"
 
 typedef struct plan {
@@ -88,8 +88,9 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
     else
       duel_correlate(&p->lowering, &f, &t, b, &m, scratch, packed, &to);
   }
-  duel_store_results(&t, z->k_group, to.result, (real *)call->out[0].data + group * z->k_group * pixels, pixels,
-                     z->k * pixels, z->q);
+  const duel_finish finish = duel_finish_of(call, group * z->k_group);
+  duel_store_results(&t, z->k_group, &finish, to.result, (real *)call->out[0].data + group * z->k_group * pixels,
+                     pixels, z->k * pixels, z->q);
 }
 
 static void conv2d_run(const duel_call *call, int phase, int64_t piece) {
@@ -103,3 +104,4 @@ static void conv2d_run(const duel_call *call, int phase, int64_t piece) {
   for (int64_t i = items.begin; i < items.end; i++) one_tile(call, &p, i, scratch);
 }
 const duel_kernel DUEL_CPU_NAME(conv2d) = {.scratch = conv2d_scratch, .cut = conv2d_cut, .run = conv2d_run};
+const duel_kernel DUEL_CPU_NAME(conv2d_act) = {.scratch = conv2d_scratch, .cut = conv2d_cut, .run = conv2d_run};

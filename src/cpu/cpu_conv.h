@@ -150,10 +150,24 @@ typedef struct duel_products {
 void duel_correlate(const duel_lowering *l, const duel_patches *f, const duel_tile *t, int64_t block,
                     const duel_lowered *m, const real *lowered, const real *packed, const duel_products *to);
 
-// Results of whole boxes of pixels go to their images: (k, n, p, q) to data[k·channel + n·image + p·row + q].
+// What follows a sum: act(sum + bias[k]), where bias may be NULL.
+typedef struct duel_finish {
+  const real *bias; // of the group
+  int act;
+  real slope;
+} duel_finish;
+
+static inline duel_finish duel_finish_of(const duel_call *call, int64_t first) {
+  if (call->op != DUEL_OP_CONV2D_ACT && call->op != DUEL_OP_CONV2D_DX_ACT) return (duel_finish){NULL, DUEL_ACT_NONE, 0};
+  return (duel_finish){call->n_in > 2 ? (const real *)call->in[2].data + first : NULL, call->attr->conv_act.act,
+                       (real)call->attr->conv_act.slope};
+}
+
+// Results of whole boxes of pixels are finished and go to their images: (k, n, p, q) to data[k·channel + n·image +
+// p·row + q].
 #define duel_store_results DUEL_CPU_NAME(store_results)
-void duel_store_results(const duel_tile *t, int64_t k, const real *result, real *data, int64_t channel, int64_t image,
-                        int64_t row);
+void duel_store_results(const duel_tile *t, int64_t k, const duel_finish *finish, real *result, real *data,
+                        int64_t channel, int64_t image, int64_t row);
 
 // ---- src [rows, columns] transposed: row j of the result goes to dst + j/line·row + j%line·pixel
 #define duel_transpose_to DUEL_CPU_NAME(transpose_to)

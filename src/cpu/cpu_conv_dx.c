@@ -1,5 +1,5 @@
-// conv2d_dx. Pixels of d_x that are a stride apart form a phase: the same taps of the kernel reach them, and from
-// neighboring pixels of d_y. So each phase is a convolution of stride 1 with its own taps:
+// conv2d_dx, conv2d_dx_act. Pixels of d_x that are a stride apart form a phase: the same taps of the kernel reach them,
+// and from neighboring pixels of d_y. So each phase is a convolution of stride 1 with its own taps:
 //
 //   x[a + stride·i] = Σ over r ≡ r0 of y[i + base + t·step]·w[r],   r = r0 + t·apart
 //
@@ -271,7 +271,8 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
       packed += packed_numbers(p, &own);
     }
   }
-  duel_store_results(&box, z->c_group, result, (real *)call->out[0].data + group * z->c_group * pixels, pixels,
+  const duel_finish finish = duel_finish_of(call, group * z->c_group);
+  duel_store_results(&box, z->c_group, &finish, result, (real *)call->out[0].data + group * z->c_group * pixels, pixels,
                      z->c * pixels, z->w);
 }
 
@@ -313,6 +314,20 @@ static void add_products(const duel_call *call, const plan *p, duel_range h, due
   }
 }
 
+DUEL_INLINE void finish_as(int act, real slope, real bias, int64_t n, real *dx) {
+  DUEL_SIMD for (int64_t i = 0; i < n; i++) dx[i] = duel_act_real(dx[i] + bias, act, slope);
+}
+
+static void finish_rows(const duel_call *call, const plan *p, duel_range h, int64_t group, real *dx) {
+  const duel_conv_sizes *z = &p->z;
+  const duel_finish f = duel_finish_of(call, group * z->c_group);
+  if (!f.bias && f.act == DUEL_ACT_NONE) return;
+  for (int64_t c = 0; c < z->c_group; c++) {
+    real *rows = dx + (c * z->h + h.begin) * z->w;
+    DUEL_BY_ACT(f.act, finish_as, f.slope, f.bias ? f.bias[c] : 0, duel_length(h) * z->w, rows)
+  }
+}
+
 static void one_band(const duel_call *call, const plan *p, int64_t item, real *scratch) {
   const duel_conv_sizes *z = &p->z;
   const int64_t band = item % p->bands, n = item / p->bands % z->n, group = item / p->bands / z->n;
@@ -323,6 +338,7 @@ static void one_band(const duel_call *call, const plan *p, int64_t item, real *s
   real *dx = (real *)call->out[0].data + (n * z->c + group * z->c_group) * z->h * z->w;
   if (columns > 0) multiply(z->depth, columns, z->k_group, w, z->depth, dy, pixels, scratch);
   add_products(call, p, h, reach, scratch, dx);
+  finish_rows(call, p, h, group, dx);
 }
 
 static void conv2d_dx_run(const duel_call *call, int phase_of_call, int64_t piece) {
@@ -340,3 +356,5 @@ static void conv2d_dx_run(const duel_call *call, int phase_of_call, int64_t piec
       one_tile(call, &p, i, scratch);
 }
 const duel_kernel DUEL_CPU_NAME(conv2d_dx) = {.scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};
+const duel_kernel DUEL_CPU_NAME(conv2d_dx_act) = {
+    .scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};

@@ -148,13 +148,27 @@ void duel_correlate(const duel_lowering *l, const duel_patches *f, const duel_ti
   }
 }
 
-void duel_store_results(const duel_tile *t, int64_t k, const real *result, real *data, int64_t channel, int64_t image,
-                        int64_t row) {
+DUEL_INLINE void finish_as(int act, real slope, const real *bias, int64_t places, real *result) {
+  for (int64_t i = 0; i < places; i++, result += DUEL_GEMM_LANES)
+    DUEL_SIMD for (int k = 0; k < DUEL_GEMM_LANES; k++) result[k] = duel_act_real(result[k] + bias[k], act, slope);
+}
+
+// A panel of ks, `there` of which exist.
+static void finish_panel(const duel_finish *f, int64_t panel, int64_t there, int64_t places, real *result) {
+  real bias[DUEL_GEMM_LANES] = {0};
+  if (!f->bias && f->act == DUEL_ACT_NONE) return;
+  for (int64_t k = 0; f->bias && k < there; k++) bias[k] = f->bias[panel + k];
+  DUEL_BY_ACT(f->act, finish_as, f->slope, bias, places, result)
+}
+
+void duel_store_results(const duel_tile *t, int64_t k, const duel_finish *finish, real *result, real *data,
+                        int64_t channel, int64_t image, int64_t row) {
   const int64_t places = duel_tile_columns(t), width = duel_length(t->q), height = duel_length(t->p);
   const bool whole = width == row; // rows follow each other
   const int64_t strip = whole ? height * width : width, strips = whole ? 1 : height;
   for (int64_t panel = 0; panel < k; panel += DUEL_GEMM_LANES) {
     const int64_t ks = duel_min(DUEL_GEMM_LANES, k - panel);
+    finish_panel(finish, panel, ks, places, result + panel * places);
     for (int64_t n = t->n.begin; n < t->n.end; n++)
       for (int64_t i = 0; i < strips; i++) {
         const real *src = result + panel * places + ((n - t->n.begin) * height + i) * width * DUEL_GEMM_LANES;
