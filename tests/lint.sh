@@ -40,7 +40,7 @@ rule "cuda includes only core and CUDA" "$(grep -nE '^[[:space:]]*#[[:space:]]*i
 rule "CUDA kernels are launched and share memory by launch.cuh alone, and have no PTX of their own" \
   "$(code src/cuda/*.cu src/cuda/*.cuh | grep -vE '^src/cuda/(launch|ptx)\.cuh:' | grep -E '<<<|__shared__|[^a-z_]asm[^a-z_]')"
 rule "no atomics on floats: sums have fixed trees" "$(code src/cuda/*.cu src/cuda/*.cuh | grep -E 'atomic[A-Z]')"
-rule "cli includes only duel.h and its own headers" "$(includes cli '<[a-z_/]+\.h>|"(options|progress)\.h"')"
+rule "cli includes only duel.h and its own headers" "$(includes cli '<[a-z_/]+\.h>|"(options|progress|bench)\.h"')"
 rule "BLAS, OpenMP and CUDA headers stay in their backend" \
   "$(grep -nE 'include *<(cblas|omp|cuda|cublas|curand)' src/core/*.[ch] src/io/*.[ch] src/gan/*.[ch] src/cpu/*.h src/api/*.[ch] \
     src/cli/*.[ch])"

@@ -494,10 +494,11 @@ expect 2 "recipe" "info of nothing" info
 
 # ---- bench
 
-short="--steps 2 --repetitions 3 --warmup 2"
+short="--steps 2 --repetitions 3 --warmup 2 --peak-seconds 0.01"
 expect 0 "^cpu +[0-9.]+ +[0-9.]+-[0-9.]+ +[0-9]+ +1\.00x " "bench prints a row" bench $tiny --backend cpu $short
 says 'tiny on shapes, batch 8, seed 0: .* MFLOP' out "under what it measures"
-expect 0 '^cpu +D loss 0, G loss 0, items 0$' "cpu against cpu: the same trajectory" \
+says '^cpu +[0-9.]+ % of [0-9.]+ GFLOP/s, [0-9.]+ % of [0-9.]+ GB/s \(squares of side [0-9]+, ' out "and its peaks"
+expect 0 '^cpu +D loss 0, G loss 0, items 0, weights 0 of their norm$' "cpu against cpu: the same trajectory" \
   bench $tiny --backend cpu,cpu $short --json bench.json --threads 2
 ok "--json writes a file too" test -s bench.json
 if command -v python3 >/dev/null; then
@@ -519,9 +520,14 @@ for row in b["backends"]:
     assert row["step_bytes"] > 0 and close(row["gbytes_per_sec"], row["step_bytes"] / ms[1] / 1e6)
     assert row["first_step_s"] > 0 and row["memory_bytes"] > 0
     assert len(row["d_loss"]) == len(row["g_loss"]) == 2
-    assert row["difference"] == {"d_loss": 0, "g_loss": 0, "items": 0}
+    assert row["difference"] == {"d_loss": 0, "g_loss": 0, "items": 0, "weights": 0}
+    assert row["threads"] == 2 and row["peak_square"] >= 256 and row["peak_pass_bytes"] >= 1 << 20
+    assert close(row["of_peak_gflops"], row["gflops"] / row["peak_gflops"])
+    assert close(row["of_peak_gbytes"], row["gbytes_per_sec"] / row["peak_gbytes_per_sec"])
+    assert "ops" not in row and "nodes" not in row
 first, second = b["backends"]
 assert close(second["speedup"], sorted(x / y for x, y in zip(first["ms"], second["ms"]))[1])
+assert "scale" not in b
 EOF
   ok "with all that was measured" python3 bench.py
 else
@@ -560,6 +566,88 @@ for x in 0 -1 long inf; do expect 2 "--seconds: " "--seconds $x" bench --seconds
 expect 2 "did you mean .?mlp" "bench of a misspelt recipe" bench --recipe mpl
 expect 3 "nowhere" "bench of data that are not there" bench $tiny --data ./nowhere
 expect 4 "nofolder" "results in a folder that is not there" bench $tiny --backend cpu $short --json nofolder/x.json
+
+expect 0 '^all +[0-9]+ +[0-9.]+ +100\.0 % ' "--ops prints a table" bench $tiny --backend cpu $short --ops
+says '^matmul +[0-9]+ +[0-9.]+ +[0-9.]+ % +[0-9.]+ +[0-9.]+ +(compute|memory) +[0-9]+ %$' out "of ops and their bounds"
+expect 0 '^dense, D\.1 dense +1 ' "--nodes adds a row a node" bench $tiny --backend cpu $short --ops --nodes
+expect 0 '^cpu +32 +2 .* [0-9]+ %$' "--scale prints a table" \
+  bench $tiny --backend cpu $short --scale --batch-max 32 --threads 2 --batch 4
+ok "of all batches and threads" same_number "$(grep -cE '^cpu +(16|32) +[12] ' out)" 4
+emulator=$DUEL_BINARY/tests/cuemu/libduel_cuda.so
+backends=cpu
+if [ -e "$emulator" ]; then
+  backends=cpu,cuda
+  DUEL_CUDA_LIBRARY=$emulator
+  export DUEL_CUDA_LIBRARY
+else
+  skip "no emulator for a second backend"
+fi
+ok "$backends with all tables" "$duel" bench $tiny --backend $backends --steps 20 --repetitions 3 --warmup 2 --threads 3 \
+  --peak-seconds 0.01 --precision fp32 --ops --scale --batch-max 32 --json all.json --plot all.svg
+unset DUEL_CUDA_LIBRARY
+if command -v python3 >/dev/null; then
+  cat >all.py <<EOF
+import json, math
+import xml.etree.ElementTree as xml
+b = json.load(open("all.json"))
+close = lambda x, y: math.isclose(x, y, rel_tol=1e-5)
+for row in b["backends"]:
+    ops, nodes = row["ops"], row["nodes"]
+    assert sum(o["calls"] for o in ops) == len(nodes) > 30
+    for many in ops, nodes:
+        assert close(sum(o["ms"] for o in many), row["ops_ms"]) and close(sum(o["share"] for o in many), 1)
+        assert close(sum(o["flops"] for o in many), row["step_flops"])
+        assert close(sum(o["bytes"] for o in many), row["step_bytes"])
+    assert [o["ms"] for o in ops] == sorted((o["ms"] for o in ops), reverse=True)
+    assert {o["op"] for o in ops} == {o["op"] for o in nodes}
+    assert any(o["layer"].startswith("G.3 dense") for o in nodes)
+    for o in ops + nodes:
+        if not o["ms"]:
+            continue
+        compute, memory = o["gflops"] / row["peak_gflops"], o["gbytes_per_sec"] / row["peak_gbytes_per_sec"]
+        if "bound" in o:
+            assert o["bound"] == ("compute" if compute > memory else "memory"), o
+            assert close(o["of_bound"], max(compute, memory)), o
+        else:
+            assert compute == memory == 0, o
+    assert 0.2 < row["ops_ms"] / row["ms_per_step"]["median"] < 5, row # other work may disturb one of them
+    assert row["difference"]["weights"] < 1e-3, row["difference"]
+want = [("cpu", n, t) for n in (16, 32) for t in (1, 2, 3)]
+if len(b["backends"]) > 1:
+    want += [("cuda", n, 0) for n in (16, 32)]
+    assert b["backends"][1]["difference"]["weights"] > 0
+points = {(p["backend"], p["batch"], p["threads"]): p for p in b["scale"]}
+assert list(points) == want, list(points)
+for (name, batch, threads), p in points.items():
+    single, small = points[name, batch, min(threads, 1)], points[name, 16, threads]
+    assert close(p["images_per_sec"], 1000 * batch / p["ms_per_step"]["median"])
+    assert close(p["us_per_image"] * p["images_per_sec"], 1e6)
+    assert close(p["of_smallest_batch"], p["us_per_image"] / small["us_per_image"])
+    assert close(p["speedup"], p["images_per_sec"] / single["images_per_sec"])
+    assert close(p["efficiency"], p["speedup"] / max(threads, 1))
+svg = "{http://www.w3.org/2000/svg}"
+root = xml.parse("all.svg").getroot()
+assert root.tag == svg + "svg"
+words = [t.text for t in root.iter(svg + "text")]
+for word in ("batch", "cpu, 1 thread", "cpu, 3 threads", "Images a second: tiny on shapes",
+             "Where a step goes: tiny on shapes"):
+    assert word in words, words
+assert len(list(root.iter(svg + "polyline"))) == len({(n, t) for n, _, t in want})
+assert not any("nan" in v or "inf" in v for e in root.iter() for v in e.attrib.values())
+EOF
+  ok "hold what they say, and so does the chart" python3 all.py
+else
+  skip "no python3 to read JSON and SVG"
+fi
+expect 2 "give both" "--nodes without --ops" bench --nodes
+expect 2 "give both" "--batch-max without --scale" bench --batch-max 64
+expect 2 "one of them, or both" "--plot of nothing" bench --plot x.svg
+expect 2 "does not end in \.svg" "--plot of another kind" bench --scale --plot x.png
+expect 2 "takes no value" "--ops with a value" bench --ops=nodes
+for value in 0 15 -1 many; do expect 2 "--batch-max: " "bench --batch-max $value" bench --scale --batch-max $value; done
+expect 2 "too many" "--batch-max beyond memory" bench --scale --batch-max 2000000
+for x in 0 -1 long inf; do expect 2 "--peak-seconds: " "--peak-seconds $x" bench --peak-seconds $x; done
+expect 4 "nofolder" "a chart in a folder that is not there" bench $tiny --backend cpu $short --ops --plot nofolder/x.svg
 
 # ---- the live bar
 

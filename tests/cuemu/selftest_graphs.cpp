@@ -27,6 +27,37 @@ struct two_streams {
   }
 };
 
+// An event recorded as a node of the graph happens at each replay.
+static void timed_replays() {
+  two_streams s;
+  float *x = to_device<float>(nullptr, 32), ms = -1;
+  cudaEvent_t before, behind;
+  cudaEventCreate(&before);
+  cudaEventCreate(&behind);
+  EXPECT(cudaEventRecordWithFlags(before, s.a, cudaEventRecordExternal), cudaErrorInvalidValue); // outside of a capture
+  cudaGetLastError();
+  EXPECT(cudaStreamBeginCapture(s.a, cudaStreamCaptureModeGlobal), cudaSuccess);
+  EXPECT(cudaEventRecordWithFlags(before, s.a, cudaEventRecordExternal), cudaSuccess);
+  DUEL_START(scale_add, 1, 32, 0, s.a, x, 1.0f, 1.0f);
+  EXPECT(cudaEventRecordWithFlags(behind, s.a, cudaEventRecordExternal), cudaSuccess);
+  EXPECT(cudaStreamEndCapture(s.a, &s.graph), cudaSuccess);
+  EXPECT(cudaEventElapsedTime(&ms, before, behind), cudaErrorInvalidResourceHandle); // not yet
+  cudaGetLastError();
+  cudaGraphExec_t exec;
+  EXPECT(cudaGraphInstantiate(&exec, s.graph, 0), cudaSuccess);
+  EXPECT(cudaGraphDestroy(s.graph), cudaSuccess);
+  for (int round = 0; round < 2; round++) {
+    EXPECT(cudaGraphLaunch(exec, s.a), cudaSuccess);
+    EXPECT(cudaStreamSynchronize(s.a), cudaSuccess);
+    EXPECT(cudaEventElapsedTime(&ms, before, behind), cudaSuccess);
+    if (!(ms >= 0)) wrong();
+  }
+  EXPECT(cudaGraphExecDestroy(exec), cudaSuccess);
+  cudaEventDestroy(before);
+  cudaEventDestroy(behind);
+  cudaFree(x);
+}
+
 // y and z in two branches from x, then their sum; replayed three times, with input and output by pinned memory.
 static void fork_and_join() {
   two_streams s;
@@ -173,6 +204,7 @@ static void injected() {
 void test_graphs() {
   clean("graphs: fork, join and replay", fork_and_join);
   clean("graphs: fork, join and replay on lazy streams", lazy_fork_and_join);
+  clean("graphs: events within", timed_replays);
   clean("graphs: what a capture forbids", forbidden);
   clean("graphs: an injected fault ends the capture", injected);
 }
