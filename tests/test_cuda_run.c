@@ -204,10 +204,12 @@ static void test_the_host_runs_ahead(void **state) {
 static duel_status whole_life(void) {
   duel_run *run;
   static float item[784];
+  static duel_node_time node[400];
   DUEL_TRY(duel_run_open(&run, &(duel_run_options){.recipe = small_recipe, .backend = "cuda"}));
   duel_stats s;
   duel_status status = duel_run_advance(run, 9);
   if (status == DUEL_OK) status = duel_run_stats(run, &s);
+  if (status == DUEL_OK) status = duel_run_profile(run, 1, node);
   if (status == DUEL_OK) status = duel_run_save(run, scratch("a"));
   if (status == DUEL_OK) status = duel_generate(run, &(uint64_t){1}, 1, item);
   duel_run_close(run);
