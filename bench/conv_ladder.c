@@ -486,7 +486,9 @@ int main(int argc, char **argv) {
   lines = numbers(LENGTH * LENGTH);
   panel = numbers(LENGTH * DUEL_GEMM_LANES);
   for (int i = 0; i < threads; i++) blocks[i] = numbers(LENGTH * DUEL_GEMM_LANES);
-  printf("%s; batch %d, %d rounds\n", duel_cpu_backend.describe(b), BATCH, rounds);
+  char date[16];
+  strftime(date, sizeof date, "%F", gmtime(&(time_t){time(NULL)}));
+  printf("%s; batch %d, %d rounds, %s\n", duel_cpu_backend.describe(b), BATCH, rounds, date);
   printf("\n    %-22s%9s  %16s%8s%10s\n", "", "ms", "quartiles", "GFLOP/s", "of best");
   for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
     for (int kind = FORWARD; kind <= DW; kind++) climb(&layers[i], kind, threads, rounds, b);
