@@ -127,7 +127,11 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_MATMUL:
   case DUEL_OP_DENSE:
   case DUEL_OP_MATMUL_GRAD:
+  case DUEL_OP_CONV2D:
+  case DUEL_OP_CONV2D_DX:
   case DUEL_OP_CONV2D_DW:
+  case DUEL_OP_CONV2D_ACT:
+  case DUEL_OP_CONV2D_DX_ACT:
   case DUEL_OP_RESAMPLE2D:
   case DUEL_OP_RESAMPLE2D_DX:
   case DUEL_OP_MAXPOOL2D_DX:
@@ -136,11 +140,6 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_GROUPNORM:
   case DUEL_OP_GROUPNORM_GRAD:
     return (duel_tolerance){nmse, 16 * u, 16 * u * sums};
-  case DUEL_OP_CONV2D:
-  case DUEL_OP_CONV2D_ACT:
-  case DUEL_OP_CONV2D_DX_ACT:
-  case DUEL_OP_CONV2D_DX: // Winograd's points are sums of inputs
-    return (duel_tolerance){nmse, 32 * u, 32 * u * sums};
   default:
     return (duel_tolerance){0, 0, 0}; // movement and choice: equal
   }

@@ -101,9 +101,12 @@ static const setting settings[] = {
 #endif
 };
 
-// Convolutions multiply and add in one instruction where the level has it, and round once less.
+// Products multiply and add in one instruction where the level has it, and round once less.
 static bool same_arithmetic(duel_op op, duel_level a, duel_level b) {
-  const bool fused = op == DUEL_OP_CONV2D || op == DUEL_OP_CONV2D_DX || op == DUEL_OP_CONV2D_DW;
+  static const duel_op products[] = {DUEL_OP_MATMUL,    DUEL_OP_DENSE,     DUEL_OP_MATMUL_GRAD, DUEL_OP_CONV2D,
+                                     DUEL_OP_CONV2D_DX, DUEL_OP_CONV2D_DW, DUEL_OP_CONV2D_ACT,  DUEL_OP_CONV2D_DX_ACT};
+  bool fused = false;
+  for (size_t i = 0; i < sizeof products / sizeof *products; i++) fused = fused || op == products[i];
   return !fused || (a == DUEL_LEVEL_V2) == (b == DUEL_LEVEL_V2);
 }
 

@@ -169,9 +169,4 @@ static inline duel_finish duel_finish_of(const duel_call *call, int64_t first) {
 void duel_store_results(const duel_tile *t, int64_t k, const duel_finish *finish, real *result, real *data,
                         int64_t channel, int64_t image, int64_t row);
 
-// ---- src [rows, columns] transposed: row j of the result goes to dst + j/line·row + j%line·pixel
-#define duel_transpose_to DUEL_CPU_NAME(transpose_to)
-void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
-                       int64_t pixel);
-
 #endif

@@ -11,21 +11,14 @@ DUEL_INLINE lanes load(const real *p) {
   return *(const memory_lanes *)p;
 }
 
-DUEL_INLINE void load_row(bool add, const real *c, lanes sum[VECTORS]) {
-  for (int j = 0; j < VECTORS; j++) sum[j] = add ? load(c + j * WIDTH) : (lanes){0};
-}
-
-DUEL_INLINE void store_row(const lanes sum[VECTORS], real *c) {
-  for (int j = 0; j < VECTORS; j++) *(memory_lanes *)(c + j * WIDTH) = sum[j];
+DUEL_INLINE void store_row(bool add, const lanes sum[VECTORS], real *c) {
+  for (int j = 0; j < VECTORS; j++) *(memory_lanes *)(c + j * WIDTH) = add ? load(c + j * WIDTH) + sum[j] : sum[j];
 }
 
 DUEL_INLINE void rows_of(int rows, int64_t length, const real *const *a, const real *b, bool add, real *const *c) {
-  lanes sum[ROWS][VECTORS];
+  lanes sum[ROWS][VECTORS] = {0};
   const real *row[ROWS];
-  for (int i = 0; i < ROWS; i++) {
-    load_row(add && i < rows, c[i < rows ? i : 0], sum[i]);
-    row[i] = a[i < rows ? i : 0];
-  }
+  for (int i = 0; i < ROWS; i++) row[i] = a[i < rows ? i : 0];
   for (int64_t t = 0; t < length; t++, b += DUEL_GEMM_LANES) {
     lanes right[VECTORS];
     for (int j = 0; j < VECTORS; j++) right[j] = load(b + j * WIDTH);
@@ -33,7 +26,7 @@ DUEL_INLINE void rows_of(int rows, int64_t length, const real *const *a, const r
       for (int j = 0; j < VECTORS; j++) sum[i][j] += row[i][t] * right[j];
   }
   for (int i = 0; i < ROWS; i++)
-    if (i < rows) store_row(sum[i], c[i]);
+    if (i < rows) store_row(add, sum[i], c[i]);
 }
 
 void duel_gemm_rows(int rows, int64_t length, const real *const *a, const real *b, bool add, real *const *c) {
@@ -45,8 +38,7 @@ void duel_gemm_rows(int rows, int64_t length, const real *const *a, const real *
 
 DUEL_INLINE void columns_of(int rows, int64_t n, int64_t length, const real *const *a, int64_t offset, int64_t lda,
                             const real *b, int64_t ldb, bool add, real *c, int64_t ldc) {
-  lanes sum[ROWS][VECTORS];
-  for (int i = 0; i < ROWS; i++) load_row(add && i < rows, c + i * ldc, sum[i]);
+  lanes sum[ROWS][VECTORS] = {0};
   for (int64_t l = 0; l < n; l++) {
     const real *column = a[l] + offset;
     for (int64_t t = 0; t < length; t++, b += ldb, column += lda) {
@@ -57,7 +49,7 @@ DUEL_INLINE void columns_of(int rows, int64_t n, int64_t length, const real *con
     }
   }
   for (int i = 0; i < ROWS; i++)
-    if (i < rows) store_row(sum[i], c + i * ldc);
+    if (i < rows) store_row(add, sum[i], c + i * ldc);
 }
 
 void duel_gemm_columns(int rows, int64_t n, int64_t length, const real *const *a, int64_t offset, int64_t lda,

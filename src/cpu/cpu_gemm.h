@@ -1,7 +1,7 @@
 // The innermost loops of products whose operands the caller lays out: a block [DUEL_GEMM_ROWS, DUEL_GEMM_LANES] of the
-// result stays in registers while both operands stream by. Each number is one chain of multiply-adds in the order of t,
-// from 0 or from what c holds, so its bits do not depend on the size of the block: levels with the same instructions
-// agree.
+// result stays in registers while both operands stream by. Each number is one chain of multiply-adds from 0 in
+// the order of t, which is then added to what c holds, so its bits do not depend on the size of the block: levels with
+// the same instructions agree. Callers keep chains short (a hundred or some), for sums of sums round less.
 #ifndef DUEL_CPU_GEMM_H
 #define DUEL_CPU_GEMM_H
 
@@ -36,5 +36,19 @@ void duel_gemm_rows(int rows, int64_t length, const real *const *a, const real *
 #define duel_gemm_columns DUEL_CPU_NAME(gemm_columns)
 void duel_gemm_columns(int rows, int64_t n, int64_t length, const real *const *a, int64_t offset, int64_t lda,
                        const real *b, int64_t ldb, bool add, real *c, int64_t ldc);
+
+// c [m, n], ldc apart, = op(a)·op(b), row-major, on this thread (cpu_product.c). k >= 1.
+typedef struct duel_factor {
+  const real *data;
+  int64_t ld;
+  bool trans;
+} duel_factor;
+#define duel_product DUEL_CPU_NAME(product)
+void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b, real *c, int64_t ldc);
+
+// ---- src [rows, columns] transposed: row j of the result goes to dst + j/line·row + j%line·pixel
+#define duel_transpose_to DUEL_CPU_NAME(transpose_to)
+void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
+                       int64_t pixel);
 
 #endif

@@ -1,5 +1,5 @@
 // Transposing, for kernels that want channels innermost: blocks of vectors in registers, the rest number by number.
-#include "cpu/cpu_conv.h"
+#include "cpu/cpu_gemm.h"
 
 typedef real lanes __attribute__((vector_size(DUEL_VECTOR_BYTES)));
 typedef real memory_lanes __attribute__((vector_size(DUEL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
