@@ -18,28 +18,30 @@ duel_ref duel_ref_conv(duel_op op, const duel_conv *c, const duel_ref *in, duel_
     y = in[1];
     out = w = duel_ref_new(dtype, shape);
   }
-  const int64_t *size = y.shape.dim, *kernel = w.shape.dim, outputs = kernel[0] / c->groups;
+  const int64_t *size = y.shape.dim, *kernel = w.shape.dim, *image = x.shape.dim, outputs = kernel[0] / c->groups;
+  double *at_y = y.data;
   for (int64_t n = 0; n < size[0]; n++)
     for (int64_t k = 0; k < size[1]; k++)
       for (int64_t p = 0; p < size[2]; p++)
-        for (int64_t q = 0; q < size[3]; q++)
+        for (int64_t q = 0; q < size[3]; q++, at_y++)
           for (int64_t i = 0; i < kernel[1]; i++)
-            for (int64_t r = 0; r < kernel[2]; r++)
+            for (int64_t r = 0; r < kernel[2]; r++) {
+              const int64_t row = p * c->stride[0] + r * c->dilation[0] - c->pad[0];
+              if (row < 0 || row >= image[2]) continue;
+              const int64_t channel = k / outputs * kernel[1] + i;
+              double *line_x = x.data + ((n * image[1] + channel) * image[2] + row) * image[3];
+              double *line_w = w.data + ((k * kernel[1] + i) * kernel[2] + r) * kernel[3];
               for (int64_t s = 0; s < kernel[3]; s++) {
-                const int64_t row = p * c->stride[0] + r * c->dilation[0] - c->pad[0];
                 const int64_t column = q * c->stride[1] + s * c->dilation[1] - c->pad[1];
-                if (row < 0 || row >= x.shape.dim[2] || column < 0 || column >= x.shape.dim[3]) continue;
-                const int64_t channel = k / outputs * kernel[1] + i;
-                double *at_x = &x.data[duel_ref_place(x.shape, (int64_t[]){n, channel, row, column})];
-                double *at_w = &w.data[duel_ref_place(w.shape, (int64_t[]){k, i, r, s})];
-                double *at_y = &y.data[duel_ref_place(y.shape, (int64_t[]){n, k, p, q})];
+                if (column < 0 || column >= image[3]) continue;
                 if (op == DUEL_OP_CONV2D)
-                  *at_y += *at_x * *at_w;
+                  *at_y += line_x[column] * line_w[s];
                 else if (op == DUEL_OP_CONV2D_DX)
-                  *at_x += *at_y * *at_w;
+                  line_x[column] += *at_y * line_w[s];
                 else
-                  *at_w += *at_x * *at_y;
+                  line_w[s] += line_x[column] * *at_y;
               }
+            }
   return out;
 }
 

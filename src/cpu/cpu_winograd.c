@@ -19,6 +19,7 @@ enum {
   MINUS = 2,           // the point −1
   LEAST_COLUMNS = 512, // pixels of all images, for which transforming the weights pays
   LEAST_OUTPUTS = 32,
+  CHAIN = 64,
   CHANNELS = 16, // come in multiples of so many, which whole vectors share on every level
 };
 
@@ -190,20 +191,25 @@ static void patches_to_points(const duel_winograd *wino, const grid *g, const du
       }
 }
 
-// ---- products, a point after the other
+// ---- products, a point after the other. Points are differences and so more than results are: sums of CHAIN products
+// at most keep the rounding errors where direct sums have them.
 static void products_of(const grid *g, const real *patches, int64_t length, const real *weights, int64_t padded,
                         bool add, real *products) {
   for (int point = 0; point < POINTS * POINTS; point++)
-    for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES, weights += length * DUEL_GEMM_LANES)
-      for (int64_t j = g->first[point]; j < g->first[point + 1]; j += DUEL_GEMM_ROWS) {
-        const int rows = (int)duel_min(DUEL_GEMM_ROWS, g->first[point + 1] - j);
-        const real *a[DUEL_GEMM_ROWS];
-        real *c[DUEL_GEMM_ROWS];
-        for (int i = 0; i < rows; i++) {
-          a[i] = patches + (j + i) * length;
-          c[i] = products + (j + i) * padded + panel;
+    for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES)
+      for (int64_t t = 0; t < length; t += CHAIN) {
+        const int64_t chain = duel_min(CHAIN, length - t);
+        for (int64_t j = g->first[point]; j < g->first[point + 1]; j += DUEL_GEMM_ROWS) {
+          const int rows = (int)duel_min(DUEL_GEMM_ROWS, g->first[point + 1] - j);
+          const real *a[DUEL_GEMM_ROWS];
+          real *c[DUEL_GEMM_ROWS];
+          for (int i = 0; i < rows; i++) {
+            a[i] = patches + (j + i) * length + t;
+            c[i] = products + (j + i) * padded + panel;
+          }
+          duel_gemm_rows(rows, chain, a, weights, add || t > 0, c);
         }
-        duel_gemm_rows(rows, length, a, weights, add, c);
+        weights += chain * DUEL_GEMM_LANES;
       }
 }
 
