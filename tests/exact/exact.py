@@ -11,10 +11,10 @@ before batchnorm has no true gradient).
                 spec.py has the exact value, within 2e-6 standard deviations and a rounding
   smooth-mlp    mlp with tanh for each leaky_relu, 100 steps: every error at most 2e-4
   mlp           mlp itself, 20 steps: every error at most twice the worst of eight float32 PyTorch runs that differ from
-                each other in summation order alone (rows of the batch and hidden units permuted), since the kink of
+                each other in summation order alone (rows of the batch and hidden units or channels permuted), since the kink of
                 leaky_relu amplifies rounding
   smooth-dcgan  dcgan with tanh for each leaky_relu and relu, 50 steps: every error at most 2e-4
-  dcgan         dcgan itself, 10 steps, as mlp (only the batch's rows are permuted)
+  dcgan         dcgan itself, 10 steps, as mlp
 
 The ones with kinks are a lottery in part: an activation within rounding of 0 that falls on the other side in the engine, and in
 none of the references, fails it for that seed (about one seed in ten). --references 64 tells such a case from a fault.

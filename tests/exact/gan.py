@@ -303,28 +303,39 @@ def train(recipe, start, images, seed, steps, dtype, rows=None):
 
 
 def permute_hidden(recipe, values, generator):
-    """The same network with its hidden units in another order; yields it and the way back. Of dense nets only: others
-    stay as they are."""
-    if any("conv" in layer[0] or layer[0] == "residual" for p in "GD" for layer in recipe[p]):
+    """The same network with its hidden units, or channels, in another order; yields it and the way back. Of plain chains
+    of layers only: others stay as they are."""
+    known = ("dense", "conv", "conv_transpose", "batchnorm", "relu", "leaky_relu", "tanh", "sigmoid", "flatten", "reshape")
+    if any(layer[0] not in known for p in "GD" for layer in recipe[p]):
         return values, dict
     undo, out = [], dict(values)
 
     def apply(name, axis, order):
+        pixels = out[name].shape[axis] // len(order)  # of each channel, where a dense layer meets images
+        order = (order[:, None] * pixels + np.arange(pixels)).ravel()
         out[name] = out[name].take(order, axis)
         undo.append((name, axis, np.argsort(order)))
 
     for player in "GD":
-        dense = [i for i, layer in enumerate(recipe[player]) if layer[0] == "dense"]
+        layers = recipe[player]
+        products = [i for i, layer in enumerate(layers) if layer[0] in ("dense", "conv", "conv_transpose")]
         order = None
-        for i, layer in enumerate(recipe[player]):
-            if i in dense:
+        for i, layer in enumerate(layers):
+            name = f"{player}.{i}."
+            if i in products:
+                turned = layer[0] == "conv_transpose"  # [in, out, ...], the others [out, in, ...]
                 if order is not None:
-                    apply(f"{player}.{i}.weight", 1, order)
-                order = generator.permutation(layer[1]) if i != dense[-1] else None
+                    apply(name + "weight", 0 if turned else 1, order)
+                order = None
+                if i != products[-1]:
+                    shaped = i + 1 < len(layers) and layers[i + 1][0] == "reshape"
+                    units = layers[i + 1][1][0] if shaped else out[name + "weight"].shape[1 if turned else 0]
+                    order = generator.permutation(units)
+                    apply(name + "weight", 1 if turned else 0, order)
             if order is not None:
-                for name in ("weight", "bias", "running_mean", "running_var"):
-                    if f"{player}.{i}.{name}" in out:
-                        apply(f"{player}.{i}.{name}", 0, order)
+                for tensor in ("bias", "running_mean", "running_var") + (() if i in products else ("weight",)):
+                    if name + tensor in out:
+                        apply(name + tensor, 0, order)
 
     def back(result):
         result = dict(result)
