@@ -17,15 +17,17 @@ static int64_t reach(const duel_taps *a, int64_t pixels) { // places from the fi
 duel_lowering duel_lowering_of(const duel_patches *f, const duel_tiles *tiles) {
   const int64_t n = duel_ceil_div(tiles->n, tiles->parts_n), p = duel_ceil_div(tiles->p, tiles->parts_p);
   const int64_t q = duel_ceil_div(tiles->q, tiles->parts_q), taps = f->down.n * f->right.n;
-  const bool skips = f->down.stride > f->down.n * f->down.step || f->right.stride > f->right.n; // what nobody meets
   const bool gaps = f->right.step > 1 && f->right.n > 1;
   duel_lowering l = {0};
-  l.apart = gaps || skips || f->right.n * f->channels < LEAST_RUN;
+  const bool wide = reach(&f->down, p) * reach(&f->right, q) > p * q * taps; // most places no tap meets
+  l.apart = gaps || wide || f->right.n * f->channels < LEAST_RUN;
+  // Where patches lie apart, fewer channels make a run that is long enough.
+  const int64_t least = l.apart ? duel_min(duel_ceil_div(LEAST_RUN, taps), LEAST_CHANNELS) : LEAST_CHANNELS;
   const int64_t places = l.apart ? n * p * q * taps : n * reach(&f->down, p) * reach(&f->right, q);
-  int64_t most = LOWERED_NUMBERS / places / LEAST_CHANNELS * LEAST_CHANNELS;
-  if (most < LEAST_CHANNELS) most = LEAST_CHANNELS;
+  int64_t most = LOWERED_NUMBERS / places / least * least;
+  if (most < least) most = least;
   l.blocks = duel_ceil_div(f->channels, most);
-  l.block = duel_ceil_div(duel_ceil_div(f->channels, l.blocks), LEAST_CHANNELS) * LEAST_CHANNELS;
+  l.block = duel_ceil_div(duel_ceil_div(f->channels, l.blocks), least) * least;
   l.block = duel_min(l.block, f->channels);
   l.blocks = duel_ceil_div(f->channels, l.block);
   l.numbers = duel_ceil_div(places * l.block + DUEL_GEMM_ROWS, 16) * 16; // what follows is aligned
