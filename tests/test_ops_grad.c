@@ -235,10 +235,10 @@ static bool usable(const duel_case *c) {
 
 // Does a step cross the kink of the op's own activation? Its output changes sign there.
 static bool crosses(const duel_case *c, const trial *t, const problem *p) {
-  const bool leaky = (c->op == DUEL_OP_DENSE && c->attr.matmul.act == DUEL_ACT_LEAKY_RELU) ||
-                     (c->op == DUEL_OP_BATCHNORM && c->attr.batchnorm.act == DUEL_ACT_LEAKY_RELU) ||
-                     ((c->op == DUEL_OP_CONV2D_ACT || c->op == DUEL_OP_CONV2D_DX_ACT) &&
-                      c->attr.conv_act.act == DUEL_ACT_LEAKY_RELU);
+  const bool leaky =
+      (c->op == DUEL_OP_DENSE && c->attr.matmul.act == DUEL_ACT_LEAKY_RELU) ||
+      (c->op == DUEL_OP_BATCHNORM && c->attr.batchnorm.act == DUEL_ACT_LEAKY_RELU) ||
+      ((c->op == DUEL_OP_CONV2D_ACT || c->op == DUEL_OP_CONV2D_DX_ACT) && c->attr.conv_act.act == DUEL_ACT_LEAKY_RELU);
   if (!leaky) return false;
   duel_ref first[DUEL_MAX_OUT] = {{0}};
   bool crossed = false;

@@ -77,8 +77,9 @@ typedef struct duel_backend_api {
   int (*ahead)(const void *program);
   duel_status (*submit)(duel_backend *b, void *program, const void *in);
   duel_status (*collect)(duel_backend *b, void *program, void *out, bool wait, bool *got);
-  // Runs a program that waits for nothing once more and adds to seconds[i] what call i took: all calls one after another
-  // on a device that would run some side by side. The first time takes what this needs, so that other runs pay nothing.
+  // Runs a program that waits for nothing once more and adds to seconds[i] what call i took: all calls one after
+  // another on a device that would run some side by side. The first time takes what this needs, so that other runs pay
+  // nothing.
   duel_status (*profile)(duel_backend *b, void *program, double *seconds);
 } duel_backend_api;
 

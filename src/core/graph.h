@@ -192,7 +192,8 @@ duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3)
 
 // The general constructor: checks arity, runs the shape rule, appends. All builders end here; passes call it to copy.
 // shape and dtype are only read by ops whose output does not follow from the inputs (constant, reshape, view, slice,
-// pad, broadcast, random, input, conv2d_dx(_act), conv2d_dw, resample2d_dx, embedding_grad, one_hot); pass NULL otherwise.
+// pad, broadcast, random, input, conv2d_dx(_act), conv2d_dw, resample2d_dx, embedding_grad, one_hot); pass NULL
+// otherwise.
 duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr,
                          const duel_shape *shape);
 void *duel_graph_alloc(duel_graph *g, size_t bytes); // zeroed, lives as long as the graph; NULL sets the error

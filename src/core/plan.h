@@ -46,6 +46,6 @@ typedef struct duel_plan_totals {
 } duel_plan_totals;
 duel_plan_totals duel_plan_sum(const duel_plan *plan);
 duel_cost duel_plan_cost(const duel_plan *plan, const duel_node *n); // of one of its nodes
-void duel_plan_print(const duel_plan *plan, FILE *out); // the table of `duel info RECIPE --plan`
+void duel_plan_print(const duel_plan *plan, FILE *out);              // the table of `duel info RECIPE --plan`
 
 #endif
