@@ -9,8 +9,6 @@
 // waste: there Wᵀ·dY is multiplied as dY lies and each row of products is added where it belongs, in fixed order.
 #include "cpu/cpu_winograd.h"
 
-#include <cblas.h>
-
 enum {
   FEW = 4,                // times fewer channels in x than in y
   BAND_NUMBERS = 1 << 17, // products of a band of rows of x
@@ -277,17 +275,6 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
 }
 
 // ---- by rows
-// c [m, n] = aᵀ·b
-static void multiply(int64_t m, int64_t n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb, real *c) {
-#ifdef DUEL_REAL_IS_double
-  cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0, a, (blasint)lda, b,
-              (blasint)ldb, 0.0, c, (blasint)n);
-#else
-  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a, (blasint)lda, b,
-              (blasint)ldb, 0.0f, c, (blasint)n);
-#endif
-}
-
 // Adds the products [C/groups·R·S, rows of y `reach`] to the rows `h` of one image's d_x, tap after tap.
 static void add_products(const duel_call *call, const plan *p, duel_range h, duel_range reach, const real *products,
                          real *dx) {
@@ -336,7 +323,9 @@ static void one_band(const duel_call *call, const plan *p, int64_t item, real *s
   const real *w = (const real *)call->in[1].data + group * z->k_group * z->depth;
   const real *dy = (const real *)call->in[0].data + (n * z->k + group * z->k_group) * pixels + reach.begin * z->q;
   real *dx = (real *)call->out[0].data + (n * z->c + group * z->c_group) * z->h * z->w;
-  if (columns > 0) multiply(z->depth, columns, z->k_group, w, z->depth, dy, pixels, scratch);
+  if (columns > 0)
+    duel_product(z->depth, columns, z->k_group, (duel_factor){w, z->depth, true}, (duel_factor){dy, pixels, false},
+                 scratch, columns);
   add_products(call, p, h, reach, scratch, dx);
   finish_rows(call, p, h, group, dx);
 }

@@ -2,26 +2,20 @@
 // instruction, rounded once, on levels that have it.
 #include "cpu/cpu_gemm.h"
 
-typedef real lanes __attribute__((vector_size(DUEL_VECTOR_BYTES)));
-typedef real memory_lanes __attribute__((vector_size(DUEL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+enum { ROWS = DUEL_GEMM_ROWS, VECTORS = DUEL_GEMM_VECTORS };
 
-enum { ROWS = DUEL_GEMM_ROWS, VECTORS = DUEL_GEMM_VECTORS, WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real) };
-
-DUEL_INLINE lanes load(const real *p) {
-  return *(const memory_lanes *)p;
-}
-
-DUEL_INLINE void store_row(bool add, const lanes sum[VECTORS], real *c) {
-  for (int j = 0; j < VECTORS; j++) *(memory_lanes *)(c + j * WIDTH) = add ? load(c + j * WIDTH) + sum[j] : sum[j];
+DUEL_INLINE void store_row(bool add, const duel_vector sum[VECTORS], real *c) {
+  for (int j = 0; j < VECTORS; j++)
+    duel_vector_store(c + j * DUEL_VECTOR_WIDTH, add ? duel_vector_load(c + j * DUEL_VECTOR_WIDTH) + sum[j] : sum[j]);
 }
 
 DUEL_INLINE void rows_of(int rows, int64_t length, const real *const *a, const real *b, bool add, real *const *c) {
-  lanes sum[ROWS][VECTORS] = {0};
+  duel_vector sum[ROWS][VECTORS] = {0};
   const real *row[ROWS];
   for (int i = 0; i < ROWS; i++) row[i] = a[i < rows ? i : 0];
   for (int64_t t = 0; t < length; t++, b += DUEL_GEMM_LANES) {
-    lanes right[VECTORS];
-    for (int j = 0; j < VECTORS; j++) right[j] = load(b + j * WIDTH);
+    duel_vector right[VECTORS];
+    for (int j = 0; j < VECTORS; j++) right[j] = duel_vector_load(b + j * DUEL_VECTOR_WIDTH);
     for (int i = 0; i < ROWS; i++)
       for (int j = 0; j < VECTORS; j++) sum[i][j] += row[i][t] * right[j];
   }
@@ -38,12 +32,12 @@ void duel_gemm_rows(int rows, int64_t length, const real *const *a, const real *
 
 DUEL_INLINE void columns_of(int rows, int64_t n, int64_t length, const real *const *a, int64_t offset, int64_t lda,
                             const real *b, int64_t ldb, bool add, real *c, int64_t ldc) {
-  lanes sum[ROWS][VECTORS] = {0};
+  duel_vector sum[ROWS][VECTORS] = {0};
   for (int64_t l = 0; l < n; l++) {
     const real *column = a[l] + offset;
     for (int64_t t = 0; t < length; t++, b += ldb, column += lda) {
-      lanes right[VECTORS];
-      for (int j = 0; j < VECTORS; j++) right[j] = load(b + j * WIDTH);
+      duel_vector right[VECTORS];
+      for (int j = 0; j < VECTORS; j++) right[j] = duel_vector_load(b + j * DUEL_VECTOR_WIDTH);
       for (int i = 0; i < ROWS; i++)
         for (int j = 0; j < VECTORS; j++) sum[i][j] += column[i] * right[j];
     }

@@ -18,9 +18,22 @@ enum { DUEL_GEMM_ROWS = 6, DUEL_GEMM_VECTORS = 2 };
 #define DUEL_VECTOR_BYTES 16
 enum { DUEL_GEMM_ROWS = 4, DUEL_GEMM_VECTORS = 2 };
 #endif
-enum { DUEL_GEMM_LANES = DUEL_GEMM_VECTORS * DUEL_VECTOR_BYTES / (int)sizeof(real) };
+enum { DUEL_VECTOR_WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real) }; // numbers
+typedef real duel_vector __attribute__((vector_size(DUEL_VECTOR_BYTES)));
 
-// n rounded up to whole blocks of lanes, and what that is at most on any level, for memory that is cut by shape alone.
+static inline duel_vector duel_vector_load(const real *p) { // from anywhere
+  duel_vector v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+static inline void duel_vector_store(real *p, duel_vector v) {
+  memcpy(p, &v, sizeof v);
+}
+
+enum { DUEL_GEMM_LANES = DUEL_GEMM_VECTORS * DUEL_VECTOR_WIDTH };
+
+// n rounded up to whole blocks of lanes.
 static inline int64_t duel_gemm_padded(int64_t n) {
   return duel_ceil_div(n, DUEL_GEMM_LANES) * DUEL_GEMM_LANES;
 }
@@ -30,14 +43,15 @@ static inline int64_t duel_gemm_padded(int64_t n) {
 #define duel_gemm_rows DUEL_CPU_NAME(gemm_rows)
 void duel_gemm_rows(int rows, int64_t length, const real *const *a, const real *b, bool add, real *const *c);
 
-// c [rows, DUEL_GEMM_LANES], ldc apart, where a's columns lie in n pieces of `length` each: = or += Σ over l < n,
-// t < length of // a[l][offset + t·lda + i]·b[(l·length + t)·ldb + j]. Reads DUEL_GEMM_ROWS numbers of each column of a
+// c [rows, DUEL_GEMM_LANES], ldc apart, where a's columns lie in n pieces of `length` each: = or += Σ over l < n and
+// t < length of a[l][offset + t·lda + i]·b[(l·length + t)·ldb + j]. Reads DUEL_GEMM_ROWS numbers of each column of a
 // whatever rows is.
 #define duel_gemm_columns DUEL_CPU_NAME(gemm_columns)
 void duel_gemm_columns(int rows, int64_t n, int64_t length, const real *const *a, int64_t offset, int64_t lda,
                        const real *b, int64_t ldb, bool add, real *c, int64_t ldc);
 
-// c [m, n], ldc apart, = op(a)·op(b), row-major, on this thread (cpu_product.c). k >= 1.
+// c [m, n], ldc apart, = op(a)·op(b), row-major, on this thread: by blocks in registers where the level multiplies and
+// adds at once, by OpenBLAS elsewhere (cpu_product.c). k >= 1.
 typedef struct duel_factor {
   const real *data;
   int64_t ld;

@@ -1,9 +1,7 @@
 // Matrix products: matmul, dense, matmul_grad. A product is cut by its shape into a grid of blocks of the output; each
-// block is made on one thread, by blocks in registers or a BLAS call, and then its epilogue while it is hot in cache.
+// block is made on one thread (cpu_product.c), and then its epilogue while it is hot in cache.
 // The output is never read before it is written. All matrices are row-major.
 #include "cpu/cpu_gemm.h"
-
-#include <cblas.h>
 
 enum {
   SPAN = 128,         // about so many columns (or rows) a block
@@ -62,23 +60,6 @@ static void block_of(const product *p, int64_t block, duel_range *rows, duel_ran
   *columns = duel_piece(p->n, COLUMN_ALIGN, p->grid_n, block % p->grid_n);
 }
 
-// Blocks in registers need an instruction that multiplies and adds: with it they are faster than OpenBLAS at all of our
-// shapes, and the same bits on every such CPU. Elsewhere OpenBLAS knows the CPU better.
-static void multiply_block(const product *p, int64_t m, int64_t n, const real *a, const real *b, real *c) {
-#if defined __FMA__
-  duel_product(m, n, p->k, (duel_factor){a, p->lda, p->trans_a}, (duel_factor){b, p->ldb, p->trans_b}, c, p->n);
-#else
-  const enum CBLAS_TRANSPOSE ta = p->trans_a ? CblasTrans : CblasNoTrans, tb = p->trans_b ? CblasTrans : CblasNoTrans;
-#ifdef DUEL_REAL_IS_double
-  cblas_dgemm(CblasRowMajor, ta, tb, (blasint)m, (blasint)n, (blasint)p->k, 1.0, a, (blasint)p->lda, b, (blasint)p->ldb,
-              0.0, c, (blasint)p->n);
-#else
-  cblas_sgemm(CblasRowMajor, ta, tb, (blasint)m, (blasint)n, (blasint)p->k, 1.0f, a, (blasint)p->lda, b,
-              (blasint)p->ldb, 0.0f, c, (blasint)p->n);
-#endif
-#endif
-}
-
 // One block of C = op(A)·op(B).
 static void multiply(const product *p, const real *a, const real *b, real *c, duel_range rows, duel_range columns) {
   const int64_t m = rows.end - rows.begin, n = columns.end - columns.begin;
@@ -90,7 +71,7 @@ static void multiply(const product *p, const real *a, const real *b, real *c, du
   }
   a += p->trans_a ? rows.begin : rows.begin * p->lda;
   b += p->trans_b ? columns.begin * p->ldb : columns.begin;
-  multiply_block(p, m, n, a, b, c);
+  duel_product(m, n, p->k, (duel_factor){a, p->lda, p->trans_a}, (duel_factor){b, p->ldb, p->trans_b}, c, p->n);
 }
 
 // ---- matmul

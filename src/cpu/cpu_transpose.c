@@ -1,11 +1,6 @@
 // Transposing, for kernels that want channels innermost: blocks of vectors in registers, the rest number by number.
 #include "cpu/cpu_gemm.h"
 
-typedef real lanes __attribute__((vector_size(DUEL_VECTOR_BYTES)));
-typedef real memory_lanes __attribute__((vector_size(DUEL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-
-enum { WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real) };
-
 // a and b interleaved: the first halves, and the second halves.
 #if DUEL_VECTOR_BYTES == 64
 #define LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -21,44 +16,45 @@ enum { WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real) };
 #define HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #endif
 
-// Interleaving rows i and i + WIDTH/2 into rows 2i and 2i + 1, log2(WIDTH) times, is transposing.
-DUEL_INLINE void interleave(const lanes *from, lanes *to) {
-  for (int i = 0; i < WIDTH / 2; i++) {
-    to[2 * i] = LOW(from[i], from[i + WIDTH / 2]);
-    to[2 * i + 1] = HIGH(from[i], from[i + WIDTH / 2]);
+// Interleaving rows i and i + DUEL_VECTOR_WIDTH/2 into rows 2i and 2i + 1, log2(DUEL_VECTOR_WIDTH) times, is
+// transposing.
+DUEL_INLINE void interleave(const duel_vector *from, duel_vector *to) {
+  for (int i = 0; i < DUEL_VECTOR_WIDTH / 2; i++) {
+    to[2 * i] = LOW(from[i], from[i + DUEL_VECTOR_WIDTH / 2]);
+    to[2 * i + 1] = HIGH(from[i], from[i + DUEL_VECTOR_WIDTH / 2]);
   }
 }
 
 DUEL_INLINE void transpose_block(const real *src, int64_t ld, real *const *dst) {
-  lanes a[WIDTH], b[WIDTH];
-  for (int i = 0; i < WIDTH; i++) a[i] = *(const memory_lanes *)(src + i * ld);
-  for (int n = WIDTH; n > 2; n /= 4) {
+  duel_vector a[DUEL_VECTOR_WIDTH], b[DUEL_VECTOR_WIDTH];
+  for (int i = 0; i < DUEL_VECTOR_WIDTH; i++) a[i] = duel_vector_load(src + i * ld);
+  for (int n = DUEL_VECTOR_WIDTH; n > 2; n /= 4) {
     interleave(a, b);
     interleave(b, a);
   }
-  const bool odd = WIDTH == 2 || WIDTH == 8; // log2(WIDTH) is
+  const bool odd = DUEL_VECTOR_WIDTH == 2 || DUEL_VECTOR_WIDTH == 8; // log2(DUEL_VECTOR_WIDTH) is
   if (odd) interleave(a, b);
-  for (int i = 0; i < WIDTH; i++) *(memory_lanes *)dst[i] = odd ? b[i] : a[i];
+  for (int i = 0; i < DUEL_VECTOR_WIDTH; i++) duel_vector_store(dst[i], odd ? b[i] : a[i]);
 }
 
 void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
                        int64_t pixel) {
-  const int64_t whole = rows / WIDTH * WIDTH;
+  const int64_t whole = rows / DUEL_VECTOR_WIDTH * DUEL_VECTOR_WIDTH;
   int64_t i = 0, j = 0; // column i·line + j goes to dst + i·row + j·pixel
   for (int64_t column = 0; column < columns;) {
-    real *to[WIDTH];
-    const int64_t n = duel_min(WIDTH, columns - column);
+    real *to[DUEL_VECTOR_WIDTH];
+    const int64_t n = duel_min(DUEL_VECTOR_WIDTH, columns - column);
     for (int64_t k = 0; k < n; k++) {
       to[k] = dst + i * row + j * pixel;
       if (++j == line) i++, j = 0;
     }
-    if (n == WIDTH)
-      for (int64_t r = 0; r < whole; r += WIDTH) {
+    if (n == DUEL_VECTOR_WIDTH)
+      for (int64_t r = 0; r < whole; r += DUEL_VECTOR_WIDTH) {
         transpose_block(src + r * ld + column, ld, to);
-        for (int k = 0; k < WIDTH; k++) to[k] += WIDTH;
+        for (int k = 0; k < DUEL_VECTOR_WIDTH; k++) to[k] += DUEL_VECTOR_WIDTH;
       }
     for (int64_t k = 0; k < n; k++) {
-      const int64_t done = n == WIDTH ? whole : 0;
+      const int64_t done = n == DUEL_VECTOR_WIDTH ? whole : 0;
       for (int64_t r = done; r < rows; r++) to[k][r - done] = src[r * ld + column + k];
     }
     column += n;

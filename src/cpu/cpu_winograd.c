@@ -10,11 +10,7 @@
 // e.
 #include "cpu/cpu_winograd.h"
 
-typedef real lanes __attribute__((vector_size(DUEL_VECTOR_BYTES)));
-typedef real memory_lanes __attribute__((vector_size(DUEL_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-
 enum {
-  WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real),
   POINTS = 4,
   MINUS = 2,           // the point −1
   LEAST_COLUMNS = 512, // pixels of all images, for which transforming the weights pays
@@ -22,14 +18,6 @@ enum {
   CHAIN = 64,
   CHANNELS = 16, // come in multiples of so many, which whole vectors share on every level
 };
-
-DUEL_INLINE lanes load(const real *p) {
-  return *(const memory_lanes *)p;
-}
-
-DUEL_INLINE void put(real *p, lanes v) {
-  *(memory_lanes *)p = v;
-}
 
 // ---- an axis in pieces of three results and then of two
 typedef struct cut {
@@ -90,7 +78,7 @@ int64_t duel_winograd_columns(const duel_tiles *tiles) {
 }
 
 // ---- weights
-DUEL_INLINE void evaluate(lanes g0, lanes g1, lanes e[POINTS]) {
+DUEL_INLINE void evaluate(duel_vector g0, duel_vector g1, duel_vector e[POINTS]) {
   e[0] = g0;
   e[1] = g0 + g1;
   e[2] = g0 - g1;
@@ -99,12 +87,12 @@ DUEL_INLINE void evaluate(lanes g0, lanes g1, lanes e[POINTS]) {
 
 // Four taps [2, 2][DUEL_GEMM_LANES] at all points, `next` numbers apart.
 static void weights_at_points(real tap[4][DUEL_GEMM_LANES], real *dst, int64_t next) {
-  for (int64_t i = 0; i < DUEL_GEMM_LANES; i += WIDTH) {
-    lanes down[2][POINTS], e[POINTS];
-    for (int s = 0; s < 2; s++) evaluate(load(tap[s] + i), load(tap[2 + s] + i), down[s]);
+  for (int64_t i = 0; i < DUEL_GEMM_LANES; i += DUEL_VECTOR_WIDTH) {
+    duel_vector down[2][POINTS], e[POINTS];
+    for (int s = 0; s < 2; s++) evaluate(duel_vector_load(tap[s] + i), duel_vector_load(tap[2 + s] + i), down[s]);
     for (int a = 0; a < POINTS; a++) {
       evaluate(down[0][a], down[1][a], e);
-      for (int b = 0; b < POINTS; b++) put(dst + (a * POINTS + b) * next + i, e[b]);
+      for (int b = 0; b < POINTS; b++) duel_vector_store(dst + (a * POINTS + b) * next + i, e[b]);
     }
   }
 }
@@ -130,8 +118,8 @@ void duel_winograd_pack(const duel_winograd *wino, const duel_lowering *l, const
 }
 
 // ---- patches to points
-DUEL_INLINE void to_points(int results, const lanes *d, int64_t step, lanes t[POINTS]) {
-  const lanes d0 = d[0], d1 = d[step], d2 = d[2 * step];
+DUEL_INLINE void to_points(int results, const duel_vector *d, int64_t step, duel_vector t[POINTS]) {
+  const duel_vector d0 = d[0], d1 = d[step], d2 = d[2 * step];
   if (results == 3) {
     t[0] = d0 - d2;
     t[1] = (d1 + d2) * (real)0.5;
@@ -147,17 +135,17 @@ DUEL_INLINE void to_points(int results, const lanes *d, int64_t step, lanes t[PO
 // src: the patch of a piece, rows `row` and pixels `pixel` apart; dst[point] its number of each point.
 DUEL_INLINE void patch_as(int p, int q, const real *src, int64_t row, int64_t pixel, real *const *dst,
                           int64_t channels) {
-  for (int64_t c = 0; c < channels; c += WIDTH) {
-    lanes d[POINTS], right[POINTS][POINTS], t[POINTS];
+  for (int64_t c = 0; c < channels; c += DUEL_VECTOR_WIDTH) {
+    duel_vector d[POINTS], right[POINTS][POINTS], t[POINTS];
     for (int i = 0; i <= p; i++) {
-      for (int j = 0; j <= q; j++) d[j] = load(src + i * row + j * pixel + c);
+      for (int j = 0; j <= q; j++) d[j] = duel_vector_load(src + i * row + j * pixel + c);
       to_points(q, d, 1, right[i]);
     }
     for (int b = 0; b < POINTS; b++) {
       if (b == MINUS && q == 2) continue;
       to_points(p, &right[0][b], POINTS, t);
       for (int a = 0; a < POINTS; a++)
-        if (a != MINUS || p == 3) put(dst[a * POINTS + b] + c, t[a]);
+        if (a != MINUS || p == 3) duel_vector_store(dst[a * POINTS + b] + c, t[a]);
     }
   }
 }
@@ -214,10 +202,10 @@ static void products_of(const grid *g, const real *patches, int64_t length, cons
 }
 
 // ---- points to results
-DUEL_INLINE void from_points(int results, const lanes *p, int64_t step, lanes y[3]) {
-  const lanes p0 = p[0], p1 = p[step], p3 = p[3 * step];
+DUEL_INLINE void from_points(int results, const duel_vector *p, int64_t step, duel_vector y[3]) {
+  const duel_vector p0 = p[0], p1 = p[step], p3 = p[3 * step];
   if (results == 3) {
-    const lanes p2 = p[2 * step], sum = p1 + p2;
+    const duel_vector p2 = p[2 * step], sum = p1 + p2;
     y[0] = p0 + sum;
     y[1] = p1 - p2;
     y[2] = sum + p3;
@@ -228,19 +216,19 @@ DUEL_INLINE void from_points(int results, const lanes *p, int64_t step, lanes y[
 }
 
 DUEL_INLINE void results_as(int p, int q, const real *const *src, real *const *dst, int64_t panels, int64_t next) {
-  for (int64_t k = 0; k < panels * DUEL_GEMM_LANES; k += WIDTH) {
+  for (int64_t k = 0; k < panels * DUEL_GEMM_LANES; k += DUEL_VECTOR_WIDTH) {
     const int64_t to = k / DUEL_GEMM_LANES * next + k % DUEL_GEMM_LANES;
-    lanes point[POINTS], down[3][POINTS], y[3];
+    duel_vector point[POINTS], down[3][POINTS], y[3];
     for (int b = 0; b < POINTS; b++) {
       if (b == MINUS && q == 2) continue;
       for (int a = 0; a < POINTS; a++)
-        if (a != MINUS || p == 3) point[a] = load(src[a * POINTS + b] + k);
+        if (a != MINUS || p == 3) point[a] = duel_vector_load(src[a * POINTS + b] + k);
       from_points(p, point, 1, y);
       for (int i = 0; i < p; i++) down[i][b] = y[i];
     }
     for (int i = 0; i < p; i++) {
       from_points(q, down[i], 1, y);
-      for (int j = 0; j < q; j++) put(dst[i * 3 + j] + to, y[j]);
+      for (int j = 0; j < q; j++) duel_vector_store(dst[i * 3 + j] + to, y[j]);
     }
   }
 }
