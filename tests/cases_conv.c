@@ -73,53 +73,56 @@ static const geometry layers[] = {
     {5, 64, 14, 14, 128, 4, 4, DOWN},
 };
 
+typedef struct tensors { // of a geometry
+  duel_shape x, w, y;
+  duel_conv conv;
+  bool zeros; // what padding alone makes, what a stride skips and what only padding meets
+} tensors;
+
+static tensors tensors_of(const geometry *g) {
+  tensors t = {.x = {4, {g->n, g->c, g->h, g->w}},
+               .w = {4, {g->k, g->c / g->groups, g->r, g->s}},
+               .y = {4, {g->n, g->k}},
+               .conv = {.groups = g->groups}};
+  t.y.dim[2] = (g->h + g->pad[0] + g->pad[2] - g->dilation[0] * (g->r - 1) - 1) / g->stride[0] + 1;
+  t.y.dim[3] = (g->w + g->pad[1] + g->pad[3] - g->dilation[1] * (g->s - 1) - 1) / g->stride[1] + 1;
+  for (int k = 0; k < 4; k++) t.conv.pad[k] = g->pad[k];
+  for (int k = 0; k < 2; k++) {
+    t.conv.stride[k] = g->stride[k];
+    t.conv.dilation[k] = g->dilation[k];
+  }
+  const bool skips = g->r < g->stride[0] || g->s < g->stride[1] || (g->dilation[0] > 1 && g->stride[0] > 1);
+  t.zeros = skips || g->pad[0] > g->h || g->r > g->h || g->h == 1;
+  return t;
+}
+
 static void add(const geometry *g) {
-  const int64_t p = (g->h + g->pad[0] + g->pad[2] - g->dilation[0] * (g->r - 1) - 1) / g->stride[0] + 1;
-  const int64_t q = (g->w + g->pad[1] + g->pad[3] - g->dilation[1] * (g->s - 1) - 1) / g->stride[1] + 1;
-  const duel_shape x = {4, {g->n, g->c, g->h, g->w}}, y = {4, {g->n, g->k, p, q}};
-  const duel_shape w = {4, {g->k, g->c / g->groups, g->r, g->s}};
-  duel_case *made[3];
+  const tensors t = tensors_of(g);
   for (int i = 0; i < 3; i++) {
     static const duel_op ops[] = {DUEL_OP_CONV2D, DUEL_OP_CONV2D_DX, DUEL_OP_CONV2D_DW};
-    made[i] = duel_case_add2(ops[i], i == 1 ? y : x, DUEL_FILL_UNIFORM, i == 2 ? y : w, DUEL_FILL_UNIFORM);
-    if (i > 0) made[i]->shape = i == 1 ? x : w;
-    duel_conv *c = &made[i]->attr.conv;
-    for (int k = 0; k < 4; k++) c->pad[k] = g->pad[k];
-    for (int k = 0; k < 2; k++) {
-      c->stride[k] = g->stride[k];
-      c->dilation[k] = g->dilation[k];
-    }
-    c->groups = g->groups;
-    // What padding alone makes, what a stride skips and what only padding meets.
-    const bool skips = g->r < g->stride[0] || g->s < g->stride[1] || (g->dilation[0] > 1 && g->stride[0] > 1);
-    made[i]->zeros = skips || g->pad[0] > g->h || g->r > g->h || g->h == 1;
+    duel_case *c = duel_case_add2(ops[i], i == 1 ? t.y : t.x, DUEL_FILL_UNIFORM, i == 2 ? t.y : t.w, DUEL_FILL_UNIFORM);
+    if (i > 0) c->shape = i == 1 ? t.x : t.w;
+    c->attr.conv = t.conv;
+    c->zeros = t.zeros;
   }
 }
 
 // Every geometry once as one of the fused ops, with one activation after the other, mostly with a bias.
 static void add_fused(const geometry *g, int i) {
   static const double slope[] = {0, 0.25, 0, 0};
+  const tensors t = tensors_of(g);
   const bool dx = i & 1;
-  const int64_t p = (g->h + g->pad[0] + g->pad[2] - g->dilation[0] * (g->r - 1) - 1) / g->stride[0] + 1;
-  const int64_t q = (g->w + g->pad[1] + g->pad[3] - g->dilation[1] * (g->s - 1) - 1) / g->stride[1] + 1;
-  const duel_shape x = {4, {g->n, g->c, g->h, g->w}}, y = {4, {g->n, g->k, p, q}};
-  const duel_shape w = {4, {g->k, g->c / g->groups, g->r, g->s}}, bias = {1, {dx ? g->c : g->k}};
-  const duel_op op = dx ? DUEL_OP_CONV2D_DX_ACT : DUEL_OP_CONV2D_ACT;
-  duel_case *c = duel_case_add2(op, dx ? y : x, DUEL_FILL_UNIFORM, w, DUEL_FILL_UNIFORM);
+  duel_case *c = duel_case_add2(dx ? DUEL_OP_CONV2D_DX_ACT : DUEL_OP_CONV2D_ACT, dx ? t.y : t.x, DUEL_FILL_UNIFORM, t.w,
+                                DUEL_FILL_UNIFORM);
   if (i % 5) {
     c->n_in = 3;
-    c->in[2] = (duel_case_in){bias, DUEL_FILL_UNIFORM, DUEL_REAL};
+    c->in[2] = (duel_case_in){{1, {dx ? g->c : g->k}}, DUEL_FILL_UNIFORM, DUEL_REAL};
   }
-  if (dx) c->shape = x;
-  for (int k = 0; k < 4; k++) c->attr.conv.pad[k] = g->pad[k];
-  for (int k = 0; k < 2; k++) {
-    c->attr.conv.stride[k] = g->stride[k];
-    c->attr.conv.dilation[k] = g->dilation[k];
-  }
-  c->attr.conv.groups = g->groups;
+  if (dx) c->shape = t.x;
+  c->attr.conv_act.conv = t.conv;
   c->attr.conv_act.act = i / 2 % 4;
   c->attr.conv_act.slope = slope[i / 2 % 4];
-  c->zeros = true;
+  c->zeros = t.zeros;
 }
 
 void duel_cases_conv(void) {
