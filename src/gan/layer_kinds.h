@@ -18,6 +18,13 @@ static inline double duel_layer_number(const duel_layer *l, int key) {
   return l->value[key].number[0];
 }
 
+// The key's init, or without one a constant.
+static inline duel_init duel_layer_init(const duel_layer *l, int key, double standard) {
+  return l->value[key].init.name ? l->value[key].init : (duel_init){.name = "constant", .value = standard};
+}
+// Whether x is [N, C, H, W]. False: the error is recorded.
+bool duel_layer_has_images(duel_pass *p, const duel_layer *l, duel_val x);
+
 // ---- layers_conv.c
 // A key of one number or two: dst[0] down, dst[1] right. False: the error is recorded.
 bool duel_layer_sides(duel_pass *p, const duel_layer *l, int key, int64_t dst[2]);

@@ -49,6 +49,13 @@ duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, 
   return duel_constant(p->g, shape, 0);
 }
 
+bool duel_layer_has_images(duel_pass *p, const duel_layer *l, duel_val x) {
+  const duel_shape in = duel_val_shape(p->g, x);
+  if (in.rank == 4) return true;
+  duel_graph_error(p->g, "%s reads images, but gets %s; put reshape before it", l->kind->name, duel_shape_text(in));
+  return false;
+}
+
 // A buffer that begins as `value` everywhere. Yields its variable, or -1 in the declaring walk.
 static int buffer(duel_pass *p, const char *name, duel_shape shape, double value) {
   duel_param *t = next_tensor(p, name, shape);
@@ -61,7 +68,7 @@ static int buffer(duel_pass *p, const char *name, duel_shape shape, double value
   return p->ema ? t->ema_var : t->var;
 }
 
-static const duel_init zeros = {.name = "zeros"}, ones = {.name = "constant", .value = 1};
+static const duel_init zeros = {.name = "zeros"};
 
 duel_val duel_layer_bias(duel_pass *p, duel_shape shape, const duel_init *init, int64_t fan_in, int64_t fan_out) {
   if (!init->name) init = &p->model->recipe->init[p->player];
@@ -108,7 +115,7 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
   int64_t channels = in.dim[1], samples = duel_shape_count(in) / (channels > 0 ? channels : 1);
   duel_shape shape = DUEL_SHAPE(channels);
   double eps = duel_layer_number(l, 0), momentum = duel_layer_number(l, 1);
-  duel_val scale = duel_layer_parameter(p, "weight", shape, l->value[2].init.name ? l->value[2].init : ones, 0, 0);
+  duel_val scale = duel_layer_parameter(p, "weight", shape, duel_layer_init(l, 2, 1), 0, 0);
   duel_val shift = duel_layer_parameter(p, "bias", shape, zeros, 0, 0);
   int mean_var = buffer(p, "running_mean", shape, 0), var_var = buffer(p, "running_var", shape, 1);
 

@@ -36,14 +36,13 @@ const duel_key duel_keys_prelu[] = {
     {.name = NULL}};
 
 duel_val duel_forward_prelu(duel_pass *p, const duel_layer *l, duel_val x) {
-  const duel_init quarter = {.name = "constant", .value = 0.25};
   const duel_shape in = duel_val_shape(p->g, x);
   const bool channels = duel_layer_int(l, CHANNELS);
   if (in.rank < 2) return duel_graph_error(p->g, "prelu needs channels, but gets %s", duel_shape_text(in));
   duel_shape wide = {.rank = in.rank - 1, .dim = {channels ? in.dim[1] : 1}}; // broadcasts over [N, C, ...]
   for (int i = 1; i < wide.rank; i++) wide.dim[i] = 1;
-  const duel_val slope = duel_layer_parameter(p, "weight", DUEL_SHAPE(wide.dim[0]),
-                                              l->value[INIT].init.name ? l->value[INIT].init : quarter, 0, 0);
+  const duel_val slope =
+      duel_layer_parameter(p, "weight", DUEL_SHAPE(wide.dim[0]), duel_layer_init(l, INIT, 0.25), 0, 0);
   const duel_val negative = duel_less_equal(p->g, x, duel_constant(p->g, DUEL_SCALAR, 0));
   return duel_select(p->g, negative, duel_mul(p->g, x, duel_reshape(p->g, slope, wide)), x);
 }

@@ -79,8 +79,7 @@ static duel_val softmax(duel_graph *g, duel_val x, uint32_t axes) {
 duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_graph *g = p->g;
   const duel_shape in = duel_val_shape(g, x);
-  if (in.rank != 4)
-    return duel_graph_error(g, "self_attention reads images, but gets %s; put reshape before it", duel_shape_text(in));
+  if (!duel_layer_has_images(p, l, x)) return DUEL_NONE;
   const int64_t channels = in.dim[1], pool = duel_layer_int(l, POOL);
   const int64_t narrow = channels < 8 ? 1 : channels / 8, half = channels < 2 ? 1 : channels / 2;
   if (in.dim[2] < pool || in.dim[3] < pool)

@@ -54,12 +54,10 @@ bool duel_layer_pads(duel_pass *p, const duel_layer *l, int key, int64_t dst[4])
 }
 
 // Everything but the pads and the outputs.
-static bool read_common(duel_pass *p, const duel_layer *l, duel_shape in, int64_t kernel[2], duel_conv *c) {
+static bool read_common(duel_pass *p, const duel_layer *l, duel_val x, int64_t kernel[2], duel_conv *c) {
+  const duel_shape in = duel_val_shape(p->g, x);
   c->groups = duel_layer_int(l, GROUPS);
-  if (in.rank != 4) {
-    duel_graph_error(p->g, "%s reads images, but gets %s; put reshape before it", l->kind->name, duel_shape_text(in));
-    return false;
-  }
+  if (!duel_layer_has_images(p, l, x)) return false;
   const int64_t out = duel_layer_int(l, OUT);
   if (in.dim[1] % c->groups || out % c->groups) {
     duel_graph_error(p->g, "%s cannot cut %" PRId64 " channels of %s and %" PRId64 " outputs into %" PRId64 " groups",
@@ -81,7 +79,7 @@ duel_val duel_forward_conv(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_shape in = duel_val_shape(p->g, x);
   duel_conv c = {.groups = 1};
   int64_t kernel[2];
-  if (!read_common(p, l, in, kernel, &c) || !duel_layer_pads(p, l, PAD, c.pad)) return DUEL_NONE;
+  if (!read_common(p, l, x, kernel, &c) || !duel_layer_pads(p, l, PAD, c.pad)) return DUEL_NONE;
   const int64_t out = duel_layer_int(l, OUT), inputs = in.dim[1] / c.groups, taps = kernel[0] * kernel[1];
   const int64_t fan_in = inputs * taps, fan_out = out * taps;
   duel_val weight = duel_layer_parameter(p, "weight", DUEL_SHAPE(out, inputs, kernel[0], kernel[1]),
@@ -95,7 +93,7 @@ duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val
   const duel_shape in = duel_val_shape(p->g, x);
   duel_conv c = {.groups = 1};
   int64_t kernel[2], more[2];
-  if (!read_common(p, l, in, kernel, &c) || !duel_layer_sides(p, l, PAD, c.pad) ||
+  if (!read_common(p, l, x, kernel, &c) || !duel_layer_sides(p, l, PAD, c.pad) ||
       !duel_layer_sides(p, l, OUTPUT_PAD, more))
     return DUEL_NONE;
   const int64_t out = duel_layer_int(l, OUT), taps = kernel[0] * kernel[1];

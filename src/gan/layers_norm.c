@@ -22,10 +22,10 @@ const duel_key duel_keys_pixelnorm[] = {
     {"eps", DUEL_KEY_NUMBER, "1.0e-8", 1e-12, 1, NULL, "added to the mean of the squares"}, {.name = NULL}};
 
 static duel_val normalize(duel_pass *p, const duel_layer *l, duel_val x, int64_t groups, duel_shape affine) {
-  const duel_init ones = {.name = "constant", .value = 1}, zeros = {.name = "zeros"};
+  const duel_init zeros = {.name = "zeros"};
   duel_val scale, shift, out[3];
   if (duel_layer_int(l, AFFINE)) {
-    scale = duel_layer_parameter(p, "weight", affine, l->value[INIT].init.name ? l->value[INIT].init : ones, 0, 0);
+    scale = duel_layer_parameter(p, "weight", affine, duel_layer_init(l, INIT, 1), 0, 0);
     shift = duel_layer_parameter(p, "bias", affine, zeros, 0, 0);
   } else {
     scale = duel_constant(p->g, affine, 1);

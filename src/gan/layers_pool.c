@@ -2,13 +2,6 @@
 // avgpool and maxpool as AvgPool2d (the padding's zeros count) and MaxPool2d, global_pool over all pixels.
 #include "gan/layer_kinds.h"
 
-static bool is_images(duel_pass *p, const duel_layer *l, duel_val x) {
-  const duel_shape in = duel_val_shape(p->g, x);
-  if (in.rank == 4) return true;
-  duel_graph_error(p->g, "%s reads images, but gets %s; put reshape before it", l->kind->name, duel_shape_text(in));
-  return false;
-}
-
 // ---- upsample
 enum { SCALE, SIZE, UPSAMPLE_MODE };
 
@@ -22,7 +15,7 @@ duel_val duel_forward_upsample(duel_pass *p, const duel_layer *l, duel_val x) {
   static const duel_sampling modes[] = {DUEL_NEAREST, DUEL_BILINEAR};
   duel_resampling r = {.mode = modes[duel_layer_int(l, UPSAMPLE_MODE)]};
   const bool scaled = l->value[SCALE].n > 0;
-  if (!is_images(p, l, x)) return DUEL_NONE;
+  if (!duel_layer_has_images(p, l, x)) return DUEL_NONE;
   const duel_shape in = duel_val_shape(p->g, x);
   if (scaled == (l->value[SIZE].n > 0))
     return duel_graph_error(p->g, "upsample of images %s needs either scale or size, as in {scale: 2}",
@@ -54,7 +47,7 @@ const duel_key duel_keys_maxpool[] = {
     {.name = NULL}};
 
 static bool read_window(duel_pass *p, const duel_layer *l, duel_val x, duel_window *w) {
-  return is_images(p, l, x) && duel_layer_sides(p, l, KERNEL, w->kernel) &&
+  return duel_layer_has_images(p, l, x) && duel_layer_sides(p, l, KERNEL, w->kernel) &&
          duel_layer_sides(p, l, l->value[STRIDE].n > 0 ? STRIDE : KERNEL, w->stride) &&
          duel_layer_pads(p, l, PAD, w->pad);
 }
@@ -78,7 +71,7 @@ const duel_key duel_keys_global_pool[] = {
 // Equal maxima share a gradient equally.
 duel_val duel_forward_global_pool(duel_pass *p, const duel_layer *l, duel_val x) {
   const int64_t mode = duel_layer_int(l, 0);
-  if (!is_images(p, l, x)) return DUEL_NONE;
+  if (!duel_layer_has_images(p, l, x)) return DUEL_NONE;
   const duel_shape in = duel_val_shape(p->g, x);
   const uint32_t pixels = 1u << 2 | 1u << 3;
   duel_val y = mode == MAX ? duel_reduce_max(p->g, x, pixels) : duel_reduce_sum(p->g, x, pixels);
