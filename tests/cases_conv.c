@@ -1,9 +1,7 @@
 // Cases of convolutions: each geometry as conv2d and as both adjoints. Odd and prime sizes, 1×1, strides larger than
 // the kernel and than the image, dilations, four different pads, kernels larger than the image, groups and one channel
 // a group, sizes around tiles and pieces, the layers of recipes/dcgan.yaml at a small batch.
-#include "cases.h"
-
-#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
+#include "cases_family.h"
 
 typedef struct geometry {
   int n, c, h, w, k, r, s; // C and K: all channels

@@ -1,20 +1,6 @@
 // Cases of the element-wise ops: every size around a vector's and a piece's width, every kind of broadcasting, values
 // at the ends of the range.
-#include "cases.h"
-
-#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
-#define S(...)                                                                                                         \
-  {                                                                                                                    \
-    sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {                                                              \
-      __VA_ARGS__                                                                                                      \
-    }                                                                                                                  \
-  }
-#define SCALAR                                                                                                         \
-  {                                                                                                                    \
-    0, {                                                                                                               \
-      0                                                                                                                \
-    }                                                                                                                  \
-  }
+#include "cases_family.h"
 
 static const duel_shape shapes[] = {
     SCALAR,   S(1),       S(2),       S(3),       S(7),       S(15),         S(16),

@@ -1,21 +1,7 @@
 // Cases of the ops that move elements: results are exact.
 #include <string.h>
 
-#include "cases.h"
-
-#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
-#define S(...)                                                                                                         \
-  {                                                                                                                    \
-    sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {                                                              \
-      __VA_ARGS__                                                                                                      \
-    }                                                                                                                  \
-  }
-#define SCALAR                                                                                                         \
-  {                                                                                                                    \
-    0, {                                                                                                               \
-      0                                                                                                                \
-    }                                                                                                                  \
-  }
+#include "cases_family.h"
 
 static void leaves(void) {
   static const duel_shape shapes[] = {SCALAR, S(1), S(17), S(257), S(5, 7), S(2, 3, 4, 5, 3)};

@@ -1,14 +1,6 @@
 // Cases of group normalization: one group, some, as many as there are channels; scale and shift a channel and an
 // element; rows for a warp of a GPU, for a block and for several.
-#include "cases.h"
-
-#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
-#define S(...)                                                                                                         \
-  {                                                                                                                    \
-    sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {                                                              \
-      __VA_ARGS__                                                                                                      \
-    }                                                                                                                  \
-  }
+#include "cases_family.h"
 
 // The first `axes` axes of an item.
 static duel_shape affine_shape(duel_shape x, int axes) {

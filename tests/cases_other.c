@@ -1,19 +1,5 @@
 // Cases of reductions, batch normalization, bce, draws, rows by number and the writers.
-#include "cases.h"
-
-#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
-#define S(...)                                                                                                         \
-  {                                                                                                                    \
-    sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {                                                              \
-      __VA_ARGS__                                                                                                      \
-    }                                                                                                                  \
-  }
-#define SCALAR                                                                                                         \
-  {                                                                                                                    \
-    0, {                                                                                                               \
-      0                                                                                                                \
-    }                                                                                                                  \
-  }
+#include "cases_family.h"
 
 static const int64_t counts[] = {1, 2, 3, 15, 16, 17, 31, 33, 63, 64, 65, 255, 257, 1021, 40009};
 

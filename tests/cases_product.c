@@ -1,14 +1,6 @@
 // Cases of matrix products, plain and fused: sizes around vectors and pieces, both transposes, batch axes, the layers
 // of recipes/mlp.yaml at batch 64 with their two gradients.
-#include "cases.h"
-
-#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
-#define S(...)                                                                                                         \
-  {                                                                                                                    \
-    sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {                                                              \
-      __VA_ARGS__                                                                                                      \
-    }                                                                                                                  \
-  }
+#include "cases_family.h"
 
 static const int sizes[][3] = {
     // M, K, N

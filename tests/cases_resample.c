@@ -1,9 +1,7 @@
 // Cases of resampling and pooling: each size as nearest and bilinear, each window as mean and maximum, all with their
 // adjoints. Odd and prime sizes, up, down and both, 1×1, strides larger than the window, four different pads, windows
 // as large as the image and larger, sizes around strips and pieces; maxima among NaN and infinities.
-#include "cases.h"
-
-#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
+#include "cases_family.h"
 
 typedef struct size {
   int n, c, from[2], to[2];
