@@ -55,10 +55,11 @@ void duel_box_free(duel_box *b) {
   for (int i = 0; i < b->call.n_in; i++) free(b->in[i].data);
 }
 
-void duel_box_run(duel_box *b, duel_op op, const char *isa, int threads) {
+void duel_box_run(duel_box *b, duel_op op, const char *isa, const char *precision, int threads) {
   if (isa) setenv("DUEL_CPU_ISA", isa, 1);
   duel_backend *backend;
-  if (duel_cpu_backend.open(&backend, &(duel_backend_options){.threads = threads})) fail_msg("%s", duel_last_error());
+  if (duel_cpu_backend.open(&backend, &(duel_backend_options){.threads = threads, .precision = precision}))
+    fail_msg("%s", duel_last_error());
   unsetenv("DUEL_CPU_ISA");
   b->call.op = op;
   b->call.in = b->in;

@@ -24,8 +24,8 @@ void duel_box_make(duel_box *b, duel_op op, const char *variant);  // the same c
 float *duel_box_in(duel_box *b, duel_shape shape);                 // appends an input of random numbers in [-1, 1)
 float *duel_box_out(duel_box *b, duel_shape shape);                // appends an output full of NaN
 duel_operand duel_box_operand(duel_dtype dtype, duel_shape shape); // zeros
-// Runs it at a level (NULL: the best); checks that nothing is allocated meanwhile.
-void duel_box_run(duel_box *b, duel_op op, const char *isa, int threads);
+// Runs it at a level and in a precision (NULL: the best, fp32); checks that nothing is allocated meanwhile.
+void duel_box_run(duel_box *b, duel_op op, const char *isa, const char *precision, int threads);
 void duel_box_free(duel_box *b);
 
 #endif

@@ -87,27 +87,28 @@ typedef struct setting {
   const char *isa;
   duel_level level;
   int threads;
+  const char *precision;
 } setting;
 static const setting settings[] = {
 #if defined(__x86_64__)
-    {"v2", DUEL_LEVEL_V2, 1},
-    {"v2", DUEL_LEVEL_V2, 3},
-    {"v3", DUEL_LEVEL_V3, 2},
-    {"v4", DUEL_LEVEL_V4, 3},
+    {"v2", DUEL_LEVEL_V2, 1, NULL},   {"v2", DUEL_LEVEL_V2, 3, NULL},   {"v3", DUEL_LEVEL_V3, 2, NULL},
+    {"v4", DUEL_LEVEL_V4, 3, NULL},   {"v3", DUEL_LEVEL_V3, 1, "bf16"}, {"v3", DUEL_LEVEL_V3, 3, "bf16"},
+    {"v4", DUEL_LEVEL_V4, 2, "bf16"},
 #else
-    {"portable", DUEL_LEVEL_PORTABLE, 1},
-    {"portable", DUEL_LEVEL_PORTABLE, 2},
-    {"portable", DUEL_LEVEL_PORTABLE, 3},
+    {"portable", DUEL_LEVEL_PORTABLE, 1, NULL},
+    {"portable", DUEL_LEVEL_PORTABLE, 2, NULL},
+    {"portable", DUEL_LEVEL_PORTABLE, 3, NULL},
 #endif
 };
 
-// Products multiply and add in one instruction where the level has it, and round once less.
-static bool same_arithmetic(duel_op op, duel_level a, duel_level b) {
+// Products multiply and add in one instruction where the level has it, and round once less; in bf16 they have their
+// own.
+static bool same_arithmetic(duel_op op, const setting *a, const setting *b) {
   static const duel_op products[] = {DUEL_OP_MATMUL,    DUEL_OP_DENSE,     DUEL_OP_MATMUL_GRAD, DUEL_OP_CONV2D,
                                      DUEL_OP_CONV2D_DX, DUEL_OP_CONV2D_DW, DUEL_OP_CONV2D_ACT,  DUEL_OP_CONV2D_DX_ACT};
   bool fused = false;
   for (size_t i = 0; i < sizeof products / sizeof *products; i++) fused = fused || op == products[i];
-  return !fused || (a == DUEL_LEVEL_V2) == (b == DUEL_LEVEL_V2);
+  return !fused || ((a->level == DUEL_LEVEL_V2) == (b->level == DUEL_LEVEL_V2) && !a->precision == !b->precision);
 }
 
 // Any two NaNs are equal: which one an operation yields is the CPU's choice.
@@ -123,20 +124,20 @@ static void test_same_bits(void **state) {
   for (size_t i = 0; i < (size_t)duel_jobs_n; i++) {
     duel_box first, b;
     const duel_op op = duel_jobs[i].op;
-    duel_level level = settings[0].level;
+    const setting *own = &settings[0]; // of `first`
     duel_box_make(&first, op, duel_jobs[i].variant);
-    duel_box_run(&first, op, settings[0].isa, settings[0].threads);
+    duel_box_run(&first, op, own->isa, own->precision, own->threads);
     for (size_t s = 1; s < sizeof settings / sizeof *settings; s++) {
       if (!duel_level_runs(settings[s].level)) continue;
       duel_box_make(&b, op, duel_jobs[i].variant);
-      duel_box_run(&b, op, settings[s].isa, settings[s].threads);
-      const bool same = same_arithmetic(op, level, settings[s].level);
+      duel_box_run(&b, op, settings[s].isa, settings[s].precision, settings[s].threads);
+      const bool same = same_arithmetic(op, own, &settings[s]);
       for (int o = 0; o < b.call.n_out && same; o++)
         if (!same_bits(&first.out[o], &b.out[o]))
-          fail_msg("%s %s: output %d differs at %s with %d threads", duel_op_name(op), duel_jobs[i].variant, o,
-                   settings[s].isa, settings[s].threads);
+          fail_msg("%s %s: output %d differs at %s %s with %d threads", duel_op_name(op), duel_jobs[i].variant, o,
+                   settings[s].isa, settings[s].precision ? settings[s].precision : "fp32", settings[s].threads);
       duel_box_free(same ? &b : &first);
-      if (!same) first = b, level = settings[s].level;
+      if (!same) first = b, own = &settings[s];
     }
     duel_box_free(&first);
   }
@@ -202,7 +203,7 @@ static void test_options(void **state) {
   (void)state;
   expect_error(DUEL_ERR_USAGE, (duel_backend_options){.threads = -1}, "threads: -1");
   expect_error(DUEL_ERR_USAGE, (duel_backend_options){.threads = 100000}, "threads: 100000");
-  expect_error(DUEL_ERR_USAGE, (duel_backend_options){.precision = "bf16"}, "bf16");
+  expect_error(DUEL_ERR_USAGE, (duel_backend_options){.precision = "tf32"}, "fp32 or bf16, not in tf32");
   setenv("DUEL_CPU_ISA", "v9", 1);
   expect_error(DUEL_ERR_USAGE, (duel_backend_options){0}, "DUEL_CPU_ISA=v9");
   duel_level level;
@@ -212,6 +213,7 @@ static void test_options(void **state) {
   setenv("DUEL_CPU_ISA", "v2", 1);
   assert_int_equal(duel_level_choose(&level), DUEL_OK);
   assert_int_equal(level, DUEL_LEVEL_V2);
+  expect_error(DUEL_ERR_USAGE, (duel_backend_options){.precision = "bf16"}, "needs x86-64-v3");
 #endif
   unsetenv("DUEL_CPU_ISA");
   duel_backend *b;
@@ -237,7 +239,7 @@ static double rms_error(int n, const float *x, const float *w, const double *wan
   memcpy(duel_box_in(&b, DUEL_SHAPE(OUTPUTS, CHANNELS, TAPS, TAPS)), w, sizeof *w * OUTPUTS * CHANNELS * TAPS * TAPS);
   const float *y = duel_box_out(&b, DUEL_SHAPE(n, OUTPUTS, RESULT, RESULT));
   b.attr.conv = (duel_conv){.stride = {2, 2}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}, .groups = 1};
-  duel_box_run(&b, DUEL_OP_CONV2D, NULL, 1);
+  duel_box_run(&b, DUEL_OP_CONV2D, NULL, NULL, 1);
   double sum = 0;
   for (int i = 0; i < n * OUTPUTS * RESULT * RESULT; i++) sum += (y[i] - want[i]) * (y[i] - want[i]);
   duel_box_free(&b);

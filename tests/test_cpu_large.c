@@ -27,7 +27,7 @@ static void check_near(const char *what, double got, double expected, double tol
 
 static void run_best(duel_box *b, duel_op op, const char *variant) {
   duel_box_make(b, op, variant);
-  duel_box_run(b, op, NULL, 2);
+  duel_box_run(b, op, NULL, NULL, 2);
 }
 
 static void test_large_reductions(void **state) {
@@ -116,7 +116,7 @@ static void test_empty_products(void **state) {
   duel_box_in(&b, DUEL_SHAPE(5, 0));
   duel_box_in(&b, DUEL_SHAPE(0, 3));
   duel_box_out(&b, DUEL_SHAPE(5, 3));
-  duel_box_run(&b, DUEL_OP_MATMUL, NULL, 2);
+  duel_box_run(&b, DUEL_OP_MATMUL, NULL, NULL, 2);
   for (int i = 0; i < 15; i++) assert_true(at(&b.out[0], i) == 0);
   duel_box_free(&b);
   memset(&b, 0, sizeof b);
@@ -125,7 +125,7 @@ static void test_empty_products(void **state) {
   duel_box_in(&b, DUEL_SHAPE(0, 3));
   duel_box_out(&b, DUEL_SHAPE(0, 3));
   duel_box_out(&b, DUEL_SHAPE(3));
-  duel_box_run(&b, DUEL_OP_MATMUL_GRAD, NULL, 2);
+  duel_box_run(&b, DUEL_OP_MATMUL_GRAD, NULL, NULL, 2);
   for (int i = 0; i < 3; i++) assert_true(at(&b.out[1], i) == 0);
   duel_box_free(&b);
 }
@@ -193,7 +193,7 @@ static void test_pack_in_place(void **state) {
       for (int i = 0; i < duel_shape_count(b.in[k].shape); i++) ((float *)b.in[k].data)[i] = (float)(1000 * k + i + 1);
     b.attr.pack.offset = b.offset;
     b.attr.pack.count = 256;
-    duel_box_run(&b, DUEL_OP_PACK, NULL, 1);
+    duel_box_run(&b, DUEL_OP_PACK, NULL, NULL, 1);
     for (int i = 0; i < 256; i++)
       assert_true(slab[i] == (float)(i >= 64 && i < 74 ? i - 63 : i >= 128 && i < 228 ? 1000 + i - 127 : 0));
     if (copied) free(b.in[1].data);

@@ -6,16 +6,20 @@
 #include "core/mem.h"
 #include "cpu/cpu.h"
 
+typedef const duel_kernel *const kernel_table[DUEL_OP_COUNT];
 #if defined(__x86_64__)
-extern const duel_kernel *const duel_cpu_table_v2[DUEL_OP_COUNT], *const duel_cpu_table_v3[DUEL_OP_COUNT],
-                                                                      *const duel_cpu_table_v4[DUEL_OP_COUNT];
+extern kernel_table duel_cpu_table_v2, duel_cpu_table_v3, duel_cpu_table_v4, duel_cpu_table_v3_bf16,
+    duel_cpu_table_v4_bf16;
 static const duel_kernel *const *const tables[DUEL_LEVEL_COUNT] = {
     [DUEL_LEVEL_V2] = duel_cpu_table_v2, [DUEL_LEVEL_V3] = duel_cpu_table_v3, [DUEL_LEVEL_V4] = duel_cpu_table_v4};
+// With products in bf16, where the level is at least v3: by the CPU's own instructions, or without.
+static const duel_kernel *const *const bf16_tables[2] = {duel_cpu_table_v3_bf16, duel_cpu_table_v4_bf16};
 #else
-extern const duel_kernel *const duel_cpu_table_portable[DUEL_OP_COUNT];
+extern kernel_table duel_cpu_table_portable;
 static const duel_kernel *const *const tables[DUEL_LEVEL_COUNT] = {[DUEL_LEVEL_PORTABLE] = duel_cpu_table_portable};
+static const duel_kernel *const *const bf16_tables[2] = {NULL, NULL};
 #endif
-extern const duel_kernel *const duel_cpu_table_f64[DUEL_OP_COUNT];
+extern kernel_table duel_cpu_table_f64;
 
 struct duel_backend {
   const duel_kernel *const *table;
@@ -25,31 +29,58 @@ struct duel_backend {
 
 enum { MAX_THREADS = 1024 };
 
+// The kernels for options->precision at a level, and what they are called.
+static duel_status choose_table(duel_backend *b, const char *precision, duel_dtype real) {
+  duel_level level = DUEL_LEVEL_PORTABLE;
+  char blas[96];
+  const bool bf16 = precision && strcmp(precision, "bf16") == 0;
+  if (precision && !bf16 && strcmp(precision, "auto") != 0 && strcmp(precision, "fp32") != 0)
+    return duel_fail(DUEL_ERR_USAGE, "precision: the cpu backend computes in fp32 or bf16, not in %s", precision);
+  duel_blas_describe(blas, sizeof blas);
+  if (real == DUEL_F64) {
+    if (bf16) return duel_fail(DUEL_ERR_USAGE, "precision: the cpu-f64 backend computes in double precision alone");
+    b->table = duel_cpu_table_f64;
+    snprintf(b->identity, sizeof b->identity, "double precision, %s", blas);
+    return DUEL_OK;
+  }
+  DUEL_TRY(duel_level_choose(&level));
+  if (!bf16) {
+    b->table = tables[level];
+    snprintf(b->identity, sizeof b->identity, "%s, %s", duel_level_name(level), blas);
+    return DUEL_OK;
+  }
+  if (level < DUEL_LEVEL_V3)
+    return duel_fail(DUEL_ERR_USAGE, "precision: bf16 on a CPU needs x86-64-v3 (AVX2), and this is %s; take fp32",
+                     duel_level_name(level));
+  const bool native = level == DUEL_LEVEL_V4 && duel_cpu_has_bf16();
+  b->table = bf16_tables[native];
+  snprintf(b->identity, sizeof b->identity, "%s, products of bf16 %s", duel_level_name(native ? level : DUEL_LEVEL_V3),
+           native ? "by AVX512-BF16" : "without AVX512-BF16, slower than fp32");
+  return DUEL_OK;
+}
+
+static duel_status open_with(duel_backend *b, const duel_backend_options *options, duel_dtype real, int threads) {
+  DUEL_TRY(choose_table(b, options->precision, real));
+  char cpu[64];
+  duel_cpu_model(cpu, sizeof cpu);
+  snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s", cpu, threads, threads == 1 ? "" : "s", b->identity);
+  return duel_team_open(&b->team, threads);
+}
+
 static duel_status open_as(duel_backend **out, const duel_backend_options *options, duel_dtype real) {
   *out = NULL;
   if (options->threads < 0 || options->threads > MAX_THREADS)
     return duel_fail(DUEL_ERR_USAGE, "threads: %d is not in 1 … %d (0 takes what this machine allows)",
                      options->threads, MAX_THREADS);
-  if (options->precision && strcmp(options->precision, "auto") != 0 && strcmp(options->precision, "fp32") != 0)
-    return duel_fail(DUEL_ERR_USAGE, "precision: the cpu backend computes in fp32, not in %s", options->precision);
-  duel_level level = DUEL_LEVEL_PORTABLE;
-  if (real == DUEL_F32) DUEL_TRY(duel_level_choose(&level));
   const int threads = options->threads > 0 ? options->threads : duel_cpu_threads();
   DUEL_TRY(duel_blas_open(real, threads));
   duel_backend *b = duel_calloc(1, sizeof *b);
   if (!b) return duel_fail_memory("the cpu backend", sizeof *b);
-  b->table = real == DUEL_F64 ? duel_cpu_table_f64 : tables[level];
-  const duel_status status = duel_team_open(&b->team, threads);
+  const duel_status status = open_with(b, options, real, threads);
   if (status != DUEL_OK) {
     duel_free(b);
     return status;
   }
-  char cpu[64], blas[96];
-  duel_cpu_model(cpu, sizeof cpu);
-  duel_blas_describe(blas, sizeof blas);
-  snprintf(b->identity, sizeof b->identity, "%s, %s", real == DUEL_F64 ? "double precision" : duel_level_name(level),
-           blas);
-  snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s", cpu, threads, threads == 1 ? "" : "s", b->identity);
   *out = b;
   return DUEL_OK;
 }

@@ -17,6 +17,7 @@ typedef enum duel_level {
 const char *duel_level_name(duel_level level);    // "x86-64-v3"
 bool duel_level_runs(duel_level level);           // compiled in, and this CPU and its operating system have all of it
 duel_status duel_level_choose(duel_level *level); // the best, or what DUEL_CPU_ISA asks for
+bool duel_cpu_has_bf16(void);                     // products of bf16 (AVX512-BF16)
 
 int duel_cpu_threads(void); // what affinity, the cgroup's quota and OMP_NUM_THREADS allow; at least 1
 int duel_quota_cpus(const char *cgroups, const char *root); // of the cgroups listed in that file; 0: no quota (tests)

@@ -9,7 +9,7 @@ typedef struct plan {
   duel_winograd winograd;
   bool by_winograd;
   int64_t items, pieces, pack_pieces;
-  int64_t packed;   // numbers of a group's packed weights; all groups' lie in front of the pieces' scratch
+  int64_t packed;   // numbers or units of a group's packed weights; all groups' lie in front of the pieces' scratch
   int64_t products; // numbers of a tile's products at Winograd's points
   int64_t part;     // numbers of a piece's scratch
 } plan;
@@ -23,8 +23,8 @@ static plan plan_of(const duel_call *call) {
   p.winograd = (duel_winograd){c->stride[0], c->stride[1]};
   p.tiles = duel_tiles_of(z->n, z->p, z->q, DUEL_WINOGRAD_COLUMNS);
   p.lowering = duel_lowering_of(&f, &p.tiles);
-  p.by_winograd = z->r == 2 * c->stride[0] && z->s == 2 * c->stride[1] && c->dilation[0] == 1 && c->dilation[1] == 1 &&
-                  !p.lowering.apart && duel_winograd_pays(&f, &p.tiles, z->k_group);
+  p.by_winograd = DUEL_UNIT == 1 && z->r == 2 * c->stride[0] && z->s == 2 * c->stride[1] && c->dilation[0] == 1 &&
+                  c->dilation[1] == 1 && !p.lowering.apart && duel_winograd_pays(&f, &p.tiles, z->k_group);
   if (p.by_winograd) {
     p.packed = duel_winograd_packed(&p.winograd, &f, z->k_group);
     const int64_t columns = duel_winograd_columns(&p.tiles);
@@ -66,7 +66,7 @@ static void pack(const duel_call *call, const plan *p, int64_t piece) {
     if (p->by_winograd)
       duel_winograd_pack(&p->winograd, &p->lowering, &f, z->k_group, &w, own, packed);
     else
-      duel_pack_weights(&p->lowering, &f, z->k_group, &w, own, packed);
+      duel_pack_weights(&p->lowering, &f, z->k_group, &w, own, (duel_unit *)packed);
   }
 }
 
@@ -82,11 +82,13 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
   real *products = to.result + duel_gemm_padded(z->k_group) * DUEL_MOST_COLUMNS;
   for (int64_t b = 0; b < p->lowering.blocks; b++) {
     const duel_lowered m = duel_lower(&p->lowering, &f, &t, duel_lowering_channels(&p->lowering, &f, b), scratch);
-    if (p->by_winograd)
+    if (p->by_winograd) {
       duel_winograd_correlate(&p->winograd, &p->lowering, &f, &t, b, &m, scratch, packed, &to, products,
                               products + p->products);
-    else
-      duel_correlate(&p->lowering, &f, &t, b, &m, scratch, packed, &to);
+    } else {
+      duel_pack_lowered(&t, &m, scratch);
+      duel_correlate(&p->lowering, &f, &t, b, &m, (const duel_packed *)scratch, (const duel_unit *)packed, &to);
+    }
   }
   const duel_finish finish = duel_finish_of(call, group * z->k_group);
   duel_store_results(&t, z->k_group, &finish, to.result, (real *)call->out[0].data + group * z->k_group * pixels,

@@ -128,18 +128,24 @@ static inline duel_range duel_own_channels(duel_range channels, int64_t c_group,
   return (duel_range){begin > 0 ? begin : 0, duel_min(channels.end - first, c_group)};
 }
 
-// Packs the weights of some channels for taps.n down and right, of all of them `packed` holds padded ks · channels ·
-// taps: blocks of channels, panels of DUEL_GEMM_LANES ks, [r, s, channel, k in the panel].
+// Packs the weights of some channels for taps.n down and right, of all of them `packed` holds at most padded ks ·
+// channels · taps units: blocks of channels, panels of DUEL_GEMM_LANES ks, runs, [units of the run, k in the panel].
 #define duel_pack_weights DUEL_CPU_NAME(pack_weights)
 void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k, const duel_weights *w,
-                       duel_range channels, real *packed);
+                       duel_range channels, duel_unit *packed);
 
 static inline int64_t duel_packed_numbers(const duel_patches *f, int64_t k) {
   return duel_gemm_padded(k) * f->channels * f->down.n * f->right.n;
 }
 
-// One block of channels, lowered as m tells, whose patches begin at `lowered`: adds to (first block: yields) the
-// results [panels of ks, places, DUEL_GEMM_LANES], those of column j of the tile at place[j].
+// A lowered tile turns into numbers of units, in place: offsets stay, in numbers. A run of odd length ends with a unit
+// whose second number is whatever follows; its weight is 0.
+static inline void duel_pack_lowered(const duel_tile *t, const duel_lowered *m, real *lowered) {
+  duel_pack_numbers(duel_length(t->n) * m->image, lowered, (duel_packed *)lowered);
+}
+
+// One block of channels, lowered as m tells and packed, whose patches begin at `lowered`: adds to (first block: yields)
+// the results [panels of ks, places, DUEL_GEMM_LANES], those of column j of the tile at place[j].
 typedef struct duel_products {
   int64_t k, places;
   const int64_t *place;
@@ -148,7 +154,8 @@ typedef struct duel_products {
 
 #define duel_correlate DUEL_CPU_NAME(correlate)
 void duel_correlate(const duel_lowering *l, const duel_patches *f, const duel_tile *t, int64_t block,
-                    const duel_lowered *m, const real *lowered, const real *packed, const duel_products *to);
+                    const duel_lowered *m, const duel_packed *lowered, const duel_unit *packed,
+                    const duel_products *to);
 
 // What follows a sum: act(sum + bias[k]), where bias may be NULL.
 typedef struct duel_finish {

@@ -1,6 +1,9 @@
 // conv2d_dw: every weight is a sum over all pixels. A piece owns a block of outputs k and a chunk of the tiles. It
 // lowers the images like conv2d, lays dY out with the ks innermost, and adds products to its own sums, [taps of a block
 // of channels, k]; then the chunks' sums join in a fixed tree and go to their places.
+//
+// The depth of the products are pixels: a unit of bf16 is a pixel of an image and the same one of the next image. So
+// DUEL_UNIT images, each lowered for itself, make one of units, and tiles are of those.
 #include "cpu/cpu_conv.h"
 
 enum {
@@ -18,15 +21,25 @@ typedef struct plan {
   int64_t blocks, chunks, items, pieces;
   int64_t padded; // ks of a group, a row of its sums
   int64_t sums;   // numbers of one chunk's; all of them lie in front of the pieces' scratch
+  int64_t right;  // numbers of a laid out dY
   int64_t part;   // numbers of a piece's scratch
 } plan;
 
-// A piece's scratch: the lowered tile, dY [columns, ks of the block], and a block in registers that is not full.
+// The images i, i + DUEL_UNIT, …
+static duel_patches every_unit(const duel_call *call, const duel_conv_sizes *z, int64_t group, int64_t i) {
+  duel_patches f = duel_patches_of(call, z, group);
+  if (f.src) f.src += i * f.image;
+  f.image *= DUEL_UNIT;
+  return f;
+}
+
+// A piece's scratch: DUEL_UNIT lowered tiles, and dY [columns, ks of the block] as often; what products read past the
+// end of either is there.
 static plan plan_of(const duel_call *call) {
   plan p = {.z = duel_conv_sizes_of(call)};
   const duel_conv_sizes *z = &p.z;
-  const duel_patches f = duel_patches_of(call, z, 0);
-  p.tiles = duel_tiles_of(z->n, z->p, z->q, DUEL_TILE_COLUMNS);
+  const duel_patches f = every_unit(call, z, 0, 0);
+  p.tiles = duel_tiles_of(duel_units_of(z->n), z->p, z->q, DUEL_TILE_COLUMNS);
   p.lowering = duel_lowering_of(&f, &p.tiles);
   p.padded = duel_gemm_padded(z->k_group);
   p.sums = z->groups * z->depth * p.padded;
@@ -36,7 +49,8 @@ static plan plan_of(const duel_call *call) {
   p.blocks = duel_min(p.blocks, duel_ceil_div(z->k_group, BLOCK));
   p.items = p.chunks * z->groups * p.blocks;
   p.pieces = duel_conv_pieces(p.items);
-  p.part = p.lowering.numbers + DUEL_TILE_COLUMNS * (duel_ceil_div(p.padded, p.blocks) + 2 * BLOCK);
+  p.right = DUEL_TILE_COLUMNS * (duel_ceil_div(p.padded, p.blocks) + 2 * BLOCK);
+  p.part = DUEL_UNIT * (p.lowering.numbers + p.right);
   return p;
 }
 
@@ -56,26 +70,32 @@ static int conv2d_dw_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) 
   return 2;
 }
 
-// dst [columns, padded ks] = dY of the tile, from the group's first of these ks on.
-static void lay_out(const duel_conv_sizes *z, const duel_tile *t, const real *dy, int64_t ks, int64_t padded,
-                    real *dst) {
+// Of a tile of units, the images that are those of every_unit(i), which may lack the last one.
+static duel_tile images_of(const duel_conv_sizes *z, const duel_tile *t, int64_t i) {
+  const int64_t n = (z->n - i + DUEL_UNIT - 1) / DUEL_UNIT;
+  return (duel_tile){{duel_min(t->n.begin, n), duel_min(t->n.end, n)}, t->p, t->q};
+}
+
+// dst [columns, padded ks] = dY of the tile, from the group's first of these ks on; image: numbers to the next.
+static void lay_out(const duel_conv_sizes *z, const duel_tile *t, const real *dy, int64_t image, int64_t ks,
+                    int64_t padded, real *dst) {
   const int64_t pixels = z->p * z->q, row = duel_length(t->q);
   const bool whole = row == z->q; // rows follow each other
   const int64_t strip = whole ? duel_length(t->p) * row : row, strips = whole ? 1 : duel_length(t->p);
   if (padded > ks) memset(dst, 0, (size_t)(duel_tile_columns(t) * padded) * sizeof *dst);
   for (int64_t n = t->n.begin; n < t->n.end; n++)
     for (int64_t i = 0; i < strips; i++, dst += strip * padded)
-      duel_transpose_to(ks, strip, dy + n * z->k * pixels + (t->p.begin + i) * z->q + t->q.begin, pixels, dst, strip, 0,
+      duel_transpose_to(ks, strip, dy + n * image + (t->p.begin + i) * z->q + t->q.begin, pixels, dst, strip, 0,
                         padded);
 }
 
 // The rows of taps that a row of pixels meets, one after the other; where nothing is skipped in between, they are one.
 typedef struct rows {
   int64_t n, length, pixel;
-  const real *at[DUEL_MOST_COLUMNS];
+  const duel_unit *at[DUEL_MOST_COLUMNS];
 } rows;
 
-static void rows_of(const duel_lowered *m, const duel_tile *t, const real *lowered, rows *r) {
+static void rows_of(const duel_lowered *m, const duel_tile *t, const duel_unit *lowered, rows *r) {
   r->n = 0;
   r->length = duel_length(t->q);
   r->pixel = m->pixel;
@@ -87,6 +107,34 @@ static void rows_of(const duel_lowered *m, const duel_tile *t, const real *lower
   }
 }
 
+// dst = units of dY's tile, padded ks a column; dy: of image 0.
+static void right_of(const duel_conv_sizes *z, const plan *p, const duel_tile *t, const real *dy, int64_t ks,
+                     int64_t padded, real *dst) {
+  const int64_t image = z->k * z->p * z->q, columns = duel_tile_columns(t);
+  for (int64_t u = 0; u < DUEL_UNIT; u++) {
+    const duel_tile own = images_of(z, t, u);
+    const int64_t there = duel_tile_columns(&own);
+    lay_out(z, &own, dy + u * image, DUEL_UNIT * image, ks, padded, dst + u * p->right);
+    memset(dst + u * p->right + there * padded, 0, (size_t)((columns - there) * padded) * sizeof *dst);
+  }
+  duel_pack_units(columns * padded, dst, dst + p->right, (duel_unit *)dst);
+}
+
+// dst = units of the lowered tile.
+static duel_lowered left_of(const duel_call *call, const plan *p, const duel_tile *t, int64_t group,
+                            duel_range channels, real *dst) {
+  duel_lowered m = {0};
+  for (int64_t u = 0; u < DUEL_UNIT; u++) {
+    const duel_patches f = every_unit(call, &p->z, group, u);
+    const duel_tile own = images_of(&p->z, t, u);
+    m = duel_lower(&p->lowering, &f, &own, channels, dst + u * p->lowering.numbers);
+    memset(dst + u * p->lowering.numbers + duel_length(own.n) * m.image, 0,
+           (size_t)((duel_length(t->n) - duel_length(own.n)) * m.image) * sizeof *dst);
+  }
+  duel_pack_units(duel_length(t->n) * m.image, dst, dst + p->lowering.numbers, (duel_unit *)dst);
+  return m;
+}
+
 static void one_item(const duel_call *call, const plan *p, int64_t item, real *scratch) {
   const duel_conv_sizes *z = &p->z;
   const int64_t chunk = item % p->chunks, block = item / p->chunks % p->blocks, group = item / p->chunks / p->blocks;
@@ -96,23 +144,23 @@ static void one_item(const duel_call *call, const plan *p, int64_t item, real *s
   const duel_patches f = duel_patches_of(call, z, group);
   const real *dy = (const real *)call->in[1].data + (group * z->k_group + ks.begin) * z->p * z->q;
   real *sums = (real *)call->scratch + chunk * p->sums + group * z->depth * p->padded + ks.begin;
-  real *right = scratch + p->lowering.numbers;
+  real *right = scratch + DUEL_UNIT * p->lowering.numbers;
   rows r;
   for (int64_t i = tiles.begin; i < tiles.end; i++) {
     const duel_tile t = duel_tile_at(&p->tiles, i);
-    lay_out(z, &t, dy, duel_length(ks), padded, right);
+    right_of(z, p, &t, dy, duel_length(ks), padded, right);
     for (int64_t b = 0; b < p->lowering.blocks; b++) {
       const duel_range channels = duel_lowering_channels(&p->lowering, &f, b);
-      const duel_lowered m = duel_lower(&p->lowering, &f, &t, channels, scratch);
+      const duel_lowered m = left_of(call, p, &t, group, channels, scratch);
       const int64_t runs = p->lowering.apart ? 1 : z->r, length = z->r * z->s * duel_length(channels) / runs;
       real *sum = sums + channels.begin * z->r * z->s * p->padded;
-      rows_of(&m, &t, scratch, &r);
+      rows_of(&m, &t, (const duel_unit *)scratch, &r);
       for (int64_t run = 0; run < runs; run++)
         for (int64_t j = 0; j < length; j += DUEL_GEMM_ROWS, sum += DUEL_GEMM_ROWS * p->padded) {
           const int n = (int)duel_min(DUEL_GEMM_ROWS, length - j);
           for (int64_t k = 0; k < padded; k += DUEL_GEMM_LANES)
-            duel_gemm_columns(n, r.n, r.length, r.at, run * m.run + j, r.pixel, right + k, padded, i > tiles.begin,
-                              sum + k, p->padded);
+            duel_gemm_columns(n, r.n, r.length, r.at, run * m.run + j, r.pixel, (const duel_unit *)right + k, padded,
+                              i > tiles.begin, sum + k, p->padded);
           if (n < DUEL_GEMM_ROWS) sum -= (DUEL_GEMM_ROWS - n) * p->padded;
         }
     }

@@ -72,7 +72,7 @@ typedef struct plan {
   duel_patches all;       // what all phases meet, of group 0
   duel_lowering lowering; // of all
   int64_t items, pieces;
-  int64_t packed;   // numbers of a group's packed weights; all groups' lie in front of the pieces' scratch
+  int64_t packed;   // numbers or units of a group's packed weights; all groups' lie in front of the pieces' scratch
   int64_t products; // numbers of a phase's products at Winograd's points
   int64_t lowered, results, part; // numbers of a lowered tile, of its results, and of a piece's scratch
 } plan;
@@ -154,7 +154,7 @@ static plan plan_of(const duel_call *call) {
     p.all = patches_of(call, z, all_taps(&p.down), all_taps(&p.right));
     set_tiles(&p, DUEL_WINOGRAD_COLUMNS);
     const bool two = p.down.kernel == 2 * p.down.stride && p.right.kernel == 2 * p.right.stride;
-    p.by_winograd = two && p.together && z->h % p.down.stride == 0 && z->w % p.right.stride == 0 &&
+    p.by_winograd = DUEL_UNIT == 1 && two && p.together && z->h % p.down.stride == 0 && z->w % p.right.stride == 0 &&
                     duel_winograd_pays(&p.all, &p.tiles, z->c_group);
     if (!p.by_winograd) {
       const int64_t most = TILE_PIXELS / (p.down.stride * p.right.stride);
@@ -207,7 +207,7 @@ static void pack(const duel_call *call, const plan *p, int64_t piece) {
       if (p->by_winograd)
         duel_winograd_pack(&one_phase, &own.lowering, &own.patches, z->c_group, &w, mine, packed + group * p->packed);
       else
-        duel_pack_weights(&own.lowering, &own.patches, z->c_group, &w, mine, packed + group * p->packed);
+        duel_pack_weights(&own.lowering, &own.patches, z->c_group, &w, mine, (duel_unit *)packed + group * p->packed);
     }
     packed += packed_numbers(p, &own);
   }
@@ -255,16 +255,19 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
       const duel_products to = {z->c_group, box_pixels, place, result};
       f.src += group * z->k_group * z->p * z->q;
       places_of(p, &t, &box, &own, place);
-      if (b < own.lowering.blocks && (!p->together || i == 0))
-        m = duel_lower(&own.lowering, &f, p->together ? &whole : &t, duel_lowering_channels(&own.lowering, &f, b),
-                       scratch);
+      if (b < own.lowering.blocks && (!p->together || i == 0)) {
+        const duel_tile *met = p->together ? &whole : &t;
+        m = duel_lower(&own.lowering, &f, met, duel_lowering_channels(&own.lowering, &f, b), scratch);
+        if (!p->by_winograd) duel_pack_lowered(met, &m, scratch);
+      }
       const int64_t first =
           (own.patches.down.base - f.down.base) * m.run + (own.patches.right.base - f.right.base) * m.tap;
       if (b < own.lowering.blocks && p->by_winograd)
         duel_winograd_correlate(&one_phase, &own.lowering, &own.patches, &t, b, &m, scratch + first, packed, &to,
                                 products + i * p->products, products + p->phases * p->products);
       else if (b < own.lowering.blocks && duel_tile_columns(&t) > 0)
-        duel_correlate(&own.lowering, &own.patches, &t, b, &m, scratch + first, packed, &to);
+        duel_correlate(&own.lowering, &own.patches, &t, b, &m, (const duel_packed *)scratch + first,
+                       (const duel_unit *)packed, &to);
       more |= b + 1 < own.lowering.blocks;
       packed += packed_numbers(p, &own);
     }

@@ -94,8 +94,40 @@ duel_lowered duel_lower(const duel_lowering *l, const duel_patches *f, const due
 }
 
 // ---- correlation
+#ifdef DUEL_BF16_UNITS
+// The number t of a run that begins with row r of taps, of all ks of a panel.
+static void weights_at(const duel_weights *w, int64_t ks, int64_t r, int64_t t, duel_range block, int64_t taps,
+                       real *dst) {
+  const int64_t tap = t / duel_length(block), c = block.begin + t % duel_length(block);
+  const real *src = w->data + c * w->c + (r + tap / taps) * w->r + tap % taps * w->s;
+  for (int64_t i = 0; i < ks; i++) dst[i] = src[i * w->k];
+}
+
+// A unit belongs to the channel of its first number.
 void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k, const duel_weights *w,
-                       duel_range channels, real *packed) {
+                       duel_range channels, duel_unit *packed) {
+  const int64_t padded = duel_gemm_padded(k), taps = f->down.n * f->right.n;
+  const int64_t runs = l->apart ? 1 : f->down.n;
+  for (int64_t c = channels.begin; c < channels.end; c++) {
+    const duel_range block = duel_lowering_channels(l, f, c / l->block);
+    const int64_t n = duel_length(block), length = taps / runs * n;
+    duel_unit *dst = packed + block.begin * padded * taps;
+    for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES)
+      for (int64_t r = 0; r < runs; r++, dst += duel_units_of(length) * DUEL_GEMM_LANES)
+        for (int64_t t = c - block.begin; t < length; t += n) {
+          if (t % DUEL_UNIT) continue;
+          real first[DUEL_GEMM_LANES] = {0}, second[DUEL_GEMM_LANES] = {0};
+          const duel_weights own = {w->data + panel * w->k, w->k, w->c, w->r, w->s};
+          const int64_t ks = duel_min(DUEL_GEMM_LANES, k - panel);
+          weights_at(&own, ks, r, t, block, f->right.n, first);
+          if (t + 1 < length) weights_at(&own, ks, r, t + 1, block, f->right.n, second);
+          duel_pack_units(DUEL_GEMM_LANES, first, second, dst + t / DUEL_UNIT * DUEL_GEMM_LANES);
+        }
+  }
+}
+#else
+void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k, const duel_weights *w,
+                       duel_range channels, duel_unit *packed) {
   enum { STRIP = 16 }; // columns of a row of taps at a time
   const int64_t padded = duel_gemm_padded(k), taps = f->down.n * f->right.n;
   for (int64_t c = channels.begin; c < channels.end; c++) {
@@ -116,6 +148,7 @@ void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k,
     }
   }
 }
+#endif
 
 // Where the patches of a tile's columns begin.
 static void patches_at(const duel_lowered *m, const duel_tile *t, int64_t *at) {
@@ -126,20 +159,21 @@ static void patches_at(const duel_lowered *m, const duel_tile *t, int64_t *at) {
 
 // A run after the other, so that its weights stay in the first-level cache.
 void duel_correlate(const duel_lowering *l, const duel_patches *f, const duel_tile *t, int64_t block,
-                    const duel_lowered *m, const real *lowered, const real *packed, const duel_products *to) {
+                    const duel_lowered *m, const duel_packed *lowered, const duel_unit *packed,
+                    const duel_products *to) {
   int64_t at[DUEL_MOST_COLUMNS];
   const duel_range channels = duel_lowering_channels(l, f, block);
   const int64_t columns = duel_tile_columns(t), padded = duel_gemm_padded(to->k);
   const int64_t runs = l->apart ? 1 : f->down.n;
-  const int64_t length = (l->apart ? f->down.n : 1) * f->right.n * duel_length(channels);
-  const real *weights = packed + channels.begin * padded * f->down.n * f->right.n;
+  const int64_t length = duel_units_of((l->apart ? f->down.n : 1) * f->right.n * duel_length(channels));
+  const duel_unit *weights = packed + channels.begin * padded * f->down.n * f->right.n;
   patches_at(m, t, at);
   for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES) {
     real *result = to->result + panel * to->places;
     for (int64_t r = 0; r < runs; r++, weights += length * DUEL_GEMM_LANES)
       for (int64_t j = 0; j < columns; j += DUEL_GEMM_ROWS) {
         const int rows = (int)duel_min(DUEL_GEMM_ROWS, columns - j);
-        const real *a[DUEL_GEMM_ROWS];
+        const duel_packed *a[DUEL_GEMM_ROWS];
         real *c[DUEL_GEMM_ROWS];
         for (int i = 0; i < rows; i++) {
           a[i] = lowered + at[j + i] + r * m->run;

@@ -2,35 +2,21 @@
 // result stays in registers while both operands stream by. Each number is one chain of multiply-adds from 0 in
 // the order of t, which is then added to what c holds, so its bits do not depend on the size of the block: levels with
 // the same instructions agree. Callers keep chains short (a hundred or some), for sums of sums round less.
+//
+// What streams by are units (cpu_unit.h): numbers, or pairs of them in bf16.
 #ifndef DUEL_CPU_GEMM_H
 #define DUEL_CPU_GEMM_H
 
-#include "cpu/cpu_kernel.h"
+#include "cpu/cpu_unit.h"
 
-// The bytes of a vector register, and how many rows and vectors of a block fit into 32 or 16 of them.
+// How many rows and vectors of a block fit into 32 or 16 registers.
 #if defined __AVX512F__
-#define DUEL_VECTOR_BYTES 64
 enum { DUEL_GEMM_ROWS = 8, DUEL_GEMM_VECTORS = 2 };
 #elif defined __AVX2__
-#define DUEL_VECTOR_BYTES 32
 enum { DUEL_GEMM_ROWS = 6, DUEL_GEMM_VECTORS = 2 };
 #else
-#define DUEL_VECTOR_BYTES 16
 enum { DUEL_GEMM_ROWS = 4, DUEL_GEMM_VECTORS = 2 };
 #endif
-enum { DUEL_VECTOR_WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real) }; // numbers
-typedef real duel_vector __attribute__((vector_size(DUEL_VECTOR_BYTES)));
-
-static inline duel_vector duel_vector_load(const real *p) { // from anywhere
-  duel_vector v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-
-static inline void duel_vector_store(real *p, duel_vector v) {
-  memcpy(p, &v, sizeof v);
-}
-
 enum { DUEL_GEMM_LANES = DUEL_GEMM_VECTORS * DUEL_VECTOR_WIDTH };
 
 // n rounded up to whole blocks of lanes.
@@ -38,20 +24,22 @@ static inline int64_t duel_gemm_padded(int64_t n) {
   return duel_ceil_div(n, DUEL_GEMM_LANES) * DUEL_GEMM_LANES;
 }
 
-// Rows i < rows <= DUEL_GEMM_ROWS, each with its own place: c[i][0 … DUEL_GEMM_LANES) = or += Σ over t < length of
-// a[i][t]·b[t·DUEL_GEMM_LANES + j].
+// Rows i < rows <= DUEL_GEMM_ROWS, each with its own place: c[i][0 … DUEL_GEMM_LANES) = or += Σ over units t < length
+// of the t-th unit of a[i] · b[t·DUEL_GEMM_LANES + j].
 #define duel_gemm_rows DUEL_CPU_NAME(gemm_rows)
-void duel_gemm_rows(int rows, int64_t length, const real *const *a, const real *b, bool add, real *const *c);
+void duel_gemm_rows(int rows, int64_t length, const duel_packed *const *a, const duel_unit *b, bool add,
+                    real *const *c);
 
 // c [rows, DUEL_GEMM_LANES], ldc apart, where a's columns lie in n pieces of `length` each: = or += Σ over l < n and
-// t < length of a[l][offset + t·lda + i]·b[(l·length + t)·ldb + j]. Reads DUEL_GEMM_ROWS numbers of each column of a
+// t < length of a[l][offset + t·lda + i]·b[(l·length + t)·ldb + j]. Reads DUEL_GEMM_ROWS units of each column of a
 // whatever rows is.
 #define duel_gemm_columns DUEL_CPU_NAME(gemm_columns)
-void duel_gemm_columns(int rows, int64_t n, int64_t length, const real *const *a, int64_t offset, int64_t lda,
-                       const real *b, int64_t ldb, bool add, real *c, int64_t ldc);
+void duel_gemm_columns(int rows, int64_t n, int64_t length, const duel_unit *const *a, int64_t offset, int64_t lda,
+                       const duel_unit *b, int64_t ldb, bool add, real *c, int64_t ldc);
 
 // c [m, n], ldc apart, = op(a)·op(b), row-major, on this thread: by blocks in registers where the level multiplies and
-// adds at once, by OpenBLAS elsewhere (cpu_product.c). k >= 1.
+// adds at once, by OpenBLAS elsewhere (cpu_product.c); with the factors rounded to bf16 at its levels
+// (cpu_product_bf16.c). k >= 1.
 typedef struct duel_factor {
   const real *data;
   int64_t ld;
@@ -60,7 +48,8 @@ typedef struct duel_factor {
 #define duel_product DUEL_CPU_NAME(product)
 void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b, real *c, int64_t ldc);
 
-// ---- src [rows, columns] transposed: row j of the result goes to dst + j/line·row + j%line·pixel
+// ---- src [rows, columns] transposed: row j of the result goes to dst + j/line·row + j%line·pixel. Moves bits, so that
+// either may be other things of that size.
 #define duel_transpose_to DUEL_CPU_NAME(transpose_to)
 void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
                        int64_t pixel);

@@ -1,5 +1,6 @@
 // What all kernel files (cpu_*.c) share. Each of them is compiled once per level; `real` is that level's number type
-// and DUEL_CPU_NAME(x) its name for x. Invariants of every kernel:
+// and DUEL_CPU_NAME(x) its name for x. Levels of bf16 consist of products alone and take their other kernels from a
+// plain level, DUEL_CPU_PLAIN(x). Invariants of every kernel:
 //
 //   - the cut into pieces, and so every bit of the result, depends on shapes alone, never on threads or level;
 //   - sums run in DUEL_LANES explicit lanes and fixed chunks, so that all levels add in the same order;
@@ -18,9 +19,14 @@ typedef DUEL_REAL real;
 #define DUEL_CPU_PASTE_(x, level) duel_cpu_##x##_##level
 #define DUEL_CPU_PASTE(x, level) DUEL_CPU_PASTE_(x, level)
 #define DUEL_CPU_NAME(x) DUEL_CPU_PASTE(x, DUEL_LEVEL)
+#ifdef DUEL_BF16_UNITS
+#define DUEL_CPU_PLAIN(x) DUEL_CPU_PASTE(x, DUEL_PLAIN_LEVEL)
+#else
+#define DUEL_CPU_PLAIN(x) DUEL_CPU_NAME(x)
+#endif
 
 // Every op's kernel has its op's name; the table (cpu_table.c) lists those that exist.
-#define DUEL_OP(ENUM, name, min_in, max_in, n_out) extern const duel_kernel DUEL_CPU_NAME(name);
+#define DUEL_OP(ENUM, name, min_in, max_in, n_out) extern const duel_kernel DUEL_CPU_NAME(name), DUEL_CPU_PLAIN(name);
 #include "core/ops.def"
 #undef DUEL_OP
 extern const duel_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT];

@@ -55,7 +55,7 @@ void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t l
       }
     for (int64_t k = 0; k < n; k++) {
       const int64_t done = n == DUEL_VECTOR_WIDTH ? whole : 0;
-      for (int64_t r = done; r < rows; r++) to[k][r - done] = src[r * ld + column + k];
+      for (int64_t r = done; r < rows; r++) memcpy(to[k] + r - done, src + r * ld + column + k, sizeof *dst);
     }
     column += n;
   }

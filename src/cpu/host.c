@@ -48,9 +48,18 @@ bool duel_level_runs(duel_level level) {
     return false;
   }
 }
+
+bool duel_cpu_has_bf16(void) {
+  __builtin_cpu_init();
+  return duel_level_runs(DUEL_LEVEL_V4) && __builtin_cpu_supports("avx512bf16");
+}
 #else
 bool duel_level_runs(duel_level level) {
   return level == DUEL_LEVEL_PORTABLE;
+}
+
+bool duel_cpu_has_bf16(void) {
+  return false;
 }
 #endif
 
