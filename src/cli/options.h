@@ -52,7 +52,7 @@ typedef struct duel_cli_option {
   }
 #define DUEL_CLI_PRECISION                                                                                             \
   {                                                                                                                    \
-    .name = "precision", .value = "P", .key = "run.precision", .help = "of matrix products: fp32, tf32 or bf16",       \
+    .name = "precision", .value = "P", .key = "run.precision", .help = "of products: fp32, bf16, on a GPU also tf32",  \
     .standard = "auto: tf32 on a GPU, fp32 on a CPU"                                                                   \
   }
 #define DUEL_CLI_NO_CAPTURE                                                                                            \

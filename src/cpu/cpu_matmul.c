@@ -4,11 +4,11 @@
 #include "cpu/cpu_gemm.h"
 
 enum {
-  SPAN = 128,         // about so many columns (or rows) a block
-  ROWS = 512,         // and at most so many rows where columns are cut
-  SHALLOW = 128,      // with so small a K, packing and writing dominate: long rows are better than short ones
-  MIN_WORK = 1 << 18, // multiply-adds below which a block is not worth a piece
-  COLUMN_ALIGN = 16,  // widths that BLAS kernels like
+  SPAN = 128 * DUEL_UNIT, // about so many columns (or rows) a block
+  ROWS = 512,             // and at most so many rows where columns are cut
+  SHALLOW = 128,          // with so small a K, packing and writing dominate: long rows are better than short ones
+  MIN_WORK = 1 << 18,     // multiply-adds below which a block is not worth a piece
+  COLUMN_ALIGN = 16,      // widths that BLAS kernels like
   ROW_ALIGN = 8,
   STRIP = 128, // columns of a strip of column sums
 };

@@ -7,7 +7,7 @@
 enum {
   DEPTH = 256,   // packed at a time, and summed
   STRETCH = 128, // rows
-  WIDTH = 128,   // lanes
+  WIDTH = 256,   // lanes
   UNITS = DEPTH / DUEL_UNIT,
   HEIGHT = STRETCH + DUEL_GEMM_ROWS, // blocks read whole columns of rows
 };
