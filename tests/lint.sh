@@ -34,7 +34,7 @@ rule "core includes no file, BLAS or CUDA header" "$(includes core "$libc|\"(due
 rule "io knows nothing of the graph" "$(includes io '<[a-z_/0-9]+\.h>|"(core/(status|mem|tensor|rng)\.h|duel\.h|io/)')"
 rule "gan includes only core, io and gan" "$(includes gan "$libc|\"(duel\.h|core/|io/|gan/)")"
 rule "cpu includes only core, BLAS and threads" \
-  "$(includes cpu "$libc|<(cblas|cpuid|dlfcn|pthread|sched|signal|unistd|[a-z]*intrin)\.h>|\"(duel\.h|core/|cpu/)")"
+  "$(includes cpu "$libc|<(cblas|cpuid|dlfcn|pthread|sched|signal|sys/mman|unistd|[a-z]*intrin)\.h>|\"(duel\.h|core/|cpu/)")"
 rule "cuda includes only core and CUDA" "$(grep -nE '^[[:space:]]*#[[:space:]]*include' src/cuda/*.cu src/cuda/*.cuh \
   src/cuda/*.h | grep -vE "include[[:space:]]*($libc|<(cuda_runtime|cublas_v2|curand_kernel)\.h>|\"(duel\.h|core/|cuda/))")"
 rule "CUDA kernels are launched and share memory by launch.cuh alone, and have no PTX of their own" \
