@@ -199,6 +199,9 @@ static void make_conv2d_winograd(duel_box *b) {
 static void make_conv2d_dx_winograd(duel_box *b) {
   make_two_strides(b, DUEL_SHAPE(29, 96, 7, 9), DUEL_SHAPE(96, 50, 4, 4), DUEL_SHAPE(29, 50, 14, 18));
 }
+static void make_conv2d_dw_winograd(duel_box *b) {
+  make_two_strides(b, DUEL_SHAPE(29, 96, 14, 18), DUEL_SHAPE(29, 90, 7, 9), DUEL_SHAPE(90, 96, 4, 4));
+}
 static void make_conv2d_dw(duel_box *b) {
   make_conv(b, DUEL_SHAPE(19, 33, 31, 29), DUEL_SHAPE(19, 40, 16, 9), DUEL_SHAPE(40, 33, 3, 4));
 }
@@ -490,6 +493,7 @@ const duel_job duel_jobs[] = {
     {DUEL_OP_CONV2D_DX, "", make_conv2d_dx},
     {DUEL_OP_CONV2D_DX, "by Winograd", make_conv2d_dx_winograd},
     {DUEL_OP_CONV2D_DX, "few channels", make_conv2d_dx_few},
+    {DUEL_OP_CONV2D_DW, "by Winograd", make_conv2d_dw_winograd},
     {DUEL_OP_CONV2D_DW, "", make_conv2d_dw},
     {DUEL_OP_RESAMPLE2D, "", make_resample2d},
     {DUEL_OP_RESAMPLE2D, "double", make_resample2d_double},

@@ -229,52 +229,82 @@ static void test_options(void **state) {
 }
 
 // ---- Winograd's filtering against direct sums
-enum { IMAGES = 16, CHANNELS = 64, OUTPUTS = 32, SIDE = 14, RESULT = 7, TAPS = 4, FEW_IMAGES = 8 };
+enum { IMAGES = 16, CHANNELS = 64, OUTPUTS = 128, SIDE = 14, RESULT = 7, TAPS = 4, FEW_IMAGES = 8 };
+static const duel_conv two_strides = {.stride = {2, 2}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}, .groups = 1};
 
-// Root mean square error of conv2d on the first n images.
-static double rms_error(int n, const float *x, const float *w, const double *want) {
+static float *random_numbers(int n) {
+  static uint32_t random = 1;
+  float *x = malloc(sizeof *x * (size_t)n);
+  assert_non_null(x);
+  for (int i = 0; i < n; i++) x[i] = (float)((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1;
+  return x;
+}
+
+// Adds what tap t of output k and channel c makes of an image: y += x·w, or, if `gradient`, w += x·y.
+static void add_tap(bool gradient, const float *x, int t, double *y, double *w) {
+  for (int p = 0; p < RESULT; p++)
+    for (int q = 0; q < RESULT; q++) {
+      const int h = 2 * p - 1 + t / TAPS, v = 2 * q - 1 + t % TAPS;
+      if (h < 0 || h >= SIDE || v < 0 || v >= SIDE) continue;
+      if (gradient)
+        *w += x[h * SIDE + v] * y[p * RESULT + q];
+      else
+        y[p * RESULT + q] += x[h * SIDE + v] * *w;
+    }
+}
+
+static double *as_doubles(const float *x, int n) { // zeros if x is NULL
+  double *y = calloc((size_t)n, sizeof *y);
+  assert_non_null(y);
+  for (int i = 0; i < n && x; i++) y[i] = x[i];
+  return y;
+}
+
+// Root mean square error of an op on n images, over the root mean square of its results.
+static double relative_error(duel_op op, int n, const float *x, const float *other) {
+  const bool gradient = op == DUEL_OP_CONV2D_DW;
+  const duel_shape images = DUEL_SHAPE(n, CHANNELS, SIDE, SIDE), weights = DUEL_SHAPE(OUTPUTS, CHANNELS, TAPS, TAPS);
+  const duel_shape results = DUEL_SHAPE(n, OUTPUTS, RESULT, RESULT);
+  const int n_w = (int)duel_shape_count(weights), n_y = (int)duel_shape_count(results);
   duel_box b;
   memset(&b, 0, sizeof b);
-  memcpy(duel_box_in(&b, DUEL_SHAPE(n, CHANNELS, SIDE, SIDE)), x, sizeof *x * (size_t)n * CHANNELS * SIDE * SIDE);
-  memcpy(duel_box_in(&b, DUEL_SHAPE(OUTPUTS, CHANNELS, TAPS, TAPS)), w, sizeof *w * OUTPUTS * CHANNELS * TAPS * TAPS);
-  const float *y = duel_box_out(&b, DUEL_SHAPE(n, OUTPUTS, RESULT, RESULT));
-  b.attr.conv = (duel_conv){.stride = {2, 2}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}, .groups = 1};
-  duel_box_run(&b, DUEL_OP_CONV2D, NULL, NULL, 1);
-  double sum = 0;
-  for (int i = 0; i < n * OUTPUTS * RESULT * RESULT; i++) sum += (y[i] - want[i]) * (y[i] - want[i]);
+  memcpy(duel_box_in(&b, images), x, sizeof *x * (size_t)duel_shape_count(images));
+  memcpy(duel_box_in(&b, gradient ? results : weights), other, sizeof *x * (size_t)(gradient ? n_y : n_w));
+  const float *out = duel_box_out(&b, gradient ? weights : results);
+  b.attr.conv = two_strides;
+  duel_box_run(&b, op, NULL, NULL, 1);
+  double *y = as_doubles(gradient ? other : NULL, n_y), *w = as_doubles(gradient ? NULL : other, n_w);
+  for (int i = 0; i < n; i++)
+    for (int k = 0; k < OUTPUTS; k++)
+      for (int c = 0; c < CHANNELS; c++)
+        for (int t = 0; t < TAPS * TAPS; t++)
+          add_tap(gradient, x + (i * CHANNELS + c) * SIDE * SIDE, t, y + (i * OUTPUTS + k) * RESULT * RESULT,
+                  w + (k * CHANNELS + c) * TAPS * TAPS + t);
+  double error = 0, energy = 0;
+  const double *want = gradient ? w : y;
+  for (int i = 0; i < (gradient ? n_w : n_y); i++) {
+    error += (out[i] - want[i]) * (out[i] - want[i]);
+    energy += want[i] * want[i];
+  }
   duel_box_free(&b);
-  return sqrt(sum / (n * OUTPUTS * RESULT * RESULT));
+  free(y), free(w);
+  return sqrt(error / energy);
 }
 
 // Few images are not worth the transforms and are summed directly: the price of the transforms is the ratio.
 static void test_winograd(void **state) {
   (void)state;
-  float *x = malloc(sizeof *x * IMAGES * CHANNELS * SIDE * SIDE),
-        *w = malloc(sizeof *w * OUTPUTS * CHANNELS * TAPS * TAPS);
-  double *want = malloc(sizeof *want * IMAGES * OUTPUTS * RESULT * RESULT), *y = want;
-  assert_true(x && w && want);
-  uint32_t random = 1;
-  for (int i = 0; i < IMAGES * CHANNELS * SIDE * SIDE; i++)
-    x[i] = (float)((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1;
-  for (int i = 0; i < OUTPUTS * CHANNELS * TAPS * TAPS; i++)
-    w[i] = (float)((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1;
-  for (int n = 0; n < IMAGES; n++)
-    for (int k = 0; k < OUTPUTS; k++)
-      for (int p = 0; p < RESULT; p++)
-        for (int q = 0; q < RESULT; q++) {
-          double sum = 0;
-          for (int c = 0; c < CHANNELS; c++)
-            for (int t = 0; t < TAPS * TAPS; t++) {
-              const int h = 2 * p - 1 + t / TAPS, v = 2 * q - 1 + t % TAPS;
-              if (h >= 0 && h < SIDE && v >= 0 && v < SIDE)
-                sum += (double)x[((n * CHANNELS + c) * SIDE + h) * SIDE + v] * w[(k * CHANNELS + c) * TAPS * TAPS + t];
-            }
-          *y++ = sum;
-        }
-  const double direct = rms_error(FEW_IMAGES, x, w, want), winograd = rms_error(IMAGES, x, w, want);
-  print_message("rms error: direct %.2g, by Winograd %.2g, %.2f times\n", direct, winograd, winograd / direct);
-  assert_true(winograd != direct && winograd < 2 * direct); // different ways, alike
-  free(x), free(w), free(want);
+  float *x = random_numbers(IMAGES * CHANNELS * SIDE * SIDE);
+  float *w = random_numbers(OUTPUTS * CHANNELS * TAPS * TAPS), *y = random_numbers(IMAGES * OUTPUTS * RESULT * RESULT);
+  for (int i = 0; i < 2; i++) {
+    const duel_op op = i ? DUEL_OP_CONV2D_DW : DUEL_OP_CONV2D;
+    const double direct = relative_error(op, FEW_IMAGES, x, i ? y : w);
+    const double winograd = relative_error(op, IMAGES, x, i ? y : w);
+    print_message("%s, rms error: direct %.2g, by Winograd %.2g, %.2f times\n", duel_op_name(op), direct, winograd,
+                  winograd / direct);
+    assert_true(winograd < 2 * direct); // alike
+  }
+  free(x), free(w), free(y);
 }
 
 static void write_text(const char *path, const char *text) {

@@ -139,9 +139,11 @@ static inline int64_t duel_packed_numbers(const duel_patches *f, int64_t k) {
 }
 
 // A lowered tile turns into numbers of units, in place: offsets stay, in numbers. A run of odd length ends with a unit
-// whose second number is whatever follows; its weight is 0.
+// whose second number is what follows, another number of the tile or the zero behind it; its weight is 0.
 static inline void duel_pack_lowered(const duel_tile *t, const duel_lowered *m, real *lowered) {
-  duel_pack_numbers(duel_length(t->n) * m->image, lowered, (duel_packed *)lowered);
+  const int64_t numbers = duel_length(t->n) * m->image;
+  duel_pack_numbers(numbers, lowered, (duel_packed *)lowered);
+  if (DUEL_UNIT > 1) ((duel_packed *)lowered)[numbers] = 0;
 }
 
 // One block of channels, lowered as m tells and packed, whose patches begin at `lowered`: adds to (first block: yields)

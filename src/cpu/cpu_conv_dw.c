@@ -4,14 +4,18 @@
 //
 // The depth of the products are pixels: a unit of bf16 is a pixel of an image and the same one of the next image. So
 // DUEL_UNIT images, each lowered for itself, make one of units, and tiles are of those.
-#include "cpu/cpu_conv.h"
+//
+// By Winograd's filtering, where the kernel is two strides long, a piece owns a block of channels and a block of ks
+// with all tiles, and stores their gradient itself: sums at the points are four times what weights are.
+#include "cpu/cpu_winograd.h"
 
 enum {
   MOST_CHUNKS = 8,
-  ENOUGH = 8,          // pieces; blocks of ks are for when chunks are fewer
-  BLOCK = 64,          // ks, at least
-  STRIP = 64,          // of ks and of taps that join at a time
-  MOST_SUMS = 1 << 22, // numbers in all chunks' sums
+  ENOUGH = 8,             // pieces; blocks of ks are for when chunks are fewer
+  BLOCK = 64,             // ks, at least
+  STRIP = 64,             // of ks and of taps that join at a time
+  MOST_SUMS = 1 << 22,    // numbers in all chunks' sums
+  FILTERED_COLUMNS = 400, // of a tile that is filtered
 };
 
 typedef struct plan {
@@ -20,9 +24,12 @@ typedef struct plan {
   duel_lowering lowering;
   int64_t blocks, chunks, items, pieces;
   int64_t padded; // ks of a group, a row of its sums
-  int64_t sums;   // numbers of one chunk's; all of them lie in front of the pieces' scratch
+  int64_t sums;   // numbers of one chunk's; all of them lie in front of the pieces' scratch, or in it if filtered
+  int64_t points; // numbers of dY at all points, or of the gradient of a block
   int64_t right;  // numbers of a laid out dY
   int64_t part;   // numbers of a piece's scratch
+  duel_winograd winograd;
+  bool by_winograd;
 } plan;
 
 // The images i, i + DUEL_UNIT, …
@@ -33,10 +40,39 @@ static duel_patches every_unit(const duel_call *call, const duel_conv_sizes *z, 
   return f;
 }
 
+// A piece's scratch: a lowered tile of a block of channels, dY [columns, ks of the block], the sums at the points, and
+// dY and the patches there. False if it is not for this call.
+static bool plan_winograd(const duel_call *call, plan *p) {
+  const duel_conv_sizes *z = &p->z;
+  const duel_conv *c = &call->attr->conv;
+  const duel_patches f = duel_patches_of(call, z, 0);
+  const bool two = z->r == 2 * c->stride[0] && z->s == 2 * c->stride[1] && c->dilation[0] == 1 && c->dilation[1] == 1;
+  if (DUEL_UNIT > 1 || !two) return false;
+  p->winograd = (duel_winograd){c->stride[0], c->stride[1]};
+  p->tiles = duel_tiles_of(z->n, z->p, z->q, FILTERED_COLUMNS);
+  p->lowering = duel_lowering_of(&f, &p->tiles);
+  p->lowering.block = DUEL_WINOGRAD_CHANNELS;
+  p->lowering.blocks = z->c_group / DUEL_WINOGRAD_CHANNELS;
+  p->blocks = duel_ceil_div(z->k_group, BLOCK);
+  p->items = z->groups * p->lowering.blocks * p->blocks;
+  if (p->lowering.apart || p->items < ENOUGH || !duel_winograd_pays(&f, &p->tiles, z->k_group)) return false;
+  const int64_t columns = duel_winograd_columns(&p->tiles), taps = z->r * z->s;
+  const int64_t most = duel_min(duel_gemm_padded(z->k_group), BLOCK);
+  p->by_winograd = true;
+  p->pieces = duel_conv_pieces(p->items);
+  p->right = FILTERED_COLUMNS * most;
+  p->sums = 4 * taps * DUEL_WINOGRAD_CHANNELS * most; // 16 points for 4 taps
+  p->points = columns > DUEL_WINOGRAD_CHANNELS * taps ? columns * most : DUEL_WINOGRAD_CHANNELS * taps * most;
+  p->part =
+      p->lowering.numbers + p->right + p->sums + p->points + columns * taps / 4 * DUEL_WINOGRAD_CHANNELS + 2 * BLOCK;
+  return true;
+}
+
 // A piece's scratch: DUEL_UNIT lowered tiles, and dY [columns, ks of the block] as often; what products read past the
 // end of either is there.
 static plan plan_of(const duel_call *call) {
   plan p = {.z = duel_conv_sizes_of(call)};
+  if (plan_winograd(call, &p)) return p;
   const duel_conv_sizes *z = &p.z;
   const duel_patches f = every_unit(call, z, 0, 0);
   p.tiles = duel_tiles_of(duel_units_of(z->n), z->p, z->q, DUEL_TILE_COLUMNS);
@@ -56,7 +92,7 @@ static plan plan_of(const duel_call *call) {
 
 static size_t conv2d_dw_scratch(const duel_call *call) {
   const plan p = plan_of(call);
-  return (size_t)(p.chunks * p.sums + p.pieces * p.part) * sizeof(real);
+  return (size_t)((p.by_winograd ? 0 : p.chunks * p.sums) + p.pieces * p.part) * sizeof(real);
 }
 
 static int64_t join_pieces(const plan *p) {
@@ -67,7 +103,7 @@ static int conv2d_dw_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) 
   const plan p = plan_of(call);
   pieces[0] = p.pieces;
   pieces[1] = join_pieces(&p);
-  return 2;
+  return p.by_winograd ? 1 : 2;
 }
 
 // Of a tile of units, the images that are those of every_unit(i), which may lack the last one.
@@ -85,8 +121,8 @@ static void lay_out(const duel_conv_sizes *z, const duel_tile *t, const real *dy
   if (padded > ks) memset(dst, 0, (size_t)(duel_tile_columns(t) * padded) * sizeof *dst);
   for (int64_t n = t->n.begin; n < t->n.end; n++)
     for (int64_t i = 0; i < strips; i++, dst += strip * padded)
-      duel_transpose_to(ks, strip, dy + n * image + (t->p.begin + i) * z->q + t->q.begin, pixels, dst, strip, 0,
-                        padded);
+      duel_transpose_reading(ks, strip, dy + n * image + (t->p.begin + i) * z->q + t->q.begin, pixels, dst, strip, 0,
+                             padded, image);
 }
 
 // The rows of taps that a row of pixels meets, one after the other; where nothing is skipped in between, they are one.
@@ -167,6 +203,28 @@ static void one_item(const duel_call *call, const plan *p, int64_t item, real *s
   }
 }
 
+// ---- by Winograd's filtering
+static void one_filtered(const duel_call *call, const plan *p, int64_t item, real *scratch) {
+  const duel_conv_sizes *z = &p->z;
+  const int64_t block = item % p->blocks, first = item / p->blocks % p->lowering.blocks;
+  const int64_t group = item / p->blocks / p->lowering.blocks, image = z->k * z->p * z->q;
+  const duel_range ks = duel_piece(z->k_group, BLOCK, p->blocks, block);
+  const int64_t k = group * z->k_group + ks.begin, padded = duel_gemm_padded(duel_length(ks));
+  const duel_patches f = duel_patches_of(call, z, group);
+  const duel_range channels = duel_lowering_channels(&p->lowering, &f, first);
+  real *right = scratch + p->lowering.numbers, *sums = right + p->right, *points = sums + p->sums;
+  real *patches = points + p->points;
+  for (int64_t i = 0; i < duel_tiles_count(&p->tiles); i++) {
+    const duel_tile t = duel_tile_at(&p->tiles, i);
+    const duel_lowered m = duel_lower(&p->lowering, &f, &t, channels, scratch);
+    lay_out(z, &t, (const real *)call->in[1].data + k * z->p * z->q, image, duel_length(ks), padded, right);
+    duel_winograd_dw_add(&p->winograd, &t, &m, scratch, right, padded, i > 0, sums, patches, points);
+  }
+  duel_winograd_dw_store(&p->winograd, duel_length(ks), padded, sums, points,
+                         (real *)call->out[0].data + k * z->depth + channels.begin * z->r * z->s, z->depth);
+}
+
+// ---- joining
 // dst = the sums of ks numbers over all chunks: in pairs, those pairs in pairs, and so on.
 static void joined(const plan *p, const real *sum, int64_t ks, real *dst) {
   real part[MOST_CHUNKS][STRIP];
@@ -207,6 +265,9 @@ static void conv2d_dw_run(const duel_call *call, int phase, int64_t piece) {
   }
   const duel_range items = duel_piece(p.items, 1, p.pieces, piece);
   for (int64_t i = items.begin; i < items.end; i++)
-    one_item(call, &p, i, (real *)call->scratch + p.chunks * p.sums + piece * p.part);
+    if (p.by_winograd)
+      one_filtered(call, &p, i, (real *)call->scratch + piece * p.part);
+    else
+      one_item(call, &p, i, (real *)call->scratch + p.chunks * p.sums + piece * p.part);
 }
 const duel_kernel DUEL_CPU_NAME(conv2d_dw) = {.scratch = conv2d_dw_scratch, .cut = conv2d_dw_cut, .run = conv2d_dw_run};

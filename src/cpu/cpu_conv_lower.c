@@ -57,8 +57,8 @@ static duel_lowered lower_shared(const duel_patches *f, const duel_tile *t, duel
       memset(row, 0, (size_t)before * sizeof *dst);
       memset(row + line - after, 0, (size_t)after * sizeof *dst);
       if (width > 0 && (!whole || i == h.begin))
-        duel_transpose_to(c, whole ? duel_length(h) * width : width, src + (i - h.begin) * f->w, f->h * f->w,
-                          row + before, width, line, c);
+        duel_transpose_reading(c, whole ? duel_length(h) * width : width, src + (i - h.begin) * f->w, f->h * f->w,
+                               row + before, width, line, c, f->image);
     }
   }
   return (duel_lowered){down * line, f->down.stride * line, f->right.stride * c, f->down.step * line, c};
@@ -209,7 +209,7 @@ void duel_store_results(const duel_tile *t, int64_t k, const duel_finish *finish
       for (int64_t i = 0; i < strips; i++) {
         const real *src = result + panel * places + ((n - t->n.begin) * height + i) * width * DUEL_GEMM_LANES;
         real *dst = data + panel * channel + n * image + (t->p.begin + i) * row + t->q.begin;
-        duel_transpose_to(strip, ks, src, DUEL_GEMM_LANES, dst, ks, 0, channel);
+        duel_transpose_writing(strip, ks, src, DUEL_GEMM_LANES, dst, ks, 0, channel, image);
       }
   }
 }

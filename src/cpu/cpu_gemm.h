@@ -53,5 +53,13 @@ void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b,
 #define duel_transpose_to DUEL_CPU_NAME(transpose_to)
 void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
                        int64_t pixel);
+// The same between memory and cache, where images follow each other: asks for what is read (written) `later` numbers
+// further on, which may be anywhere. Rows that lie so far apart are nothing that a CPU fetches ahead by itself.
+#define duel_transpose_reading DUEL_CPU_NAME(transpose_reading)
+void duel_transpose_reading(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,
+                            int64_t row, int64_t pixel, int64_t later);
+#define duel_transpose_writing DUEL_CPU_NAME(transpose_writing)
+void duel_transpose_writing(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,
+                            int64_t row, int64_t pixel, int64_t later);
 
 #endif

@@ -11,54 +11,18 @@
 #include "cpu/cpu_winograd.h"
 
 enum {
-  POINTS = 4,
-  MINUS = 2,           // the point −1
+  POINTS = DUEL_WINOGRAD_POINTS,
+  MINUS = DUEL_WINOGRAD_MINUS,
   LEAST_COLUMNS = 512, // pixels of all images, for which transforming the weights pays
   LEAST_OUTPUTS = 32,
   CHAIN = 64,
-  CHANNELS = 16, // come in multiples of so many, which whole vectors share on every level
 };
-
-// ---- an axis in pieces of three results and then of two
-typedef struct cut {
-  int64_t threes, pieces;
-} cut;
-
-static cut cut_of(int64_t results) {
-  const int64_t twos = (3 - results % 3) % 3;
-  const cut c = {(results - 2 * twos) / 3, 0};
-  return (cut){c.threes, c.threes + twos};
-}
-
-static int64_t at_point(const cut *c, int point) { // pieces that have the point
-  return point == MINUS ? c->threes : c->pieces;
-}
-
-static int64_t piece_begin(const cut *c, int64_t i) {
-  return i <= c->threes ? 3 * i : 3 * c->threes + 2 * (i - c->threes);
-}
-
-typedef struct grid { // of a tile
-  cut p, q;
-  int64_t first[POINTS * POINTS + 1]; // of a point's columns among those of all points
-} grid;
-
-static grid grid_of(int64_t n, int64_t p, int64_t q) {
-  grid g = {cut_of(p), cut_of(q), {0}};
-  for (int i = 0; i < POINTS * POINTS; i++)
-    g.first[i + 1] = g.first[i] + n * at_point(&g.p, i / POINTS) * at_point(&g.q, i % POINTS);
-  return g;
-}
-
-// Column of piece (i, j) of image n at a point that it has.
-static int64_t column_of(const grid *g, int point, int64_t n, int64_t i, int64_t j) {
-  return g->first[point] + (n * at_point(&g->p, point / POINTS) + i) * at_point(&g->q, point % POINTS) + j;
-}
 
 // ---- sizes
 bool duel_winograd_pays(const duel_patches *f, const duel_tiles *tiles, int64_t k) {
   const bool pieces = tiles->p / tiles->parts_p >= 2 && tiles->q / tiles->parts_q >= 2;
-  return pieces && f->channels % CHANNELS == 0 && k >= LEAST_OUTPUTS && tiles->n * tiles->p * tiles->q >= LEAST_COLUMNS;
+  return pieces && f->channels % DUEL_WINOGRAD_CHANNELS == 0 && k >= LEAST_OUTPUTS &&
+         tiles->n * tiles->p * tiles->q >= LEAST_COLUMNS;
 }
 
 int64_t duel_winograd_packed(const duel_winograd *wino, const duel_patches *f, int64_t k) {
@@ -71,7 +35,7 @@ int64_t duel_winograd_columns(const duel_tiles *tiles) {
   int64_t most = 0; // one result less can take more columns
   for (int64_t i = p > 2 ? p - 1 : p; i <= p; i++)
     for (int64_t j = q > 2 ? q - 1 : q; j <= q; j++) {
-      const grid g = grid_of(n, i, j);
+      const duel_winograd_grid g = duel_winograd_grid_of(n, i, j);
       most = g.first[POINTS * POINTS] > most ? g.first[POINTS * POINTS] : most;
     }
   return most;
@@ -150,19 +114,18 @@ DUEL_INLINE void patch_as(int p, int q, const real *src, int64_t row, int64_t pi
   }
 }
 
-static void patches_to_points(const duel_winograd *wino, const grid *g, const duel_tile *t, const duel_lowered *m,
-                              const real *lowered, int64_t channels, real *dst) {
+void duel_winograd_patches(const duel_winograd *wino, const duel_winograd_grid *g, const duel_tile *t,
+                           const duel_lowered *m, const real *lowered, int64_t channels, real *dst) {
   const int64_t length = wino->down * wino->right * channels;
   for (int64_t n = 0; n < duel_length(t->n); n++)
     for (int64_t i = 0; i < g->p.pieces; i++)
       for (int64_t j = 0; j < g->q.pieces; j++) {
-        const real *piece = lowered + n * m->image + piece_begin(&g->p, i) * m->row + piece_begin(&g->q, j) * m->pixel;
+        const real *piece =
+            lowered + n * m->image + duel_winograd_begin(&g->p, i) * m->row + duel_winograd_begin(&g->q, j) * m->pixel;
         real *to[POINTS * POINTS];
         const bool p3 = i < g->p.threes, q3 = j < g->q.threes;
         for (int point = 0; point < POINTS * POINTS; point++)
-          to[point] = (point / POINTS == MINUS && !p3) || (point % POINTS == MINUS && !q3)
-                          ? NULL
-                          : dst + column_of(g, point, n, i, j) * length;
+          to[point] = duel_winograd_has(g, point, i, j) ? dst + duel_winograd_column(g, point, n, i, j) * length : NULL;
         for (int64_t phase = 0; phase < wino->down * wino->right; phase++) {
           const real *src = piece + phase / wino->right * m->run + phase % wino->right * m->tap;
           if (p3 && q3)
@@ -181,8 +144,8 @@ static void patches_to_points(const duel_winograd *wino, const grid *g, const du
 
 // ---- products, a point after the other. Points are differences and so more than results are: sums of CHAIN products
 // at most keep the rounding errors where direct sums have them.
-static void products_of(const grid *g, const real *patches, int64_t length, const real *weights, int64_t padded,
-                        bool add, real *products) {
+static void products_of(const duel_winograd_grid *g, const real *patches, int64_t length, const real *weights,
+                        int64_t padded, bool add, real *products) {
   for (int point = 0; point < POINTS * POINTS; point++)
     for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES)
       for (int64_t t = 0; t < length; t += CHAIN) {
@@ -233,20 +196,19 @@ DUEL_INLINE void results_as(int p, int q, const real *const *src, real *const *d
   }
 }
 
-static void points_to_results(const grid *g, const duel_tile *t, const real *products, int64_t padded,
+static void points_to_results(const duel_winograd_grid *g, const duel_tile *t, const real *products, int64_t padded,
                               const duel_products *to) {
   const int64_t height = duel_length(t->p), width = duel_length(t->q);
   for (int64_t n = 0; n < duel_length(t->n); n++)
     for (int64_t i = 0; i < g->p.pieces; i++)
       for (int64_t j = 0; j < g->q.pieces; j++) {
         const int p = i < g->p.threes ? 3 : 2, q = j < g->q.threes ? 3 : 2;
-        const int64_t first = (n * height + piece_begin(&g->p, i)) * width + piece_begin(&g->q, j);
+        const int64_t first = (n * height + duel_winograd_begin(&g->p, i)) * width + duel_winograd_begin(&g->q, j);
         const real *src[POINTS * POINTS];
         real *dst[9] = {NULL};
         for (int point = 0; point < POINTS * POINTS; point++)
-          src[point] = (point / POINTS == MINUS && p == 2) || (point % POINTS == MINUS && q == 2)
-                           ? NULL
-                           : products + column_of(g, point, n, i, j) * padded;
+          src[point] =
+              duel_winograd_has(g, point, i, j) ? products + duel_winograd_column(g, point, n, i, j) * padded : NULL;
         for (int a = 0; a < p; a++)
           for (int b = 0; b < q; b++) dst[a * 3 + b] = to->result + to->place[first + a * width + b] * DUEL_GEMM_LANES;
         const int64_t panels = padded / DUEL_GEMM_LANES, next = to->places * DUEL_GEMM_LANES;
@@ -264,11 +226,11 @@ static void points_to_results(const grid *g, const duel_tile *t, const real *pro
 void duel_winograd_correlate(const duel_winograd *wino, const duel_lowering *l, const duel_patches *f,
                              const duel_tile *t, int64_t block, const duel_lowered *m, const real *lowered,
                              const real *packed, const duel_products *to, real *products, real *patches) {
-  const grid g = grid_of(duel_length(t->n), duel_length(t->p), duel_length(t->q));
+  const duel_winograd_grid g = duel_winograd_grid_of(duel_length(t->n), duel_length(t->p), duel_length(t->q));
   const duel_range channels = duel_lowering_channels(l, f, block);
   const int64_t padded = duel_gemm_padded(to->k), phases = wino->down * wino->right;
   const int64_t length = phases * duel_length(channels);
-  patches_to_points(wino, &g, t, m, lowered, duel_length(channels), patches);
+  duel_winograd_patches(wino, &g, t, m, lowered, duel_length(channels), patches);
   products_of(&g, patches, length, packed + channels.begin * phases * padded * POINTS * POINTS, padded, block > 0,
               products);
   if (block + 1 == l->blocks) points_to_results(&g, t, products, padded, to);
