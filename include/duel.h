@@ -10,7 +10,8 @@
 //     duel_run_close(run);
 //
 // Every call that can fail returns a duel_status; duel_last_error() then says what was wrong, where, and what to do.
-// Nothing here prints or exits. A run belongs to one thread at a time; different runs are independent of each other.
+// Nothing here prints or exits. A run belongs to one thread at a time, which computes too and needs 512 KiB of stack;
+// different runs are independent of each other.
 // Link with -lduel (pkg-config duel).
 #ifndef DUEL_H
 #define DUEL_H

@@ -220,6 +220,17 @@ steps same 20 --threads 1
 ok "1 and 2 threads, the same bytes" cmp "$(newest "$a")" "$(newest "$dir")"
 steps same 20 --seed 1
 ok "another seed, other bytes" differ "$(newest "$a")" "$(newest "$dir")"
+if grep -qw avx2 /proc/cpuinfo; then
+  steps bf16 20 --precision bf16
+  ok "bf16, other bytes" differ "$(newest "$a")" "$(newest "$dir")"
+  b=$dir
+  steps bf16 10 --precision bf16 --threads 1
+  expect 0 "products of bf16" "a resume keeps the precision" train --resume "$dir" --steps 20
+  ok "and is the unbroken run" cmp "$(newest "$b")" "$(newest "$dir")"
+  expect 0 "checkpoint was made by .*bf16" "another one can be asked for" train --resume "$dir" --steps 25 --precision fp32
+else
+  skip "bf16 needs x86-64-v3"
+fi
 steps half 10
 ok "going on" "$duel" train --resume "$dir" --steps 20 -q
 ok "10 and 10 steps are 20" cmp "$(newest "$a")" "$(newest "$dir")"

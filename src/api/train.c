@@ -256,17 +256,21 @@ static void compare_identity(training *t, const duel_tensor_file *f) {
   const char *was = duel_tensors_meta(f, "backend.identity"), *is = trainer->api->identity(trainer->backend);
   char text[512];
   if (was && !strcmp(was, is)) return;
-  snprintf(text, sizeof text, "the checkpoint was made by %s, this is %s: the bits will differ from an unbroken run",
+  snprintf(text, sizeof text, "the checkpoint was made by %s, this is %s: the bits may differ from an unbroken run's",
            was ? was : "an unknown backend", is);
   emit(t, DUEL_EVENT_WARNING, text);
 }
 
-static duel_status resume_from(training *t, const duel_tensor_file *f, const char *path) {
+static bool sets_precision(const duel_run_options *o) {
+  bool given = o->recipe != NULL; // which has one of its own
+  for (int i = 0; i < o->n_set; i++) given = given || !strcmp(o->set[i].key, "run.precision");
+  return given;
+}
+
+static duel_status resume_with(training *t, const duel_run_options *o, const duel_tensor_file *f, const char *path) {
   const char *text, *name;
   duel_recipe *recipe;
   duel_dataset *data;
-  const duel_run_options *o = &t->options;
-  if (o->init) return duel_fail(DUEL_ERR_USAGE, "--resume goes on, --init starts anew: give one of them");
   DUEL_TRY(duel_checkpoint_recipe(f, path, &text, &name));
   DUEL_TRY(duel_run_resolve(&recipe, &data, o, o->recipe ? NULL : text, o->recipe ? NULL : name));
   const char *fingerprint = duel_tensors_meta(f, "data.fingerprint");
@@ -283,6 +287,23 @@ static duel_status resume_from(training *t, const duel_tensor_file *f, const cha
   DUEL_TRY(duel_trainer_load(t->run->trainer, f, path, true));
   compare_identity(t, f);
   return DUEL_OK;
+}
+
+// In the precision in which the run has been trained, unless another is asked for.
+static duel_status resume_from(training *t, const duel_tensor_file *f, const char *path) {
+  duel_run_options o = t->options;
+  const char *precision = duel_tensors_meta(f, "precision");
+  if (o.init) return duel_fail(DUEL_ERR_USAGE, "--resume goes on, --init starts anew: give one of them");
+  if (!precision || !strcmp(precision, "auto") || sets_precision(&o)) return resume_with(t, &o, f, path);
+  duel_set *set = duel_calloc((size_t)o.n_set + 1, sizeof *set);
+  if (!set) return duel_fail_memory("a resume", ((size_t)o.n_set + 1) * sizeof *set);
+  set[0] = (duel_set){"run.precision", precision, path};
+  for (int i = 0; i < o.n_set; i++) set[i + 1] = o.set[i];
+  o.set = set;
+  o.n_set++;
+  const duel_status status = resume_with(t, &o, f, path);
+  duel_free(set);
+  return status;
 }
 
 // The folder of a checkpoint, without links: `latest` names the run behind it. A copy that lies elsewhere is refused,

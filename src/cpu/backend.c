@@ -1,6 +1,7 @@
 // The CPU backends: duel_cpu_backend (float32, the best level of this machine) and duel_cpu_f64_backend (the same
 // kernels in double, for tests). Device memory is host memory.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -13,7 +14,7 @@ extern kernel_table duel_cpu_table_v2, duel_cpu_table_v3, duel_cpu_table_v4, due
     duel_cpu_table_v4_bf16;
 static const duel_kernel *const *const tables[DUEL_LEVEL_COUNT] = {
     [DUEL_LEVEL_V2] = duel_cpu_table_v2, [DUEL_LEVEL_V3] = duel_cpu_table_v3, [DUEL_LEVEL_V4] = duel_cpu_table_v4};
-// With products in bf16, where the level is at least v3: by the CPU's own instructions, or without.
+// With products in bf16, where the level is at least v3: without and with the CPU's own instructions for them.
 static const duel_kernel *const *const bf16_tables[2] = {duel_cpu_table_v3_bf16, duel_cpu_table_v4_bf16};
 #else
 extern kernel_table duel_cpu_table_portable;
@@ -25,6 +26,7 @@ extern kernel_table duel_cpu_table_f64;
 struct duel_backend {
   const duel_kernel *const *table;
   duel_team *team;
+  const char *remark; // for people, behind the identity
   char text[256], identity[128];
 };
 
@@ -51,12 +53,12 @@ static duel_status choose_table(duel_backend *b, const char *precision, duel_dty
     return DUEL_OK;
   }
   if (level < DUEL_LEVEL_V3)
-    return duel_fail(DUEL_ERR_USAGE, "precision: bf16 on a CPU needs x86-64-v3 (AVX2), and this is %s; take fp32",
-                     duel_level_name(level));
+    return duel_fail(DUEL_ERR_USAGE, "precision: bf16 on a CPU needs x86-64-v3 (AVX2), and %s %s; take fp32",
+                     getenv("DUEL_CPU_ISA") ? "DUEL_CPU_ISA asks for" : "this is", duel_level_name(level));
   const bool native = level == DUEL_LEVEL_V4 && duel_cpu_has_bf16();
   b->table = bf16_tables[native];
-  snprintf(b->identity, sizeof b->identity, "%s, products of bf16 %s", duel_level_name(native ? level : DUEL_LEVEL_V3),
-           native ? "by AVX512-BF16" : "without AVX512-BF16, slower than fp32");
+  b->remark = native ? " by AVX512-BF16" : " without AVX512-BF16, slower than fp32";
+  snprintf(b->identity, sizeof b->identity, "%s, products of bf16", duel_level_name(native ? level : DUEL_LEVEL_V3));
   return DUEL_OK;
 }
 
@@ -64,7 +66,8 @@ static duel_status open_with(duel_backend *b, const duel_backend_options *option
   DUEL_TRY(choose_table(b, options->precision, real));
   char cpu[64];
   duel_cpu_model(cpu, sizeof cpu);
-  snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s", cpu, threads, threads == 1 ? "" : "s", b->identity);
+  snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s%s", cpu, threads, threads == 1 ? "" : "s", b->identity,
+           b->remark);
   return duel_team_open(&b->team, threads);
 }
 
@@ -77,6 +80,7 @@ static duel_status open_as(duel_backend **out, const duel_backend_options *optio
   DUEL_TRY(duel_blas_open(real, threads));
   duel_backend *b = duel_calloc(1, sizeof *b);
   if (!b) return duel_fail_memory("the cpu backend", sizeof *b);
+  b->remark = "";
   const duel_status status = open_with(b, options, real, threads);
   if (status != DUEL_OK) {
     duel_free(b);

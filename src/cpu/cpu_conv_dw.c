@@ -150,7 +150,7 @@ static void right_of(const duel_conv_sizes *z, const plan *p, const duel_tile *t
   for (int64_t u = 0; u < DUEL_UNIT; u++) {
     const duel_tile own = images_of(z, t, u);
     const int64_t there = duel_tile_columns(&own);
-    lay_out(z, &own, dy + u * image, DUEL_UNIT * image, ks, padded, dst + u * p->right);
+    if (there > 0) lay_out(z, &own, dy + u * image, DUEL_UNIT * image, ks, padded, dst + u * p->right);
     memset(dst + u * p->right + there * padded, 0, (size_t)((columns - there) * padded) * sizeof *dst);
   }
   duel_pack_units(columns * padded, dst, dst + p->right, (duel_unit *)dst);
@@ -161,9 +161,11 @@ static duel_lowered left_of(const duel_call *call, const plan *p, const duel_til
                             duel_range channels, real *dst) {
   duel_lowered m = {0};
   for (int64_t u = 0; u < DUEL_UNIT; u++) {
-    const duel_patches f = every_unit(call, &p->z, group, u);
     const duel_tile own = images_of(&p->z, t, u);
-    m = duel_lower(&p->lowering, &f, &own, channels, dst + u * p->lowering.numbers);
+    if (duel_length(own.n) > 0) { // of the first ones there are
+      const duel_patches f = every_unit(call, &p->z, group, u);
+      m = duel_lower(&p->lowering, &f, &own, channels, dst + u * p->lowering.numbers);
+    }
     memset(dst + u * p->lowering.numbers + duel_length(own.n) * m.image, 0,
            (size_t)((duel_length(t->n) - duel_length(own.n)) * m.image) * sizeof *dst);
   }

@@ -2,7 +2,8 @@
 // and DUEL_CPU_NAME(x) its name for x. Levels of bf16 consist of products alone and take their other kernels from a
 // plain level, DUEL_CPU_PLAIN(x). Invariants of every kernel:
 //
-//   - the cut into pieces, and so every bit of the result, depends on shapes alone, never on threads or level;
+//   - the cut into pieces, and so every bit of the result, depends on shapes alone (and for products on the precision),
+//     never on threads or level;
 //   - sums run in DUEL_LANES explicit lanes and fixed chunks, so that all levels add in the same order;
 //   - a piece writes only its own part of the outputs and of the scratch.
 #ifndef DUEL_CPU_KERNEL_H

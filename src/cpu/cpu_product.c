@@ -4,9 +4,8 @@
 //
 // By blocks in registers: the side along which results lie in lanes is packed,
 // panel by panel, a bounded depth at a time, so that a panel stays in the first-level cache; the other side is read as
-// it lies. Where b's rows run along the depth (a layer's weights) and a has fewer rows, the sides change places: what
-// is packed is the smaller one, and the results are turned round at the end.
-#include "cpu/cpu_gemm.h"
+// it lies.
+#include "cpu/cpu_product.h"
 
 #include <cblas.h>
 
@@ -16,20 +15,10 @@ enum {
   STRETCH = 128, // rows whose results wait to be turned round
 };
 
-typedef struct side { // element (i, t) of what multiplies, i along the result, t along the depth
-  const real *data;
-  int64_t ld;
-  bool deep; // t runs along a row of memory; else i does
-} side;
-
-static const real *at(const side *s, int64_t i, int64_t t) {
-  return s->data + (s->deep ? i * s->ld + t : t * s->ld + i);
-}
-
 // panel [depth, DUEL_GEMM_LANES] = the side from lane i and depth t on, zeros beyond `lanes`.
-static void pack(const side *s, int64_t i, int64_t lanes, int64_t t, int64_t depth, real *panel) {
+static void pack(const duel_side *s, int64_t i, int64_t lanes, int64_t t, int64_t depth, real *panel) {
   if (lanes < DUEL_GEMM_LANES) memset(panel, 0, (size_t)(depth * DUEL_GEMM_LANES) * sizeof *panel);
-  const real *src = at(s, i, t);
+  const real *src = duel_side_at(s, i, t);
   if (s->deep)
     duel_transpose_to(lanes, depth, src, s->ld, panel, depth, 0, DUEL_GEMM_LANES);
   else if (lanes == DUEL_GEMM_LANES) // a constant size is a few moves
@@ -41,11 +30,11 @@ static void pack(const side *s, int64_t i, int64_t lanes, int64_t t, int64_t dep
 }
 
 // c [rows, DUEL_GEMM_LANES], ldc apart, = or += `rows` of the side from row i on times the panel.
-static void stretch(const side *s, int64_t i, int64_t rows, int64_t t, int64_t depth, const real *panel, bool add,
+static void stretch(const duel_side *s, int64_t i, int64_t rows, int64_t t, int64_t depth, const real *panel, bool add,
                     real *c, int64_t ldc) {
   for (int64_t r = 0; r < rows; r += DUEL_GEMM_ROWS, c += DUEL_GEMM_ROWS * ldc) {
     const int n = (int)duel_min(DUEL_GEMM_ROWS, rows - r);
-    const real *row[DUEL_GEMM_ROWS], *column = at(s, i + r, t);
+    const real *row[DUEL_GEMM_ROWS], *column = duel_side_at(s, i + r, t);
     if (s->deep) {
       real *to[DUEL_GEMM_ROWS];
       for (int j = 0; j < n; j++) row[j] = column + j * s->ld, to[j] = c + j * ldc;
@@ -63,10 +52,9 @@ static void stretch(const side *s, int64_t i, int64_t rows, int64_t t, int64_t d
 }
 
 void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b, real *c, int64_t ldc) {
-  const bool turned = b.trans && m < n;
-  const side by_rows = turned ? (side){b.data, b.ld, true} : (side){a.data, a.ld, !a.trans};
-  const side by_lanes = turned ? (side){a.data, a.ld, !a.trans} : (side){b.data, b.ld, b.trans};
-  const int64_t rows = turned ? n : m, columns = turned ? m : n;
+  const duel_sides s = duel_sides_of(m, n, a, b);
+  const bool turned = s.turned;
+  const int64_t rows = s.rows, columns = s.columns;
   real panel[DEPTH * DUEL_GEMM_LANES], results[STRETCH * DUEL_GEMM_LANES];
   for (int64_t i = 0; i < columns; i += DUEL_GEMM_LANES) {
     const int64_t lanes = duel_min(DUEL_GEMM_LANES, columns - i);
@@ -76,11 +64,11 @@ void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b,
       const int64_t height = duel_min(step, rows - r);
       for (int64_t t = 0; t < k; t += DEPTH) {
         const int64_t depth = duel_min(DEPTH, k - t);
-        if (r == 0 || k > DEPTH) pack(&by_lanes, i, lanes, t, depth, panel);
+        if (r == 0 || k > DEPTH) pack(&s.by_lanes, i, lanes, t, depth, panel);
         if (direct)
-          stretch(&by_rows, r, height, t, depth, panel, t > 0, c + r * ldc + i, ldc);
+          stretch(&s.by_rows, r, height, t, depth, panel, t > 0, c + r * ldc + i, ldc);
         else
-          stretch(&by_rows, r, height, t, depth, panel, t > 0, results, DUEL_GEMM_LANES);
+          stretch(&s.by_rows, r, height, t, depth, panel, t > 0, results, DUEL_GEMM_LANES);
       }
       if (turned)
         duel_transpose_to(height, lanes, results, DUEL_GEMM_LANES, c + i * ldc + r, lanes, 0, ldc);

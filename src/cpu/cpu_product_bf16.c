@@ -1,8 +1,7 @@
 // A product of two matrices on one thread, with the factors rounded to bf16 (cpu_unit.h): compiled at those levels in
 // the place of cpu_product.c. Both sides are packed as units, a box of the depth at a time that stays in the
-// second-level cache: one side along the lanes of the result, panel by panel, the other side row by row. Sides change
-// places as there, so that what has to be transposed is the smaller one.
-#include "cpu/cpu_gemm.h"
+// second-level cache: one side along the lanes of the result, panel by panel, the other side row by row.
+#include "cpu/cpu_product.h"
 
 enum {
   DEPTH = 256,   // packed at a time, and summed
@@ -12,35 +11,26 @@ enum {
   HEIGHT = STRETCH + DUEL_GEMM_ROWS, // blocks read whole columns of rows
 };
 
-typedef struct side { // element (i, t) of what multiplies, i along the result, t along the depth
-  const real *data;
-  int64_t ld;
-  bool deep; // t runs along a row of memory; else i does
-} side;
-
-static const real *at(const side *s, int64_t i, int64_t t) {
-  return s->data + (s->deep ? i * s->ld + t : t * s->ld + i);
-}
-
 // units [n, ld]: n units along the depth of `count` elements from i on, where i runs along a row of memory.
-static void pack_along(const side *s, int64_t i, int64_t count, int64_t t, int64_t depth, duel_unit *units,
+static void pack_along(const duel_side *s, int64_t i, int64_t count, int64_t t, int64_t depth, duel_unit *units,
                        int64_t ld) {
   for (int64_t d = 0; d < depth; d += DUEL_UNIT, units += ld) {
-    const real *first = at(s, i, t + d);
+    const real *first = duel_side_at(s, i, t + d);
     duel_pack_units(count, first, d + 1 < depth ? first + s->ld : NULL, units);
   }
 }
 
 // rows: [rows, UNITS] where the depth runs along memory, else [UNITS, HEIGHT].
-static void pack_rows(const side *s, int64_t i, int64_t rows, int64_t t, int64_t depth, duel_unit *packed) {
+static void pack_rows(const duel_side *s, int64_t i, int64_t rows, int64_t t, int64_t depth, duel_unit *packed) {
   if (!s->deep)
     pack_along(s, i, rows, t, depth, packed, HEIGHT);
   else
-    for (int64_t r = 0; r < rows; r++) duel_pack_numbers(depth, at(s, i + r, t), (duel_packed *)(packed + r * UNITS));
+    for (int64_t r = 0; r < rows; r++)
+      duel_pack_numbers(depth, duel_side_at(s, i + r, t), (duel_packed *)(packed + r * UNITS));
 }
 
 // panel [units, DUEL_GEMM_LANES], zeros beyond `lanes`.
-static void pack_panel(const side *s, int64_t i, int64_t lanes, int64_t t, int64_t depth, duel_unit *panel) {
+static void pack_panel(const duel_side *s, int64_t i, int64_t lanes, int64_t t, int64_t depth, duel_unit *panel) {
   const int64_t n = duel_units_of(depth);
   if (lanes < DUEL_GEMM_LANES) memset(panel, 0, (size_t)(n * DUEL_GEMM_LANES) * sizeof *panel);
   if (!s->deep) {
@@ -69,10 +59,9 @@ static void multiply(bool deep, int64_t height, int64_t units, const duel_unit *
 }
 
 void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b, real *c, int64_t ldc) {
-  const bool turned = b.trans && m < n;
-  const side by_rows = turned ? (side){b.data, b.ld, true} : (side){a.data, a.ld, !a.trans};
-  const side by_lanes = turned ? (side){a.data, a.ld, !a.trans} : (side){b.data, b.ld, b.trans};
-  const int64_t rows = turned ? n : m, columns = turned ? m : n;
+  const duel_sides s = duel_sides_of(m, n, a, b);
+  const bool turned = s.turned;
+  const int64_t rows = s.rows, columns = s.columns;
   duel_unit left[HEIGHT * UNITS], right[WIDTH * UNITS];
   real results[STRETCH * WIDTH];
   for (int64_t i = 0; i < columns; i += WIDTH) {
@@ -84,11 +73,12 @@ void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b,
       const int64_t ld = direct ? ldc : WIDTH;
       for (int64_t t = 0; t < k; t += DEPTH) {
         const int64_t depth = duel_min(DEPTH, k - t);
-        pack_rows(&by_rows, r, height, t, depth, left);
+        pack_rows(&s.by_rows, r, height, t, depth, left);
         for (int64_t j = 0; j < width; j += DUEL_GEMM_LANES) {
           duel_unit *panel = right + j * UNITS;
-          if (r == 0 || k > DEPTH) pack_panel(&by_lanes, i + j, duel_min(DUEL_GEMM_LANES, width - j), t, depth, panel);
-          multiply(by_rows.deep, height, duel_units_of(depth), left, panel, t > 0, to + j, ld);
+          if (r == 0 || k > DEPTH)
+            pack_panel(&s.by_lanes, i + j, duel_min(DUEL_GEMM_LANES, width - j), t, depth, panel);
+          multiply(s.by_rows.deep, height, duel_units_of(depth), left, panel, t > 0, to + j, ld);
         }
       }
       if (turned)

@@ -1,7 +1,8 @@
 // What products multiply. A unit is what a lane takes in one step along the depth of a product: a number, or, at the
 // levels of bf16 (DUEL_BF16_UNITS), a pair of neighbors along the depth, each rounded to bfloat16 to the nearest, ties
 // to even; subnormals become zeros. A step then adds the second's product to a sum in float32, and after it the
-// first's: so does AVX512-BF16 (VDPBF16PS), and elsewhere it is done with the same bits in two multiply-adds.
+// first's: so does AVX512-BF16 (VDPBF16PS), and elsewhere it is done with the same bits in two multiply-adds, but for
+// sums under 2^-126: the instruction makes them zeros.
 #ifndef DUEL_CPU_UNIT_H
 #define DUEL_CPU_UNIT_H
 

@@ -81,6 +81,7 @@ static void *worker_main(void *arg) {
 }
 
 duel_status duel_team_open(duel_team **team, int threads) {
+  enum { STACK_BYTES = 2 << 20 }; // kernels keep half a MiB there
   *team = NULL;
   const size_t bytes = sizeof(duel_team) + (size_t)threads * sizeof(worker);
   duel_team *p = duel_malloc_aligned(64, bytes);
@@ -93,13 +94,16 @@ duel_status duel_team_open(duel_team **team, int threads) {
   sigset_t all, before; // signals are for the program's own threads
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = 0;
+  pthread_attr_t attr;
+  int error = pthread_attr_init(&attr);
+  if (error == 0) (void)pthread_attr_setstacksize(&attr, STACK_BYTES); // some systems' own choice is 128 KiB
   for (int i = 1; i < threads && error == 0; i++) {
     worker *w = &p->worker[i];
     *w = (worker){.team = p, .index = i};
-    error = pthread_create(&w->id, NULL, worker_main, w);
+    error = pthread_create(&w->id, &attr, worker_main, w);
     if (error == 0) p->started++;
   }
+  (void)pthread_attr_destroy(&attr);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error != 0) {
     const int started = p->started;

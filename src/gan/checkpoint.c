@@ -75,7 +75,7 @@ static duel_status make_copies(const duel_trainer *t, const items *all, void ***
 // ---- saving
 
 // The recipe without its `run` section: threads and backend are no part of what is trained, and equal states must be
-// equal bytes whatever they were.
+// equal bytes whatever they were. What is asked for as precision is kept beside it.
 static char *portable_recipe(const char *text) {
   char *copy = duel_strdup(text);
   if (!copy) return NULL;
@@ -141,6 +141,7 @@ static duel_status write_items(duel_trainer *t, const items *all, void **copy, c
                             {"recipe", recipe},
                             {"data", t->data->name},
                             {"data.fingerprint", fingerprint},
+                            {"precision", t->recipe->run.precision},
                             {"backend", t->api->name},
                             {"backend.identity", t->api->identity(t->backend)}};
   duel_status status = duel_tensors_write(path, entry, all->n, meta, sizeof meta / sizeof *meta);

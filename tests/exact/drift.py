@@ -3,7 +3,7 @@
     python tests/exact/drift.py --duel build/duel
     python tests/exact/drift.py --duel build/duel --recipe mlp --precisions fp32,tf32,bf16 -- --backend cuda
 
-Trains a recipe and its smooth twin (tanh for each leaky_relu, whose kink amplifies rounding) through the command, and both
+Trains a recipe and its smooth twin (tanh for each leaky_relu and relu, whose kinks amplify rounding) through the command, and both
 in PyTorch float64 from the same start, draws and data order (exact.py). Prints, for each precision of products, the largest
 and the median error of a tensor, ‖engine − float64‖ / ‖float64 − start‖.
 """
