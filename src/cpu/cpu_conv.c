@@ -23,8 +23,7 @@ static plan plan_of(const duel_call *call) {
   p.winograd = (duel_winograd){c->stride[0], c->stride[1]};
   p.tiles = duel_tiles_of(z->n, z->p, z->q, DUEL_WINOGRAD_COLUMNS);
   p.lowering = duel_lowering_of(&f, &p.tiles);
-  p.by_winograd = DUEL_UNIT == 1 && z->r == 2 * c->stride[0] && z->s == 2 * c->stride[1] && c->dilation[0] == 1 &&
-                  c->dilation[1] == 1 && !p.lowering.apart && duel_winograd_pays(&f, &p.tiles, z->k_group);
+  p.by_winograd = duel_winograd_fits(z, c) && !p.lowering.apart && duel_winograd_pays(&f, &p.tiles, z->k_group);
   if (p.by_winograd) {
     p.packed = duel_winograd_packed(&p.winograd, &f, z->k_group);
     const int64_t columns = duel_winograd_columns(&p.tiles);

@@ -24,7 +24,8 @@ typedef struct plan {
   duel_lowering lowering;
   int64_t blocks, chunks, items, pieces;
   int64_t padded; // ks of a group, a row of its sums
-  int64_t sums;   // numbers of one chunk's; all of them lie in front of the pieces' scratch, or in it if filtered
+  int64_t sums;   // numbers of one chunk's; all of them lie in front of the pieces' scratch, or in it if filtered,
+                  // when there are no chunks
   int64_t points; // numbers of dY at all points, or of the gradient of a block
   int64_t right;  // numbers of a laid out dY
   int64_t part;   // numbers of a piece's scratch
@@ -46,8 +47,7 @@ static bool plan_winograd(const duel_call *call, plan *p) {
   const duel_conv_sizes *z = &p->z;
   const duel_conv *c = &call->attr->conv;
   const duel_patches f = duel_patches_of(call, z, 0);
-  const bool two = z->r == 2 * c->stride[0] && z->s == 2 * c->stride[1] && c->dilation[0] == 1 && c->dilation[1] == 1;
-  if (DUEL_UNIT > 1 || !two) return false;
+  if (!duel_winograd_fits(z, c)) return false;
   p->winograd = (duel_winograd){c->stride[0], c->stride[1]};
   p->tiles = duel_tiles_of(z->n, z->p, z->q, FILTERED_COLUMNS);
   p->lowering = duel_lowering_of(&f, &p->tiles);
@@ -92,7 +92,7 @@ static plan plan_of(const duel_call *call) {
 
 static size_t conv2d_dw_scratch(const duel_call *call) {
   const plan p = plan_of(call);
-  return (size_t)((p.by_winograd ? 0 : p.chunks * p.sums) + p.pieces * p.part) * sizeof(real);
+  return (size_t)(p.chunks * p.sums + p.pieces * p.part) * sizeof(real);
 }
 
 static int64_t join_pieces(const plan *p) {
@@ -266,10 +266,11 @@ static void conv2d_dw_run(const duel_call *call, int phase, int64_t piece) {
     return;
   }
   const duel_range items = duel_piece(p.items, 1, p.pieces, piece);
+  real *scratch = (real *)call->scratch + p.chunks * p.sums + piece * p.part;
   for (int64_t i = items.begin; i < items.end; i++)
     if (p.by_winograd)
-      one_filtered(call, &p, i, (real *)call->scratch + piece * p.part);
+      one_filtered(call, &p, i, scratch);
     else
-      one_item(call, &p, i, (real *)call->scratch + p.chunks * p.sums + piece * p.part);
+      one_item(call, &p, i, scratch);
 }
 const duel_kernel DUEL_CPU_NAME(conv2d_dw) = {.scratch = conv2d_dw_scratch, .cut = conv2d_dw_cut, .run = conv2d_dw_run};

@@ -153,8 +153,8 @@ static plan plan_of(const duel_call *call) {
     p.pack_pieces = duel_min(duel_pieces(z->k * z->depth, DUEL_PACK_NUMBERS), z->k);
     p.all = patches_of(call, z, all_taps(&p.down), all_taps(&p.right));
     set_tiles(&p, DUEL_WINOGRAD_COLUMNS);
-    const bool two = p.down.kernel == 2 * p.down.stride && p.right.kernel == 2 * p.right.stride;
-    p.by_winograd = DUEL_UNIT == 1 && two && p.together && z->h % p.down.stride == 0 && z->w % p.right.stride == 0 &&
+    const bool fits = duel_winograd_fits(z, &call->attr->conv) && p.together;
+    p.by_winograd = fits && z->h % p.down.stride == 0 && z->w % p.right.stride == 0 &&
                     duel_winograd_pays(&p.all, &p.tiles, z->c_group);
     if (!p.by_winograd) {
       const int64_t most = TILE_PIXELS / (p.down.stride * p.right.stride);

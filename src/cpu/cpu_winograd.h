@@ -74,6 +74,12 @@ static inline int64_t duel_winograd_column(const duel_winograd_grid *g, int poin
 void duel_winograd_patches(const duel_winograd *wino, const duel_winograd_grid *g, const duel_tile *t,
                            const duel_lowered *m, const real *lowered, int64_t channels, real *dst);
 
+// Whether a convolution's kernel is two strides long, and without gaps; never in bf16.
+static inline bool duel_winograd_fits(const duel_conv_sizes *z, const duel_conv *c) {
+  const bool two = z->r == 2 * c->stride[0] && z->s == 2 * c->stride[1];
+  return DUEL_UNIT == 1 && two && c->dilation[0] == 1 && c->dilation[1] == 1;
+}
+
 // ---- correlation
 // Whether it is possible and worth its transforms, by the shapes of the correlations that it stands for: f's channels
 // to k results a pixel, with these tiles.
