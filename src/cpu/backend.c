@@ -38,7 +38,8 @@ static duel_status choose_table(duel_backend *b, const char *precision, duel_dty
   char blas[96];
   const bool bf16 = precision && strcmp(precision, "bf16") == 0;
   if (precision && !bf16 && strcmp(precision, "auto") != 0 && strcmp(precision, "fp32") != 0)
-    return duel_fail(DUEL_ERR_USAGE, "precision: the cpu backend computes in fp32 or bf16, not in %s; --precision names another",
+    return duel_fail(DUEL_ERR_USAGE,
+                     "precision: the cpu backend computes in fp32 or bf16, not in %s; --precision names another",
                      precision);
   duel_blas_describe(blas, sizeof blas);
   if (real == DUEL_F64) {
