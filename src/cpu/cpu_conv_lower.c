@@ -1,7 +1,7 @@
 // Lowering a tile, and correlating it with packed weights: what conv2d and the phases of conv2d_dx have in common.
 // Whatever cuts the work follows from shapes alone; each result is one chain of multiply-adds over blocks of channels,
 // then r, s, channel, so packing and panels do not show in its bits.
-#include "cpu/cpu_conv.h"
+#include "cpu/cpu_conv_lower.h"
 
 enum {
   LOWERED_NUMBERS = 1 << 16, // of a tile: half of a usual second-level cache

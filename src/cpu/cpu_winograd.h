@@ -11,7 +11,7 @@
 #ifndef DUEL_CPU_WINOGRAD_H
 #define DUEL_CPU_WINOGRAD_H
 
-#include "cpu/cpu_conv.h"
+#include "cpu/cpu_conv_lower.h"
 
 enum {
   DUEL_WINOGRAD_COLUMNS = 400, // of a tile

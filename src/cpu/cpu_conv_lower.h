@@ -2,8 +2,8 @@
 // some hundreds of them. What its pixels meet is copied ("lowered") with the channels innermost, which stays in cache,
 // and is multiplied in place by blocks in registers (cpu_gemm.h). Small images share a tile; large ones are cut. The
 // scratch has one part a piece, and the number of pieces is bounded, so is the scratch.
-#ifndef DUEL_CPU_CONV_H
-#define DUEL_CPU_CONV_H
+#ifndef DUEL_CPU_CONV_LOWER_H
+#define DUEL_CPU_CONV_LOWER_H
 
 #include "core/conv.h"
 #include "cpu/cpu_gemm.h"
