@@ -35,14 +35,25 @@ void duel_blas_describe(char *name, size_t n); // "OpenBLAS 0.3.21 SkylakeX"
 
 // ---- team.c: the backend's threads
 typedef struct duel_team duel_team;
-typedef void duel_team_work(void *ctx, duel_team *team, int thread, int threads);
 
-duel_status duel_team_open(duel_team **team, int threads);
+// Pieces [end of the stage before, end) may run in any order and at once, after all of the stages before. serial: one
+// after the other, on one thread.
+typedef struct duel_stage {
+  int64_t end;
+  bool serial;
+} duel_stage;
+
+typedef struct duel_team_job {
+  int n_stages;
+  const duel_stage *stage;
+  void (*run)(void *ctx, int64_t piece);
+  void (*begin)(void *ctx, int stage); // before each stage; may be NULL
+  void *ctx;
+} duel_team_job;
+
+duel_status duel_team_open(duel_team **team, int threads); // the caller of duel_team_run is one of them
 void duel_team_close(duel_team *team);
-void duel_team_run(duel_team *team, duel_team_work *work, void *ctx); // work on every thread, the caller's as number 0
-// Within work:
-void duel_team_barrier(duel_team *team);   // until all threads are here
-int64_t duel_team_ticket(duel_team *team); // 0, 1, 2, … since the last barrier, each to one thread
+void duel_team_run(duel_team *team, const duel_team_job *job);
 
 // ---- run.c: a program is a plan's calls as stages of pieces
 typedef struct duel_program duel_program;

@@ -1,8 +1,7 @@
 // Runs a plan on threads. A program is a list of stages; a stage is a list of pieces (call, phase, piece) that may run
-// in any order and at once. Between stages all threads meet at a barrier; nothing else synchronizes and nothing is
-// allocated. Which thread runs a piece has no influence on its bits.
+// in any order and at once. Nothing is allocated. Which thread runs a piece has no influence on its bits.
 //
-// A stage too small to share runs on thread 0, and neighbors of that kind become one stage: they need no barrier.
+// A stage too small to share is serial, and neighbors of that kind become one stage.
 #include <limits.h>
 #include <time.h>
 
@@ -17,21 +16,16 @@ typedef struct piece {
   int phase;
 } piece;
 
-typedef struct stage {
-  int64_t end; // its pieces are piece[end of the stage before .. end)
-  bool serial;
-} stage;
-
 struct duel_program {
   int n_stages;
-  stage *stage;
+  duel_stage *stage;
   piece *piece;
   const duel_call *call; // the first
   double *took, *passed; // of a profile: seconds of each piece, and when each stage began; NULL until there is one
 };
 
 // ---- preparing
-enum { SHARE_WORK = 6000 }; // elements touched below which a barrier costs more than a second thread saves
+enum { SHARE_WORK = 6000 }; // elements touched below which sharing costs more than a second thread saves
 
 static int64_t count_of(const duel_operand *o) {
   return duel_shape_count(o->shape);
@@ -109,7 +103,7 @@ static void add_stage(duel_program *p, const duel_kernel *const *table, const du
   if (serial && p->n_stages > 0 && p->stage[p->n_stages - 1].serial) {
     p->stage[p->n_stages - 1].end = end;
   } else {
-    p->stage[p->n_stages++] = (stage){end, serial};
+    p->stage[p->n_stages++] = (duel_stage){end, serial};
   }
 }
 
@@ -126,12 +120,12 @@ duel_status duel_program_make(duel_program **program, const duel_kernel *const *
     for (int phase = 0; phase < c.phases; phase++) pieces += (size_t)c.pieces[phase];
   }
   const size_t stages = (size_t)n_groups * DUEL_MAX_PHASE;
-  const size_t bytes = sizeof(duel_program) + pieces * sizeof(piece) + stages * sizeof(stage);
+  const size_t bytes = sizeof(duel_program) + pieces * sizeof(piece) + stages * sizeof(duel_stage);
   duel_program *p = duel_malloc(bytes);
   if (!p) return duel_fail_memory("the list of pieces", bytes);
   *p = (duel_program){.call = calls};
   p->piece = (piece *)(p + 1);
-  p->stage = (stage *)(p->piece + pieces);
+  p->stage = (duel_stage *)(p->piece + pieces);
   for (int g = 0, first = 0; g < n_groups; first = group_end[g++])
     for (int phase = 0; phase < DUEL_MAX_PHASE; phase++) add_stage(p, table, calls, first, group_end[g], phase);
   *program = p;
@@ -150,49 +144,36 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static inline void run_piece(const duel_program *p, int64_t i, bool timed) {
+static void run_piece(void *ctx, int64_t i) {
+  const duel_program *p = ctx;
   const piece *x = &p->piece[i];
-  const double begin = timed ? now() : 0;
   x->run(x->call, x->phase, x->index);
-  if (timed) p->took[i] = now() - begin;
 }
 
-static inline __attribute__((always_inline)) void work_through(const duel_program *p, duel_team *team, int thread,
-                                                               int threads, bool timed) {
-  int64_t begin = 0;
-  for (int s = 0; s < p->n_stages; s++) {
-    const int64_t end = p->stage[s].end;
-    if (timed && thread == 0) p->passed[s] = now();
-    if (threads == 1 || (p->stage[s].serial && thread == 0)) {
-      for (int64_t i = begin; i < end; i++) run_piece(p, i, timed);
-    } else if (!p->stage[s].serial) { // the first piece by thread, the others as they come
-      for (int64_t i = begin + thread; i < end; i = begin + threads + duel_team_ticket(team)) run_piece(p, i, timed);
-    }
-    if (threads > 1 && s + 1 < p->n_stages) duel_team_barrier(team);
-    begin = end;
-  }
+static void time_piece(void *ctx, int64_t i) {
+  const duel_program *p = ctx;
+  const double begin = now();
+  run_piece(ctx, i);
+  p->took[i] = now() - begin;
 }
 
-static void work(void *ctx, duel_team *team, int thread, int threads) {
-  work_through(ctx, team, thread, threads, false);
-}
-
-static void timed_work(void *ctx, duel_team *team, int thread, int threads) {
-  work_through(ctx, team, thread, threads, true);
+static void time_stage(void *ctx, int stage) {
+  const duel_program *p = ctx;
+  p->passed[stage] = now();
 }
 
 void duel_program_run(duel_program *p, duel_team *team) {
-  duel_team_run(team, work, p);
+  duel_team_run(team, &(duel_team_job){p->n_stages, p->stage, run_piece, NULL, p});
 }
 
-// A stage takes from its beginning to the next one's, on thread 0: its calls share that as their pieces' times are.
+// A stage takes from its beginning to the next one's: its calls share that as their pieces' times are.
 duel_status duel_program_profile(duel_program *p, duel_team *team, double *seconds) {
   const size_t pieces = p->n_stages > 0 ? (size_t)p->stage[p->n_stages - 1].end : 0;
   const size_t bytes = (pieces + (size_t)p->n_stages + 1) * sizeof *p->took;
   if (!p->took) p->took = duel_malloc(bytes);
   if (!p->took) return duel_fail_memory("the times of a program", bytes);
   p->passed = p->took + pieces;
-  duel_team_run(team, timed_work, p);
+  duel_team_run(team, &(duel_team_job){p->n_stages, p->stage, time_piece, time_stage, p});
   p->passed[p->n_stages] = now();
   for (int64_t s = 0, i = 0; s < p->n_stages; s++) {
     double all = 0;

@@ -1,7 +1,11 @@
-// The backend's threads. They wait at a barrier for work; a run takes one barrier to begin, those its work calls, and
-// one to end. A wait spins for some tens of microseconds, for most are shorter, and then sleeps: on a busy machine the
-// thread that the others wait for needs the core. (OpenMP runtimes spin for milliseconds: half as fast beside other
-// processes.)
+// The backend's threads: they run a job's stages, whose pieces each takes as it gets to them.
+//
+// A stage ends when its pieces are finished, not when all threads have come: nobody waits for a thread that holds no
+// piece, so one that the system lets wait, for other processes have its core, joins again where the others are by then.
+// Whoever finishes a stage opens the next one, and runs serial ones himself on the way.
+//
+// A thread without a piece spins for some tens of microseconds, for most waits are shorter, and then sleeps: on a busy
+// machine the others need the core. (OpenMP runtimes spin for milliseconds.)
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -14,22 +18,28 @@ enum { SPINS = 4000 };
 
 typedef struct worker {
   duel_team *team;
-  int index; // 1 … threads-1; the caller of duel_team_run is 0
   pthread_t id;
 } worker;
 
+// `open` tells all: its upper half counts stages opened, ever; the lower half is the number of pieces that nobody has
+// taken yet, or OVER between jobs. Taking a piece is a compare-exchange of it, so who has taken one knows that its
+// stage is the present one until he reports it: only then may he read job, stage and end, which the opener wrote
+// before.
+#define OVER UINT32_MAX
+
 struct duel_team {
-  atomic_int threads; // of which started + 1 exist
-  int started;
-  duel_team_work *work; // of the present run; NULL ends the workers
-  void *ctx;
+  int threads;
+  int started; // workers that exist
   worker *worker;
   pthread_mutex_t mutex;
   pthread_cond_t opened;
-  _Alignas(64) _Atomic int64_t next;  // tickets given out since the last barrier
-  _Alignas(64) atomic_int arrived;    // at the barrier
-  _Alignas(64) atomic_int generation; // barriers passed
-  atomic_int sleepers;                // who wait for the next generation on `opened`
+  const duel_team_job *job;
+  int stage;   // that is open
+  int64_t end; // of its pieces
+  _Alignas(64) _Atomic uint64_t open;
+  _Alignas(64) _Atomic int64_t unfinished; // pieces of the stage that nobody has reported yet
+  _Alignas(64) atomic_int sleepers;        // who wait on `opened` for the next turn
+  atomic_bool closing;
 };
 
 static inline void relax(void) {
@@ -40,43 +50,74 @@ static inline void relax(void) {
 #endif
 }
 
-void duel_team_barrier(duel_team *p) {
-  const int generation = atomic_load(&p->generation);
-  const int earlier = atomic_fetch_add(&p->arrived, 1);
-  if (earlier == atomic_load(&p->threads) - 1) { // the last one opens it
-    atomic_store(&p->arrived, 0);
-    atomic_store(&p->next, 0);
-    atomic_store(&p->generation, generation + 1);
-    if (atomic_load(&p->sleepers) == 0) return; // who counts himself in later sees the new generation
-    pthread_mutex_lock(&p->mutex);
-    pthread_cond_broadcast(&p->opened);
-    pthread_mutex_unlock(&p->mutex);
-    return;
-  }
+static inline uint32_t turn_of(uint64_t open) {
+  return (uint32_t)(open >> 32);
+}
+
+static inline uint32_t left_of(uint64_t open) {
+  return (uint32_t)open;
+}
+
+static void publish(duel_team *p, uint32_t left) {
+  const uint64_t turn = turn_of(atomic_load(&p->open)) + UINT64_C(1);
+  atomic_store(&p->open, turn << 32 | left);
+  if (atomic_load(&p->sleepers) == 0) return; // who counts himself in later sees the new turn
+  pthread_mutex_lock(&p->mutex);
+  pthread_cond_broadcast(&p->opened);
+  pthread_mutex_unlock(&p->mutex);
+}
+
+static void wait_for_turn(duel_team *p, uint32_t turn) {
   for (int spin = 0; spin < SPINS; spin++) {
-    if (atomic_load(&p->generation) != generation) return;
+    if (turn_of(atomic_load(&p->open)) != turn) return;
     relax();
   }
   pthread_mutex_lock(&p->mutex);
   atomic_fetch_add(&p->sleepers, 1);
-  while (atomic_load(&p->generation) == generation) pthread_cond_wait(&p->opened, &p->mutex);
+  while (turn_of(atomic_load(&p->open)) == turn) pthread_cond_wait(&p->opened, &p->mutex);
   atomic_fetch_sub(&p->sleepers, 1);
   pthread_mutex_unlock(&p->mutex);
 }
 
-int64_t duel_team_ticket(duel_team *p) {
-  return atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
+// Opens the stage after p->stage, all of whose pieces are finished.
+static void open_next(duel_team *p) {
+  const duel_team_job *job = p->job;
+  while (++p->stage < job->n_stages) {
+    const int64_t begin = p->stage > 0 ? job->stage[p->stage - 1].end : 0;
+    p->end = job->stage[p->stage].end;
+    if (job->begin) job->begin(job->ctx, p->stage);
+    if (p->threads > 1 && !job->stage[p->stage].serial) {
+      atomic_store(&p->unfinished, p->end - begin);
+      publish(p, (uint32_t)(p->end - begin)); // what lists that many pieces fits no memory
+      return;
+    }
+    for (int64_t i = begin; i < p->end; i++) job->run(job->ctx, i);
+  }
+  publish(p, OVER);
+}
+
+// Runs pieces of the open stage as long as there are any, then reports them. Yields what `open` was when there was
+// none.
+static uint64_t work(duel_team *p) {
+  int64_t ran = 0;
+  uint64_t open = atomic_load(&p->open);
+  while (left_of(open) != 0 && left_of(open) != OVER) {
+    if (!atomic_compare_exchange_weak(&p->open, &open, open - 1)) continue;
+    p->job->run(p->job->ctx, p->end - left_of(open));
+    ran++;
+    open = atomic_load(&p->open);
+  }
+  if (ran > 0 && atomic_fetch_sub(&p->unfinished, ran) == ran) open_next(p);
+  return open;
 }
 
 static void *worker_main(void *arg) {
-  const worker *w = arg;
-  duel_team *p = w->team;
+  duel_team *p = ((const worker *)arg)->team;
   duel_blas_enter();
   for (;;) {
-    duel_team_barrier(p);
-    if (!p->work) return NULL;
-    p->work(p->ctx, p, w->index, atomic_load(&p->threads));
-    duel_team_barrier(p);
+    const uint64_t open = work(p);
+    if (atomic_load(&p->closing)) return NULL; // asked after `open` was read: closing comes before its own turn
+    wait_for_turn(p, turn_of(open));
   }
 }
 
@@ -88,7 +129,8 @@ duel_status duel_team_open(duel_team **team, int threads) {
   if (!p) return duel_fail_memory("threads", bytes);
   memset(p, 0, bytes);
   p->worker = (worker *)(p + 1);
-  atomic_init(&p->threads, threads);
+  p->threads = threads;
+  atomic_init(&p->open, OVER);
   pthread_mutex_init(&p->mutex, NULL);
   pthread_cond_init(&p->opened, NULL);
   sigset_t all, before; // signals are for the program's own threads
@@ -97,9 +139,9 @@ duel_status duel_team_open(duel_team **team, int threads) {
   pthread_attr_t attr;
   int error = pthread_attr_init(&attr);
   if (error == 0) (void)pthread_attr_setstacksize(&attr, STACK_BYTES); // some systems' own choice is 128 KiB
-  for (int i = 1; i < threads && error == 0; i++) {
-    worker *w = &p->worker[i];
-    *w = (worker){.team = p, .index = i};
+  while (p->started < threads - 1 && error == 0) {
+    worker *w = &p->worker[p->started];
+    w->team = p;
     error = pthread_create(&w->id, &attr, worker_main, w);
     if (error == 0) p->started++;
   }
@@ -117,21 +159,19 @@ duel_status duel_team_open(duel_team **team, int threads) {
 
 void duel_team_close(duel_team *p) {
   if (!p) return;
-  atomic_store(&p->threads, p->started + 1); // should some have failed to start
-  p->work = NULL;
-  if (p->started > 0) duel_team_barrier(p);
-  for (int i = 1; i <= p->started; i++) pthread_join(p->worker[i].id, NULL);
+  atomic_store(&p->closing, true);
+  publish(p, OVER);
+  for (int i = 0; i < p->started; i++) pthread_join(p->worker[i].id, NULL);
   pthread_cond_destroy(&p->opened);
   pthread_mutex_destroy(&p->mutex);
   duel_free(p);
 }
 
-void duel_team_run(duel_team *p, duel_team_work *work, void *ctx) {
-  const int threads = atomic_load(&p->threads), before = duel_blas_enter();
-  p->work = work;
-  p->ctx = ctx;
-  if (threads > 1) duel_team_barrier(p);
-  work(ctx, p, 0, threads);
-  if (threads > 1) duel_team_barrier(p);
+void duel_team_run(duel_team *p, const duel_team_job *job) {
+  const int before = duel_blas_enter();
+  p->job = job;
+  p->stage = -1;
+  open_next(p);
+  for (uint64_t open = work(p); left_of(open) != OVER; open = work(p)) wait_for_turn(p, turn_of(open));
   duel_blas_leave(before);
 }
