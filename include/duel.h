@@ -205,8 +205,9 @@ DUEL_API duel_status duel_train(const duel_train_options *options, duel_train_re
 // ---- looking at things
 
 // The checkpoint that a run directory (its newest valid one), a checkpoint file or "latest" stands for. outdir NULL:
-// "runs".
-DUEL_API duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n);
+// "runs". note: which newer ones cannot be read, or "".
+DUEL_API duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n, char *note,
+                                          size_t note_n);
 
 // Writes a readable table to out (json != 0: one JSON object): recipes, data sets, devices, runs of a folder, one
 // checkpoint.

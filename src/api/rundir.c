@@ -17,8 +17,10 @@
 // ---- names and locks
 
 static duel_status join(char *dst, size_t n, const char *folder, const char *name) {
-  int length = snprintf(dst, n, "%s/%s", folder, name);
-  if (length < 0 || (size_t)length >= n) return duel_fail(DUEL_ERR_IO, "the path %s/%s is too long", folder, name);
+  const char *slash = *folder && folder[strlen(folder) - 1] == '/' ? "" : "/";
+  int length = snprintf(dst, n, "%s%s%s", folder, slash, name);
+  if (length < 0 || (size_t)length >= n)
+    return duel_fail(DUEL_ERR_IO, "the path %s%s%s is too long", folder, slash, name);
   return DUEL_OK;
 }
 
@@ -77,7 +79,10 @@ static int next_number(const char *outdir) {
 duel_status duel_rundir_point_latest(const duel_rundir *d, const char *outdir) {
   const char *name = strrchr(d->path, '/') + 1; // join put a slash there
   char link[3200], temporary[3200], unique[64];
+  struct stat st;
   DUEL_TRY(join(link, sizeof link, outdir, "latest"));
+  if (lstat(link, &st) == 0 && !S_ISLNK(st.st_mode))
+    return duel_fail(DUEL_ERR_IO, "%s is no link, so it stays; `latest` will not name this run: rename it", link);
   snprintf(unique, sizeof unique, ".latest.tmp.%ld", (long)getpid());
   DUEL_TRY(join(temporary, sizeof temporary, outdir, unique));
   unlink(temporary);
@@ -101,10 +106,26 @@ duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *r
     snprintf(name, sizeof name, "%05d-%s-%s-batch%" PRId64 "%s%s", number, part[0], part[1], batch, *part[2] ? "-" : "",
              part[2]);
     DUEL_TRY(join(d->path, sizeof d->path, outdir, name));
-    if (mkdir(d->path, 0777) == 0) return take_lock(d);
-    if (errno != EEXIST) return duel_fail(DUEL_ERR_IO, "%s cannot be made: %s", d->path, strerror(errno));
+    if (mkdir(d->path, 0777) == 0) {
+      const duel_status status = take_lock(d);
+      if (status != DUEL_OK && d->lock < 0) rmdir(d->path);
+      return status;
+    }
+    if (errno != EEXIST)
+      return duel_fail(DUEL_ERR_IO, "%s cannot be made: %s; choose another --outdir", d->path, strerror(errno));
   }
   return duel_fail(DUEL_ERR_IO, "%s: the numbers of runs end at 99999, which is taken; use another --outdir", outdir);
+}
+
+void duel_rundir_discard(const duel_rundir *d) {
+  static const char *const names[] = {
+      "recipe.yaml", "reals.png", "fakes-00000000.png", "checkpoint-00000000.safetensors", "log.txt",
+      "stats.jsonl", ".lock"};
+  char path[3200];
+  duel_file_sweep(d->path);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (join(path, sizeof path, d->path, names[i]) == DUEL_OK) unlink(path);
+  rmdir(d->path); // fails if something else is there
 }
 
 duel_status duel_rundir_open(duel_rundir *d, const char *path) {
@@ -217,9 +238,48 @@ void duel_rundir_prune(const duel_rundir *d, int keep) {
   duel_free(step);
 }
 
+// PATH/checkpoint-<step>-aside.safetensors, or the first free one of …-aside-2, …-aside-3.
+static duel_status aside_name(const char *path, int64_t step, char *name, size_t n) {
+  for (int k = 1; k < 10000; k++) {
+    char file[64], which[16] = "";
+    if (k > 1) snprintf(which, sizeof which, "-%d", k);
+    snprintf(file, sizeof file, "checkpoint-%08" PRId64 "-aside%s.safetensors", step, which);
+    DUEL_TRY(join(name, n, path, file));
+    if (access(name, F_OK) != 0) return DUEL_OK;
+  }
+  return duel_fail(DUEL_ERR_IO, "%s holds too many checkpoints of step %" PRId64 " set aside; remove some", path, step);
+}
+
+static duel_status set_aside(const char *path, const int64_t *step, int n, int64_t after, char *note, size_t note_n) {
+  int moved = 0;
+  for (int i = n; i-- > 0 && step[i] > after; moved++) { // the latest first: broken off, what is left is a run's past
+    char from[3200], to[3200], name[64];
+    snprintf(name, sizeof name, "checkpoint-%08" PRId64 ".safetensors", step[i]);
+    DUEL_TRY(join(from, sizeof from, path, name));
+    DUEL_TRY(aside_name(path, step[i], to, sizeof to));
+    if (rename(from, to) != 0)
+      return duel_fail(DUEL_ERR_IO, "%s cannot be renamed to %s: %s", from, to, strerror(errno));
+  }
+  if (moved)
+    snprintf(note, note_n, "the run goes on from step %" PRId64 ": %d later checkpoint%s set aside, renamed to …-aside",
+             after, moved, moved == 1 ? " is" : "s are");
+  return DUEL_OK;
+}
+
+duel_status duel_rundir_set_aside(const duel_rundir *d, int64_t after, char *note, size_t note_n) {
+  int64_t *step;
+  int n;
+  *note = 0;
+  DUEL_TRY(duel_rundir_checkpoints(d->path, &step, &n));
+  duel_status status = set_aside(d->path, step, n, after, note, note_n);
+  duel_free(step);
+  return status;
+}
+
 static duel_status newest_of(const char *path, const int64_t *step, int count, char *checkpoint, size_t n, char *note,
                              size_t note_n) {
-  if (count == 0) return duel_fail(DUEL_ERR_DATA, "%s holds no checkpoint-*.safetensors", path);
+  if (count == 0)
+    return duel_fail(DUEL_ERR_DATA, "%s holds no checkpoint-*.safetensors; is it the directory of one run?", path);
   for (int i = count; i-- > 0;) {
     char name[64];
     snprintf(name, sizeof name, "checkpoint-%08" PRId64 ".safetensors", step[i]);
@@ -227,10 +287,14 @@ static duel_status newest_of(const char *path, const int64_t *step, int count, c
     duel_tensor_file f;
     duel_status status = duel_tensors_read(&f, checkpoint);
     if (status == DUEL_OK) duel_tensors_close(&f);
+    if (status == DUEL_OK && *note) {
+      const size_t length = strlen(note);
+      snprintf(note + length, note_n - length, "; taking checkpoint-%08" PRId64, step[i]);
+    }
     if (status != DUEL_ERR_DATA && status != DUEL_ERR_IO) return status; // no memory: not the file's fault
-    if (!*note) snprintf(note, note_n, "%s; taking an older checkpoint", duel_last_error());
+    if (!*note) snprintf(note, note_n, "%s", duel_last_error());
   }
-  return duel_fail(DUEL_ERR_DATA, "%s: none of %d checkpoints can be read: %s", path, count, note);
+  return duel_fail(DUEL_ERR_DATA, "%s: no checkpoint of %d can be read: %s", path, count, note);
 }
 
 duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, char *note, size_t note_n) {
@@ -245,9 +309,11 @@ duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, cha
 
 // ---- what a user names
 
-duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n) {
-  char latest[3200], note[1024];
+duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n, char *note,
+                                 size_t note_n) {
+  char latest[3200];
   struct stat st;
+  *note = 0;
   if (!strcmp(what, "latest")) {
     DUEL_TRY(join(latest, sizeof latest, outdir ? outdir : "runs", "latest"));
     if (stat(latest, &st) != 0)
@@ -256,7 +322,7 @@ duel_status duel_find_checkpoint(const char *what, const char *outdir, char *pat
   }
   if (stat(what, &st) != 0)
     return duel_fail(DUEL_ERR_DATA, "%s: %s; give a run directory, a checkpoint, or latest", what, strerror(errno));
-  if (S_ISDIR(st.st_mode)) return duel_rundir_newest(what, path, n, note, sizeof note);
+  if (S_ISDIR(st.st_mode)) return duel_rundir_newest(what, path, n, note, note_n);
   if (strlen(what) >= n) return duel_fail(DUEL_ERR_IO, "the path %s is too long", what);
   strcpy(path, what);
   return DUEL_OK;

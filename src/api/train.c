@@ -37,6 +37,7 @@ typedef struct training {
   int64_t drawn;                 // step of the newest picture
   int lost;                      // checkpoints lost in a row
   int ticks_lost;                // lines of stats.jsonl lost in a row
+  bool begun;                    // a new run has all that a resume needs
 } training;
 
 static double now(void) {
@@ -196,8 +197,6 @@ static duel_status start_new(training *t) {
   const char *outdir = t->o->outdir ? t->o->outdir : "runs";
   DUEL_TRY(duel_rundir_create(&t->dir, outdir, trainer->recipe->name, trainer->data->name, trainer->recipe->train.batch,
                               t->o->desc));
-  snprintf(t->result->directory, sizeof t->result->directory, "%s", t->dir.path);
-  if (duel_rundir_point_latest(&t->dir, outdir) != DUEL_OK) warn(t); // some file systems have no links
   return write_recipe(t);
 }
 
@@ -238,8 +237,8 @@ static duel_status check_resume(training *t, const char *text, const duel_recipe
   DUEL_TRY(duel_recipe_compare(text, r->text, sort_difference, &d));
   if (*d.refused)
     return duel_fail(DUEL_ERR_USAGE,
-                     "%s was trained with another recipe; a resume may change length, output, threads, backend "
-                     "and device only. To start anew from its weights use --init %s\n%s",
+                     "%s was trained with another recipe; a resume may change length, output, threads, backend, "
+                     "device and precision only. To start anew from its weights use --init %s\n%s",
                      path, path, d.refused);
   if (d.length && fixed_length(r))
     return duel_fail(DUEL_ERR_USAGE,
@@ -325,7 +324,7 @@ static duel_status find_run(const char *checkpoint, char real[PATH_MAX]) {
 static duel_status start_resumed(training *t) {
   char path[3200], real[PATH_MAX], text[1024];
   struct stat st;
-  DUEL_TRY(duel_find_checkpoint(t->o->resume, t->o->outdir, path, sizeof path));
+  DUEL_TRY(duel_find_checkpoint(t->o->resume, t->o->outdir, path, sizeof path, text, sizeof text));
   DUEL_TRY(find_run(path, real));
   snprintf(t->result->directory, sizeof t->result->directory, "%s", real);
   t->resumed = true;
@@ -343,6 +342,8 @@ static duel_status start_resumed(training *t) {
   t->saved = t->run->trainer->step;
   snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", path);
   if (t->o->dry_run || duel_run_done(t->run)) return DUEL_OK;
+  DUEL_TRY(duel_rundir_set_aside(&t->dir, t->saved, text, sizeof text));
+  if (*text) note(t, text);
   DUEL_TRY(write_recipe(t));
   return duel_rundir_cut(&t->dir, t->saved);
 }
@@ -439,7 +440,11 @@ static duel_status train(training *t) {
     DUEL_TRY(duel_rundir_reals(&t->dir, t->run));
     DUEL_TRY(checkpoint(t));
     if (trainer->recipe->output.sample.n > 0) DUEL_TRY(picture(t));
+    snprintf(t->result->directory, sizeof t->result->directory, "%s", t->dir.path);
+    if (duel_rundir_point_latest(&t->dir, t->o->outdir ? t->o->outdir : "runs") != DUEL_OK)
+      warn(t); // not all have links
   }
+  t->begun = true;
   t->tick_began = now();
   DUEL_TRY(loop(t));
   if (t->tick_step < trainer->step) DUEL_TRY(tick(t));
@@ -475,6 +480,10 @@ duel_status duel_train(const duel_train_options *options, duel_train_result *res
     duel_fail(status, "%s", text + strlen("error: ")); // logging may have left a message of its own
   }
   if (t.run) t.result->step = t.run->trainer->settled;
+  if (t.dir.lock >= 0 && !t.resumed && !t.begun) { // a start that failed leaves nothing behind
+    duel_rundir_discard(&t.dir);
+    *t.result->checkpoint = 0;
+  }
   duel_rundir_close(&t.dir);
   duel_run_close(t.run);
   return status;

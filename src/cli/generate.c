@@ -148,10 +148,11 @@ int duel_cli_generate(const duel_cli_args *args) {
   uint64_t columns = duel_cli_whole(args, "columns", 0);
   if (columns > count) columns = count;
 
-  char checkpoint[4096];
+  char checkpoint[4096], note[1024];
   duel_run *run = NULL;
-  duel_status status =
-      duel_find_checkpoint(args->operand[0], duel_cli_value(args, "outdir"), checkpoint, sizeof checkpoint);
+  duel_status status = duel_find_checkpoint(args->operand[0], duel_cli_value(args, "outdir"), checkpoint,
+                                            sizeof checkpoint, note, sizeof note);
+  if (status == DUEL_OK && *note) duel_cli_warn(note);
   if (status == DUEL_OK)
     status = duel_run_open(
         &run, &(duel_run_options){.checkpoint = checkpoint, .sample_only = 1, .set = args->set, .n_set = args->n_set});

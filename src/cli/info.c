@@ -86,10 +86,10 @@ static int exists(const char *path, mode_t kind) {
 
 // A folder that has a recipe.yaml or a checkpoint of its own is a run; any other is a folder of runs.
 static int is_run(const char *path) {
-  char inside[4096];
+  char inside[4096], note[1024];
   int n = snprintf(inside, sizeof inside, "%s/recipe.yaml", path);
   return (n > 0 && n < (int)sizeof inside && exists(inside, S_IFREG)) ||
-         duel_find_checkpoint(path, NULL, inside, sizeof inside) == DUEL_OK;
+         duel_find_checkpoint(path, NULL, inside, sizeof inside, note, sizeof note) == DUEL_OK;
 }
 
 static int show(const duel_cli_args *args, const char *what) {
@@ -109,7 +109,7 @@ static int show(const duel_cli_args *args, const char *what) {
   if ((list || runs || (saved && !plan)) && changed)
     return duel_cli_error(DUEL_ERR_USAGE, "--data, --batch, --backend and --set change a recipe; '%s' is none", what);
 
-  char checkpoint[4096];
+  char checkpoint[4096], note[1024];
   duel_status status;
   if (list)
     status = list(stdout, json);
@@ -117,8 +117,10 @@ static int show(const duel_cli_args *args, const char *what) {
     status = duel_info_runs(stdout, what, json);
   else if (!saved)
     status = show_run(args, what, NULL, json);
-  else if ((status = duel_find_checkpoint(what, outdir, checkpoint, sizeof checkpoint)) == DUEL_OK)
+  else if ((status = duel_find_checkpoint(what, outdir, checkpoint, sizeof checkpoint, note, sizeof note)) == DUEL_OK) {
+    if (*note) duel_cli_warn(note);
     status = plan ? show_run(args, NULL, checkpoint, json) : duel_info_checkpoint(stdout, checkpoint, json);
+  }
   return status == DUEL_OK ? 0 : duel_cli_failed(status);
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const struct {
@@ -91,5 +92,8 @@ int main(int argc, char **argv) {
   int lost = fflush(stdout) != 0 || ferror(stdout);
   if (lost && errno != EPIPE && rc == 0)
     rc = duel_cli_error(DUEL_ERR_IO, "cannot write to standard output: %s", strerror(errno));
+  // OpenBLAS starts threads as it is loaded and waits for them at exit: for ever, if a limit left one without memory.
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) _exit(rc);
   return rc;
 }

@@ -101,7 +101,8 @@ const duel_cli_command duel_cli_train_command = {
     .options = options,
 };
 
-// ---- signals: handlers only set flags, the training thread does the rest
+// ---- signals: handlers only set flags, the training thread does the rest. Before there is a run to save, a signal
+// ends the process as usual: data may take minutes to decode.
 
 static volatile int request;              // duel_train_options.request
 static volatile sig_atomic_t stop_signal; // the first SIGINT, SIGTERM or SIGHUP
@@ -122,21 +123,24 @@ static void on_save(int signo) {
   if (!stop_signal) request = 2;
 }
 
-static void catch_signals(int quiet) {
-  tell_stop = !quiet && isatty(STDERR_FILENO);
-  struct sigaction a = {.sa_flags = SA_RESTART}, old;
+static void catch_stops(void) {
+  struct sigaction a = {.sa_handler = on_stop, .sa_flags = SA_RESTART}, old;
   sigfillset(&a.sa_mask);
-  a.sa_handler = on_stop;
   sigaction(SIGINT, &a, NULL);
   sigaction(SIGTERM, &a, NULL);
   if (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(SIGHUP, &a, NULL); // nohup holds
-  a.sa_handler = on_save;
+}
+
+static void catch_others(void) {
+  struct sigaction a = {.sa_handler = on_save, .sa_flags = SA_RESTART};
+  sigfillset(&a.sa_mask);
   sigaction(SIGUSR1, &a, NULL);
   a.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &a, NULL);
 }
 
 static void on_event(void *progress, duel_run *run, const duel_train_event *event) {
+  if (event->kind == DUEL_EVENT_START) catch_stops();
   if (stop_signal) request = 1; // the library clears a request to save, and a stop may have come just before that
   duel_progress_event(progress, run, event);
   if (event->kind != DUEL_EVENT_CHECKPOINT || !save_asked) return;
@@ -220,10 +224,11 @@ int duel_cli_train(const duel_cli_args *args) {
   if (o.resume && o.outdir && strcmp(o.resume, "latest") != 0)
     return duel_cli_error(DUEL_ERR_USAGE, "--outdir is for a new run or for --resume latest; '%s' says where it is",
                           o.resume);
-  static char init[4096];
+  static char init[4096], note[1024];
   if (o.run.init) {
-    duel_status status = duel_find_checkpoint(o.run.init, o.outdir, init, sizeof init);
+    duel_status status = duel_find_checkpoint(o.run.init, o.outdir, init, sizeof init, note, sizeof note);
     if (status != DUEL_OK) return duel_cli_failed(status);
+    if (*note) duel_cli_warn(note);
     o.run.init = init;
   }
   if (duel_cli_value(args, "dry-run")) {
@@ -237,7 +242,8 @@ int duel_cli_train(const duel_cli_args *args) {
   static duel_progress progress;
   duel_progress_open(&progress, quiet, json);
   o.ctx = &progress;
-  catch_signals(quiet);
+  tell_stop = !quiet && isatty(STDERR_FILENO);
+  catch_others();
   static duel_train_result result;
   duel_status status = duel_train(&o, &result);
   duel_progress_clear(&progress);

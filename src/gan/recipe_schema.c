@@ -68,7 +68,7 @@ const duel_field duel_fields[] = {
      "between lines of statistics"},
     {"run", "backend", DUEL_FIELD_WORD, "auto", ANY, "auto|cpu|cuda", AT(run.backend), NULL, "what computes"},
     {"run", "device", DUEL_FIELD_INT, "0", FROM(0, 1023), NULL, AT(run.device), NULL, "which GPU"},
-    {"run", "threads", DUEL_FIELD_INT, "0", FROM(0, 4096), NULL, AT(run.threads), NULL, "0: what the machine allows"},
+    {"run", "threads", DUEL_FIELD_INT, "0", FROM(0, 1024), NULL, AT(run.threads), NULL, "0: what the machine allows"},
     {"run", "precision", DUEL_FIELD_WORD, "auto", ANY, "auto|fp32|tf32|bf16", AT(run.precision), NULL,
      "of matrix products; auto: tf32 on GPUs, fp32 elsewhere"},
     {"run", "capture", DUEL_FIELD_CHOICE, "on", ANY, "off|on", AT(run.capture), NULL,
