@@ -162,6 +162,7 @@ for file in recipe.yaml log.txt stats.jsonl reals.png fakes-00000000.png checkpo
   [ -s "$run/$file" ]
   result $? "the run has $file"
 done
+says '^duel [0-9.]+ begins at step 0 of [0-9]+: recipe tiny, data shapes, batch 8, seed ' "$run/log.txt" "the log says what ran"
 [ one/latest/log.txt -ef "$run/log.txt" ]
 result $? "latest points to the run"
 says '^Epoch:\[1\] D loss: [0-9.]+, G loss: [0-9.]+$' first "a line at the end of an epoch"

@@ -420,6 +420,18 @@ static duel_status loop(training *t) {
   return DUEL_OK;
 }
 
+static void log_beginning(training *t) {
+  const duel_trainer *trainer = t->run->trainer;
+  const duel_recipe *r = trainer->recipe;
+  char line[1024];
+  snprintf(line, sizeof line,
+           "duel %s %s at step %" PRId64 " of %" PRId64 ": recipe %s, data %s, batch %" PRId64 ", seed %" PRIu64,
+           duel_version(), t->resumed ? "resumes" : "begins", trainer->step, trainer->steps, r->name,
+           trainer->data->name, r->train.batch, r->train.seed);
+  append_log(t, line);
+  append_log(t, trainer->api->describe(trainer->backend));
+}
+
 static duel_status train(training *t) {
   DUEL_TRY(t->o->resume ? start_resumed(t) : start_new(t));
   const duel_trainer *trainer = t->run->trainer;
@@ -433,8 +445,7 @@ static duel_status train(training *t) {
     t->result->stopped = 3;
     return DUEL_OK;
   }
-  append_log(t, t->resumed ? "resumed" : duel_version());
-  append_log(t, trainer->api->describe(trainer->backend));
+  log_beginning(t);
   emit(t, DUEL_EVENT_START, t->dir.path);
   if (!t->resumed) {
     DUEL_TRY(duel_rundir_reals(&t->dir, t->run));
