@@ -205,7 +205,7 @@ DUEL_API duel_status duel_train(const duel_train_options *options, duel_train_re
 // ---- looking at things
 
 // The checkpoint that a run directory (its newest valid one), a checkpoint file or "latest" stands for. outdir NULL:
-// "runs". note: which newer ones cannot be read, or "".
+// "runs". note (not NULL, note_n > 0): why the newest one was not taken, or "".
 DUEL_API duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n, char *note,
                                           size_t note_n);
 

@@ -247,6 +247,11 @@ expect 0 "goes on from step 0: 3 later .* aside" "from an older checkpoint" \
   train --resume "$dir/checkpoint-00000000.safetensors" --steps 10
 ok "leaves what it made" test -s "$dir/checkpoint-00000010.safetensors"
 ok "and what was there" cmp future "$dir/checkpoint-00000030-aside.safetensors"
+says '"step": 30,' "$dir/stats-aside.jsonl" "with its statistics"
+expect 2 "init" "which no resume mixes with what is new" train --resume "$dir/checkpoint-00000030-aside.safetensors"
+cp future "$dir/checkpoint-00000040.safetensors"
+expect 3 "holds step 30" "nor under a wrong name" train --resume "$dir/checkpoint-00000040.safetensors" --steps 50
+rm "$dir/checkpoint-00000040.safetensors"
 expect 0 "checkpoint-00000010" "which is the run's no more" generate "$dir" --count 1 --out back.png
 cp "$dir/checkpoint-00000010.safetensors" good10
 truncate -s -10 "$dir/checkpoint-00000010.safetensors"
@@ -337,7 +342,7 @@ ok "and what it left can be used" "$duel" generate "$(ls -d second/00000-*)" --c
 mkdir pile && for i in $(seq 1000); do ln "$a/reals.png" pile/$i.png; done
 "$duel" train --recipe dcgan-64 --data pile --set data.size=512 --steps 1 --outdir early >out 2>err &
 pid=$!
-sleep 0.3
+wait_for headers out
 stop TERM
 ok "a signal while data are decoded" same_number $rc 143
 ok "ends it there" missing early

@@ -34,10 +34,12 @@ static duel_status take_lock(duel_rundir *d) {
   d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (d->lock < 0) return duel_fail(DUEL_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
   if (flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
     ssize_t n = read(d->lock, pid, sizeof pid - 1);
     pid[n > 0 ? n : 0] = 0;
     close(d->lock);
     d->lock = -1;
+    if (error != EWOULDBLOCK) return duel_fail(DUEL_ERR_IO, "%s cannot be locked: %s", path, strerror(error));
     return duel_fail(DUEL_ERR_IO, "another process (pid %s) trains in %s; wait for it or stop it",
                      *pid ? pid : "unknown", d->path);
   }
@@ -108,7 +110,7 @@ duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *r
     DUEL_TRY(join(d->path, sizeof d->path, outdir, name));
     if (mkdir(d->path, 0777) == 0) {
       const duel_status status = take_lock(d);
-      if (status != DUEL_OK && d->lock < 0) rmdir(d->path);
+      if (status != DUEL_OK) duel_rundir_discard(d);
       return status;
     }
     if (errno != EEXIST)
@@ -117,12 +119,13 @@ duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *r
   return duel_fail(DUEL_ERR_IO, "%s: the numbers of runs end at 99999, which is taken; use another --outdir", outdir);
 }
 
-void duel_rundir_discard(const duel_rundir *d) {
+void duel_rundir_discard(duel_rundir *d) {
   static const char *const names[] = {
       "recipe.yaml", "reals.png", "fakes-00000000.png", "checkpoint-00000000.safetensors", "log.txt",
       "stats.jsonl", ".lock"};
   char path[3200];
   duel_file_sweep(d->path);
+  duel_rundir_close(d); // NFS keeps open files
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (join(path, sizeof path, d->path, names[i]) == DUEL_OK) unlink(path);
   rmdir(d->path); // fails if something else is there
@@ -188,8 +191,7 @@ static int rising(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-// The step of a checkpoint's name, or -1.
-static int64_t step_of(const char *name) {
+int64_t duel_checkpoint_step(const char *name) {
   static const char before[] = "checkpoint-", behind[] = ".safetensors";
   if (strncmp(name, before, sizeof before - 1)) return -1;
   const char *digits = name + sizeof before - 1;
@@ -204,7 +206,7 @@ duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n) {
   DIR *dir = opendir(path);
   if (!dir) return DUEL_OK;
   for (struct dirent *e; (e = readdir(dir));) {
-    int64_t of = step_of(e->d_name);
+    int64_t of = duel_checkpoint_step(e->d_name);
     if (of < 0) continue;
     if (*n == room) {
       room = room ? 2 * room : 64;
@@ -238,31 +240,47 @@ void duel_rundir_prune(const duel_rundir *d, int keep) {
   duel_free(step);
 }
 
-// PATH/checkpoint-<step>-aside.safetensors, or the first free one of …-aside-2, …-aside-3.
-static duel_status aside_name(const char *path, int64_t step, char *name, size_t n) {
+// PATH/<base>-aside<ending>, or the first free one of …-aside-2, …-aside-3.
+static duel_status aside_name(const char *path, const char *base, const char *ending, char *name, size_t n) {
   for (int k = 1; k < 10000; k++) {
-    char file[64], which[16] = "";
+    char file[96], which[16] = "";
     if (k > 1) snprintf(which, sizeof which, "-%d", k);
-    snprintf(file, sizeof file, "checkpoint-%08" PRId64 "-aside%s.safetensors", step, which);
+    snprintf(file, sizeof file, "%s-aside%s%s", base, which, ending);
     DUEL_TRY(join(name, n, path, file));
     if (access(name, F_OK) != 0) return DUEL_OK;
   }
-  return duel_fail(DUEL_ERR_IO, "%s holds too many checkpoints of step %" PRId64 " set aside; remove some", path, step);
+  return duel_fail(DUEL_ERR_IO, "%s holds too many files %s-aside-…; remove some", path, base);
+}
+
+static duel_status copy_stats(const char *path) {
+  char from[3200], to[3200];
+  uint8_t *bytes;
+  size_t n;
+  DUEL_TRY(join(from, sizeof from, path, "stats.jsonl"));
+  if (access(from, F_OK) != 0) return DUEL_OK;
+  DUEL_TRY(aside_name(path, "stats", ".jsonl", to, sizeof to));
+  DUEL_TRY(duel_file_read(from, (size_t)1 << 32, &bytes, &n));
+  const duel_status status = duel_file_write(to, bytes, n);
+  duel_free(bytes);
+  return status;
 }
 
 static duel_status set_aside(const char *path, const int64_t *step, int n, int64_t after, char *note, size_t note_n) {
+  if (n == 0 || step[n - 1] <= after) return DUEL_OK;
+  DUEL_TRY(copy_stats(path));
   int moved = 0;
-  for (int i = n; i-- > 0 && step[i] > after; moved++) { // the latest first: broken off, what is left is a run's past
-    char from[3200], to[3200], name[64];
-    snprintf(name, sizeof name, "checkpoint-%08" PRId64 ".safetensors", step[i]);
-    DUEL_TRY(join(from, sizeof from, path, name));
-    DUEL_TRY(aside_name(path, step[i], to, sizeof to));
+  for (int i = n; i-- > 0 && step[i] > after;) { // the latest first: broken off, what is left is a run's past
+    char base[64], file[96], from[3200], to[3200];
+    snprintf(base, sizeof base, "checkpoint-%08" PRId64, step[i]);
+    snprintf(file, sizeof file, "%s.safetensors", base);
+    DUEL_TRY(join(from, sizeof from, path, file));
+    DUEL_TRY(aside_name(path, base, ".safetensors", to, sizeof to));
     if (rename(from, to) != 0)
       return duel_fail(DUEL_ERR_IO, "%s cannot be renamed to %s: %s", from, to, strerror(errno));
-  }
-  if (moved)
+    moved++;
     snprintf(note, note_n, "the run goes on from step %" PRId64 ": %d later checkpoint%s set aside, renamed to …-aside",
              after, moved, moved == 1 ? " is" : "s are");
+  }
   return DUEL_OK;
 }
 

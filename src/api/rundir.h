@@ -12,8 +12,8 @@ typedef struct duel_rundir {
 // A new directory OUTDIR/00000-<recipe>-<data>-batch<B>[-desc] with the next free number, locked.
 duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *recipe, const char *data, int64_t batch,
                                const char *desc);
-// Removes a new one with all that a beginning wrote into it.
-void duel_rundir_discard(const duel_rundir *d);
+// Removes a new one with all that a beginning wrote into it, and closes it.
+void duel_rundir_discard(duel_rundir *d);
 // Makes OUTDIR/latest point to it. IO where that is something else than a link.
 duel_status duel_rundir_point_latest(const duel_rundir *d, const char *outdir);
 // An existing one. IO if another process trains there.
@@ -31,7 +31,10 @@ duel_status duel_rundir_cut(const duel_rundir *d, int64_t step);
 duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n);
 // Removes all but the first (step 0) and the newest `keep`.
 void duel_rundir_prune(const duel_rundir *d, int keep);
-// Renames the checkpoints past step `after`, so that they are no longer the run's. note: says so, or "".
+// The step of a checkpoint's file name, or -1 if it has none of those that a run gives.
+int64_t duel_checkpoint_step(const char *name);
+// Renames the checkpoints past step `after`, so that they are no longer the run's, and keeps a copy of stats.jsonl.
+// note: which were renamed, also on failure, or "".
 duel_status duel_rundir_set_aside(const duel_rundir *d, int64_t after, char *note, size_t note_n);
 // The newest checkpoint of a directory that reads without error. note: text about newer ones that do not, or "".
 duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, char *note, size_t note_n);

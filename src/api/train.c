@@ -318,6 +318,11 @@ static duel_status find_run(const char *checkpoint, char real[PATH_MAX]) {
         "%s lies in no run directory (with a recipe.yaml beside it), where a resume goes on; to start anew "
         "from its weights use --init %s",
         checkpoint, checkpoint);
+  if (duel_checkpoint_step(name) < 0)
+    return duel_fail(DUEL_ERR_USAGE,
+                     "%s is no present checkpoint of its run, by its name, so a resume would mix two pasts; to start "
+                     "anew from its weights use --init %s",
+                     checkpoint, checkpoint);
   return realpath(folder, real) ? DUEL_OK : duel_fail(DUEL_ERR_IO, "%s cannot be found", folder);
 }
 
@@ -330,7 +335,8 @@ static duel_status start_resumed(training *t) {
   t->resumed = true;
   if (!t->o->dry_run) DUEL_TRY(duel_rundir_open(&t->dir, real));
 
-  if (stat(t->o->resume, &st) != 0 || S_ISDIR(st.st_mode)) { // a run: say if its newest checkpoint could not be read
+  if (!strcmp(t->o->resume, "latest") || stat(t->o->resume, &st) != 0 ||
+      S_ISDIR(st.st_mode)) { // a run: say if its newest checkpoint could not be read
     DUEL_TRY(duel_rundir_newest(real, path, sizeof path, text, sizeof text));
     if (*text) emit(t, DUEL_EVENT_WARNING, text);
   }
@@ -340,10 +346,23 @@ static duel_status start_resumed(training *t) {
   duel_tensors_close(&f);
   DUEL_TRY(status);
   t->saved = t->run->trainer->step;
+  if (duel_checkpoint_step(strrchr(path, '/') ? strrchr(path, '/') + 1 : path) != t->saved)
+    return duel_fail(DUEL_ERR_DATA, "%s holds step %" PRId64 ", which its name denies; rename it", path, t->saved);
   snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", path);
-  if (t->o->dry_run || duel_run_done(t->run)) return DUEL_OK;
-  DUEL_TRY(duel_rundir_set_aside(&t->dir, t->saved, text, sizeof text));
-  if (*text) note(t, text);
+  return DUEL_OK;
+}
+
+// Makes the directory that of the step from which the run goes on.
+static duel_status go_back(training *t) {
+  char text[256];
+  const duel_status status = duel_rundir_set_aside(&t->dir, t->saved, text, sizeof text);
+  if (*text) { // what was done is told, also where something failed after it
+    char error[1024];
+    snprintf(error, sizeof error, "%s", duel_last_error());
+    note(t, text);
+    if (status != DUEL_OK) return duel_fail(status, "%s", error);
+  }
+  DUEL_TRY(status);
   DUEL_TRY(write_recipe(t));
   return duel_rundir_cut(&t->dir, t->saved);
 }
@@ -447,7 +466,9 @@ static duel_status train(training *t) {
   }
   log_beginning(t);
   emit(t, DUEL_EVENT_START, t->dir.path);
-  if (!t->resumed) {
+  if (t->resumed) {
+    DUEL_TRY(go_back(t));
+  } else {
     DUEL_TRY(duel_rundir_reals(&t->dir, t->run));
     DUEL_TRY(checkpoint(t));
     if (trainer->recipe->output.sample.n > 0) DUEL_TRY(picture(t));

@@ -93,7 +93,9 @@ int main(int argc, char **argv) {
   if (lost && errno != EPIPE && rc == 0)
     rc = duel_cli_error(DUEL_ERR_IO, "cannot write to standard output: %s", strerror(errno));
   // OpenBLAS starts threads as it is loaded and waits for them at exit: for ever, if a limit left one without memory.
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) _exit(rc);
+  struct rlimit space, data;
+  if (getrlimit(RLIMIT_AS, &space) == 0 && getrlimit(RLIMIT_DATA, &data) == 0 &&
+      (space.rlim_cur != RLIM_INFINITY || data.rlim_cur != RLIM_INFINITY))
+    _exit(rc);
   return rc;
 }

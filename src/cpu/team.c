@@ -21,11 +21,11 @@ typedef struct worker {
   pthread_t id;
 } worker;
 
-// `open` tells all: its upper half counts stages opened, ever; the lower half is the number of pieces that nobody has
-// taken yet, or OVER between jobs. Taking a piece is a compare-exchange of it, so who has taken one knows that its
-// stage is the present one until he reports it: only then may he read job, stage and end, which the opener wrote
-// before.
-#define OVER UINT32_MAX
+// `open` tells all: its upper half counts stages opened, ever; the lower half is NONE + the number of pieces that
+// nobody has taken yet, or OVER between jobs. Taking a piece is to subtract 1; threads that come too late subtract too,
+// which leaves it a little under NONE or OVER. Who has taken one knows that its stage is the present one until he
+// reports it: only then may he read job, stage and end, which the opener wrote before.
+enum { OVER = 1 << 29, NONE = 1 << 30 };
 
 struct duel_team {
   int threads;
@@ -33,7 +33,7 @@ struct duel_team {
   worker *worker;
   pthread_mutex_t mutex;
   pthread_cond_t opened;
-  const duel_team_job *job;
+  _Alignas(64) const duel_team_job *job;
   int stage;   // that is open
   int64_t end; // of its pieces
   _Alignas(64) _Atomic uint64_t open;
@@ -54,13 +54,18 @@ static inline uint32_t turn_of(uint64_t open) {
   return (uint32_t)(open >> 32);
 }
 
-static inline uint32_t left_of(uint64_t open) {
-  return (uint32_t)open;
+// Pieces that nobody has taken; none if it is not above 0.
+static inline int64_t left_of(uint64_t open) {
+  return (int64_t)(uint32_t)open - NONE;
 }
 
-static void publish(duel_team *p, uint32_t left) {
+static inline bool is_over(uint64_t open) {
+  return (uint32_t)open <= OVER;
+}
+
+static void publish(duel_team *p, uint32_t state) {
   const uint64_t turn = turn_of(atomic_load(&p->open)) + UINT64_C(1);
-  atomic_store(&p->open, turn << 32 | left);
+  atomic_store(&p->open, turn << 32 | state);
   if (atomic_load(&p->sleepers) == 0) return; // who counts himself in later sees the new turn
   pthread_mutex_lock(&p->mutex);
   pthread_cond_broadcast(&p->opened);
@@ -86,9 +91,9 @@ static void open_next(duel_team *p) {
     const int64_t begin = p->stage > 0 ? job->stage[p->stage - 1].end : 0;
     p->end = job->stage[p->stage].end;
     if (job->begin) job->begin(job->ctx, p->stage);
-    if (p->threads > 1 && !job->stage[p->stage].serial) {
+    if (p->threads > 1 && !job->stage[p->stage].serial && p->end - begin > 1) {
       atomic_store(&p->unfinished, p->end - begin);
-      publish(p, (uint32_t)(p->end - begin)); // what lists that many pieces fits no memory
+      publish(p, NONE + (uint32_t)(p->end - begin)); // a list of 2³⁰ pieces would fit no memory
       return;
     }
     for (int64_t i = begin; i < p->end; i++) job->run(job->ctx, i);
@@ -101,8 +106,9 @@ static void open_next(duel_team *p) {
 static uint64_t work(duel_team *p) {
   int64_t ran = 0;
   uint64_t open = atomic_load(&p->open);
-  while (left_of(open) != 0 && left_of(open) != OVER) {
-    if (!atomic_compare_exchange_weak(&p->open, &open, open - 1)) continue;
+  while (left_of(open) > 0) {
+    open = atomic_fetch_sub(&p->open, 1); // may be of a later turn than the one seen above
+    if (left_of(open) <= 0) break;
     p->job->run(p->job->ctx, p->end - left_of(open));
     ran++;
     open = atomic_load(&p->open);
@@ -172,6 +178,6 @@ void duel_team_run(duel_team *p, const duel_team_job *job) {
   p->job = job;
   p->stage = -1;
   open_next(p);
-  for (uint64_t open = work(p); left_of(open) != OVER; open = work(p)) wait_for_turn(p, turn_of(open));
+  for (uint64_t open = work(p); !is_over(open); open = work(p)) wait_for_turn(p, turn_of(open));
   duel_blas_leave(before);
 }
