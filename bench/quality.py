@@ -7,7 +7,7 @@
 The measure is the Fréchet distance between generated and real pictures in the features of a small classifier, and each
 class's share of the generated pictures by a second one; this script trains both on the real training set first. The
 second learns on pictures with noise, since a dense GAN's pictures have speckles, and the first calls speckled garments
-shirts: real ones too, as the table says that is printed before anything is trained.
+shirts: real ones too, as the table says that is printed first.
 PyTorch's model is that of bench/peers/peer_torch.py. What is finished stays in --work (the classifiers, and each
 trainer's numbers of a seed, of duel's for the same program and flags), so that the script goes on where it was stopped.
 Exit status 1 unless duel's mean distance is at most --limit times PyTorch's at every number of steps, and every class has

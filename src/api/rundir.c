@@ -191,8 +191,13 @@ static int rising(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-int64_t duel_checkpoint_step(const char *name) {
+void duel_checkpoint_name(char name[64], int64_t step) {
+  snprintf(name, 64, "checkpoint-%08" PRId64 ".safetensors", step);
+}
+
+int64_t duel_checkpoint_step(const char *path) {
   static const char before[] = "checkpoint-", behind[] = ".safetensors";
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
   if (strncmp(name, before, sizeof before - 1)) return -1;
   const char *digits = name + sizeof before - 1;
   size_t length = strspn(digits, "0123456789");
@@ -232,24 +237,25 @@ void duel_rundir_prune(const duel_rundir *d, int keep) {
   int n;
   if (duel_rundir_checkpoints(d->path, &step, &n) != DUEL_OK) return; // the next one prunes them
   for (int i = 0; i < n - keep; i++) {
-    char path[3200];
+    char name[64], path[3200];
     if (step[i] == 0) continue;
-    snprintf(path, sizeof path, "%s/checkpoint-%08" PRId64 ".safetensors", d->path, step[i]);
-    unlink(path);
+    duel_checkpoint_name(name, step[i]);
+    if (join(path, sizeof path, d->path, name) == DUEL_OK) unlink(path);
   }
   duel_free(step);
 }
 
-// PATH/<base>-aside<ending>, or the first free one of …-aside-2, …-aside-3.
-static duel_status aside_name(const char *path, const char *base, const char *ending, char *name, size_t n) {
+// For a file BASE.ENDING in a folder: FOLDER/BASE-aside.ENDING, or the first free one of …-aside-2, …-aside-3.
+static duel_status aside_path(char *dst, size_t n, const char *folder, const char *name) {
+  const char *ending = strrchr(name, '.');
   for (int k = 1; k < 10000; k++) {
     char file[96], which[16] = "";
     if (k > 1) snprintf(which, sizeof which, "-%d", k);
-    snprintf(file, sizeof file, "%s-aside%s%s", base, which, ending);
-    DUEL_TRY(join(name, n, path, file));
-    if (access(name, F_OK) != 0) return DUEL_OK;
+    snprintf(file, sizeof file, "%.*s-aside%s%s", (int)(ending - name), name, which, ending);
+    DUEL_TRY(join(dst, n, folder, file));
+    if (access(dst, F_OK) != 0) return DUEL_OK;
   }
-  return duel_fail(DUEL_ERR_IO, "%s holds too many files %s-aside-…; remove some", path, base);
+  return duel_fail(DUEL_ERR_IO, "%s holds too many copies of %s set aside; remove some", folder, name);
 }
 
 static duel_status copy_stats(const char *path) {
@@ -258,7 +264,7 @@ static duel_status copy_stats(const char *path) {
   size_t n;
   DUEL_TRY(join(from, sizeof from, path, "stats.jsonl"));
   if (access(from, F_OK) != 0) return DUEL_OK;
-  DUEL_TRY(aside_name(path, "stats", ".jsonl", to, sizeof to));
+  DUEL_TRY(aside_path(to, sizeof to, path, "stats.jsonl"));
   DUEL_TRY(duel_file_read(from, (size_t)1 << 32, &bytes, &n));
   const duel_status status = duel_file_write(to, bytes, n);
   duel_free(bytes);
@@ -270,11 +276,10 @@ static duel_status set_aside(const char *path, const int64_t *step, int n, int64
   DUEL_TRY(copy_stats(path));
   int moved = 0;
   for (int i = n; i-- > 0 && step[i] > after;) { // the latest first: broken off, what is left is a run's past
-    char base[64], file[96], from[3200], to[3200];
-    snprintf(base, sizeof base, "checkpoint-%08" PRId64, step[i]);
-    snprintf(file, sizeof file, "%s.safetensors", base);
-    DUEL_TRY(join(from, sizeof from, path, file));
-    DUEL_TRY(aside_name(path, base, ".safetensors", to, sizeof to));
+    char name[64], from[3200], to[3200];
+    duel_checkpoint_name(name, step[i]);
+    DUEL_TRY(join(from, sizeof from, path, name));
+    DUEL_TRY(aside_path(to, sizeof to, path, name));
     if (rename(from, to) != 0)
       return duel_fail(DUEL_ERR_IO, "%s cannot be renamed to %s: %s", from, to, strerror(errno));
     moved++;
@@ -300,7 +305,7 @@ static duel_status newest_of(const char *path, const int64_t *step, int count, c
     return duel_fail(DUEL_ERR_DATA, "%s holds no checkpoint-*.safetensors; is it the directory of one run?", path);
   for (int i = count; i-- > 0;) {
     char name[64];
-    snprintf(name, sizeof name, "checkpoint-%08" PRId64 ".safetensors", step[i]);
+    duel_checkpoint_name(name, step[i]);
     DUEL_TRY(join(checkpoint, n, path, name));
     duel_tensor_file f;
     duel_status status = duel_tensors_read(&f, checkpoint);

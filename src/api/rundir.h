@@ -31,8 +31,9 @@ duel_status duel_rundir_cut(const duel_rundir *d, int64_t step);
 duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n);
 // Removes all but the first (step 0) and the newest `keep`.
 void duel_rundir_prune(const duel_rundir *d, int keep);
-// The step of a checkpoint's file name, or -1 if it has none of those that a run gives.
-int64_t duel_checkpoint_step(const char *name);
+// The file name of a run's checkpoint of some step; and the step of a path that ends in such a name, else -1.
+void duel_checkpoint_name(char name[64], int64_t step);
+int64_t duel_checkpoint_step(const char *path);
 // Renames the checkpoints past step `after`, so that they are no longer the run's, and keeps a copy of stats.jsonl.
 // note: which were renamed, also on failure, or "".
 duel_status duel_rundir_set_aside(const duel_rundir *d, int64_t after, char *note, size_t note_n);

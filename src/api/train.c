@@ -13,7 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,7 +36,6 @@ typedef struct training {
   int64_t drawn;                 // step of the newest picture
   int lost;                      // checkpoints lost in a row
   int ticks_lost;                // lines of stats.jsonl lost in a row
-  bool begun;                    // a new run has all that a resume needs
 } training;
 
 static double now(void) {
@@ -166,7 +164,7 @@ static duel_status checkpoint(training *t) {
   char name[64], path[3200];
   int64_t step = t->run->trainer->step;
   if (t->saved == step) return DUEL_OK;
-  snprintf(name, sizeof name, "checkpoint-%08" PRId64 ".safetensors", step);
+  duel_checkpoint_name(name, step);
   DUEL_TRY(duel_rundir_file(&t->dir, name, path, sizeof path));
   duel_status status = duel_run_save(t->run, path);
   if (status != DUEL_OK) {
@@ -318,7 +316,7 @@ static duel_status find_run(const char *checkpoint, char real[PATH_MAX]) {
         "%s lies in no run directory (with a recipe.yaml beside it), where a resume goes on; to start anew "
         "from its weights use --init %s",
         checkpoint, checkpoint);
-  if (duel_checkpoint_step(name) < 0)
+  if (duel_checkpoint_step(checkpoint) < 0)
     return duel_fail(DUEL_ERR_USAGE,
                      "%s is no present checkpoint of its run, by its name, so a resume would mix two pasts; to start "
                      "anew from its weights use --init %s",
@@ -328,15 +326,13 @@ static duel_status find_run(const char *checkpoint, char real[PATH_MAX]) {
 
 static duel_status start_resumed(training *t) {
   char path[3200], real[PATH_MAX], text[1024];
-  struct stat st;
   DUEL_TRY(duel_find_checkpoint(t->o->resume, t->o->outdir, path, sizeof path, text, sizeof text));
   DUEL_TRY(find_run(path, real));
   snprintf(t->result->directory, sizeof t->result->directory, "%s", real);
   t->resumed = true;
   if (!t->o->dry_run) DUEL_TRY(duel_rundir_open(&t->dir, real));
 
-  if (!strcmp(t->o->resume, "latest") || stat(t->o->resume, &st) != 0 ||
-      S_ISDIR(st.st_mode)) { // a run: say if its newest checkpoint could not be read
+  if (strcmp(path, t->o->resume) != 0) { // a run: say if its newest checkpoint could not be read
     DUEL_TRY(duel_rundir_newest(real, path, sizeof path, text, sizeof text));
     if (*text) emit(t, DUEL_EVENT_WARNING, text);
   }
@@ -346,7 +342,7 @@ static duel_status start_resumed(training *t) {
   duel_tensors_close(&f);
   DUEL_TRY(status);
   t->saved = t->run->trainer->step;
-  if (duel_checkpoint_step(strrchr(path, '/') ? strrchr(path, '/') + 1 : path) != t->saved)
+  if (duel_checkpoint_step(path) != t->saved)
     return duel_fail(DUEL_ERR_DATA, "%s holds step %" PRId64 ", which its name denies; rename it", path, t->saved);
   snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", path);
   return DUEL_OK;
@@ -476,7 +472,6 @@ static duel_status train(training *t) {
     if (duel_rundir_point_latest(&t->dir, t->o->outdir ? t->o->outdir : "runs") != DUEL_OK)
       warn(t); // not all have links
   }
-  t->begun = true;
   t->tick_began = now();
   DUEL_TRY(loop(t));
   if (t->tick_step < trainer->step) DUEL_TRY(tick(t));
@@ -512,7 +507,7 @@ duel_status duel_train(const duel_train_options *options, duel_train_result *res
     duel_fail(status, "%s", text + strlen("error: ")); // logging may have left a message of its own
   }
   if (t.run) t.result->step = t.run->trainer->settled;
-  if (t.dir.lock >= 0 && !t.resumed && !t.begun) { // a start that failed leaves nothing behind
+  if (t.dir.lock >= 0 && !*t.result->directory) { // a start that failed leaves nothing behind
     duel_rundir_discard(&t.dir);
     *t.result->checkpoint = 0;
   }
