@@ -67,6 +67,7 @@ bool duel_case_is_state(const duel_case *c, int input) {
   case DUEL_OP_ADAM:
     return input < 3;
   case DUEL_OP_SGD:
+  case DUEL_OP_RUNNING:
     return input < 2;
   case DUEL_OP_STATE:
   case DUEL_OP_EMA:
@@ -139,6 +140,8 @@ bool duel_case_is_exact(const duel_case *c) {
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:
   case DUEL_OP_EMA:
+  case DUEL_OP_RUNNING:
+  case DUEL_OP_REPORT:
     return false;
   default:
     return true;
@@ -338,11 +341,17 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
   case DUEL_OP_BCE_LOGITS_GRAD:
     out[0] = duel_bce_logits_grad(g, in[0], in[1], a->bce.target);
     break;
-  case DUEL_OP_ADAM:
-    duel_adam(g, in[0], in[1], in[2], in[3], in[4], out);
+  case DUEL_OP_ADAM: // by no builder: they know no gaps
+  case DUEL_OP_SGD: {
+    const duel_node *n = duel_node_add(g, c->op, c->n_in, in, a, NULL);
+    for (int i = 0; i < duel_case_outputs(c); i++) out[i] = n ? n->out[i] : DUEL_NONE;
     break;
-  case DUEL_OP_SGD:
-    duel_sgd(g, in[0], in[1], in[2], in[3], out);
+  }
+  case DUEL_OP_RUNNING:
+    duel_running(g, in[0], in[1], in[2], in[3], a->running.weight, a->running.unbias, out);
+    break;
+  case DUEL_OP_REPORT:
+    out[0] = duel_report(g, c->n_in, in, a->report.term, a->report.slots);
     break;
   case DUEL_OP_EMA:
     out[0] = duel_ema(g, in[0], in[1], in[2]);

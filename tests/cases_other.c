@@ -233,6 +233,73 @@ static void optimizers(void) {
   c->zeros = true;
 }
 
+// Gaps at both ends, between, within a vector, over parts' borders, and none. What memory holds there is not zero.
+static void gaps(void) {
+  static const int64_t one[] = {0, 1}, some[] = {1, 64, 65, 66, 67, 70, 1000, 1100, 2040, 2049}, all[] = {0, 33};
+  static const struct {
+    int64_t count, gaps;
+    const int64_t *gap;
+  } list[] = {{1, 1, one}, {2049, 5, some}, {5000, 5, some}, {2050, 1, one}, {33, 1, all}};
+  for (int i = 0; i < LENGTH(list); i++) {
+    const duel_shape s = S(list[i].count);
+    duel_case *c = duel_case_add2(DUEL_OP_ADAM, s, DUEL_FILL_UNIFORM, s, DUEL_FILL_UNIFORM);
+    c->n_in = 5;
+    c->in[2] = (duel_case_in){s, DUEL_FILL_POSITIVE, DUEL_REAL};
+    c->in[3] = (duel_case_in){s, DUEL_FILL_UNIFORM, DUEL_REAL};
+    c->in[4] = (duel_case_in){S(8), DUEL_FILL_ADAM, DUEL_REAL};
+    c->attr.optim.gap = list[i].gap;
+    c->attr.optim.gaps = list[i].gaps;
+    c->zeros = true;
+    c = duel_case_add2(DUEL_OP_SGD, s, DUEL_FILL_UNIFORM, s, DUEL_FILL_UNIFORM);
+    c->n_in = 4;
+    c->in[2] = (duel_case_in){s, DUEL_FILL_UNIFORM, DUEL_REAL};
+    c->in[3] = (duel_case_in){S(8), DUEL_FILL_SGD, DUEL_REAL};
+    c->attr.optim.gap = list[i].gap;
+    c->attr.optim.gaps = list[i].gaps;
+    c->zeros = true;
+  }
+}
+
+static void running_statistics(void) {
+  static const int64_t channels[] = {1, 3, 16, 17, 33, 128, 1021};
+  for (int i = 0; i < LENGTH(channels); i++) {
+    const duel_shape s = S(channels[i]);
+    duel_case *c = duel_case_add2(DUEL_OP_RUNNING, s, DUEL_FILL_UNIFORM, s, DUEL_FILL_POSITIVE);
+    c->n_in = 4;
+    c->in[2] = (duel_case_in){s, DUEL_FILL_UNIFORM, DUEL_REAL};
+    c->in[3] = (duel_case_in){s, DUEL_FILL_POSITIVE, DUEL_REAL};
+    c->attr.running.weight = i % 2 ? 0.1 : 1;
+    c->attr.running.unbias = 64.0 / 63;
+  }
+}
+
+// One term, all kinds, several terms a slot, a slot without one.
+static void reports(void) {
+  enum { SUM = DUEL_REPORT_SUM, SIGN = DUEL_REPORT_SIGN, BCE = DUEL_REPORT_BCE };
+  static const duel_report_term mean[] = {{0, SUM, 1.0 / 64, 0}},
+                                step[] = {{1, SUM, 1, 0},    {0, BCE, 1.0 / 33, 0.9}, {3, SIGN, 1.0 / 5, 0},
+                                          {1, SUM, -0.5, 0}, {4, BCE, 0.25, 0},       {3, SUM, 2, 0}},
+                                sign[] = {{0, SIGN, 0.125, 0}, {1, SIGN, 1, 0}};
+  static const struct {
+    int n;
+    int64_t slots;
+    const duel_report_term *term;
+    duel_shape in[6];
+    duel_fill fill;
+  } list[] = {{1, 1, mean, {S(64, 1)}, DUEL_FILL_AWAY},
+              {1, 3, mean, {SCALAR}, DUEL_FILL_AWAY},
+              {6, 6, step, {S(1), S(33), S(5, 1), S(257), S(3, 1, 7, 7), S(1025)}, DUEL_FILL_AWAY},
+              {6, 5, step, {S(700), S(2), S(64, 1), SCALAR, S(513), S(31)}, DUEL_FILL_WIDE},
+              {2, 2, sign, {S(8), S(300)}, DUEL_FILL_LARGE}};
+  for (int i = 0; i < LENGTH(list); i++) {
+    duel_case *c = duel_case_add(DUEL_OP_REPORT, list[i].n);
+    for (int k = 0; k < list[i].n; k++) c->in[k] = (duel_case_in){list[i].in[k], list[i].fill, DUEL_REAL};
+    c->attr.report.term = list[i].term;
+    c->attr.report.slots = list[i].slots;
+    c->zeros = true;
+  }
+}
+
 void duel_cases_other(void) {
   reductions();
   batchnorms();
@@ -241,4 +308,7 @@ void duel_cases_other(void) {
   batches();
   rows_by_number();
   optimizers();
+  gaps();
+  running_statistics();
+  reports();
 }

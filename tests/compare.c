@@ -76,6 +76,14 @@ static double terms(const duel_case *c, int output) {
     return n / (double)c->attr.groupnorm.groups;
   case DUEL_OP_EMBEDDING_GRAD: // at most all rows
     return (double)a.dim[0];
+  case DUEL_OP_REPORT:
+    n = 0;
+    for (int i = 0; i < c->n_in; i++) {
+      double elements = 1;
+      for (int k = 0; k < c->in[i].shape.rank; k++) elements *= (double)c->in[i].shape.dim[k];
+      n += elements;
+    }
+    return n;
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:
@@ -111,6 +119,7 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_TANH_GRAD:
   case DUEL_OP_SIGMOID_GRAD:
   case DUEL_OP_EMA:
+  case DUEL_OP_RUNNING:
     return (duel_tolerance){nmse, 4 * u, 4 * u};
   case DUEL_OP_BATCH:
     return (duel_tolerance){c->in[0].dtype == DUEL_U8 ? nmse : 0, 0, c->in[0].dtype == DUEL_U8 ? 2 * u : 0};
@@ -119,6 +128,7 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD: // last: Σ grad², all of one sign
     return (duel_tolerance){nmse, (output == duel_case_outputs(c) - 1 ? 64 : 16) * u, 4 * u};
+  case DUEL_OP_REPORT:
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_BCE_LOGITS_GRAD: // sigmoid(x) − 1 and softplus(x) − x cancel
     return (duel_tolerance){nmse * 1e4, 16 * u, 16 * u * sums};

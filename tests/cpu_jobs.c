@@ -361,14 +361,30 @@ static void make_adam(duel_box *b) {
   for (int i = 0; i < 70003; i++) v[i] = fabsf(v[i]);
   memcpy(coef, (float[8]){4e-4f, 31.6f, 1e-8f, 0.999f, 0.5f, 0.5f, 0.999f, 0.001f}, 8 * sizeof *coef);
   for (int i = 0; i < 3; i++) add_out_over(b, i);
-  duel_box_out(b, DUEL_SCALAR);
+  duel_box_out(b, DUEL_SHAPE(duel_squares_parts(70003)));
 }
 
 static void make_sgd(duel_box *b) {
   for (int i = 0; i < 3; i++) duel_box_in(b, DUEL_SHAPE(70003));
   memcpy(duel_box_in(b, DUEL_SHAPE(8)), (float[8]){0.01f, 0, 0, 0.999f, 0.9f}, 8 * sizeof(float));
   for (int i = 0; i < 2; i++) add_out_over(b, i);
-  duel_box_out(b, DUEL_SCALAR);
+  duel_box_out(b, DUEL_SHAPE(duel_squares_parts(70003)));
+}
+
+static void make_running(duel_box *b) {
+  for (int i = 0; i < 4; i++) duel_box_in(b, DUEL_SHAPE(40003));
+  b->attr.running.weight = 0.1;
+  b->attr.running.unbias = 1.25;
+  for (int i = 0; i < 2; i++) add_out_over(b, i);
+}
+
+static void make_report(duel_box *b) {
+  static const duel_report_term term[] = {
+      {2, DUEL_REPORT_BCE, 0.1, 0.9}, {0, DUEL_REPORT_SUM, 1, 0}, {2, DUEL_REPORT_SIGN, 0.5, 0}};
+  for (int i = 0; i < 3; i++) duel_box_in(b, DUEL_SHAPE(1000 + i));
+  b->attr.report.term = term;
+  b->attr.report.slots = 4;
+  duel_box_out(b, DUEL_SHAPE(4));
 }
 
 static void make_ema(duel_box *b) {
@@ -516,6 +532,8 @@ const duel_job duel_jobs[] = {
     {DUEL_OP_ADAM, "", make_adam},
     {DUEL_OP_SGD, "", make_sgd},
     {DUEL_OP_EMA, "", make_ema},
+    {DUEL_OP_RUNNING, "", make_running},
+    {DUEL_OP_REPORT, "", make_report},
     {DUEL_OP_ASSIGN, "", make_assign},
     {DUEL_OP_RANDOM_NORMAL, "", make_random},
     {DUEL_OP_RANDOM_UNIFORM, "", make_random},

@@ -73,10 +73,9 @@ static duel_val generate(duel_graph *g, const mini_gan *m, const duel_val *w, du
   duel_scope(g, "G.2 dense");
   x = dense(g, w + 2, x);
   duel_scope(g, "G.3 batchnorm");
-  duel_val out[3], momentum = duel_constant(g, DUEL_SCALAR, 0.1);
+  duel_val out[3], moved[2];
   duel_batchnorm(g, x, w[4], w[5], 1e-5, DUEL_ACT_NONE, 0, out);
-  duel_ema(g, duel_state(g, m->mean), out[1], momentum);
-  duel_ema(g, duel_state(g, m->var), duel_affine(g, out[2], n / (n - 1), 0), momentum);
+  duel_running(g, duel_state(g, m->mean), duel_state(g, m->var), out[1], out[2], 0.1, n / (n - 1), moved);
   duel_scope(g, "G.4 leaky_relu");
   x = duel_leaky_relu(g, out[0], 0.2);
   duel_scope(g, "G.5 dense");
@@ -127,7 +126,9 @@ duel_graph *mini_gan_step(const mini_gan *m) {
   metric[2] = duel_bce_logits(g, judge(g, m, w[MINI_D], fake), 1);
   metric[3] = update(g, m, MINI_G, w[MINI_G], metric[2], 2);
   duel_scope(g, "metrics");
-  duel_output(g, m->metrics, duel_pack(g, 4, metric, (int64_t[]){0, 1, 2, 3}, 4));
+  static const duel_report_term term[] = {
+      {0, DUEL_REPORT_SUM, 1, 0}, {1, DUEL_REPORT_SUM, 1, 0}, {2, DUEL_REPORT_SUM, 1, 0}, {3, DUEL_REPORT_SUM, 1, 0}};
+  duel_output(g, m->metrics, duel_report(g, 4, metric, term, 4));
   if (duel_graph_status(g) == DUEL_OK) return g;
   duel_graph_close(g);
   return NULL;

@@ -268,33 +268,82 @@ static duel_ref bce_logits_grad(const duel_attr *attr, duel_ref x, duel_ref d_lo
 // ---- writers
 
 // Kingma and Ba 2015 with decoupled decay; coef as in core/graph.h.
-static void adam(const duel_ref *in, duel_ref *out) {
+// Σ grad² in parts of 1024 elements, of more where there would be more than 4096 parts.
+static duel_ref squares_of(duel_ref grad) {
+  int64_t span = 1024;
+  while (span * 4096 < grad.count) span += 1024;
+  duel_ref parts = duel_ref_new(grad.dtype, (duel_shape){.rank = 1, .dim = {(grad.count + span - 1) / span}});
+  for (int64_t part = 0; part < parts.count; part++) {
+    long double sum = 0;
+    for (int64_t i = part * span; i < grad.count && i < (part + 1) * span; i++)
+      sum += (long double)(grad.data[i] * grad.data[i]);
+    parts.data[part] = (double)sum;
+  }
+  return parts;
+}
+
+// Zero in the gaps, whatever is there.
+static duel_ref without_gaps(const duel_attr *attr, duel_ref grad) {
+  duel_ref out = duel_ref_new(grad.dtype, grad.shape);
+  memcpy(out.data, grad.data, sizeof(double) * (size_t)grad.count);
+  for (int64_t k = 0; k < attr->optim.gaps; k++)
+    for (int64_t i = attr->optim.gap[2 * k]; i < attr->optim.gap[2 * k + 1]; i++) out.data[i] = 0;
+  return out;
+}
+
+static void adam(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
   const double *k = in[4].data;
   for (int i = 0; i < 3; i++) out[i] = duel_ref_new(in[i].dtype, in[i].shape);
-  out[3] = duel_ref_new(in[0].dtype, (duel_shape){0});
-  long double squares = 0;
+  duel_ref grad = without_gaps(attr, in[3]);
+  out[3] = squares_of(grad);
   for (int64_t i = 0; i < in[0].count; i++) {
-    const double g = in[3].data[i], m = k[4] * in[1].data[i] + k[5] * g, v = k[6] * in[2].data[i] + k[7] * g * g;
+    const double g = grad.data[i];
+    const double m = k[4] * in[1].data[i] + k[5] * g, v = k[6] * in[2].data[i] + k[7] * g * g;
     out[0].data[i] = k[3] * in[0].data[i] - k[0] * m / (sqrt(v) * k[1] + k[2]);
     out[1].data[i] = m;
     out[2].data[i] = v;
-    squares += (long double)(g * g);
   }
-  out[3].data[0] = (double)squares;
+  duel_ref_free(&grad);
 }
 
-static void sgd(const duel_ref *in, duel_ref *out) {
+static void sgd(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
   const double *k = in[3].data;
   for (int i = 0; i < 2; i++) out[i] = duel_ref_new(in[i].dtype, in[i].shape);
-  out[2] = duel_ref_new(in[0].dtype, (duel_shape){0});
-  long double squares = 0;
+  duel_ref grad = without_gaps(attr, in[2]);
+  out[2] = squares_of(grad);
   for (int64_t i = 0; i < in[0].count; i++) {
-    const double g = in[2].data[i], m = k[4] * in[1].data[i] + g;
+    const double g = grad.data[i], m = k[4] * in[1].data[i] + g;
     out[0].data[i] = k[3] * in[0].data[i] - k[0] * m;
     out[1].data[i] = m;
-    squares += (long double)(g * g);
   }
-  out[2].data[0] = (double)squares;
+  duel_ref_free(&grad);
+}
+
+static void running(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
+  const double w = attr->running.weight;
+  for (int i = 0; i < 2; i++) {
+    out[i] = duel_ref_new(in[i].dtype, in[i].shape);
+    for (int64_t k = 0; k < in[i].count; k++) {
+      const double x = in[i + 2].data[k] * (i == 1 ? attr->running.unbias : 1);
+      out[i].data[k] = (1 - w) * in[i].data[k] + w * x;
+    }
+  }
+}
+
+static duel_ref report(const duel_attr *attr, int n_in, const duel_ref *in) {
+  duel_ref out = duel_ref_new(in[0].dtype, (duel_shape){.rank = 1, .dim = {attr->report.slots}});
+  for (int i = 0; i < n_in; i++) {
+    const duel_report_term *t = &attr->report.term[i];
+    double sum = 0;
+    for (int64_t k = 0; k < in[i].count; k++) {
+      const double x = in[i].data[k];
+      if (t->kind == DUEL_REPORT_SUM) sum += x;
+      if (t->kind == DUEL_REPORT_SIGN) sum += x > 0 ? 1 : x < 0 ? -1 : 0;
+      if (t->kind == DUEL_REPORT_BCE) sum += softplus(x) - t->target * x;
+    }
+    out.data[t->slot] += t->mul * sum;
+  }
+  return out;
 }
 
 static duel_ref blend(duel_ref e, duel_ref x, double w) {
@@ -350,10 +399,16 @@ bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_r
     out[0] = bce_logits_grad(attr, in[0], in[1]);
     return true;
   case DUEL_OP_ADAM:
-    adam(in, out);
+    adam(attr, in, out);
     return true;
   case DUEL_OP_SGD:
-    sgd(in, out);
+    sgd(attr, in, out);
+    return true;
+  case DUEL_OP_RUNNING:
+    running(attr, in, out);
+    return true;
+  case DUEL_OP_REPORT:
+    out[0] = report(attr, n_in, in);
     return true;
   case DUEL_OP_EMA:
     out[0] = blend(in[0], in[1], in[2].data[0]);

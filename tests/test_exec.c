@@ -69,6 +69,7 @@ static void fake_release(duel_backend *b, void *program) {
 }
 static const duel_backend_api fake = {.name = "fake",
                                       .real = DUEL_F32,
+                                      .host_memory = true,
                                       .kernel = fake_find,
                                       .alloc = fake_alloc,
                                       .free = fake_free,

@@ -105,6 +105,7 @@ static bool same_on_all_levels(duel_op op) {
   case DUEL_OP_GROUPNORM:
   case DUEL_OP_GROUPNORM_GRAD:
   case DUEL_OP_BCE_LOGITS:
+  case DUEL_OP_REPORT:
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:
     return false;

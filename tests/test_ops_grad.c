@@ -213,6 +213,7 @@ static bool has_gradient(duel_op op) {
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:
   case DUEL_OP_EMA:
+  case DUEL_OP_RUNNING:
   case DUEL_OP_ASSIGN:
     return false;
   default:

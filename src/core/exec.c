@@ -43,6 +43,13 @@ static duel_status check_kernels(const duel_graph *g, const compiler *c) {
   return DUEL_OK;
 }
 
+// On a device of its own memory a quarter of what is free is better spent on fewer groups than saved; in the host's,
+// less memory is more of it in caches.
+static size_t roomy(const compiler *c) {
+  const double room = c->api->host_memory ? 0 : c->api->room(c->backend) / 4;
+  return room < (double)PTRDIFF_MAX ? (size_t)room : PTRDIFF_MAX;
+}
+
 static duel_status compile(duel_plan **plan, duel_graph **graph, unsigned passes, compiler *c) {
   DUEL_TRY(duel_passes(graph, passes));
   const duel_graph *g = *graph;
@@ -56,7 +63,7 @@ static duel_status compile(duel_plan **plan, duel_graph **graph, unsigned passes
   if (!c->operand) return duel_fail_memory("a plan", most * sizeof *c->operand);
   duel_graph *given = *graph;
   *graph = NULL;
-  return duel_plan_make(plan, given, &(duel_plan_options){.scratch = scratch_of, .ctx = c});
+  return duel_plan_make(plan, given, &(duel_plan_options){.scratch = scratch_of, .ctx = c, .roomy = roomy(c)});
 }
 
 duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, const duel_backend_api *api,

@@ -202,6 +202,29 @@ static const char *label(duel_graph *g) {
   return copy ? strcpy(copy, g->scope) : NULL;
 }
 
+// A copy of a list that is the caller's; NULL for an empty one, and where there is no memory.
+static const void *own(duel_graph *g, const void *list, size_t bytes) {
+  void *copy = bytes ? duel_graph_alloc(g, bytes) : NULL;
+  return copy ? memcpy(copy, list, bytes) : NULL;
+}
+
+static bool own_lists(duel_graph *g, duel_node *n) {
+  duel_attr *a = &n->attr;
+  const size_t inputs = (size_t)n->n_in;
+  switch (n->op) {
+  case DUEL_OP_PACK:
+    return (a->pack.offset = own(g, a->pack.offset, inputs * sizeof *a->pack.offset));
+  case DUEL_OP_REPORT:
+    return (a->report.term = own(g, a->report.term, inputs * sizeof *a->report.term));
+  case DUEL_OP_ADAM:
+  case DUEL_OP_SGD:
+    a->optim.gap = own(g, a->optim.gap, 2 * (size_t)a->optim.gaps * sizeof *a->optim.gap);
+    return a->optim.gap || !a->optim.gaps;
+  default:
+    return true;
+  }
+}
+
 static duel_node *new_node(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr) {
   duel_node *n = duel_graph_alloc(g, sizeof *n);
   duel_val *inputs = duel_graph_alloc(g, (size_t)n_in * sizeof *inputs);
@@ -216,13 +239,7 @@ static duel_node *new_node(duel_graph *g, duel_op op, int n_in, const duel_val *
   n->label = name;
   for (int i = 0; i < DUEL_MAX_OUT; i++) n->out[i] = i < n->n_out ? g->n_values + i : DUEL_NONE;
   if (attr) memcpy(&n->attr, attr, sizeof *attr);
-  if (op == DUEL_OP_PACK) { // the offsets are the caller's
-    int64_t *offset = duel_graph_alloc(g, (size_t)n_in * sizeof *offset);
-    if (!offset) return NULL;
-    memcpy(offset, attr->pack.offset, (size_t)n_in * sizeof *offset);
-    n->attr.pack.offset = offset;
-  }
-  return n;
+  return own_lists(g, n) ? n : NULL;
 }
 
 static bool good_outputs(duel_graph *g, const duel_node *n) {

@@ -49,6 +49,18 @@ typedef struct duel_resampling {
   duel_window window; // average: a pixel of the result is a window's mean, in which zeros of the padding count
 } duel_resampling;
 
+// What an input adds to a step's scalars: mul·Σ f(x) over all its elements, to one slot.
+typedef enum duel_report_kind {
+  DUEL_REPORT_SUM,  // f(x) = x
+  DUEL_REPORT_SIGN, // 1, 0 or −1
+  DUEL_REPORT_BCE,  // softplus(x) − target·x
+} duel_report_kind;
+typedef struct duel_report_term {
+  int32_t slot, kind; // a duel_report_kind
+  double mul, target;
+} duel_report_term;
+enum { DUEL_REPORT_TERMS = 64 }; // of one node, at most
+
 // What an op needs besides its inputs. Zeroed before it is filled, so that two attributes compare bytewise.
 typedef struct duel_attr {
   union {
@@ -61,7 +73,9 @@ typedef struct duel_attr {
     struct {
       const int64_t *offset;
       int64_t count;
-    } pack; // one offset an input (owned by the graph); slab length
+      int64_t loose;
+    } pack; // one offset an input (owned by the graph); slab length; loose: nobody reads the gaps, which may hold
+            // anything
     struct {
       int perm[DUEL_MAX_RANK];
     } transpose; // dst axis i is src axis perm[i]
@@ -109,6 +123,18 @@ typedef struct duel_attr {
     struct {
       double target;
     } bce;
+    struct {
+      const duel_report_term *term;
+      int64_t slots;
+    } report; // one term an input (owned by the graph)
+    struct {
+      const int64_t *gap;
+      int64_t gaps;
+    } optim; // {first, end} of each gap, ascending (owned by the graph): the gradient counts as 0 there, whatever it
+             // holds
+    struct {
+      double weight, unbias;
+    } running;
     struct {
       int32_t id;
     } input; // which input block
@@ -279,13 +305,28 @@ void duel_groupnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale
                          int64_t groups, double eps, duel_val out[3]);
 duel_val duel_bce_logits(duel_graph *g, duel_val logits, double target);
 duel_val duel_bce_logits_grad(duel_graph *g, duel_val logits, duel_val d_loss, double target);
+// [slots]: term i says what input i adds to which slot, in order; a slot without a term is 0. At most
+// DUEL_REPORT_TERMS.
+duel_val duel_report(duel_graph *g, int n, const duel_val *src, const duel_report_term *term, int64_t slots);
 
 // Writers. coef is f32[8], written by the host each step: lr/(1−β1ᵗ), 1/sqrt(1−β2ᵗ), eps, 1 − lr·weight_decay, β1,
 // 1−β1, β2, 1−β2 (sgd: lr, 0, 0, 1 − lr·weight_decay, momentum, 0, 0, 0).
+// Σ grad² comes in parts: part b is the sum over elements [b·span, (b+1)·span).
+static inline int64_t duel_squares_span(int64_t count) {
+  enum { ELEMENTS = 1024, MOST = 4096 };
+  const int64_t times = (count + (int64_t)ELEMENTS * MOST - 1) / ((int64_t)ELEMENTS * MOST);
+  return ELEMENTS * (times > 1 ? times : 1);
+}
+static inline int64_t duel_squares_parts(int64_t count) {
+  return (count + duel_squares_span(count) - 1) / duel_squares_span(count);
+}
 void duel_adam(duel_graph *g, duel_val p, duel_val m, duel_val v, duel_val grad, duel_val coef, duel_val out[4]);
 void duel_sgd(duel_graph *g, duel_val p, duel_val m, duel_val grad, duel_val coef, duel_val out[3]);
 duel_val duel_ema(duel_graph *g, duel_val e, duel_val x, duel_val w);
 duel_val duel_assign(duel_graph *g, duel_val old, duel_val x);
+// Running statistics [C] move by the weight towards a batch's mean and unbias times its variance.
+void duel_running(duel_graph *g, duel_val mean, duel_val var, duel_val batch_mean, duel_val batch_var, double weight,
+                  double unbias, duel_val out[2]);
 
 // ---- op records
 enum {

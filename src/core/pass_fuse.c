@@ -23,11 +23,9 @@ typedef struct parts { // of the fused node that stands where this node stood; N
 typedef struct fuser {
   duel_rewrite *r;
   const duel_graph *g;
-  parts *part;         // per node
-  bool *gone;          // per node: absorbed by a later one
-  int32_t *readers;    // per value
-  int32_t *reader;     // per value: one of its readers
-  int32_t *overwriter; // per value: the writer of the next version, INT32_MAX: none
+  parts *part; // per node
+  bool *gone;  // per node: absorbed by a later one
+  duel_uses uses;
 } fuser;
 
 static bool activation(const duel_node *n, int *act, double *slope) {
@@ -62,25 +60,6 @@ static const duel_node *derivative(const duel_graph *g, duel_val v) {
   return duel_shape_equal(duel_in_shape(g, n, 0), duel_in_shape(g, n, 1)) ? n : NULL;
 }
 
-// The only reader of v, or NULL.
-static const duel_node *only_reader(const fuser *f, duel_val v) {
-  return f->readers[v] == 1 ? f->g->node[f->reader[v]] : NULL;
-}
-
-// May n be computed where `later` stands?
-static bool can_wait(const fuser *f, const duel_node *n, const duel_node *later) {
-  for (int i = 0; i < n->n_in; i++) {
-    duel_val v = n->in[i];
-    const duel_node *maker = f->g->node[f->g->value[v].node];
-    while (duel_op_records[maker->op]->flags & DUEL_FLAG_VIEW) {
-      v = maker->in[0];
-      maker = f->g->node[f->g->value[v].node];
-    }
-    if (f->overwriter[v] < later->id) return false;
-  }
-  return true;
-}
-
 // ---- finding
 // If n adds one number a channel (axis 1) to v: those.
 static bool adds_channels(const duel_graph *g, const duel_node *n, duel_val v, duel_val *channels) {
@@ -109,14 +88,14 @@ static bool takes_more(const fuser *f, const duel_node *product) {
 static void find_product(fuser *f, const duel_node *product) {
   if (!takes_more(f, product)) return;
   parts p = {.product = product, .bias = product->n_in == 3 ? product->in[2] : DUEL_NONE};
-  const duel_node *last = product, *next = only_reader(f, product->out[0]);
+  const duel_node *last = product, *next = duel_only_reader(&f->uses, product->out[0]);
   duel_val channels;
   if (next && product->n_in == 2 && adds_channels(f->g, next, product->out[0], &channels) &&
-      can_wait(f, product, next) &&
+      duel_can_wait(&f->uses, product, next) &&
       !f->part[next->id].product) { // the sum of two one-row products can absorb only one of them
     p.bias = channels;
     last = next;
-    next = only_reader(f, last->out[0]);
+    next = duel_only_reader(&f->uses, last->out[0]);
   }
   if (next && is_activation(next)) p.act = next;
   if (last == product && !p.act) return;
@@ -127,7 +106,7 @@ static void find_product(fuser *f, const duel_node *product) {
 
 static void find_batchnorm(fuser *f, const duel_node *norm) {
   if (norm->op != DUEL_OP_BATCHNORM || norm->attr.batchnorm.act != DUEL_ACT_NONE) return;
-  const duel_node *act = only_reader(f, norm->out[0]);
+  const duel_node *act = duel_only_reader(&f->uses, norm->out[0]);
   if (!act || !is_activation(act)) return;
   f->gone[act->id] = true;
   f->part[norm->id] = (parts){.norm = norm, .act = act};
@@ -136,7 +115,7 @@ static void find_batchnorm(fuser *f, const duel_node *norm) {
 static void find_batchnorm_grad(fuser *f, const duel_node *norm) {
   if (norm->op != DUEL_OP_BATCHNORM_GRAD || norm->attr.batchnorm.act != DUEL_ACT_NONE) return;
   const duel_node *act = derivative(f->g, norm->in[0]);
-  if (!act || !only_reader(f, act->out[0]) || !can_wait(f, act, norm)) return;
+  if (!act || !duel_only_reader(&f->uses, act->out[0]) || !duel_can_wait(&f->uses, act, norm)) return;
   f->gone[act->id] = true;
   f->part[norm->id] = (parts){.norm = norm, .act = act};
 }
@@ -145,7 +124,9 @@ static void find_matmul_grad(fuser *f, const duel_node *n) {
   const duel_node *act = derivative(f->g, n->out[0]);
   if (!act || f->gone[n->id]) return;
   const duel_node *product = duel_maker(f->g, act->in[0], DUEL_OP_MATMUL);
-  if (!product || !is_plain(f->g, product) || !only_reader(f, product->out[0]) || !can_wait(f, product, act)) return;
+  if (!product || !is_plain(f->g, product) || !duel_only_reader(&f->uses, product->out[0]) ||
+      !duel_can_wait(&f->uses, product, act))
+    return;
   f->gone[product->id] = true;
   f->part[n->id] = (parts){.product = product, .act = act};
 }
@@ -233,27 +214,11 @@ static void build(fuser *f, const duel_node *n) {
 
 duel_status duel_rewrite_fuse(duel_rewrite *r) {
   const duel_graph *g = r->src;
-  size_t nodes = (size_t)g->n_nodes, values = (size_t)g->n_values;
-  fuser f = {.r = r,
-             .g = g,
-             .part = duel_calloc(nodes, sizeof *f.part),
-             .gone = duel_calloc(nodes, sizeof *f.gone),
-             .readers = duel_calloc(values, 3 * sizeof *f.readers)};
-  duel_status status = DUEL_OK;
-  if (!f.part || !f.gone || !f.readers) {
-    status = duel_fail_memory("the fusion pass", nodes * sizeof *f.part);
-  } else {
-    f.reader = f.readers + values;
-    f.overwriter = f.reader + values;
-    for (size_t v = 0; v < values; v++) f.overwriter[v] = INT32_MAX;
-    for (int i = 0; i < g->n_nodes; i++) {
-      const duel_node *n = g->node[i];
-      for (int k = 0; k < n->n_in; k++) {
-        f.readers[n->in[k]]++;
-        f.reader[n->in[k]] = n->id;
-        if (duel_is_writer(n) && k < n->n_out && g->value[n->out[k]].var >= 0) f.overwriter[n->in[k]] = n->id;
-      }
-    }
+  const size_t nodes = (size_t)g->n_nodes;
+  fuser f = {.r = r, .g = g, .part = duel_calloc(nodes, sizeof *f.part), .gone = duel_calloc(nodes, sizeof *f.gone)};
+  duel_status status = duel_uses_open(&f.uses, g);
+  if (status == DUEL_OK && (!f.part || !f.gone)) status = duel_fail_memory("the fusion pass", nodes * sizeof *f.part);
+  if (status == DUEL_OK) {
     for (int i = 0; i < g->n_nodes; i++) find_product(&f, g->node[i]);
     for (int i = 0; i < g->n_nodes; i++) find_batchnorm(&f, g->node[i]);
     for (int i = 0; i < g->n_nodes; i++)
@@ -263,6 +228,6 @@ duel_status duel_rewrite_fuse(duel_rewrite *r) {
   }
   duel_free(f.part);
   duel_free(f.gone);
-  duel_free(f.readers);
+  duel_uses_close(&f.uses);
   return status;
 }

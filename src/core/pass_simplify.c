@@ -212,6 +212,23 @@ static duel_val simplify_reduce(duel_graph *g, const duel_node *n, duel_val x) {
   return sum ? duel_reduce_sum(g, x, axes) : duel_reduce_max(g, x, axes);
 }
 
+// What is zero anyway need not be packed: gaps are zero.
+static duel_val simplify_pack(duel_graph *g, const duel_node *n, const duel_val *in) {
+  duel_val *kept = duel_graph_alloc(g, (size_t)n->n_in * sizeof *kept);
+  int64_t *offset = duel_graph_alloc(g, (size_t)n->n_in * sizeof *offset);
+  int left = 0;
+  if (!kept || !offset) return DUEL_NONE;
+  for (int i = 0; i < n->n_in; i++) {
+    const duel_node *c = duel_maker(g, in[i], DUEL_OP_CONSTANT);
+    if (c && c->attr.constant.value == 0 && !signbit(c->attr.constant.value)) continue;
+    kept[left] = in[i];
+    offset[left++] = n->attr.pack.offset[i];
+  }
+  if (left == n->n_in) return DUEL_NONE;
+  const int64_t count = n->attr.pack.count;
+  return left ? duel_pack(g, left, kept, offset, count) : duel_constant(g, DUEL_SHAPE(count), 0);
+}
+
 // ---- the walk
 // The value that replaces output 0 of n, whose inputs in dst are in[]; DUEL_NONE: copy the node.
 static duel_val simplify(duel_graph *g, const duel_node *n, duel_val *in, duel_shape shape) {
@@ -255,6 +272,8 @@ static duel_val simplify(duel_graph *g, const duel_node *n, duel_val *in, duel_s
     return simplify_reduce(g, n, in[0]);
   case DUEL_OP_MATMUL:
     return simplify_product(g, n, in);
+  case DUEL_OP_PACK:
+    return n->attr.pack.loose ? DUEL_NONE : simplify_pack(g, n, in);
   default:
     return DUEL_NONE;
   }

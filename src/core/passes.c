@@ -26,6 +26,46 @@ duel_node *duel_rewrite_copy(duel_rewrite *r, const duel_node *n) {
   return duel_rewrite_add(r, n, duel_rewrite_inputs(r, n));
 }
 
+// ---- uses
+duel_status duel_uses_open(duel_uses *u, const duel_graph *g) {
+  const size_t values = (size_t)g->n_values;
+  *u = (duel_uses){.g = g, .readers = duel_calloc(values, 3 * sizeof *u->readers)};
+  if (!u->readers) return duel_fail_memory("a graph pass", 3 * values * sizeof *u->readers);
+  u->reader = u->readers + values;
+  u->overwriter = u->reader + values;
+  for (size_t v = 0; v < values; v++) u->overwriter[v] = INT32_MAX;
+  for (int i = 0; i < g->n_nodes; i++) {
+    const duel_node *n = g->node[i];
+    for (int k = 0; k < n->n_in; k++) {
+      u->readers[n->in[k]]++;
+      u->reader[n->in[k]] = n->id;
+      if (duel_is_writer(n) && k < n->n_out && g->value[n->out[k]].var >= 0) u->overwriter[n->in[k]] = n->id;
+    }
+  }
+  return DUEL_OK;
+}
+
+void duel_uses_close(duel_uses *u) {
+  duel_free(u->readers);
+}
+
+const duel_node *duel_only_reader(const duel_uses *u, duel_val v) {
+  return u->readers[v] == 1 ? u->g->node[u->reader[v]] : NULL;
+}
+
+bool duel_can_wait(const duel_uses *u, const duel_node *n, const duel_node *later) {
+  for (int i = 0; i < n->n_in; i++) {
+    duel_val v = n->in[i];
+    const duel_node *maker = u->g->node[u->g->value[v].node];
+    while (duel_op_records[maker->op]->flags & DUEL_FLAG_VIEW) {
+      v = maker->in[0];
+      maker = u->g->node[u->g->value[v].node];
+    }
+    if (u->overwriter[v] < later->id) return false;
+  }
+  return true;
+}
+
 // ---- dead code: what no writer needs goes
 static duel_status drop_dead(duel_rewrite *r) {
   const duel_graph *g = r->src;
@@ -104,6 +144,8 @@ duel_status duel_passes(duel_graph **g, unsigned which) {
     if (dead) DUEL_TRY(run(g, drop_dead)); // what simplification left behind still counts as a reader
     DUEL_TRY(run(g, duel_rewrite_fuse));
     if (which & DUEL_PASS_SIMPLIFY) DUEL_TRY(run(g, duel_rewrite_simplify)); // reshapes around the fused nodes
+    if (dead) DUEL_TRY(run(g, drop_dead));
+    DUEL_TRY(run(g, duel_rewrite_absorb));
   }
   if (dead) DUEL_TRY(run(g, drop_dead));
   return DUEL_OK;

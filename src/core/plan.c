@@ -10,8 +10,8 @@
 #include "core/planner.h"
 
 // Fewer groups mean fewer barriers and more work to share between them. Of the windows whose work memory stays within a
-// quarter of the least, the one with the fewest groups is taken.
-static duel_status choose_groups(duel_planner *p) {
+// quarter of the least, or within what costs nothing, the one with the fewest groups is taken.
+static duel_status choose_groups(duel_planner *p, size_t roomy) {
   static const int windows[] = {INT32_MAX, 256, 128, 64, 32, 16, 8, 4, 2, 1};
   enum { WINDOWS = sizeof windows / sizeof *windows };
   size_t floor[WINDOWS], least = SIZE_MAX;
@@ -24,7 +24,7 @@ static duel_status choose_groups(duel_planner *p) {
     if (floor[i] < least) least = floor[i];
   }
   for (int i = 0; i < WINDOWS; i++) {
-    if (floor[i] > least + least / 4) continue;
+    if (floor[i] > least + least / 4 && floor[i] > roomy) continue;
     if (best < 0 || groups[i] < groups[best] || (groups[i] == groups[best] && floor[i] < floor[best])) best = i;
   }
   duel_planner_group(p, windows[best]);
@@ -86,7 +86,8 @@ static duel_status make(duel_plan *plan, duel_planner *p, const duel_plan_option
   DUEL_TRY(duel_planner_order(p));
   if (options->scratch)
     for (int s = 0; s < p->n; s++) p->scratch[s] = options->scratch(options->ctx, p->g, p->step[s]);
-  DUEL_TRY(choose_groups(p));
+  p->early = options->roomy > 0;
+  DUEL_TRY(choose_groups(p, options->roomy));
   DUEL_TRY(duel_planner_lives(p, !options->no_reuse));
   duel_planner_lay_out(p);
   return fill(plan, p);

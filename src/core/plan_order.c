@@ -168,7 +168,7 @@ duel_status duel_planner_order(duel_planner *p) {
 // ---- groups
 // A step that reads no work memory only makes some: it need not run before the group in front of its first reader.
 static bool may_slide(const duel_planner *p, const duel_node *n) {
-  if (duel_op_records[n->op]->flags & DUEL_FLAG_WRITER) return false;
+  if ((duel_op_records[n->op]->flags & DUEL_FLAG_WRITER) || (p->early && n->op == DUEL_OP_CONSTANT)) return false;
   for (int k = 0; k < n->n_in; k++)
     if (p->g->value[p->root[n->in[k]]].var < 0) return false;
   return true;

@@ -20,6 +20,8 @@ typedef struct duel_planner {
   duel_val *root; // per value: the value whose storage it shows through reshapes and views
   size_t *shift;  // per value: bytes into that
 
+  bool early; // constants are made in the first group, for a backend that makes them on the way
+
   int32_t *pred, *pred_end; // predecessors of step s: pred[pred_end[s] .. pred_end[s+1])
 
   int n_groups;

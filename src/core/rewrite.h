@@ -16,12 +16,26 @@ typedef duel_status (*duel_rewrite_pass)(duel_rewrite *r);
 duel_status duel_rewrite_simplify(duel_rewrite *r);
 duel_status duel_rewrite_merge(duel_rewrite *r); // common subexpressions
 duel_status duel_rewrite_fuse(duel_rewrite *r);
+duel_status duel_rewrite_absorb(duel_rewrite *r); // what the ends of a step take in
 
 // The mapped inputs of a node of src, in r->in; dst labels new nodes as that one from here on.
 duel_val *duel_rewrite_inputs(duel_rewrite *r, const duel_node *n);
 // Adds a node like n of src, on inputs of dst, and maps its outputs. NULL: dst has an error.
 duel_node *duel_rewrite_add(duel_rewrite *r, const duel_node *n, const duel_val *in);
 duel_node *duel_rewrite_copy(duel_rewrite *r, const duel_node *n); // on its mapped inputs
+
+// Who reads the values of a graph, and when they are overwritten.
+typedef struct duel_uses {
+  const duel_graph *g;
+  int32_t *readers;    // per value
+  int32_t *reader;     // per value: one of its readers
+  int32_t *overwriter; // per value: the writer of the next version, INT32_MAX: none
+} duel_uses;
+duel_status duel_uses_open(duel_uses *u, const duel_graph *g);
+void duel_uses_close(duel_uses *u);
+const duel_node *duel_only_reader(const duel_uses *u, duel_val v); // or NULL
+// May n be computed where `later` stands? Not if somebody has overwritten by then what it reads.
+bool duel_can_wait(const duel_uses *u, const duel_node *n, const duel_node *later);
 
 // The node that writes v if it is of this op, else NULL (also for DUEL_NONE).
 static inline const duel_node *duel_maker(const duel_graph *g, duel_val v, duel_op op) {

@@ -176,9 +176,9 @@ static void pack_run(const duel_call *call, int phase, int64_t piece) {
         end = duel_min(end, start);
       }
     }
-    if (here < 0) {
+    if (here < 0 && !call->attr->pack.loose) {
       memset(dst + done * size, 0, (size_t)((end - done) * size));
-    } else if (!lies_in_place(call, here)) {
+    } else if (here >= 0 && !lies_in_place(call, here)) {
       const int64_t from = done - call->attr->pack.offset[here];
       memcpy(dst + done * size, (const char *)call->in[here].data + from * size, (size_t)((end - done) * size));
     }

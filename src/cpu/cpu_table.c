@@ -56,6 +56,8 @@ const duel_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT] = {
     [DUEL_OP_BCE_LOGITS_GRAD] = &DUEL_CPU_PLAIN(bce_logits_grad),
     [DUEL_OP_ADAM] = &DUEL_CPU_PLAIN(adam),
     [DUEL_OP_SGD] = &DUEL_CPU_PLAIN(sgd),
+    [DUEL_OP_RUNNING] = &DUEL_CPU_PLAIN(running),
+    [DUEL_OP_REPORT] = &DUEL_CPU_PLAIN(report),
     [DUEL_OP_EMA] = &DUEL_CPU_PLAIN(ema),
     [DUEL_OP_ASSIGN] = &DUEL_CPU_PLAIN(assign),
 };

@@ -228,7 +228,8 @@ static void pack_run(const duel_call *call, int, int64_t) {
       }
       if (size > 0 && offset[i] > done && offset[i] < end) end = offset[i];
     }
-    if (src != slab + done) pack_add(duel_lane_of(call), &all, slab + done, src, end - done);
+    if (src ? src != slab + done : !call->attr->pack.loose)
+      pack_add(duel_lane_of(call), &all, slab + done, src, end - done);
     done = end;
   }
   pack_flush(duel_lane_of(call), &all);

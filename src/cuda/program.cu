@@ -21,10 +21,23 @@ struct ring { // one slot a step, in pinned and in device memory
   size_t stride; // bytes of a slot
 };
 
+// Constants of a plan's first group, made by the kernel that takes the inputs.
+constexpr int MOST_FILLS = 16;
+constexpr int64_t MOST_FILLED = 65536; // elements
+struct fill_list {
+  int n;
+  struct {
+    float *dst;
+    int64_t count;
+    float value;
+  } at[MOST_FILLS];
+};
+
 struct program {
+  fill_list fills;
   int n_groups;
   int *group_end;
-  duel_call *call; // each with its lane
+  duel_call *call; // each with its lane; without one: a constant that is among the fills
   duel_feed feed;
   bool fed;
   ring in, out;
@@ -44,9 +57,12 @@ constexpr int FEED_BLOCK = 256;
 
 // ---- the ends of a step: bytes 8·w, FLOPs 0 for w words
 static __global__ void take_inputs(const uint32_t *__restrict__ ring, uint32_t *__restrict__ dst, int64_t words,
-                                   int64_t stride, unsigned slots, const unsigned *__restrict__ number) {
+                                   int64_t stride, unsigned slots, const unsigned *__restrict__ number,
+                                   fill_list fills) {
   const uint32_t *slot = ring + (int64_t)(*number % slots) * stride;
   for (int64_t i = duel_first(); i < words; i += duel_stride()) dst[i] = slot[i];
+  for (int f = 0; f < fills.n; f++)
+    for (int64_t i = duel_first(); i < fills.at[f].count; i += duel_stride()) fills.at[f].dst[i] = fills.at[f].value;
 }
 
 // One block, so that all of it has read the number before it grows.
@@ -76,10 +92,12 @@ static duel_status lanes_status(duel_backend *b) {
 
 // The calls of a group run side by side: lane 0 forks into as many lanes as they need and waits for them.
 static duel_status enqueue_group(duel_backend *b, const program *p, int first, int last) {
-  const int lanes = last - first < DUEL_LANES ? last - first : DUEL_LANES;
+  int lanes = 0;
+  for (int i = first; i < last && lanes < DUEL_LANES; i++) lanes += p->call[i].stream != NULL;
   if (lanes > 1) DUEL_CUDA_TRY(cudaEventRecord(b->forked, b->lane[0].stream), "forking");
   for (int i = 1; i < lanes; i++) DUEL_CUDA_TRY(cudaStreamWaitEvent(b->lane[i].stream, b->forked, 0), "forking");
-  for (int i = first; i < last; i++) duel_cuda_kernel(p->call[i].op)->run(&p->call[i], 0, 0);
+  for (int i = first; i < last; i++)
+    if (p->call[i].stream) duel_cuda_kernel(p->call[i].op)->run(&p->call[i], 0, 0);
   for (int i = 1; i < lanes; i++) {
     DUEL_CUDA_TRY(cudaEventRecord(b->joined[i], b->lane[i].stream), "joining");
     DUEL_CUDA_TRY(cudaStreamWaitEvent(b->lane[0].stream, b->joined[i], 0), "joining");
@@ -98,7 +116,7 @@ static duel_status enqueue_step(duel_backend *b, const program *p) {
   if (!p->fed) return enqueue_calls(b, p);
   const int64_t in = (int64_t)p->feed.in_bytes / 4, out = (int64_t)p->feed.out_bytes / 4;
   DUEL_LAUNCH(lane, take_inputs, duel_blocks(in, FEED_BLOCK), FEED_BLOCK, 0, (const uint32_t *)p->in.device,
-              (uint32_t *)p->feed.in, in, (int64_t)p->in.stride / 4, (unsigned)p->slots, p->number);
+              (uint32_t *)p->feed.in, in, (int64_t)p->in.stride / 4, (unsigned)p->slots, p->number, p->fills);
   DUEL_TRY(enqueue_calls(b, p));
   DUEL_LAUNCH(lane, put_outputs, 1, FEED_BLOCK, 0, (const uint32_t *)p->feed.out, (uint32_t *)p->out.device, out,
               (int64_t)p->out.stride / 4, (unsigned)p->slots, p->number);
@@ -165,6 +183,17 @@ static duel_status open_feed(duel_backend *b, program *p) {
   return DUEL_OK;
 }
 
+// A constant of the first group of a plan that is fed: true if the kernel that takes the inputs can make it too.
+static bool becomes_a_fill(program *p, int group, const duel_call *call) {
+  if (!p->fed || group > 0 || call->op != DUEL_OP_CONSTANT || p->fills.n == MOST_FILLS ||
+      duel_count(&call->out[0]) > MOST_FILLED)
+    return false;
+  p->fills.at[p->fills.n].dst = (float *)call->out[0].data;
+  p->fills.at[p->fills.n].count = duel_count(&call->out[0]);
+  p->fills.at[p->fills.n++].value = (float)call->attr->constant.value;
+  return true;
+}
+
 static duel_status fill(duel_backend *b, program *p, const duel_call *calls, const int *group_end, int n_groups) {
   const int n = n_groups > 0 ? group_end[n_groups - 1] : 0;
   p->n_groups = n_groups;
@@ -173,9 +202,9 @@ static duel_status fill(duel_backend *b, program *p, const duel_call *calls, con
   if (!p->group_end || !p->call) return duel_fail_memory("a program", (size_t)n * sizeof *p->call);
   for (int g = 0, first = 0; g < n_groups; first = group_end[g++]) {
     p->group_end[g] = group_end[g];
-    for (int i = first; i < group_end[g]; i++) {
+    for (int i = first, lane = 0; i < group_end[g]; i++) {
       p->call[i] = calls[i];
-      p->call[i].stream = &b->lane[(i - first) % DUEL_LANES];
+      p->call[i].stream = becomes_a_fill(p, g, &calls[i]) ? NULL : &b->lane[lane++ % DUEL_LANES];
     }
   }
   if (p->fed) DUEL_TRY(open_feed(b, p));

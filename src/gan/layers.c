@@ -128,10 +128,9 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
     duel_val out[3];
     duel_batchnorm(g, x, scale, shift, eps, DUEL_ACT_NONE, 0, out);
     if (!p->declare) {
-      duel_val w = duel_constant(g, DUEL_SCALAR, momentum);
-      double unbiased = (double)samples / (double)(samples - 1);
-      duel_ema(g, duel_state(g, mean_var), out[1], w);
-      duel_ema(g, duel_state(g, var_var), duel_affine(g, out[2], unbiased, 0), w);
+      duel_val moved[2];
+      double unbias = (double)samples / (double)(samples - 1);
+      duel_running(g, duel_state(g, mean_var), duel_state(g, var_var), out[1], out[2], momentum, unbias, moved);
     }
     return out[0];
   }

@@ -50,8 +50,27 @@ typedef struct builder {
   duel_val key;
   duel_val *view[DUEL_PLAYERS]; // parameters at their newest version
   int forwards;                 // training-mode forwards so far: numbers the draws of dropout
-  duel_val metric[DUEL_METRIC_COUNT];
+  int n_reports;                // what the step reports, in the order of its metrics
+  duel_val report[DUEL_REPORT_TERMS];
+  duel_report_term term[DUEL_REPORT_TERMS];
 } builder;
+
+// Adds mul·Σ f(x) to a metric.
+static void report(builder *b, duel_metric metric, duel_val x, duel_report_kind kind, double mul) {
+  if (b->n_reports == DUEL_REPORT_TERMS) {
+    duel_graph_error(b->g, "a step reports more than %d numbers", DUEL_REPORT_TERMS);
+    return;
+  }
+  b->term[b->n_reports] = (duel_report_term){.slot = metric, .kind = kind, .mul = mul};
+  b->report[b->n_reports++] = x;
+}
+
+// The mean of a pass's scores and that of their signs.
+static void report_scores(builder *b, duel_metric score, duel_metric sign, duel_val logits) {
+  const double mean = 1 / (double)duel_shape_count(duel_val_shape(b->g, logits));
+  report(b, score, logits, DUEL_REPORT_SUM, mean);
+  report(b, sign, logits, DUEL_REPORT_SIGN, mean);
+}
 
 static duel_val forward(builder *b, int player, duel_val x) {
   duel_pass pass = {.g = b->g,
@@ -64,7 +83,7 @@ static duel_val forward(builder *b, int player, duel_val x) {
   return duel_forward(&pass, x);
 }
 
-// Descends `loss` in the player's parameters, as its update number `row` of the step. Yields Σ grad².
+// Descends `loss` in the player's parameters, as its update number `row` of the step. Yields the parts of Σ grad².
 static duel_val update(builder *b, int which, duel_val loss, int row) {
   duel_graph *g = b->g;
   const duel_player *player = &b->m->player[which];
@@ -97,22 +116,11 @@ static duel_val update(builder *b, int which, duel_val loss, int row) {
   return squares;
 }
 
-static duel_val mean_sign(duel_graph *g, duel_val x) {
-  duel_val zero = duel_constant(g, DUEL_SCALAR, 0);
-  return duel_mean(g, duel_sub(g, duel_less_equal(g, zero, x), duel_less_equal(g, x, zero)));
-}
-
-static void report_d(builder *b, duel_val real, duel_val fake, duel_val real_loss, duel_val fake_loss,
-                     duel_val squares) {
-  duel_scope(b->g, "%s", "metrics");
-  b->metric[DUEL_METRIC_D_REAL] = real_loss;
-  b->metric[DUEL_METRIC_D_FAKE] = fake_loss;
-  b->metric[DUEL_METRIC_SCORE_REAL] = duel_mean(b->g, real);
-  b->metric[DUEL_METRIC_SCORE_FAKE] = duel_mean(b->g, fake);
-  b->metric[DUEL_METRIC_SIGN_REAL] = mean_sign(b->g, real);
-  b->metric[DUEL_METRIC_SIGN_FAKE] = mean_sign(b->g, fake);
-  b->metric[DUEL_METRIC_GRAD_D] = squares;
-  duel_scope(b->g, "%s", "");
+static void report_d(builder *b, duel_val real, duel_val fake, duel_val real_loss, duel_val fake_loss) {
+  report(b, DUEL_METRIC_D_REAL, real_loss, DUEL_REPORT_SUM, 1);
+  report(b, DUEL_METRIC_D_FAKE, fake_loss, DUEL_REPORT_SUM, 1);
+  report_scores(b, DUEL_METRIC_SCORE_REAL, DUEL_METRIC_SIGN_REAL, real);
+  report_scores(b, DUEL_METRIC_SCORE_FAKE, DUEL_METRIC_SIGN_FAKE, fake);
 }
 
 // Sub-step j: trains D. Yields G(z_j).
@@ -131,14 +139,19 @@ static duel_val train_d(builder *b, int j) {
     duel_val fake_logits = forward(b, DUEL_D, fake);
     duel_val fake_loss = b->loss->fake(g, fake_logits, r);
     duel_val squares = update(b, DUEL_D, duel_add(g, real_loss, fake_loss), j);
-    if (last) report_d(b, real_logits, fake_logits, real_loss, fake_loss, squares);
+    if (last) report_d(b, real_logits, fake_logits, real_loss, fake_loss);
+    if (last) report(b, DUEL_METRIC_GRAD_D, squares, DUEL_REPORT_SUM, 1);
     return fake;
   }
   duel_val real_squares = update(b, DUEL_D, real_loss, 2 * j);
   duel_val fake_logits = forward(b, DUEL_D, fake);
   duel_val fake_loss = b->loss->fake(g, fake_logits, r);
   duel_val fake_squares = update(b, DUEL_D, fake_loss, 2 * j + 1);
-  if (last) report_d(b, real_logits, fake_logits, real_loss, fake_loss, duel_add(g, real_squares, fake_squares));
+  if (last) {
+    report_d(b, real_logits, fake_logits, real_loss, fake_loss);
+    report(b, DUEL_METRIC_GRAD_D, real_squares, DUEL_REPORT_SUM, 1);
+    report(b, DUEL_METRIC_GRAD_D, fake_squares, DUEL_REPORT_SUM, 1);
+  }
   return fake;
 }
 
@@ -150,8 +163,8 @@ static void train_g(builder *b, duel_val fake) {
     fake = forward(b, DUEL_G, duel_random_normal(g, b->key, DUEL_PURPOSE_LATENT, (uint32_t)r->train.d_steps, shape));
   }
   duel_val loss = b->loss->generator(g, forward(b, DUEL_D, fake), r);
-  b->metric[DUEL_METRIC_G] = loss;
-  b->metric[DUEL_METRIC_GRAD_G] = update(b, DUEL_G, loss, b->s->updates_d);
+  report(b, DUEL_METRIC_G, loss, DUEL_REPORT_SUM, 1);
+  report(b, DUEL_METRIC_GRAD_G, update(b, DUEL_G, loss, b->s->updates_d), DUEL_REPORT_SUM, 1);
 
   const duel_player *player = &b->m->player[DUEL_G];
   if (player->ema < 0) return;
@@ -178,10 +191,8 @@ duel_status duel_step_train(duel_graph **g, const duel_step *s, duel_model *m, c
   for (int j = 0; j < r->train.d_steps; j++) fake = train_d(&b, j);
   train_g(&b, fake);
 
-  int64_t offset[DUEL_METRIC_COUNT];
-  for (int i = 0; i < DUEL_METRIC_COUNT; i++) offset[i] = i;
   duel_scope(b.g, "%s", "metrics");
-  duel_output(b.g, s->metrics, duel_pack(b.g, DUEL_METRIC_COUNT, b.metric, offset, DUEL_METRIC_COUNT));
+  duel_output(b.g, s->metrics, duel_report(b.g, b.n_reports, b.report, b.term, DUEL_METRIC_COUNT));
   duel_status status = duel_graph_status(b.g);
   if (status != DUEL_OK) {
     duel_graph_close(*g);
