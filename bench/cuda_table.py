@@ -39,6 +39,7 @@ PRODUCTS_FILE = os.path.join(HERE, "cuda_products.txt")
 LISTED = [(recipe, batch) for recipe in ("mlp", "dcgan") for batch in (64, 256)]  # in that file
 BUDGET = {"mlp": 83, "dcgan": 140}  # launches of a step at batch 64
 SMS, LANES, TILE, SPLIT = 132, 4, 64, 512
+IN_CACHE = 16 << 20  # bytes that a launch moves and L2, of 50 MB, still holds
 ELEMENT_WISE = 67e12  # FLOP/s, float32
 RATES = {"fp32": 67e12, "tf32": 495e12, "bf16": 989e12}  # of products, dense; factors are float32 in memory in each
 FIELDS = "m n k ta tb lda ldb ldc count stride_a stride_b stride_c add".split()  # of a product, row-major as duel_gemm
@@ -49,7 +50,7 @@ class Costs:
     split k and add the parts in a second kernel; a fork and a join are two edges, 1 to 2 us each."""
 
     def __init__(self, path):
-        self.node_us, self.product_us, self.fork_join_us, self.bandwidth = 2.2, 5.0, 3.0, 3.0e12
+        self.node_us, self.product_us, self.fork_join_us, self.dram, self.cache = 2.2, 5.0, 3.0, 3.0e12, 3.0e12
         self.products, self.device = {}, None
         if path is None:
             return
@@ -58,16 +59,19 @@ class Costs:
         probe = probe if "node_us" in probe else probe.get("probe") or {}
         if "node_dependent_us" not in probe:
             sys.exit(f"cuda_table: error: {path} has no numbers of cuda_probe: no node_dependent_us")
-        self.device = probe["device"]
+        self.device = probe["device"] + (" (quick: these numbers mean nothing)" if probe["quick"] else "")
         self.node_us, self.fork_join_us = probe["node_dependent_us"], probe["fork_join_us"]
-        self.bandwidth = 1e12 * probe["copy_l2_tb_s"]  # a step's data mostly stay in the cache
+        self.dram, self.cache = 1e12 * probe["copy_dram_tb_s"], 1e12 * probe["copy_l2_tb_s"]
         self.products = {(p["precision"], *(p[f] for f in FIELDS)): p["us"] for p in probe["products"]}
         small = [p["us"] for p in probe["products"] if p["m"] * p["n"] * p["k"] * p["count"] < 1e8]
         self.product_us = min(small, default=self.product_us)
 
+    def bandwidth(self, moved):
+        return self.cache if moved <= IN_CACHE else self.dram
+
     def said(self, precision):
         what = (f"{self.node_us:.2f} us a kernel in a CUDA graph, {self.fork_join_us:.2f} a fork and join, "
-                f"{self.product_us:.1f} at least a product, {self.bandwidth / 1e12:.2f} TB/s")
+                f"{self.product_us:.1f} at least a product, {self.dram / 1e12:.2f} TB/s, {self.cache / 1e12:.2f} in L2")
         rates = f"element-wise {ELEMENT_WISE / 1e12:.0f} TFLOP/s, products {RATES[precision] / 1e12:.0f} (on paper)"
         return (f"measured on {self.device}: {what}, {len(self.products)} products" if self.device
                 else f"assumptions, nothing is measured: {what}") + f"; {rates}"
@@ -111,7 +115,7 @@ class Launch:
         share = min(1, self.blocks / SMS) if filled else 1
         rate = RATES[precision] if self.shape else ELEMENT_WISE
         least = costs.product_us if self.shape else costs.node_us
-        return max(least, 1e6 * max(self.bytes / costs.bandwidth, self.flops / rate) / share)
+        return max(least, 1e6 * max(self.bytes / costs.bandwidth(self.bytes), self.flops / rate) / share)
 
 
 # ---- reading
