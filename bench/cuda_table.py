@@ -134,10 +134,14 @@ def emulated_library(tree):
     sys.exit(f"cuda_table: error: {tree} has no emulated CUDA backend: build the tests there (with a C++ compiler)")
 
 
+def flags_of(args):
+    return ["--backend", "cuda", "--batch", str(args.batch), "--data", args.data,
+            *(word for setting in args.set for word in ("--set", setting))]
+
+
 def read_plan(args, env):
     """The nodes in order, by the columns that the plan's header has."""
-    text = run([os.path.join(args.tree, "duel"), "info", args.recipe, "--plan", "--batch", str(args.batch), "--data",
-                args.data, "--backend", "cuda"], env)
+    text = run([os.path.join(args.tree, "duel"), "info", args.recipe, "--plan", *flags_of(args)], env)
     nodes, group, at = [], 0, None
     for line in text.split("\n"):
         if line.startswith("group  op"):
@@ -184,9 +188,9 @@ def read_step(args):
     nodes = read_plan(args, env)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "trace")
-        run([os.path.join(args.tree, "duel"), "bench", "--recipe", args.recipe, "--batch", str(args.batch), "--data",
-             args.data, "--backend", "cuda", "--ops", "--warmup", "1", "--steps", "1", "--repetitions", "1",
-             "--peak-seconds", "1e-9", "-q"], {**env, "CUEMU_DRY": "1", "CUEMU_TRACE": path})
+        run([os.path.join(args.tree, "duel"), "bench", "--recipe", args.recipe, *flags_of(args), "--ops", "--warmup", "1",
+             "--steps", "1", "--repetitions", "1", "--peak-seconds", "1e-9", "-q"],
+            {**env, "CUEMU_DRY": "1", "CUEMU_TRACE": path})
         if not os.path.exists(path):
             sys.exit(f"cuda_table: error: {library} is not the emulated backend: build the tests in {args.tree}")
         graphs = read_trace(path, names)
@@ -324,6 +328,7 @@ def main():
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--precision", choices=RATES, default="tf32")
     p.add_argument("--data", default="synthetic:shapes", help="the costs are the same for all of 28×28 uint8 images")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as duel's, such as data.size=64")
     p.add_argument("--measured", metavar="FILE", help="of cuda_probe --json or gpu_check.sh")
     p.add_argument("--json", action="store_true", help="the totals alone, one object")
     p.add_argument("--launches", action="store_true", help="the step's launches by kernel")
