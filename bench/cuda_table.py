@@ -1,25 +1,30 @@
 #!/usr/bin/env python3
-"""Every kernel launch of one training step of `mlp` on the CUDA backend, with what it should cost on an H100: the
-prediction that a measurement is held against.
+"""What one training step launches on the CUDA backend, and what it should cost on an H100: the prediction that a
+measurement is held against.
 
-    bench/cuda_table.py --duel build/duel [--batch 64] [--precision tf32] [--json]
-    bench/cuda_table.py --check TREE           a build tree with the emulator, as every tree with tests is
+    bench/cuda_table.py [--tree build] [--recipe mlp] [--batch 64] [--precision tf32] [--measured FILE] [--json]
+    bench/cuda_table.py --launches             the step's launches by kernel
+    bench/cuda_table.py --products             writes bench/cuda_products.txt, the shapes that cuda_probe times
+    bench/cuda_table.py --check TREE           launches within BUDGET, and that file is what the emulator runs
 
-The nodes, their bytes and FLOPs come from `duel info mlp --plan`; the table LAUNCHES below says what each op launches;
-registers and spills (the most of all architectures, and of a template's variants) from bench/cuda_budget.txt. --check
-trains on the emulator, which writes down what it runs, and compares: kernels, order and grids must be this table's.
+Nothing here is written by hand: the emulator (in every tree with tests) writes down what a step and a profile of it
+launch, without running it, and the profile's marks say which node launched what. A node's bytes and FLOPs come from
+`duel info RECIPE --plan`; registers and spills from bench/cuda_budget.txt.
 
-Two times a launch, both with LAUNCH_US for what a node of a CUDA graph adds when the one before it is done:
-  peak     the larger of bytes / 3.0 TB/s and FLOPs / the unit's rate. Nothing runs faster out of memory; data that
-           stays in the L2 cache (50 MB; a step at batch 64 works on 14 MB) can.
-  filled   the same with both rates times the share of the 132 SMs that have a block, as if each had 1/132 of all.
-           Small products are far from the tensor cores' rate for this reason: at batch 64 there are 8 to 13 tiles of
-           64×64 (except for weight gradients), and cuBLAS reaches no more than about 70 % of the peak at any size.
+A product takes what cuda_probe measured for its shape; else the larger of a small one's time and its FLOPs or bytes at
+the rates below. Any other launch takes the larger of the node's time and its part of the node's bytes and FLOPs, which a
+node's launches share by their blocks; beside products they also read and write what these leave, or work on where it is
+more than the node's own: patches of a convolution. Two times a launch:
+  peak     at these rates.
+  filled   at these rates times the share of the SMs that have a block, as if each had its part of all. Small products
+           are far from the tensor cores' rate for this reason; they are taken as tiles of 64×64 that share out k by
+           512. A measured product is the same in both.
+With --measured, which is cuda_probe's JSON or gpu_check's, the constants are what was measured on that GPU.
 What is not in it: the host's launch of the graph and two small copies, once in 8 steps.
 """
 import argparse
+import collections
 import datetime
-import fnmatch
 import json
 import math
 import os
@@ -30,254 +35,323 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BANDWIDTH = 3.0e12  # bytes a second, of 3.35 on paper
-SMS, LANES = 132, 4
+PRODUCTS_FILE = os.path.join(HERE, "cuda_products.txt")
+LISTED = [(recipe, batch) for recipe in ("mlp", "dcgan") for batch in (64, 256)]  # in that file
+BUDGET = {"mlp": 83, "dcgan": 140}  # launches of a step at batch 64
+SMS, LANES, TILE, SPLIT = 132, 4, 64, 512
+IN_CACHE = 16 << 20  # bytes that a launch moves and L2, of 50 MB, still holds
 ELEMENT_WISE = 67e12  # FLOP/s, float32
-PRODUCTS = {"fp32": 67e12, "tf32": 495e12, "bf16": 989e12}  # dense; factors are float32 in memory in each
-LAUNCH_US = 1.3  # assumption: of a kernel in a CUDA graph, behind another
-THREADS, TILE = 256, 64
-BATCHES = 64, 1024  # above, rows are split and kernels join them; below, tiles are wider
+RATES = {"fp32": 67e12, "tf32": 495e12, "bf16": 989e12}  # of products, dense; factors are float32 in memory in each
+FIELDS = "m n k ta tb lda ldb ldc count stride_a stride_b stride_c add".split()  # of a product, row-major as duel_gemm
+
+
+class Costs:
+    """Assumed until measured. A small kernel is a launch, two memory latencies and a drain; cuBLAS's small products
+    split k and add the parts in a second kernel; a fork and a join are two edges, 1 to 2 us each."""
+
+    def __init__(self, path):
+        self.node_us, self.product_us, self.fork_join_us, self.dram, self.cache = 2.2, 5.0, 3.0, 3.0e12, 3.0e12
+        self.products, self.device = {}, None
+        if path is None:
+            return
+        with open(path) as f:
+            probe = json.load(f)
+        probe = probe if "node_us" in probe else probe.get("probe") or {}
+        if "node_dependent_us" not in probe:
+            sys.exit(f"cuda_table: error: {path} has no numbers of cuda_probe: no node_dependent_us")
+        self.device = probe["device"] + (" (quick: these numbers mean nothing)" if probe["quick"] else "")
+        self.node_us, self.fork_join_us = probe["node_dependent_us"], probe["fork_join_us"]
+        self.dram, self.cache = 1e12 * probe["copy_dram_tb_s"], 1e12 * probe["copy_l2_tb_s"]
+        self.products = {(p["precision"], *(p[f] for f in FIELDS)): p["us"] for p in probe["products"]}
+        small = [p["us"] for p in probe["products"] if p["m"] * p["n"] * p["k"] * p["count"] < 1e8]
+        self.product_us = min(small, default=self.product_us)
+
+    def bandwidth(self, moved):
+        return self.cache if moved <= IN_CACHE else self.dram
+
+    def said(self, precision):
+        what = (f"{self.node_us:.2f} us a kernel in a CUDA graph, {self.fork_join_us:.2f} a fork and join, "
+                f"{self.product_us:.1f} at least a product, {self.dram / 1e12:.2f} TB/s, {self.cache / 1e12:.2f} in L2")
+        rates = f"element-wise {ELEMENT_WISE / 1e12:.0f} TFLOP/s, products {RATES[precision] / 1e12:.0f} (on paper)"
+        return (f"measured on {self.device}: {what}, {len(self.products)} products" if self.device
+                else f"assumptions, nothing is measured: {what}") + f"; {rates}"
 
 
 class Node:
-    def __init__(self, group, op, layer, shape, flops, moved):
-        self.group, self.op, self.layer, self.flops, self.bytes = group, op, layer, flops, moved
-        self.shape = [int(d) for d in re.findall(r"\d+", shape.split(",")[0])]
-        self.count = math.prod(self.shape)
+    def __init__(self, group, op, layer, flops, moved):
+        self.group, self.op, self.layer, self.flops, self.bytes, self.launches = group, op, layer, flops, moved, []
+
+    def share(self):
+        """Gives the bytes and FLOPs to the launches."""
+        plain = [launch for launch in self.launches if not launch.shape]
+        products = [launch for launch in self.launches if launch.shape]
+        moved, blocks = sum(launch.bytes for launch in products), sum(launch.blocks for launch in plain)
+        left = max(0, self.bytes - moved) + 2 * sum(launch.result for launch in products)
+        if moved > 1.01 * self.bytes + 1024:  # the plan's numbers are rounded
+            left = moved
+        flops = max(0, self.flops - sum(launch.flops for launch in products))
+        for launch in plain:
+            launch.bytes, launch.flops = left * launch.blocks / blocks, flops * launch.blocks / blocks
 
 
 class Launch:
-    """kernel: a pattern of names in cuda_budget.txt, or "product"; blocks None: not foretold."""
+    """Of a kernel, or, with a shape, of a product."""
 
-    def __init__(self, kernel, blocks, moved, flops):
-        self.kernel, self.blocks, self.bytes, self.flops = kernel, blocks, moved, flops
+    def __init__(self, kernel, blocks, shape=None):
+        self.kernel, self.blocks, self.shape, self.bytes, self.flops = kernel, blocks, shape, 0, 0
+        if shape:
+            m, n, k, count, a, b = (shape[FIELDS.index(f)] for f in ("m", "n", "k", "count", "stride_a", "stride_b"))
+            self.result, self.flops = 4 * count * m * n, 2 * count * m * n * k
+            self.bytes = 4 * (m * k * (count if a else 1) + k * n * (count if b else 1)) + self.result
+            self.blocks = count * math.ceil(m / TILE) * math.ceil(n / TILE) * math.ceil(k / SPLIT)
 
-    def us(self, precision, filled):
-        share = min(1, (self.blocks or 1) / SMS) if filled else 1
-        rate = PRODUCTS[precision] if self.kernel == "product" else ELEMENT_WISE
-        return 1e6 * max(self.bytes / BANDWIDTH, self.flops / rate) / share + LAUNCH_US
+    def same(self, other):
+        return (self.kernel, self.blocks, self.shape) == (other.kernel, other.blocks, other.shape)
 
-
-# ---- what an op launches; blocks as the sources in src/cuda have them
-def blocks_of(threads):
-    return max(1, math.ceil(threads / THREADS))
-
-
-def element_wise(functor):
-    return lambda n: [Launch(f"duel_map_kernel<{functor}>", blocks_of(n.count / 4), n.bytes, n.flops)]
-
-
-def one(kernel, blocks):
-    return lambda n: [Launch(kernel, blocks(n), n.bytes, n.flops)]
-
-
-def columns(n):  # tiles of 8 channels (columns.cuh, at these batches)
-    return math.ceil(n.shape[-1] / 8)
-
-
-def product(n, other):
-    """The product of a node that moves `other` more floats than its factors and its result."""
-    rows, cols = n.shape
-    inner = round((n.bytes / 4 - other - rows * cols) / (rows + cols))
-    return Launch("product", math.ceil(rows / TILE) * math.ceil(cols / TILE),
-                  4 * (rows * inner + inner * cols + rows * cols), 2 * rows * cols * inner)
-
-
-def dense(n):
-    cols = n.shape[-1]
-    return [product(n, cols), Launch("duel_map_kernel<dense_finish_biased<*>>", blocks_of(n.count / 4),
-                                     4 * (2 * n.count + cols), 4 * n.count)]
-
-
-def matmul_grad(n):
-    cols = n.shape[-1]
-    return [product(n, n.count + cols), Launch("scale_and_sum<*>", columns(n), 4 * (3 * n.count + cols), 4 * n.count)]
-
-
-def adam(n):
-    blocks = blocks_of(n.count / 4)
-    return [Launch("adam_kernel", blocks, n.bytes, n.flops), Launch("squares_kernel", 1, 4 * blocks, blocks)]
-
-
-def pack(n):  # a gap or a gradient that could not be computed in its place
-    return [Launch("pack_kernel", None, n.bytes, 0)] if n.bytes > 0 else []
-
-
-LAUNCHES = {
-    "random_normal": one("random_kernel<true>", lambda n: blocks_of(n.count / 4)),
-    "batch": one("batch_kernel<unsigned char>", lambda n: blocks_of(n.count / 4)),
-    "dense": dense,
-    "matmul": lambda n: [product(n, 0)],
-    "matmul_grad": matmul_grad,
-    "batchnorm": one("batchnorm_normalize<?, 1>", columns),
-    "batchnorm_grad": one("batchnorm_d_x<?, 1>", columns),
-    "bce_logits": one("bce_blocks<4>", lambda n: 1),
-    "bce_logits_grad": element_wise("bce_grad"),
-    "reduce_sum": one("reduce_teams<false, 4>", lambda n: 1),
-    "adam": adam,
-    "pack": pack,
-    "assign": one("pack_kernel", lambda n: None),
-    **{op: element_wise(f"{op}_of") for op in ("constant", "affine", "add", "sub", "mul", "less_equal", "ema")},
-}
+    def us(self, costs, precision, filled):
+        known = self.shape and costs.products.get((precision, *self.shape))
+        if known:
+            return known
+        share = min(1, self.blocks / SMS) if filled else 1
+        rate = RATES[precision] if self.shape else ELEMENT_WISE
+        least = costs.product_us if self.shape else costs.node_us
+        return max(least, 1e6 * max(self.bytes / costs.bandwidth(self.bytes), self.flops / rate) / share)
 
 
 # ---- reading
-def read_plan(args, duel, backend):
-    """The nodes, by the columns that the table's header has."""
-    command = [duel, "info", "mlp", "--plan", "--batch", str(args.batch), "--data", args.data, "--backend", backend]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def run(command, env):
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         sys.exit(f"cuda_table: error: {shlex.join(command)} failed:\n{done.stdout}")
+    return done.stdout
+
+
+def emulated_library(tree):
+    """A build tree's emulated backend. In a tree that also has the real one it lies with the tests."""
+    for path in "tests/cuemu/libduel_cuda.so", "libduel_cuda.so":
+        if os.path.exists(os.path.join(tree, path)):
+            return os.path.join(tree, path)
+    sys.exit(f"cuda_table: error: {tree} has no emulated CUDA backend: build the tests there (with a C++ compiler)")
+
+
+def flags_of(args):
+    return ["--backend", "cuda", "--batch", str(args.batch), "--data", args.data,
+            *(word for setting in args.set for word in ("--set", setting))]
+
+
+def read_plan(args, env):
+    """The nodes in order, by the columns that the plan's header has."""
+    text = run([os.path.join(args.tree, "duel"), "info", args.recipe, "--plan", *flags_of(args)], env)
     nodes, group, at = [], 0, None
-    for line in done.stdout.split("\n"):
+    for line in text.split("\n"):
         if line.startswith("group  op"):
             at = [line.index(word) for word in ("op", "layer", "result")]
         elif at and line:
             group = int(line[:at[0]].strip() or group)
-            shape, flops, moved, _ = re.fullmatch(r"(.*?)\s+([\d.]+)\s+([\d.]+)\s+(\S+)", line[at[2]:]).groups()
-            nodes.append(Node(group, line[at[0]:at[1]].strip(), line[at[1]:at[2]].strip(), shape,
-                              1e6 * float(flops), 1024 * float(moved)))
-    if not nodes:
-        sys.exit("cuda_table: error: the plan has no nodes")
+            flops, moved = re.fullmatch(r".*?\s+([\d.]+)\s+([\d.]+)\s+\S+", line[at[2]:]).groups()
+            nodes.append(Node(group, line[at[0]:at[1]].strip(), line[at[1]:at[2]].strip(), 1e6 * float(flops),
+                              1024 * float(moved)))
     return nodes
+
+
+def read_trace(path, names):
+    """[what ran] of each launch of a graph: launches, and None for a mark."""
+    graphs, graph = [], None
+    with open(path) as f:
+        for word in map(str.split, f):
+            if word[0] == "graph":
+                graph = []
+            elif word[0] == "end":
+                graphs.append(graph)
+                graph = None
+            elif graph is not None and word[0] == "mark":
+                graph.append(None)
+            elif graph is not None and word[0] == "kernel":
+                grid = math.prod(map(int, word[2].split("x")))
+                graph.append(Launch(names.get(int(word[1], 16), " ".join(word[4:])), grid))
+            elif graph is not None and word[0] == "product":  # in columns: the factors change places, as in blas.cu
+                n, m, k, tb, ta, ldb, lda, ldc, count, stride_b, stride_a, stride_c, add = map(int, word[1:])
+                shape = (m, n, k, ta, tb, lda, ldb, ldc, count, stride_a, stride_b, stride_c, add)
+                graph.append(Launch("product (cuBLAS)", 0, shape))
+    return graphs
+
+
+def read_step(args):
+    """The nodes of a step with their launches, between one each for what begins and ends it."""
+    library = emulated_library(args.tree)
+    names = {}
+    for line in run(["nm", "-C", library], None).split("\n"):
+        found = re.match(r"([0-9a-f]+) [tTwW] (?:void )?(.*)\(", line)
+        if found:
+            names[int(found[1], 16)] = found[2].split("(")[0].replace("> >", ">>")
+    env = {**os.environ, "DUEL_CUDA_LIBRARY": os.path.abspath(library), "CUEMU_ORDER": "forward"}
+    nodes = read_plan(args, env)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "trace")
+        run([os.path.join(args.tree, "duel"), "bench", "--recipe", args.recipe, *flags_of(args), "--ops", "--warmup", "1",
+             "--steps", "1", "--repetitions", "1", "--peak-seconds", "1e-9", "-q"],
+            {**env, "CUEMU_DRY": "1", "CUEMU_TRACE": path})
+        if not os.path.exists(path):
+            sys.exit(f"cuda_table: error: {library} is not the emulated backend: build the tests in {args.tree}")
+        graphs = read_trace(path, names)
+    profile = next((g for g in graphs if g.count(None) == len(nodes) + 1), None)
+    if not nodes or not profile:
+        sys.exit(f"cuda_table: error: no profile has a mark before each of the plan's {len(nodes)} nodes")
+    at = -1
+    for launch in profile[:-1]:
+        at += launch is None
+        if launch:
+            nodes[at].launches.append(launch)
+    launches = [launch for launch in profile if launch]
+    for step in sorted((g for g in graphs if None not in g), key=len):
+        for first in range(len(step) - len(launches) + 1):
+            if all(map(Launch.same, step[first:], launches)):
+                ends = Node(0, "(begin)", "", 0, 0), Node(nodes[-1].group, "(end)", "", 0, 0)
+                ends[0].launches, ends[1].launches = step[:first], step[first + len(launches):]
+                nodes = [ends[0], *nodes, ends[1]]
+                for node in nodes:
+                    node.share()
+                return nodes
+    sys.exit("cuda_table: error: no step runs what its profile runs, in that order")
+
+
+def launches_of(nodes):
+    return [launch for node in nodes for launch in node.launches]
 
 
 def read_budget():
     with open(os.path.join(HERE, "cuda_budget.txt")) as f:
         rows = [line.rsplit(None, 2) for line in f if line.strip() and line[0] != "#"]
-    return {name: (int(registers), int(spill)) for name, registers, spill in rows}
-
-
-def launches_of(nodes, batch):
-    """[(node, launch)] in order; the ends of a step have a node of their own."""
-    words = 4 * (batch + 64)  # item indices and per-step numbers, about
-    ends = [Node(0, "take_inputs", "", "", 0, 0), Node(nodes[-1].group, "put_outputs", "", "", 0, 0)]
-    unknown = sorted({n.op for n in nodes} - set(LAUNCHES))
-    if unknown:
-        sys.exit(f"cuda_table: error: LAUNCHES does not say what {', '.join(unknown)} launches")
-    own = [(n, launch) for n in nodes for launch in LAUNCHES[n.op](n)]
-    return [(ends[0], Launch("take_inputs", None, 2 * words, 0)), *own, (ends[1], Launch("put_outputs", 1, 72, 0))]
+    return {name: (registers, spill) for name, registers, spill in rows}
 
 
 # ---- the table
-def side_by_side(rows, precision, filled):
+def side_by_side(nodes, us):
     """Nodes of a group share LANES streams, in turn; a group takes as long as its longest stream."""
-    total = sum(launch.us(precision, filled) for _, launch in (rows[0], rows[-1]))
-    for group in sorted({n.group for n, _ in rows}):
-        nodes = list(dict.fromkeys(n for n, _ in rows[1:-1] if n.group == group))
-        lanes = [0.0] * LANES
-        for i, node in enumerate(nodes):
-            lanes[i % LANES] += sum(launch.us(precision, filled) for n, launch in rows if n is node)
-        total += max(lanes)
-    return total
+    def time(node):
+        return sum(map(us, node.launches))
+    total = time(nodes[0]) + time(nodes[-1])
+    groups = collections.defaultdict(list)
+    for node in nodes[1:-1]:
+        groups[node.group].append(time(node))
+    return total + sum(max(sum(times[lane::LANES]) for lane in range(LANES)) for times in groups.values()), \
+        sum(len(times) > 1 for times in groups.values())
 
 
-def totals(rows, precision):
-    times = {f"{name}_us": {"in_a_row": round(sum(launch.us(precision, filled) for _, launch in rows), 1),
-                            "side_by_side": round(side_by_side(rows, precision, filled), 1)}
-             for name, filled in (("peak", False), ("filled", True))}
-    return {"launches": len(rows), "products": sum(launch.kernel == "product" for _, launch in rows),
-            "bytes": round(sum(launch.bytes for _, launch in rows)),
-            "flops": round(sum(launch.flops for _, launch in rows)), **times}
+def totals(nodes, precision, costs):
+    launches, times = launches_of(nodes), {}
+    for name, filled in ("peak", False), ("filled", True):
+        def us(launch, filled=filled):
+            return launch.us(costs, precision, filled)
+        longest, forks = side_by_side(nodes, us)
+        times[f"{name}_us"] = {"in_a_row": round(sum(map(us, launches)), 1),
+                               "side_by_side": round(longest + forks * costs.fork_join_us, 1)}
+    products = [launch for launch in launches if launch.shape]
+    return {"launches": len(launches), "products": len(products), "groups": nodes[-1].group + 1, "forks": forks,
+            "products_measured": sum((precision, *launch.shape) in costs.products for launch in products),
+            "bytes": round(sum(launch.bytes for launch in launches)),
+            "flops": round(sum(launch.flops for launch in launches)), "measured": costs.device is not None, **times}
 
 
-def print_table(args, rows):
+def print_table(args, nodes, costs):
     budget = read_budget()
-    kernels = [launch.kernel for _, launch in rows]
-    wide, layers = max(map(len, kernels)), max(len(n.layer) for n, _ in rows)
-    print(f"One step of mlp at batch {args.batch}, --precision {args.precision}, as predicted for an H100 "
+    wide, layers = (max(map(len, names)) for names in
+                    ([launch.kernel for launch in launches_of(nodes)], [node.layer for node in nodes]))
+    print(f"One step of {args.recipe} at batch {args.batch}, --precision {args.precision}, as predicted for an H100 "
           f"({datetime.date.today()}, {shlex.join(['bench/cuda_table.py', *sys.argv[1:]])})")
-    print(f"{BANDWIDTH / 1e12:.1f} TB/s; element-wise {ELEMENT_WISE / 1e12:.0f} TFLOP/s, products "
-          f"{PRODUCTS[args.precision] / 1e12:.0f}; {LAUNCH_US} us a kernel within a CUDA graph (an assumption)")
-    print("peak: at these rates; filled: these rates times the share of the 132 SMs that have a block")
+    print(costs.said(args.precision))
+    print(f"peak: at these rates; filled: these rates times the share of the {SMS} SMs that have a block")
     print("registers, spills: the most of all architectures; cuBLAS's own are not known\n")
     print(f"group  {'op':<15}  {'layer':<{layers}}  {'kernel':<{wide}}  regs  spill  blocks        KiB     MFLOP  "
           "peak us  filled us")
-    for node, launch in rows:
-        known = [r for name, r in budget.items() if fnmatch.fnmatchcase(name, launch.kernel)]
-        if not known and launch.kernel != "product":
-            sys.exit(f"cuda_table: error: cuda_budget.txt has no kernel {launch.kernel}")
-        registers, spill = (max(r[i] for r in known) for i in range(2)) if known else ("", "")
-        print(f"{node.group:5d}  {node.op:<15}  {node.layer:<{layers}}  {launch.kernel:<{wide}}  {registers:>4}  "
-              f"{spill:>5}  {launch.blocks or '':>6}  {launch.bytes / 1024:9.1f}  {launch.flops / 1e6:8.3f}  "
-              f"{launch.us(args.precision, False):7.2f}  {launch.us(args.precision, True):9.2f}")
-    t = totals(rows, args.precision)
-    print(f"\n{t['launches']} kernels ({t['products']} products of cuBLAS, each counted as one), "
-          f"{t['bytes'] / 1048576:.1f} MiB, {t['flops'] / 1e6:.1f} MFLOP; microseconds a step:")
+    for node in nodes:
+        for launch in node.launches:
+            registers, spill = budget.get(launch.kernel, ("", ""))
+            print(f"{node.group:5d}  {node.op:<15}  {node.layer:<{layers}}  {launch.kernel:<{wide}}  {registers:>4}  "
+                  f"{spill:>5}  {launch.blocks:>6}  {launch.bytes / 1024:9.1f}  {launch.flops / 1e6:8.3f}  "
+                  f"{launch.us(costs, args.precision, False):7.2f}  {launch.us(costs, args.precision, True):9.2f}")
+    t = totals(nodes, args.precision, costs)
+    print(f"\n{t['launches']} launches ({t['products']} products of cuBLAS, each counted as one; "
+          f"{t['products_measured']} of them measured), {t['bytes'] / 1048576:.1f} MiB, {t['flops'] / 1e6:.1f} MFLOP; "
+          "microseconds a step:")
     print(f"{'':24}{'peak':>8}{'filled':>9}")
     for key, what in (("in_a_row", "all in a row"), ("side_by_side", f"groups on {LANES} streams")):
         print(f"{what:24}{t['peak_us'][key]:8.1f}{t['filled_us'][key]:9.1f}")
-    print(f"{'of which launching':24}{t['launches'] * LAUNCH_US:8.1f}{t['launches'] * LAUNCH_US:9.1f}  (all in a row)")
+    print(f"{t['groups']} groups, of which {t['forks']} fork and join")
 
 
-# ---- the check
-def traced(args, tree):
-    """[(kernel or "product", x size of its grid)] of each of 16 steps, the emulator's word."""
-    library = os.path.join(tree, "tests/cuemu/libduel_cuda.so")
-    if not os.path.exists(library):
-        library = os.path.join(tree, "libduel_cuda.so")  # where DUEL_CUDA=EMULATE puts it
-    names = {}
-    for line in subprocess.run(["nm", "-C", library], stdout=subprocess.PIPE, text=True, check=True).stdout.split("\n"):
-        found = re.match(r"([0-9a-f]+) [tTwW] (?:void )?(.*)\(", line)
-        if found:
-            names[int(found[1], 16)] = found[2].split("(")[0].replace("> >", ">>")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "trace")
-        command = [os.path.join(tree, "duel"), "train", "--recipe", "mlp", "--backend", "cuda", "--steps", "16",
-                   "--batch", str(args.batch), "--data", args.data, "--outdir", folder, "--sample", "0",
-                   "--checkpoint", "0", "-q"]
-        env = {**os.environ, "DUEL_CUDA_LIBRARY": library, "CUEMU_TRACE": path, "CUEMU_ORDER": "forward"}
-        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode:
-            sys.exit(f"cuda_table: error: {shlex.join(command)} failed:\n{done.stdout}")
-        steps = []
-        with open(path) as f:
-            for word in map(str.split, f):
-                name = names[int(word[1], 16)] if word[0] == "kernel" else "product"
-                if name == "take_inputs":
-                    steps.append([])
-                if steps:
-                    steps[-1].append((name, int(word[2].split("x")[0])))
-                if name == "put_outputs" and len(steps) == 16:
-                    return steps  # what follows is no step
-    sys.exit(f"cuda_table: error: the emulator ran {len(steps)} of 16 steps")
+def print_launches(args, nodes):
+    kernels = collections.defaultdict(list)
+    for node in nodes:
+        for launch in node.launches:
+            kernels[launch.kernel].append(node.op)
+    launches, groups = sum(map(len, kernels.values())), nodes[-1].group + 1
+    print(f"{args.recipe}, batch {args.batch}: {launches} launches in {groups} groups")
+    for kernel, ops in sorted(kernels.items(), key=lambda item: (-len(item[1]), item[0])):
+        of = ", ".join(f"{op} {n}" if n > 1 else op for op, n in collections.Counter(ops).most_common())
+        print(f"{len(ops):4d}  {kernel:<44}  {of}")
+
+
+# ---- the products and the check
+def products_text(args):
+    lines = ["# The matrix products of one step, for bench/cuda_probe: row-major, as duel_cuda_gemm takes them. Made by",
+             "# bench/cuda_table.py --products from what the emulator runs.",
+             "# recipe batch " + " ".join(FIELDS) + " times"]
+    for args.recipe, args.batch in LISTED:
+        shapes = collections.Counter(launch.shape for launch in launches_of(read_step(args)) if launch.shape)
+        lines += [f"{args.recipe} {args.batch} {' '.join(map(str, shape))} {times}" for shape, times in shapes.items()]
+    return "\n".join(lines) + "\n"
 
 
 def check(args):
-    rows = launches_of(read_plan(args, os.path.join(args.check, "duel"), "cpu"), args.batch)
-    for number, ran in enumerate(traced(args, args.check)):
-        for i in range(max(len(rows), len(ran))):
-            launch = rows[i][1] if i < len(rows) else None
-            kernel, blocks = ran[i] if i < len(ran) else (None, None)
-            same = launch and kernel and fnmatch.fnmatchcase(kernel, launch.kernel)
-            if same and (launch.kernel == "product" or launch.blocks in (None, blocks)):
-                continue
-            table = f"{launch.kernel} of {rows[i][0].op} on {launch.blocks} blocks" if launch else "nothing"
-            print(f"cuda_table: FAIL: step {number}, launch {i}: the table has {table}, the emulator ran "
-                  f"{kernel or 'nothing'} on {blocks} blocks", file=sys.stderr)
-            return 1
-    print(f"cuda_table: batch {args.batch}: the emulator ran the table's {len(rows)} kernels in each of 16 steps")
-    return 0
+    failed = False
+    for args.recipe, args.batch in ((recipe, 64) for recipe in BUDGET):
+        nodes = read_step(args)
+        print_launches(args, nodes)
+        if len(launches_of(nodes)) > BUDGET[args.recipe]:
+            print(f"cuda_table: FAIL: a step of {args.recipe} launches {len(launches_of(nodes))} kernels and products, "
+                  f"and its budget is {BUDGET[args.recipe]}", file=sys.stderr)
+            failed = True
+    with open(PRODUCTS_FILE) as f:
+        if f.read() != products_text(args):
+            print("cuda_table: FAIL: bench/cuda_products.txt is not what the emulator runs; write it anew: "
+                  f"bench/cuda_table.py --products --tree {args.tree}", file=sys.stderr)
+            failed = True
+    return int(failed)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--duel", default="build/duel", help="the command (default %(default)s)")
-    p.add_argument("--batch", type=int, default=64, help="64 to 1024, a multiple of 4 (default %(default)s)")
-    p.add_argument("--precision", choices=PRODUCTS, default="tf32")
-    p.add_argument("--data", default="fashion-mnist", help="of 28×28 uint8 images; the costs are the same for all")
+    p.add_argument("--tree", default="build", help="a build tree with tests (default %(default)s)")
+    p.add_argument("--duel", help="the command in that tree, instead of --tree")
+    p.add_argument("--recipe", default="mlp", help="any recipe of duel (default %(default)s)")
+    p.add_argument("--batch", type=int, default=64)
+    p.add_argument("--precision", choices=RATES, default="tf32")
+    p.add_argument("--data", default="synthetic:shapes", help="the costs are the same for all of 28×28 uint8 images")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as duel's, such as data.size=64")
+    p.add_argument("--measured", metavar="FILE", help="of cuda_probe --json or gpu_check.sh")
     p.add_argument("--json", action="store_true", help="the totals alone, one object")
-    p.add_argument("--check", metavar="TREE", help="compare with what the emulator runs")
+    p.add_argument("--launches", action="store_true", help="the step's launches by kernel")
+    p.add_argument("--products", action="store_true", help="write bench/cuda_products.txt")
+    p.add_argument("--check", metavar="TREE", help="that the launches are within budget, and the products as written")
     args = p.parse_args()
-    if not BATCHES[0] <= args.batch <= BATCHES[1] or args.batch % 4:
-        p.error(f"--batch {args.batch}: the table holds for multiples of 4 from {BATCHES[0]} to {BATCHES[1]}")
+    args.tree = args.check or (os.path.dirname(args.duel) or "." if args.duel else args.tree)
     if args.check:
         return check(args)
-    rows = launches_of(read_plan(args, args.duel, "cpu"), args.batch)
-    if args.json:
-        print(json.dumps({"batch": args.batch, "precision": args.precision, **totals(rows, args.precision)}))
+    if args.products:
+        text = products_text(args)
+        with open(PRODUCTS_FILE, "w") as f:
+            f.write(text)
+        return 0
+    costs = Costs(args.measured)
+    nodes = read_step(args)
+    if args.launches:
+        print_launches(args, nodes)
+    elif args.json:
+        print(json.dumps({"recipe": args.recipe, "batch": args.batch, "precision": args.precision,
+                          **totals(nodes, args.precision, costs)}))
     else:
-        print_table(args, rows)
+        print_table(args, nodes, costs)
     return 0
 
 

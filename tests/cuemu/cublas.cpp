@@ -242,7 +242,9 @@ cublasStatus_t submit(cublasHandle_t handle, product g, cublasOperation_t op_a, 
   void *workspace = handle->workspace;
   const size_t scribble = handle->workspace_bytes < 4096 ? handle->workspace_bytes : 4096;
   const cudaError_t error = cuemu_submit(handle->stream, [=] {
-    cuemu_trace("product %d %d %d %d\n", g.m, g.n, g.k, g.batch);
+    cuemu_trace("product %d %d %d %d %d %d %d %d %d %lld %lld %lld %d\n", g.m, g.n, g.k, g.trans_a, g.trans_b, g.lda,
+                g.ldb, g.ldc, g.batch, g.stride_a, g.stride_b, g.stride_c, device_scalars || beta != 0);
+    if (cuemu_dry()) return;
     check_memory(g);
     cuemu_open_memory();
     cuemu_enter_device();

@@ -6,7 +6,12 @@
 //   CUEMU_FAIL     KIND:N[:forever|:sticky]              the N-th call of a kind from now on fails
 //   CUEMU_MEMORY   bytes                                 of the device
 //   CUEMU_DEVICES  number of devices, 0 or 1             CUEMU_DRIVER=old: the driver is older than the runtime
-//   CUEMU_TRACE    file of what ran: a line a kernel (offset in the library, grid, block, name) or a product
+//   CUEMU_TRACE    file of what ran: a line a
+//                    kernel   offset in the library, grid, block, name
+//                    product  m n k transA transB lda ldb ldc count strideA strideB strideC, 1 if C is read; as cuBLAS
+//                    graph    nodes of one that is launched; "end" behind what it ran
+//                    mark     a recorded event that is itself a node of a graph
+//   CUEMU_DRY=1    kernels and products are traced and do not run, memory starts as zeros: a step's launches at once
 //
 // Kinds of calls: malloc, free, host (pinned memory), launch, graph (launches of one), capture (begin, end,
 // instantiate), copy (and set), sync (calls that wait for the device), stream, event, cublas, and any (but free).

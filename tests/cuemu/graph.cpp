@@ -119,6 +119,7 @@ void replay(const std::vector<graph_node> &nodes) {
     if (missing[i] == 0) ready.push_back(i);
   }
   replay_clocks clocks(nodes.size());
+  cuemu_trace("graph %zu\n", nodes.size());
   cuemu_open_memory();
   while (!ready.empty()) {
     const size_t at = pick(ready), n = ready[at];
@@ -130,6 +131,7 @@ void replay(const std::vector<graph_node> &nodes) {
       if (--missing[i] == 0) ready.push_back(i);
   }
   cuemu_shut_memory();
+  cuemu_trace("end\n");
 }
 } // namespace
 

@@ -122,6 +122,7 @@ void cuemu_count_wait(void); // a wait that is no call of its own
 bool cuemu_lost(void);       // a sticky error has come
 size_t cuemu_memory_limit(void);
 bool cuemu_lazy(void);
+bool cuemu_dry(void); // what is launched is traced and does not run
 void cuemu_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // one line to stderr
 // A line of the file CUEMU_TRACE, if there is one.
 void cuemu_trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -64,7 +64,7 @@ char *chunk_end(const allocation *a, size_t i) {
 void fill_chunk(const allocation *a, size_t i) {
   char *from = chunk_start(a, i), *to = chunk_end(a, i), *p = from > a->p ? from : a->p;
   char *end = to < a->p + a->bytes ? to : a->p + a->bytes;
-  if (p < end) memset(p, 0xFF, (size_t)(end - p));
+  if (p < end) memset(p, cuemu_dry() ? 0 : 0xFF, (size_t)(end - p));
 #ifndef CUEMU_ASAN
   for (char *c = from; c < to && c < a->p; c++) *c = (char)cuemu_canary(c);
   for (char *c = end < from ? from : end; c < to; c++) *c = (char)cuemu_canary(c);

@@ -25,6 +25,7 @@ size_t memory = (size_t)8 << 30;
 int devices = 1;
 bool old_driver;
 FILE *trace;
+bool dry;
 
 std::map<const void *, int> dynamic_limit; // of kernels that were given one
 
@@ -61,6 +62,8 @@ void read_environment() {
   old_driver = driver && !strcmp(driver, "old");
   const char *path = getenv("CUEMU_TRACE");
   if (path && !(trace = fopen(path, "w"))) cuemu_die("CUEMU_TRACE: %s cannot be written", path);
+  const char *only = getenv("CUEMU_DRY");
+  dry = only && !strcmp(only, "1");
   if (fail) {
     char kind[16] = "", how[16] = "once";
     unsigned long long n = 0;
@@ -153,6 +156,9 @@ void cuemu_reset_counts() {
   memset(counts, 0, sizeof counts);
 }
 
+bool cuemu_dry() {
+  return dry;
+}
 bool cuemu_lazy() {
   return lazy;
 }
@@ -369,6 +375,7 @@ static void run_launch(const cuemu_launch *l) {
   if (trace && dladdr(l->kernel, &library))
     cuemu_trace("kernel %tx %ux%ux%u %ux%ux%u %s\n", (const char *)l->kernel - (const char *)library.dli_fbase,
                 l->grid.x, l->grid.y, l->grid.z, l->block.x, l->block.y, l->block.z, l->name);
+  if (dry) return;
   l->check(l); // again: memory may have been freed since
   cuemu_open_memory();
   cuemu_enter_device();

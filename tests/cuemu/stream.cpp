@@ -260,6 +260,7 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
   CUstream_st *s = resolve(stream);
   if (s->capture && flags == cudaEventRecordExternal)
     return cuemu_error(cuemu_capture_work(s, [recorded = find_event(event), s] {
+      cuemu_trace("mark\n");
       happen(recorded.get());
       recorded->at = {s, 0};
     }));
