@@ -71,6 +71,7 @@ bool duel_case_is_state(const duel_case *c, int input) {
     return input < 2;
   case DUEL_OP_STATE:
   case DUEL_OP_EMA:
+  case DUEL_OP_REPORT:
   case DUEL_OP_ASSIGN:
     return input == 0;
   default:
@@ -351,7 +352,7 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
     duel_running(g, in[0], in[1], in[2], in[3], a->running.weight, a->running.unbias, out);
     break;
   case DUEL_OP_REPORT:
-    out[0] = duel_report(g, c->n_in, in, a->report.term, a->report.slots);
+    out[0] = duel_report(g, in[0], c->n_in - 1, in + 1, a->report.term);
     break;
   case DUEL_OP_EMA:
     out[0] = duel_ema(g, in[0], in[1], in[2]);

@@ -6,7 +6,7 @@
 #include "core/graph.h"
 #include "oracle.h"
 
-enum { DUEL_CASE_MAX_IN = 6, DUEL_REAL = DUEL_DTYPE_COUNT }; // DUEL_REAL: the graph's real type
+enum { DUEL_CASE_MAX_IN = 7, DUEL_REAL = DUEL_DTYPE_COUNT }; // DUEL_REAL: the graph's real type
 
 typedef enum duel_fill {
   DUEL_FILL_UNIFORM,  // [-1, 1]

@@ -292,10 +292,10 @@ static void reports(void) {
               {6, 5, step, {S(700), S(2), S(64, 1), SCALAR, S(513), S(31)}, DUEL_FILL_WIDE},
               {2, 2, sign, {S(8), S(300)}, DUEL_FILL_LARGE}};
   for (int i = 0; i < LENGTH(list); i++) {
-    duel_case *c = duel_case_add(DUEL_OP_REPORT, list[i].n);
-    for (int k = 0; k < list[i].n; k++) c->in[k] = (duel_case_in){list[i].in[k], list[i].fill, DUEL_REAL};
+    duel_case *c = duel_case_add(DUEL_OP_REPORT, list[i].n + 1);
+    c->in[0] = (duel_case_in){S(list[i].slots), DUEL_FILL_UNIFORM, DUEL_REAL};
+    for (int k = 0; k < list[i].n; k++) c->in[k + 1] = (duel_case_in){list[i].in[k], list[i].fill, DUEL_REAL};
     c->attr.report.term = list[i].term;
-    c->attr.report.slots = list[i].slots;
     c->zeros = true;
   }
 }

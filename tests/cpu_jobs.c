@@ -381,10 +381,10 @@ static void make_running(duel_box *b) {
 static void make_report(duel_box *b) {
   static const duel_report_term term[] = {
       {2, DUEL_REPORT_BCE, 0.1, 0.9}, {0, DUEL_REPORT_SUM, 1, 0}, {2, DUEL_REPORT_SIGN, 0.5, 0}};
+  duel_box_in(b, DUEL_SHAPE(4));
   for (int i = 0; i < 3; i++) duel_box_in(b, DUEL_SHAPE(1000 + i));
   b->attr.report.term = term;
-  b->attr.report.slots = 4;
-  duel_box_out(b, DUEL_SHAPE(4));
+  add_out_over(b, 0);
 }
 
 static void make_ema(duel_box *b) {

@@ -128,7 +128,7 @@ duel_graph *mini_gan_step(const mini_gan *m) {
   duel_scope(g, "metrics");
   static const duel_report_term term[] = {
       {0, DUEL_REPORT_SUM, 1, 0}, {1, DUEL_REPORT_SUM, 1, 0}, {2, DUEL_REPORT_SUM, 1, 0}, {3, DUEL_REPORT_SUM, 1, 0}};
-  duel_output(g, m->metrics, duel_report(g, 4, metric, term, 4));
+  duel_report(g, duel_state(g, m->metrics), 4, metric, term);
   if (duel_graph_status(g) == DUEL_OK) return g;
   duel_graph_close(g);
   return NULL;

@@ -331,9 +331,9 @@ static void running(const duel_attr *attr, const duel_ref *in, duel_ref *out) {
 }
 
 static duel_ref report(const duel_attr *attr, int n_in, const duel_ref *in) {
-  duel_ref out = duel_ref_new(in[0].dtype, (duel_shape){.rank = 1, .dim = {attr->report.slots}});
-  for (int i = 0; i < n_in; i++) {
-    const duel_report_term *t = &attr->report.term[i];
+  duel_ref out = duel_ref_new(in[0].dtype, in[0].shape);
+  for (int i = 1; i < n_in; i++) {
+    const duel_report_term *t = &attr->report.term[i - 1];
     double sum = 0;
     for (int64_t k = 0; k < in[i].count; k++) {
       const double x = in[i].data[k];

@@ -300,6 +300,7 @@ static double *train(unsigned which, bool expand_after, bool reshape_first, size
     fail_msg("%s", duel_last_error());
   assert_int_equal(duel_memory_open(&memory, api, b, &m.vars, plan->work_bytes), DUEL_OK);
   assert_int_equal(duel_exec_open(&e, plan, &memory, NULL), DUEL_OK);
+  memset(memory.arena[DUEL_ARENA_WORK], 0xFF, plan->work_bytes); // NaN: nobody reads what nobody wrote, gaps included
 
   uint32_t seed = 1;
   *count = 0;

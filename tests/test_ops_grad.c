@@ -214,6 +214,7 @@ static bool has_gradient(duel_op op) {
   case DUEL_OP_SGD:
   case DUEL_OP_EMA:
   case DUEL_OP_RUNNING:
+  case DUEL_OP_REPORT:
   case DUEL_OP_ASSIGN:
     return false;
   default:

@@ -215,7 +215,7 @@ static bool own_lists(duel_graph *g, duel_node *n) {
   case DUEL_OP_PACK:
     return (a->pack.offset = own(g, a->pack.offset, inputs * sizeof *a->pack.offset));
   case DUEL_OP_REPORT:
-    return (a->report.term = own(g, a->report.term, inputs * sizeof *a->report.term));
+    return (a->report.term = own(g, a->report.term, (inputs - 1) * sizeof *a->report.term));
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:
     a->optim.gap = own(g, a->optim.gap, 2 * (size_t)a->optim.gaps * sizeof *a->optim.gap);

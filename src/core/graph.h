@@ -125,8 +125,7 @@ typedef struct duel_attr {
     } bce;
     struct {
       const duel_report_term *term;
-      int64_t slots;
-    } report; // one term an input (owned by the graph)
+    } report; // one term an input but the first (owned by the graph)
     struct {
       const int64_t *gap;
       int64_t gaps;
@@ -305,10 +304,6 @@ void duel_groupnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale
                          int64_t groups, double eps, duel_val out[3]);
 duel_val duel_bce_logits(duel_graph *g, duel_val logits, double target);
 duel_val duel_bce_logits_grad(duel_graph *g, duel_val logits, duel_val d_loss, double target);
-// [slots]: term i says what input i adds to which slot, in order; a slot without a term is 0. At most
-// DUEL_REPORT_TERMS.
-duel_val duel_report(duel_graph *g, int n, const duel_val *src, const duel_report_term *term, int64_t slots);
-
 // Writers. coef is f32[8], written by the host each step: lr/(1−β1ᵗ), 1/sqrt(1−β2ᵗ), eps, 1 − lr·weight_decay, β1,
 // 1−β1, β2, 1−β2 (sgd: lr, 0, 0, 1 − lr·weight_decay, momentum, 0, 0, 0).
 // Σ grad² comes in parts: part b is the sum over elements [b·span, (b+1)·span).
@@ -327,6 +322,9 @@ duel_val duel_assign(duel_graph *g, duel_val old, duel_val x);
 // Running statistics [C] move by the weight towards a batch's mean and unbias times its variance.
 void duel_running(duel_graph *g, duel_val mean, duel_val var, duel_val batch_mean, duel_val batch_var, double weight,
                   double unbias, duel_val out[2]);
+// term[i] says what src[i] adds to which slot of `old`, in order; a slot without a term becomes 0. At most
+// DUEL_REPORT_TERMS.
+duel_val duel_report(duel_graph *g, duel_val old, int n, const duel_val *src, const duel_report_term *term);
 
 // ---- op records
 enum {

@@ -42,6 +42,8 @@ bool duel_need_activation(duel_graph *g, const duel_node *n, int act, double slo
 void duel_graph_no_memory(duel_graph *g, size_t bytes); // records the error
 bool duel_grow_latest(duel_graph *g);                   // makes room in graph->latest for every variable there is
 
+bool duel_write_version(duel_graph *g, const duel_node *n, int i); // output i is the next version of input i's variable
+
 // The 2-D product of inputs 0 and 1 under attr.matmul: *m×*k by *k×*n.
 bool duel_matmul_sizes(duel_graph *g, const duel_node *node, int64_t *m, int64_t *k, int64_t *n);
 

@@ -12,7 +12,7 @@
 #include "core/op.h"
 
 // Makes output i the next version of input i's variable.
-static bool write_version(duel_graph *g, const duel_node *n, int i) {
+bool duel_write_version(duel_graph *g, const duel_node *n, int i) {
   const duel_value *old = &g->value[n->in[i]];
   const char *op = duel_op_name(n->op);
   if (old->var < 0) {
@@ -52,7 +52,7 @@ static void infer_optimizer(DUEL_INFER_ARGS) {
       return;
     }
   for (int i = 0; i < written; i++)
-    if (!write_version(g, n, i)) return;
+    if (!duel_write_version(g, n, i)) return;
   duel_set_out(g, n, written, g->real, DUEL_SHAPE(duel_squares_parts(count)));
 }
 
@@ -63,7 +63,7 @@ static duel_cost cost_optimizer(const duel_graph *g, const duel_node *n) {
 static void infer_ema(DUEL_INFER_ARGS) {
   if (duel_need_real(g, n) && duel_need_shape(g, n, 1, "the new value", duel_in_shape(g, n, 0)) &&
       duel_need_shape(g, n, 2, "the weight", DUEL_SCALAR))
-    write_version(g, n, 0);
+    duel_write_version(g, n, 0);
 }
 
 static duel_cost cost_ema(const duel_graph *g, const duel_node *n) {
@@ -75,7 +75,7 @@ static void infer_running(DUEL_INFER_ARGS) {
   if (!duel_need_real(g, n)) return;
   for (int i = 1; i < 4; i++)
     if (!duel_need_shape(g, n, i, what[i], duel_in_shape(g, n, 0))) return;
-  if (write_version(g, n, 0)) write_version(g, n, 1);
+  if (duel_write_version(g, n, 0)) duel_write_version(g, n, 1);
 }
 
 static duel_cost cost_running(const duel_graph *g, const duel_node *n) {
@@ -83,7 +83,8 @@ static duel_cost cost_running(const duel_graph *g, const duel_node *n) {
 }
 
 static void infer_assign(DUEL_INFER_ARGS) {
-  if (duel_need_real(g, n) && duel_need_shape(g, n, 1, "the new value", duel_in_shape(g, n, 0))) write_version(g, n, 0);
+  if (duel_need_real(g, n) && duel_need_shape(g, n, 1, "the new value", duel_in_shape(g, n, 0)))
+    duel_write_version(g, n, 0);
 }
 
 static duel_cost cost_assign(const duel_graph *g, const duel_node *n) { // the old version is not read

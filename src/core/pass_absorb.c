@@ -66,9 +66,9 @@ static bool absorb(absorber *a, const duel_node *n, report *r, int i) {
 }
 
 static report report_of(absorber *a, const duel_node *n) {
-  report r = {.n = n->n_in};
-  for (int i = 0; i < n->n_in; i++) {
-    r.in[i] = n->in[i];
+  report r = {.n = n->n_in - 1};
+  for (int i = 0; i < r.n; i++) {
+    r.in[i] = n->in[i + 1];
     r.term[i] = n->attr.report.term[i];
   }
   for (int i = 0; i < r.n; i++)
@@ -113,7 +113,7 @@ static void build(absorber *a, const duel_node *n) {
     report all = report_of(a, n);
     for (int i = 0; i < all.n; i++) all.in[i] = r->map[all.in[i]];
     duel_scope(r->dst, "%s", n->label);
-    r->map[n->out[0]] = duel_report(r->dst, all.n, all.in, all.term, n->attr.report.slots);
+    r->map[n->out[0]] = duel_report(r->dst, r->map[n->in[0]], all.n, all.in, all.term);
     return;
   }
   const duel_node *pack = own_pack(a, n);

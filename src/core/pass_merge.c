@@ -19,8 +19,8 @@ static uint64_t mix(uint64_t h, const void *data, size_t n) { // FNV-1a
 
 static uint64_t hash(const duel_node *n, duel_shape shape) {
   uint64_t h = mix(0xcbf29ce484222325u, &n->op, sizeof n->op);
-  h = mix(h, shape.dim, (size_t)shape.rank * sizeof *shape.dim);                              // not its padding
-  if (n->op != DUEL_OP_PACK && n->op != DUEL_OP_REPORT) h = mix(h, &n->attr, sizeof n->attr); // theirs has a pointer
+  h = mix(h, shape.dim, (size_t)shape.rank * sizeof *shape.dim);   // not its padding
+  if (n->op != DUEL_OP_PACK) h = mix(h, &n->attr, sizeof n->attr); // its offsets are a pointer
   if (commutative(n)) return mix(h, &n->in[0], sizeof *n->in) + mix(h, &n->in[1], sizeof *n->in);
   return mix(h, n->in, (size_t)n->n_in * sizeof *n->in);
 }
@@ -32,9 +32,6 @@ static bool equal(const duel_node *a, duel_shape a_shape, const duel_node *b, du
     if (a->attr.pack.count != b->attr.pack.count || a->attr.pack.loose != b->attr.pack.loose ||
         memcmp(a->attr.pack.offset, b->attr.pack.offset, bytes))
       return false;
-  } else if (a->op == DUEL_OP_REPORT) {
-    size_t bytes = (size_t)a->n_in * sizeof *a->attr.report.term;
-    if (memcmp(a->attr.report.term, b->attr.report.term, bytes)) return false;
   } else if (memcmp(&a->attr, &b->attr, sizeof a->attr)) {
     return false;
   }

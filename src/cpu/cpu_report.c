@@ -2,7 +2,7 @@
 #include "cpu/cpu_kernel.h"
 
 static int report_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = call->attr->report.slots;
+  pieces[0] = duel_count(&call->out[0]);
   return 1;
 }
 
@@ -26,9 +26,10 @@ static void report_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const duel_report_term *term = call->attr->report.term;
   real total = 0;
-  for (int i = 0; i < call->n_in; i++)
-    if (term[i].slot == piece)
-      total += (real)term[i].mul * sum_of(call->in[i].data, duel_count(&call->in[i]), &term[i]);
+  for (int i = 1; i < call->n_in; i++) {
+    const duel_report_term *t = &term[i - 1];
+    if (t->slot == piece) total += (real)t->mul * sum_of(call->in[i].data, duel_count(&call->in[i]), t);
+  }
   ((real *)call->out[0].data)[piece] = total;
 }
 const duel_kernel DUEL_CPU_NAME(report) = {.cut = report_cut, .run = report_run};

@@ -39,13 +39,13 @@ static __global__ void __launch_bounds__(DUEL_BLOCK) report_kernel(report_list a
 
 static void report_run(const duel_call *call, int, int64_t) {
   report_list all = {};
-  all.n = call->n_in;
+  all.n = call->n_in - 1;
   for (int i = 0; i < all.n; i++) {
     const duel_report_term *t = &call->attr->report.term[i];
-    all.at[i] = report_term{
-        (const float *)call->in[i].data, duel_count(&call->in[i]), (float)t->mul, (float)t->target, t->slot, t->kind};
+    const duel_operand *x = &call->in[i + 1];
+    all.at[i] = report_term{(const float *)x->data, duel_count(x), (float)t->mul, (float)t->target, t->slot, t->kind};
   }
-  DUEL_LAUNCH(duel_lane_of(call), report_kernel, (unsigned)call->attr->report.slots, DUEL_BLOCK, 0, all,
+  DUEL_LAUNCH(duel_lane_of(call), report_kernel, (unsigned)duel_count(&call->out[0]), DUEL_BLOCK, 0, all,
               (float *)call->out[0].data);
 }
 const duel_kernel duel_cuda_report = {nullptr, nullptr, report_run};

@@ -192,7 +192,7 @@ duel_status duel_step_train(duel_graph **g, const duel_step *s, duel_model *m, c
   train_g(&b, fake);
 
   duel_scope(b.g, "%s", "metrics");
-  duel_output(b.g, s->metrics, duel_report(b.g, b.n_reports, b.report, b.term, DUEL_METRIC_COUNT));
+  duel_report(b.g, duel_state(b.g, s->metrics), b.n_reports, b.report, b.term);
   duel_status status = duel_graph_status(b.g);
   if (status != DUEL_OK) {
     duel_graph_close(*g);
