@@ -49,38 +49,37 @@ static __device__ __forceinline__ void close_gaps(float (&g)[4], const optim_gap
   }
 }
 
-// An update by blocks of DUEL_BLOCK threads, one a part of Σ grad². one(at, n, g) updates the n ≤ 4 elements at `at`.
+// An update by blocks of DUEL_BLOCK threads, one a part of Σ grad². one(at, n, squares) updates the n ≤ 4 elements at
+// `at` and adds their grad².
 template <typename ONE>
-static __device__ __forceinline__ void update(const optim_slabs &s, const optim_gaps &gaps, int64_t count, int64_t span,
-                                              bool wide, ONE one) {
+static __device__ __forceinline__ void update(float *dst, int64_t count, int64_t span, ONE one) {
   for (int64_t part = blockIdx.x; part * span < count; part += gridDim.x) {
     const int64_t end = (part + 1) * span < count ? (part + 1) * span : count;
     float squares = 0;
-    for (int64_t at = part * span + 4 * (int64_t)threadIdx.x; at < end; at += 4 * DUEL_BLOCK) {
-      float g[4];
-      load_unit(g, s.grad + at, end - at, wide);
-      if (gaps.n > 0) close_gaps(g, gaps, at);
-      for (int i = 0; i < 4; i++) squares += g[i] * g[i];
-      one(at, end - at, g);
-    }
+    for (int64_t at = part * span + 4 * (int64_t)threadIdx.x; at < end; at += 4 * DUEL_BLOCK)
+      one(at, end - at, squares);
     squares = duel_block_sum<DUEL_BLOCK>(squares);
-    if (threadIdx.x == 0) s.squares[part] = squares;
+    if (threadIdx.x == 0) dst[part] = squares;
   }
 }
 
-// Reads 16 bytes an element and writes 12, 15 FLOPs.
+// Reads 16 bytes an element and writes 12, 15 FLOPs. All reads come before the first use.
 static __global__ void __launch_bounds__(DUEL_BLOCK)
     adam_kernel(optim_slabs s, optim_gaps gaps, int64_t count, int64_t span, bool wide) {
   const float rate = s.coef[0], v_scale = s.coef[1], eps = s.coef[2], keep = s.coef[3];
   const float beta1 = s.coef[4], mix1 = s.coef[5], beta2 = s.coef[6], mix2 = s.coef[7];
-  update(s, gaps, count, span, wide, [&](int64_t at, int64_t n, const float(&g)[4]) {
-    float p[4], m[4], v[4];
+  update(s.squares, count, span, [&](int64_t at, int64_t n, float &squares) {
+    float p[4], m[4], v[4], g[4];
+    load_unit(g, s.grad + at, n, wide);
     load_unit(m, s.m_in + at, n, wide);
     load_unit(v, s.v_in + at, n, wide);
     load_unit(p, s.p_in + at, n, wide);
+    if (gaps.n > 0) close_gaps(g, gaps, at);
     for (int i = 0; i < 4; i++) {
+      const float g2 = g[i] * g[i];
+      squares += g2;
       m[i] = beta1 * m[i] + mix1 * g[i];
-      v[i] = beta2 * v[i] + mix2 * (g[i] * g[i]);
+      v[i] = beta2 * v[i] + mix2 * g2;
       p[i] = p[i] * keep - rate * m[i] / (sqrtf(v[i]) * v_scale + eps);
     }
     store_unit(s.m_out + at, m, n, wide);
@@ -93,11 +92,14 @@ static __global__ void __launch_bounds__(DUEL_BLOCK)
 static __global__ void __launch_bounds__(DUEL_BLOCK)
     sgd_kernel(optim_slabs s, optim_gaps gaps, int64_t count, int64_t span, bool wide) {
   const float rate = s.coef[0], keep = s.coef[3], momentum = s.coef[4];
-  update(s, gaps, count, span, wide, [&](int64_t at, int64_t n, const float(&g)[4]) {
-    float p[4], m[4];
+  update(s.squares, count, span, [&](int64_t at, int64_t n, float &squares) {
+    float p[4], m[4], g[4];
+    load_unit(g, s.grad + at, n, wide);
     load_unit(m, s.m_in + at, n, wide);
     load_unit(p, s.p_in + at, n, wide);
+    if (gaps.n > 0) close_gaps(g, gaps, at);
     for (int i = 0; i < 4; i++) {
+      squares += g[i] * g[i];
       m[i] = momentum * m[i] + g[i];
       p[i] = p[i] * keep - rate * m[i];
     }
