@@ -161,9 +161,9 @@ static duel_attr linear(const duel_case *c) {
 }
 
 // A sum s of k terms tᵢ, added one by one in some order, is off by Σ δⱼ·sⱼ: sⱼ are the sums on the way, |δⱼ| ≤ u. Where
-// the roundings δ are independent that is at most λ·u·√Σsⱼ² but for a chance of 2·exp(−λ²/2) (Higham and Mary, 2019), and
-// where the order does not look at the terms, sⱼ² is (j/k)²·s² + (j/k)(1 − j/k)·Σtᵢ² on average, so that √Σsⱼ² is less
-// than √k·√(s² + Σtᵢ²). λ is 16. That is always less than 23·u·√k·Σ|tᵢ|. The oracle on squares yields Σtᵢ².
+// the roundings δ are independent that is at most λ·u·√Σsⱼ² but for a chance of 2·exp(−λ²/2) (Higham and Mary, 2019),
+// and where the order does not look at the terms, sⱼ² is (j/k)²·s² + (j/k)(1 − j/k)·Σtᵢ² on average, so that √Σsⱼ² is
+// less than √k·√(s² + Σtᵢ²). λ is 16. That is always less than 23·u·√k·Σ|tᵢ|. The oracle on squares yields Σtᵢ².
 void duel_case_product_error(const duel_case *c, const duel_ref *in, const duel_ref *want,
                              duel_ref more[DUEL_MAX_OUT]) {
   memset(more, 0, DUEL_MAX_OUT * sizeof *more);

@@ -28,7 +28,6 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
 bool duel_has_foreign_products(const duel_backend_api *api);
 // What such products may add to the error of each element (`more` of the tolerance), given what the outputs should be.
 // To be freed; empty for ops without products.
-void duel_case_product_error(const duel_case *c, const duel_ref *in, const duel_ref *want,
-                             duel_ref more[DUEL_MAX_OUT]);
+void duel_case_product_error(const duel_case *c, const duel_ref *in, const duel_ref *want, duel_ref more[DUEL_MAX_OUT]);
 
 #endif

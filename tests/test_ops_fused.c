@@ -137,7 +137,8 @@ static int run_step(const mini_gan *m, const duel_backend_api *api, duel_backend
     if (!r.writable[i]) continue;
     got[i] = duel_ref_new(api->real, m->vars.var[i].shape);
     duel_rig_get(&r, i, got[i].data);
-    const duel_comparison c = duel_compare(&got[i], &want[i], api->real, (duel_tolerance){tol * tol * 100, tol, tol, NULL});
+    const duel_comparison c =
+        duel_compare(&got[i], &want[i], api->real, (duel_tolerance){tol * tol * 100, tol, tol, NULL});
     if (c.ok) continue;
     print_error("%s, passes %#x: %s: nmse %.3g, element %lld is %.17g, not %.17g\n", api->name, mode.passes,
                 m->vars.var[i].name, c.nmse, (long long)c.at, got[i].data[c.at], want[i].data[c.at]);

@@ -146,8 +146,8 @@ static void test_cases_are_trusted(void **state) {
   assert_int_equal(untrusted, 0);
 }
 
-// What foreign products may be off by is still far from what tf32 makes of them. (On a GPU cuBLAS may have no such kernel
-// for a shape.)
+// What foreign products may be off by is still far from what tf32 makes of them. (On a GPU cuBLAS may have no such
+// kernel for a shape.)
 static bool tells_tf32(const duel_case *c, const duel_backend_api *api, duel_backend *b) {
   duel_ref in[DUEL_CASE_MAX_IN] = {{0}}, want[DUEL_MAX_OUT] = {{0}}, more[DUEL_MAX_OUT], out[DUEL_MAX_OUT];
   char name[256];
@@ -217,9 +217,12 @@ static void test_oracle(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_oracle),  cmocka_unit_test(test_cases_are_trusted),
-      cmocka_unit_test(test_float32), cmocka_unit_test(test_float32_shared_memory),
-      cmocka_unit_test(test_float64), cmocka_unit_test(test_float64_shared_memory),
+      cmocka_unit_test(test_oracle),
+      cmocka_unit_test(test_cases_are_trusted),
+      cmocka_unit_test(test_float32),
+      cmocka_unit_test(test_float32_shared_memory),
+      cmocka_unit_test(test_float64),
+      cmocka_unit_test(test_float64_shared_memory),
       cmocka_unit_test(test_tolerance_tells_tf32),
   };
   return cmocka_run_group_tests_name("ops against the oracle", tests, run_all, NULL);

@@ -6,9 +6,9 @@
 //   CUEMU_FAIL     KIND:N[:forever|:sticky]              the N-th call of a kind from now on fails
 //   CUEMU_MEMORY   bytes                                 of the device
 //   CUEMU_SUMS     forward | split                       order in which products add: of k; or 8 runs of it, in pairs
-//   CUEMU_DEVICES  how many, or the compute capability of each: 9.0,7.5 (default 9.0); below 7.5 there is no code for it
-//   CUEMU_DRIVER   old                                   the driver is older than the runtime
-//   CUEMU_TRACE    file of what ran: a line a kernel (offset in the library, grid, block, name) or a product
+//   CUEMU_DEVICES  how many, or the compute capability of each: 9.0,7.5 (default 9.0); below 7.5 there is no code for
+//   it CUEMU_DRIVER   old                                   the driver is older than the runtime CUEMU_TRACE    file of
+//   what ran: a line a kernel (offset in the library, grid, block, name) or a product
 //
 // Kinds of calls: malloc, free, host (pinned memory), launch, graph (launches of one), capture (begin, end,
 // instantiate), copy (and set), sync (calls that wait for the device), stream, event, cublas, and any (but free).

@@ -123,7 +123,7 @@ bool cuemu_lost(void);       // a sticky error has come
 size_t cuemu_memory_limit(void);
 bool cuemu_lazy(void);
 bool cuemu_split_sums(void);
-int cuemu_device(void); // this thread's
+int cuemu_device(void);                                                      // this thread's
 void cuemu_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // one line to stderr
 // A line of the file CUEMU_TRACE, if there is one.
 void cuemu_trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
