@@ -107,6 +107,7 @@ DUEL_API duel_status duel_run_stats(duel_run *run, duel_stats *stats);
 typedef struct duel_run_info {                  // strings live as long as the run
   const char *recipe, *data, *backend, *device; // names; device as a sentence
   const char *text;                             // the resolved recipe, YAML
+  const char *warning;                          // what the device does otherwise than asked, and why; empty: nothing
   int64_t items, batch, steps, steps_per_epoch; // steps_per_epoch rounded up
   int rank;
   int64_t dim[3]; // of one item: C, H, W, or the point's size

@@ -2,6 +2,7 @@
 #include "compare.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 duel_comparison duel_compare(const duel_ref *got, const duel_ref *want, duel_dtype dtype, duel_tolerance tol) {
@@ -15,7 +16,8 @@ duel_comparison duel_compare(const duel_ref *got, const duel_ref *want, duel_dty
       if (isfinite(b)) energy += b * b;
       continue;
     }
-    const double ratio = exact ? INFINITY : fabs(a - b) / (tol.rel * fabs(b) + tol.abs);
+    const double more = tol.more ? tol.more[i] : 0;
+    const double ratio = exact ? INFINITY : fabs(a - b) / (tol.rel * fabs(b) + tol.abs + more);
     if (!(ratio <= c.worst)) { // NaN comes here too
       c.worst = isnan(ratio) ? INFINITY : ratio;
       c.at = i;
@@ -107,31 +109,31 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_SQRT:
   case DUEL_OP_LEAKY_RELU:
   case DUEL_OP_LEAKY_RELU_GRAD:
-    return (duel_tolerance){nmse, 2 * u, tiny};
+    return (duel_tolerance){nmse, 2 * u, tiny, NULL};
   case DUEL_OP_EXP:
   case DUEL_OP_LOG:
   case DUEL_OP_TANH:
   case DUEL_OP_SIGMOID:
   case DUEL_OP_SOFTPLUS:
   case DUEL_OP_ERF:
-    return (duel_tolerance){nmse, 8 * u, tiny};
+    return (duel_tolerance){nmse, 8 * u, tiny, NULL};
   case DUEL_OP_AFFINE:
   case DUEL_OP_TANH_GRAD:
   case DUEL_OP_SIGMOID_GRAD:
   case DUEL_OP_EMA:
   case DUEL_OP_RUNNING:
-    return (duel_tolerance){nmse, 4 * u, 4 * u};
+    return (duel_tolerance){nmse, 4 * u, 4 * u, NULL};
   case DUEL_OP_BATCH:
-    return (duel_tolerance){c->in[0].dtype == DUEL_U8 ? nmse : 0, 0, c->in[0].dtype == DUEL_U8 ? 2 * u : 0};
+    return (duel_tolerance){c->in[0].dtype == DUEL_U8 ? nmse : 0, 0, c->in[0].dtype == DUEL_U8 ? 2 * u : 0, NULL};
   case DUEL_OP_RANDOM_NORMAL:
-    return (duel_tolerance){1e-7, 0, 2e-6};
+    return (duel_tolerance){1e-7, 0, 2e-6, NULL};
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD: // last: Σ grad², all of one sign
-    return (duel_tolerance){nmse, (output == duel_case_outputs(c) - 1 ? 64 : 16) * u, 4 * u};
+    return (duel_tolerance){nmse, (output == duel_case_outputs(c) - 1 ? 64 : 16) * u, 4 * u, NULL};
   case DUEL_OP_REPORT:
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_BCE_LOGITS_GRAD: // sigmoid(x) − 1 and softplus(x) − x cancel
-    return (duel_tolerance){nmse * 1e4, 16 * u, 16 * u * sums};
+    return (duel_tolerance){nmse * 1e4, 16 * u, 16 * u * sums, NULL};
   case DUEL_OP_EMBEDDING_GRAD:
   case DUEL_OP_REDUCE_SUM:
   case DUEL_OP_MATMUL:
@@ -149,8 +151,59 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_BATCHNORM_GRAD:
   case DUEL_OP_GROUPNORM:
   case DUEL_OP_GROUPNORM_GRAD:
-    return (duel_tolerance){nmse, 16 * u, 16 * u * sums};
+    return (duel_tolerance){nmse, 16 * u, 16 * u * sums, NULL};
   default:
-    return (duel_tolerance){0, 0, 0}; // movement and choice: equal
+    return (duel_tolerance){0, 0, 0, NULL}; // movement and choice: equal
+  }
+}
+
+// ---- products of a foreign BLAS
+bool duel_has_foreign_products(const duel_backend_api *api) {
+  return !strcmp(api->name, "cuda");
+}
+
+// The op without its activation, whose slope is at most 1.
+static duel_attr linear(const duel_case *c) {
+  duel_attr attr = c->attr;
+  if (c->op == DUEL_OP_DENSE) attr.matmul.act = DUEL_ACT_NONE;
+  if (c->op == DUEL_OP_CONV2D_ACT || c->op == DUEL_OP_CONV2D_DX_ACT) attr.conv_act.act = DUEL_ACT_NONE;
+  return attr;
+}
+
+// A sum s of k terms tᵢ, added one by one in some order, is off by Σ δⱼ·sⱼ: sⱼ are the sums on the way, |δⱼ| ≤ u. Where
+// the roundings δ are independent that is at most λ·u·√Σsⱼ² but for a chance of 2·exp(−λ²/2) (Higham and Mary, 2019),
+// and where the order does not look at the terms, sⱼ² is (j/k)²·s² + (j/k)(1 − j/k)·Σtᵢ² on average, so that √Σsⱼ² is
+// less than √k·√(s² + Σtᵢ²). λ is 16. That is always less than 23·u·√k·Σ|tᵢ|. The oracle on squares yields Σtᵢ².
+void duel_case_product_error(const duel_case *c, const duel_ref *in, const duel_ref *want,
+                             duel_ref more[DUEL_MAX_OUT]) {
+  memset(more, 0, DUEL_MAX_OUT * sizeof *more);
+  switch (c->op) {
+  case DUEL_OP_MATMUL:
+  case DUEL_OP_DENSE:
+  case DUEL_OP_MATMUL_GRAD:
+  case DUEL_OP_CONV2D:
+  case DUEL_OP_CONV2D_DX:
+  case DUEL_OP_CONV2D_DW:
+  case DUEL_OP_CONV2D_ACT:
+  case DUEL_OP_CONV2D_DX_ACT:
+    break;
+  default:
+    return;
+  }
+  duel_ref squares[DUEL_CASE_MAX_IN] = {{0}};
+  const duel_attr attr = linear(c);
+  const int factors = c->op == DUEL_OP_MATMUL_GRAD ? 2 : c->n_in; // its third input gives the slopes
+  for (int k = 0; k < c->n_in; k++) {
+    squares[k] = duel_ref_new(in[k].dtype, in[k].shape);
+    for (int64_t i = 0; i < in[k].count; i++) squares[k].data[i] = in[k].data[i] * (k < factors ? in[k].data[i] : 1);
+  }
+  if (!duel_ref_op(c->op, &attr, c->n_in, squares, &c->shape, more)) abort();
+  for (int k = 0; k < c->n_in; k++) duel_ref_free(&squares[k]);
+  for (int output = 0; output < duel_case_outputs(c); output++) {
+    const double most = 16 * 0x1p-24 * sqrt(terms(c, output)) * (c->coarse ? 100 : 1);
+    for (int64_t i = 0; i < more[output].count; i++) {
+      const double s = want[output].data[i], error = most * sqrt(s * s + more[output].data[i]);
+      more[output].data[i] = isfinite(error) ? error : 0;
+    }
   }
 }

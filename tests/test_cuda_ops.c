@@ -110,12 +110,12 @@ static void check_case(const duel_case *c, bool integer) {
   duel_case_expect(c, in, want);
   if (run_in_all_orders(c, in, want, out)) {
     if (integer) {
-      compare(c, out, want, (duel_tolerance){0, 0, 0}, "the oracle");
+      compare(c, out, want, (duel_tolerance){0}, "the oracle");
     } else if (duel_case_run(c, &duel_cpu_backend, cpu_device, (duel_case_mode){0}, in, want, cpu) != DUEL_OK) {
       complain(c, duel_last_error());
     } else {
-      const duel_tolerance near = {1e-7, 1e30, 1e30}; // each element is the oracle's business (test_ops_oracle)
-      compare(c, out, cpu, gives_the_cpus_bits(c->op) ? (duel_tolerance){0, 0, 0} : near, "the CPU");
+      const duel_tolerance near = {1e-7, 1e30, 1e30, NULL}; // each element is the oracle's business (test_ops_oracle)
+      compare(c, out, cpu, gives_the_cpus_bits(c->op) ? (duel_tolerance){0} : near, "the CPU");
     }
   }
   for (int i = 0; i < DUEL_CASE_MAX_IN; i++) duel_ref_free(&in[i]);

@@ -108,7 +108,7 @@ static void check_oracle(tally *t, const duel_case *c, bool integer) {
   for (int s = 0; s < n_setups; s++) {
     if (run(t, c, &setups[s], in, want, out))
       for (int i = 0; i < duel_case_outputs(c); i++) {
-        const duel_tolerance tol = integer ? (duel_tolerance){0, 0, 0} : duel_case_tolerance(c, i, DUEL_F32);
+        const duel_tolerance tol = integer ? (duel_tolerance){0} : duel_case_tolerance(c, i, DUEL_F32);
         const duel_comparison r = duel_compare(&out[i], &want[i], DUEL_F32, tol);
         t->numbers += want[i].count;
         t->nmse = fmax(t->nmse, r.nmse);

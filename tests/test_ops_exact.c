@@ -75,7 +75,7 @@ static void check_exact(const duel_case *c) {
       complain(&exact_failures, c, setups[s].name, duel_last_error());
     else
       for (int i = 0; i < duel_case_outputs(c); i++) {
-        const duel_comparison r = duel_compare(&out[i], &want[i], setups[s].api->real, (duel_tolerance){0, 0, 0});
+        const duel_comparison r = duel_compare(&out[i], &want[i], setups[s].api->real, (duel_tolerance){0});
         exact_numbers += want[i].count;
         if (r.ok) continue;
         snprintf(text, sizeof text, "output %d: element %lld is %.9g, not %.9g", i, (long long)r.at, out[i].data[r.at],

@@ -238,7 +238,7 @@ static void small_device(void **state) {
   for (int i = 0; i < 2; i++) {
     snprintf(command, sizeof command,
              "CUEMU_MEMORY=%d '%s/duel' train --backend cuda --recipe '%s' --data '%s' --steps 3 --outdir '%s' >'%s'",
-             i ? 46000000 : 400000000, tree, scratch("small.yaml"), scratch("cifar.bin"),
+             i ? 146663296 : 500000000, tree, scratch("small.yaml"), scratch("cifar.bin"),
              scratch(i ? "small" : "large"), scratch(i ? "small.txt" : "large.txt"));
     assert_int_equal(system(command), 0);
     snprintf(path[i], sizeof path[i], "%s/00000-small-cifar-batch7/checkpoint-00000003.safetensors",

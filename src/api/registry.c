@@ -13,6 +13,7 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const duel_backend_api *cuda;
 static char cuda_error[1024]; // why there is none
+static bool cuda_absent;      // this build has none
 
 static duel_status take_message(duel_status code, const char *text) {
   return duel_fail(code, "%s", text);
@@ -44,13 +45,14 @@ static void open_cuda(void) {
   void *library = open_library();
   if (!library) {
     const char *why = dlerror();
-    const bool absent = why && strstr(why, "libduel_cuda.so: cannot open shared object file");
+    cuda_absent = why && strstr(why, "libduel_cuda.so: cannot open shared object file");
     snprintf(cuda_error, sizeof cuda_error, "%s%s",
-             absent ? "this build of duel has no CUDA backend: build it where the CUDA toolkit is, or use --backend cpu"
-                    : "the CUDA backend does not load: ",
-             absent ? ""
-             : why  ? why
-                    : "no reason given");
+             cuda_absent
+                 ? "this build of duel has no CUDA backend: build it where the CUDA toolkit is, or use --backend cpu"
+                 : "the CUDA backend does not load: ",
+             cuda_absent ? ""
+             : why       ? why
+                         : "no reason given");
     return;
   }
   void *symbol = dlsym(library, DUEL_BACKEND_ENTRY);
@@ -73,12 +75,21 @@ static bool has_driver(void) {
   return driver != NULL;
 }
 
-duel_status duel_backend_find(const char *name, const duel_backend_api **api) {
+duel_status duel_backend_choose(const char *name, int device, const duel_backend_api **api, char *why, size_t n) {
   const bool automatic = !strcmp(name, "auto");
+  snprintf(why, n, "%s", "");
   if (!strcmp(name, "cuda")) return find_cuda(api);
-  if (automatic && has_driver() && find_cuda(api) == DUEL_OK && (*api)->probe() == DUEL_OK) return DUEL_OK;
+  if (automatic && has_driver()) {
+    if (find_cuda(api) == DUEL_OK && (*api)->probe(device) == DUEL_OK) return DUEL_OK;
+    if (!cuda_absent) snprintf(why, n, "the CPU trains, not a GPU: %s", duel_last_error());
+  }
   *api = &duel_cpu_backend;
   if (automatic) duel_clear_error();
   if (automatic || !strcmp(name, "cpu")) return DUEL_OK;
   return duel_fail(DUEL_ERR_USAGE, "backend '%s': no such backend; there are auto, cpu and cuda", name);
+}
+
+duel_status duel_backend_find(const char *name, const duel_backend_api **api) {
+  char why[1024];
+  return duel_backend_choose(name, 0, api, why, sizeof why);
 }

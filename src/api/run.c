@@ -72,7 +72,7 @@ static duel_status load_weights(duel_trainer *t, const char *path, bool full) {
 
 static duel_status build(duel_run *run, const duel_run_options *o, duel_recipe *recipe, duel_dataset *data) {
   const duel_backend_api *api;
-  duel_status status = duel_backend_find(recipe->run.backend, &api);
+  duel_status status = duel_backend_choose(recipe->run.backend, recipe->run.device, &api, run->why, sizeof run->why);
   run->data_spec = duel_strdup(recipe->data.path);
   if (status == DUEL_OK && !run->data_spec) status = duel_fail_memory("a run", strlen(recipe->data.path) + 1);
   if (status != DUEL_OK) {
@@ -215,6 +215,7 @@ duel_run_info duel_run_describe(const duel_run *run) {
       .parameters_d = t->model.player[DUEL_D].params,
       .seed = t->recipe->train.seed,
   };
+  info.warning = t->api->warning ? t->api->warning(t->backend) : run->why;
   if (t->api->host_memory) info.threads = t->recipe->run.threads > 0 ? t->recipe->run.threads : duel_cpu_threads();
   if (t->train_plan) {
     duel_plan_totals totals = duel_plan_sum(t->train_plan);

@@ -7,6 +7,7 @@
 struct duel_run {
   duel_trainer *trainer;
   char *data_spec; // what the recipe calls its data
+  char why[1024];  // the CPU trains although there is a GPU's driver; or empty
 };
 
 // Resolves the recipe of options, or text with the name it goes by, and opens its data: all that can be told before

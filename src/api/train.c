@@ -35,6 +35,7 @@ typedef struct training {
   int64_t saved;                 // step of the newest checkpoint, -1: none
   int64_t drawn;                 // step of the newest picture
   int lost;                      // checkpoints lost in a row
+  size_t device_told;            // of the device's warning
   int ticks_lost;                // lines of stats.jsonl lost in a row
 } training;
 
@@ -102,6 +103,16 @@ static void warn(training *t) {
   emit(t, DUEL_EVENT_WARNING, text);
 }
 
+// What the device does otherwise than asked: at the beginning, and once more if it grows.
+static void tell_device(training *t) {
+  const char *text = duel_run_describe(t->run).warning;
+  const size_t told = t->device_told;
+  t->device_told = strlen(text);
+  if (t->device_told <= told) return;
+  append_log(t, text);
+  emit(t, DUEL_EVENT_WARNING, text);
+}
+
 static void note(training *t, const char *text) {
   append_log(t, text);
   emit(t, DUEL_EVENT_NOTE, text);
@@ -123,6 +134,7 @@ static void keep_stats(training *t, const char *line) {
 
 static duel_status tick(training *t) {
   duel_stats s;
+  tell_device(t);
   DUEL_TRY(duel_run_stats(t->run, &s));
   double at = now(), ms = 1000 * (at - t->tick_began) / (double)(s.step - t->tick_step);
   double rate = 1000 * (double)duel_trainer_items_per_step(t->run->trainer) / ms;
@@ -454,6 +466,7 @@ static duel_status train(training *t) {
   t->result->fixed_length = fixed_length(trainer->recipe);
   if (t->o->dry_run) {
     emit(t, DUEL_EVENT_START, t->result->directory);
+    tell_device(t);
     return DUEL_OK;
   }
   if (duel_run_done(t->run)) {
@@ -462,6 +475,7 @@ static duel_status train(training *t) {
   }
   log_beginning(t);
   emit(t, DUEL_EVENT_START, t->dir.path);
+  tell_device(t);
   if (t->resumed) {
     DUEL_TRY(go_back(t));
   } else {

@@ -57,6 +57,7 @@ static int begin(const duel_bench *b, duel_bench_row *r, const duel_run_options 
   if (!attempt(r, duel_run_open(&r->run, o)) || !advance(r, 1, first)) return 0;
   r->first_step_s = duel_cli_now() - start;
   r->info = duel_run_describe(r->run);
+  if (*r->info.warning) duel_cli_warn(r->info.warning);
   r->images_per_step = 1000 * first->kimg / (double)first->step;
   r->ms = calloc(2 * (size_t)b->repetitions, sizeof *r->ms);
   if (!r->ms) give_up(r, DUEL_ERR_DEVICE, "the results do not fit in memory; ask for less --repetitions");

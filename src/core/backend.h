@@ -54,7 +54,7 @@ typedef struct duel_backend_api {
   bool host_memory; // device memory is the host's: an arena may lie in memory of the caller's
   duel_status (*open)(duel_backend **b, const duel_backend_options *options);
   void (*close)(duel_backend *b);
-  duel_status (*probe)(void);               // whether there is a device at all, and if not why; NULL: always
+  duel_status (*probe)(int device);         // whether it can work at all, and if not why; NULL: always
   const char *(*describe)(duel_backend *b); // "AMD EPYC, 2 threads, x86-64-v4, OpenBLAS 0.3.21 Haswell"
   // What decides the bits, "x86-64-v4, OpenBLAS 0.3.21 Haswell": no host, no threads.
   const char *(*identity)(duel_backend *b);
@@ -81,6 +81,8 @@ typedef struct duel_backend_api {
   // another on a device that would run some side by side. The first time takes what this needs, so that other runs pay
   // nothing.
   duel_status (*profile)(duel_backend *b, void *program, double *seconds);
+  // What it does otherwise than it was asked to, with the same results or lesser speed; empty: nothing. NULL: never.
+  const char *(*warning)(duel_backend *b);
 } duel_backend_api;
 
 extern const duel_backend_api duel_cpu_backend;     // float32

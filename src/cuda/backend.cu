@@ -1,6 +1,7 @@
 // The CUDA backend: one device, its lanes (streams with a BLAS handle each), memory, copies and errors. Everything runs
 // in order of lane 0, which the others fork from and join; what the host waits for, it waits for on lane 0.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cuda/backend.h"
@@ -58,24 +59,46 @@ void duel_cuda_launched(duel_lane *lane, const char *kernel) {
 // ---- opening
 static const char *const precision_names[] = {"fp32", "tf32", "bf16"}; // by duel_precision
 
-static duel_status precision_of(const char *name, duel_precision *precision) {
-  *precision = DUEL_TF32;
-  if (!name || !strcmp(name, "auto")) return DUEL_OK;
-  for (int i = 0; i < 3; i++) {
-    *precision = (duel_precision)i;
-    if (!strcmp(name, precision_names[i])) return DUEL_OK;
-  }
-  return duel_fail(DUEL_ERR_USAGE, "precision: the cuda backend computes in fp32, tf32 or bf16, not in %s", name);
+static void warn(duel_backend *b, const char *text) {
+  const size_t n = strlen(b->warning);
+  snprintf(b->warning + n, sizeof b->warning - n, "%s%s", n > 0 ? "; " : "", text);
 }
 
-static duel_status open_lane(duel_lane *lane, duel_precision precision) {
+// Before compute capability 8.0 products have one precision, whatever cuBLAS is asked for.
+static duel_status choose_precision(duel_backend *b, const char *name, const cudaDeviceProp *device,
+                                    duel_precision *precision) {
+  const bool automatic = !name || !strcmp(name, "auto"), rounds = device->major >= 8;
+  int asked = automatic ? (rounds ? DUEL_TF32 : DUEL_FP32) : 0;
+  while (!automatic && asked < 3 && strcmp(name, precision_names[asked])) asked++;
+  if (asked == 3)
+    return duel_fail(DUEL_ERR_USAGE, "precision: the cuda backend computes in fp32, tf32 or bf16, not in %s", name);
+  *precision = rounds ? (duel_precision)asked : DUEL_FP32;
+  if (*precision == asked) return DUEL_OK;
+  char text[160];
+  snprintf(text, sizeof text, "products are computed in fp32: %s needs compute capability 8.0, and this GPU has %d.%d",
+           precision_names[asked], device->major, device->minor);
+  warn(b, text);
+  return DUEL_OK;
+}
+
+// How many streams share a group's calls; the bits are the same.
+static duel_status choose_lanes(duel_backend *b) {
+  const char *lanes = getenv("DUEL_CUDA_LANES");
+  b->lanes = DUEL_LANES;
+  if (!lanes || !*lanes || !strcmp(lanes, "4")) return DUEL_OK;
+  b->lanes = 1;
+  if (!strcmp(lanes, "1")) return DUEL_OK;
+  return duel_fail(DUEL_ERR_USAGE, "DUEL_CUDA_LANES is 1 or 4, the streams that share a step's work, not '%s'", lanes);
+}
+
+static duel_status open_lane(duel_lane *lane, duel_precision precision, size_t workspace) {
   lane->precision = precision;
   DUEL_CUDA_TRY(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking), "a stream");
   cublasStatus_t status = cublasCreate(&lane->blas);
   if (status == CUBLAS_STATUS_SUCCESS) status = cublasSetStream(lane->blas, lane->stream);
   if (status != CUBLAS_STATUS_SUCCESS) return duel_cuda_fail_blas(status, "opening cuBLAS");
-  DUEL_CUDA_TRY(cudaMalloc(&lane->workspace, DUEL_WORKSPACE), "cuBLAS's workspace");
-  status = cublasSetWorkspace(lane->blas, lane->workspace, DUEL_WORKSPACE); // after the stream, which resets it
+  DUEL_CUDA_TRY(cudaMalloc(&lane->workspace, workspace), "cuBLAS's workspace");
+  status = cublasSetWorkspace(lane->blas, lane->workspace, workspace); // after the stream, which resets it
   return status == CUBLAS_STATUS_SUCCESS ? DUEL_OK : duel_cuda_fail_blas(status, "cuBLAS's workspace");
 }
 
@@ -86,7 +109,8 @@ static void close_lane(duel_lane *lane) {
 }
 
 static void cuda_close(duel_backend *b) {
-  for (int i = 0; i < DUEL_LANES; i++) close_lane(&b->lane[i]);
+  if (b->lane[0].stream) cudaSetDevice(b->device); // else nothing was opened
+  for (int i = 0; i < b->lanes; i++) close_lane(&b->lane[i]);
   for (int i = 0; i < DUEL_LANES; i++)
     if (b->joined[i]) cudaEventDestroy(b->joined[i]);
   if (b->forked) cudaEventDestroy(b->forked);
@@ -98,23 +122,26 @@ static void cuda_close(duel_backend *b) {
   cudaGetLastError(); // closing tells nothing, so its failures must not be found by the next to open
 }
 
-static duel_status describe(duel_backend *b, duel_precision precision) {
-  cudaDeviceProp device;
-  int runtime = 0, driver = 0;
-  DUEL_CUDA_TRY(cudaGetDeviceProperties(&device, b->device), "the device");
+static duel_status describe(duel_backend *b, const cudaDeviceProp *device) {
+  int runtime = 0, driver = 0, blas = 0;
   DUEL_CUDA_TRY(cudaRuntimeGetVersion(&runtime), "the runtime");
   DUEL_CUDA_TRY(cudaDriverGetVersion(&driver), "the driver");
-  snprintf(b->identity, sizeof b->identity, "sm_%d%d, CUDA %d.%d, %s", device.major, device.minor, runtime / 1000,
-           runtime % 1000 / 10, precision_names[precision]);
-  snprintf(b->text, sizeof b->text, "%.80s, %.0f GiB, driver for CUDA %d.%d, %s", device.name,
-           (double)device.totalGlobalMem / 1073741824, driver / 1000, driver % 1000 / 10, b->identity);
+  const cublasStatus_t status = cublasGetVersion(b->lane[0].blas, &blas);
+  if (status != CUBLAS_STATUS_SUCCESS) return duel_cuda_fail_blas(status, "cuBLAS's version");
+  snprintf(b->identity, sizeof b->identity, "sm_%d%d, CUDA %d.%d, cuBLAS %d.%d.%d, %s", device->major, device->minor,
+           runtime / 1000, runtime % 1000 / 10, blas / 10000, blas % 10000 / 100, blas % 100,
+           precision_names[b->lane[0].precision]);
+  snprintf(b->text, sizeof b->text, "%.80s, %.0f GiB, driver for CUDA %d.%d, %s%s", device->name,
+           (double)device->totalGlobalMem / 1073741824, driver / 1000, driver % 1000 / 10, b->identity,
+           b->lanes == 1 ? ", 1 lane" : "");
   return DUEL_OK;
 }
 
 static duel_status open_device(duel_backend *b, const duel_backend_options *options) {
-  duel_precision precision;
+  duel_precision precision = DUEL_FP32;
+  cudaDeviceProp device;
   int devices = 0;
-  DUEL_TRY(precision_of(options->precision, &precision));
+  DUEL_TRY(choose_lanes(b));
   DUEL_CUDA_TRY(cudaGetDeviceCount(&devices), "looking for a GPU");
   if (options->device < 0 || options->device >= devices)
     return duel_fail(DUEL_ERR_USAGE, "device: there is no GPU %d; this machine has %d, numbered from 0",
@@ -123,11 +150,14 @@ static duel_status open_device(duel_backend *b, const duel_backend_options *opti
   b->capture = !options->no_capture;
   DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
   DUEL_TRY(duel_cuda_check_code());
-  DUEL_TRY(describe(b, precision));
-  for (int i = 0; i < DUEL_LANES; i++) DUEL_TRY(open_lane(&b->lane[i], precision));
-  for (int i = 0; i < DUEL_LANES; i++)
+  DUEL_CUDA_TRY(cudaGetDeviceProperties(&device, b->device), "the device");
+  DUEL_TRY(choose_precision(b, options->precision, &device, &precision));
+  b->workspace = (size_t)(device.major >= 9 ? 32 : 8) << 20; // what NVIDIA recommends
+  for (int i = 0; i < b->lanes; i++) DUEL_TRY(open_lane(&b->lane[i], precision, b->workspace));
+  DUEL_TRY(describe(b, &device));
+  for (int i = 1; i < b->lanes; i++)
     DUEL_CUDA_TRY(cudaEventCreateWithFlags(&b->joined[i], cudaEventDisableTiming), "an event");
-  DUEL_CUDA_TRY(cudaEventCreateWithFlags(&b->forked, cudaEventDisableTiming), "an event");
+  if (b->lanes > 1) DUEL_CUDA_TRY(cudaEventCreateWithFlags(&b->forked, cudaEventDisableTiming), "an event");
   for (int i = 0; i < 2; i++) {
     DUEL_CUDA_TRY(cudaEventCreateWithFlags(&b->staged[i], cudaEventDisableTiming), "an event");
     DUEL_CUDA_TRY(cudaMallocHost(&b->stage[i], DUEL_STAGE), "a pinned buffer");
@@ -149,10 +179,13 @@ static duel_status cuda_open(duel_backend **out, const duel_backend_options *opt
   return DUEL_OK;
 }
 
-static duel_status cuda_probe(void) {
+static duel_status cuda_probe(int device) {
   int devices = 0;
   DUEL_CUDA_TRY(cudaGetDeviceCount(&devices), "looking for a GPU");
-  return devices > 0 ? DUEL_OK : duel_cuda_fail(cudaErrorNoDevice, "looking for a GPU");
+  if (devices <= 0) return duel_cuda_fail(cudaErrorNoDevice, "looking for a GPU");
+  if (device < 0 || device >= devices) return DUEL_OK; // opening it tells
+  DUEL_CUDA_TRY(cudaSetDevice(device), "choosing the GPU");
+  return duel_cuda_check_code();
 }
 
 static const char *cuda_describe(duel_backend *b) {
@@ -163,8 +196,60 @@ static const char *cuda_identity(duel_backend *b) {
   return b->identity;
 }
 
+static const char *cuda_warning(duel_backend *b) {
+  return b->warning;
+}
+
 static const duel_kernel *cuda_kernel(duel_backend *, duel_op op) {
   return duel_cuda_kernel(op);
+}
+
+// ---- captures
+static duel_status warm_with(duel_backend *b, float *numbers) {
+  constexpr int64_t n = 64;
+  DUEL_CUDA_TRY(cudaMemsetAsync(numbers, 0, n * n * sizeof *numbers, b->lane[0].stream), "a first product");
+  DUEL_CUDA_TRY(cudaStreamSynchronize(b->lane[0].stream), "a first product");
+  for (int i = 0; i < b->lanes; i++) {
+    duel_gemm g = {};
+    g.m = g.n = g.k = n;
+    g.a = g.b = numbers;
+    g.c = numbers + (i + 1) * n * n;
+    g.batch = 1;
+    duel_cuda_gemm(&b->lane[i], &g);
+  }
+  for (int i = 0; i < b->lanes; i++) {
+    const duel_status status = b->lane[i].status;
+    b->lane[i].status = DUEL_OK;
+    if (status != DUEL_OK) return status;
+    DUEL_CUDA_TRY(cudaStreamSynchronize(b->lane[i].stream), "a first product");
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_cuda_warm(duel_backend *b) {
+  void *numbers;
+  if (b->warm) return DUEL_OK;
+  DUEL_CUDA_TRY(cudaMalloc(&numbers, (size_t)(b->lanes + 1) * 64 * 64 * sizeof(float)), "a first product");
+  const duel_status status = warm_with(b, (float *)numbers);
+  cudaFree(numbers); // waits for the device
+  b->warm = status == DUEL_OK;
+  return status;
+}
+
+duel_status duel_cuda_give_up_capture(duel_backend *b) {
+  char text[400];
+  snprintf(text, sizeof text, "steps are not captured but launched kernel by kernel, with the same bits (%.300s)",
+           duel_cuda_said());
+  cudaGetLastError();
+  for (int i = 0; i < b->lanes; i++) {
+    b->lane[i].status = DUEL_OK;
+    DUEL_CUDA_TRY(cudaStreamSynchronize(b->lane[i].stream), "the device, after a capture that failed");
+  }
+  b->capture = false;
+  warn(b, text);
+  const size_t n = strlen(b->text);
+  snprintf(b->text + n, sizeof b->text - n, ", not captured");
+  return DUEL_OK;
 }
 
 // ---- memory
@@ -185,8 +270,11 @@ static duel_status cuda_alloc(duel_backend *b, size_t bytes, void **p) {
                      (double)all / 1048576);
   }
   if (error != cudaSuccess) return duel_cuda_fail(error, "an arena");
-  DUEL_CUDA_TRY(cudaMemsetAsync(*p, 0, bytes, b->lane[0].stream), "clearing an arena");
-  return DUEL_OK;
+  const cudaError_t cleared = cudaMemsetAsync(*p, 0, bytes, b->lane[0].stream);
+  if (cleared == cudaSuccess) return DUEL_OK;
+  cudaFree(*p);
+  *p = NULL;
+  return duel_cuda_fail(cleared, "clearing an arena");
 }
 
 static void cuda_free(duel_backend *b, void *p) {
@@ -258,4 +346,5 @@ const duel_backend_api duel_cuda_backend = {
     duel_cuda_submit,
     duel_cuda_collect,
     duel_cuda_profile,
+    cuda_warning,
 };

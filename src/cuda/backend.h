@@ -4,8 +4,7 @@
 
 #include "cuda/cuda.h"
 
-constexpr int DUEL_LANES = 4;                       // streams that share the calls of a group
-constexpr size_t DUEL_WORKSPACE = (size_t)8 << 20;  // of cuBLAS, a lane
+constexpr int DUEL_LANES = 4;                       // streams that share the calls of a group, at most
 constexpr size_t DUEL_STAGE = (size_t)4 << 20;      // of each pinned buffer that copies go through
 constexpr int DUEL_RING = 256;                      // steps that may be submitted and not collected, at most
 constexpr size_t DUEL_RING_BYTES = (size_t)4 << 20; // of a ring, unless that held fewer than two launches
@@ -13,12 +12,16 @@ constexpr int DUEL_LAUNCH_STEPS = 8;                // steps of one launch
 
 struct duel_backend {
   int device;
-  bool capture;
+  bool capture;     // programs to come are captured
+  bool warm;        // each lane's cuBLAS has multiplied
+  int lanes;        // open, 1 or DUEL_LANES
+  size_t workspace; // bytes of cuBLAS's, a lane
   duel_lane lane[DUEL_LANES];
   cudaEvent_t forked, joined[DUEL_LANES];
   void *stage[2];
   cudaEvent_t staged[2]; // the last transfer of each buffer
-  char text[256], identity[128];
+  char text[320], identity[128];
+  char warning[640]; // what it does otherwise than it was asked to; empty
 };
 
 // ---- program.cu: duel_backend_api's calls of these names
@@ -31,5 +34,12 @@ duel_status duel_cuda_submit(duel_backend *b, void *program, const void *in);
 duel_status duel_cuda_collect(duel_backend *b, void *program, void *out, bool wait, bool *got);
 duel_status duel_cuda_profile(duel_backend *b, void *program, double *seconds);
 duel_status duel_cuda_check_code(void); // DEVICE if this build has no machine code for the current device
+
+// ---- backend.cu, for captures
+// One product a lane, so that what cuBLAS loads at its first use is loaded outside of a capture.
+duel_status duel_cuda_warm(duel_backend *b);
+// After a capture that failed, with the message set: from now on nothing is captured and the user is told so, unless
+// the device itself is lost, which is a failure.
+duel_status duel_cuda_give_up_capture(duel_backend *b);
 
 #endif

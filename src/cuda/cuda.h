@@ -42,6 +42,7 @@ static inline duel_lane *duel_lane_of(const duel_call *call) {
 // DUEL_ERR_DEVICE with the cause and what to do about it: "cuda: WHAT: out of memory".
 duel_status duel_cuda_fail(cudaError_t error, const char *what);
 duel_status duel_cuda_fail_blas(cublasStatus_t status, const char *what);
+const char *duel_cuda_said(void); // the message of this thread's last failure (entry.cu)
 #define DUEL_CUDA_TRY(expr, what)                                                                                      \
   do {                                                                                                                 \
     const cudaError_t duel_cuda_error_ = (expr);                                                                       \

@@ -7,6 +7,7 @@
 #include "cuda/cuda.h"
 
 static const duel_host *host;
+static thread_local char said[2048];
 
 extern const duel_backend_api duel_cuda_backend;
 
@@ -19,15 +20,18 @@ extern "C" DUEL_API const duel_backend_api *duel_backend_entry_point(const duel_
   return NULL;
 }
 
+const char *duel_cuda_said(void) {
+  return said;
+}
+
 extern "C" {
 
 duel_status duel_fail(duel_status code, const char *fmt, ...) {
-  char text[2048];
   va_list args;
   va_start(args, fmt);
-  vsnprintf(text, sizeof text, fmt, args);
+  vsnprintf(said, sizeof said, fmt, args);
   va_end(args);
-  return host->fail(code, text);
+  return host->fail(code, said);
 }
 
 duel_status duel_fail_memory(const char *what, size_t bytes) {

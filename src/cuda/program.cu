@@ -82,7 +82,7 @@ duel_status duel_cuda_check_code(void) {
 
 // ---- enqueueing
 static duel_status lanes_status(duel_backend *b) {
-  for (int i = 0; i < DUEL_LANES; i++) {
+  for (int i = 0; i < b->lanes; i++) {
     const duel_status status = b->lane[i].status;
     b->lane[i].status = DUEL_OK;
     if (status != DUEL_OK) return status;
@@ -93,7 +93,7 @@ static duel_status lanes_status(duel_backend *b) {
 // The calls of a group run side by side: lane 0 forks into as many lanes as they need and waits for them.
 static duel_status enqueue_group(duel_backend *b, const program *p, int first, int last) {
   int lanes = 0;
-  for (int i = first; i < last && lanes < DUEL_LANES; i++) lanes += p->call[i].stream != NULL;
+  for (int i = first; i < last && lanes < b->lanes; i++) lanes += p->call[i].stream != NULL;
   if (lanes > 1) DUEL_CUDA_TRY(cudaEventRecord(b->forked, b->lane[0].stream), "forking");
   for (int i = 1; i < lanes; i++) DUEL_CUDA_TRY(cudaStreamWaitEvent(b->lane[i].stream, b->forked, 0), "forking");
   for (int i = first; i < last; i++)
@@ -128,8 +128,7 @@ static int calls_of(const program *p) {
 }
 
 // All calls on lane 0, one after another, with a mark between any two.
-static duel_status enqueue_timed(duel_backend *b, const program *p) {
-  const unsigned how = b->capture ? cudaEventRecordExternal : cudaEventRecordDefault;
+static duel_status enqueue_timed(duel_backend *b, const program *p, unsigned how) {
   cudaStream_t stream = b->lane[0].stream;
   for (int i = 0; i < calls_of(p); i++) {
     duel_call call = p->call[i];
@@ -146,7 +145,7 @@ static duel_status capture(duel_backend *b, const program *p, int steps, cudaGra
   cudaStream_t stream = b->lane[0].stream;
   cudaGraph_t graph = NULL;
   DUEL_CUDA_TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "capturing a step");
-  duel_status status = steps > 0 ? DUEL_OK : enqueue_timed(b, p);
+  duel_status status = steps > 0 ? DUEL_OK : enqueue_timed(b, p, cudaEventRecordExternal);
   for (int i = 0; i < steps && status == DUEL_OK; i++) status = enqueue_step(b, p);
   const cudaError_t error = cudaStreamEndCapture(stream, &graph); // ends it after a failure too
   if (status == DUEL_OK && error != cudaSuccess) status = duel_cuda_fail(error, "capturing a step");
@@ -156,6 +155,17 @@ static duel_status capture(duel_backend *b, const program *p, int steps, cudaGra
   }
   if (graph) cudaGraphDestroy(graph);
   return status;
+}
+
+// Captures what a program replays; where that cannot be, it is launched call by call.
+static duel_status capture_program(duel_backend *b, program *p) {
+  DUEL_TRY(duel_cuda_warm(b));
+  duel_status status = capture(b, p, 1, &p->one);
+  if (status == DUEL_OK && p->fed) status = capture(b, p, DUEL_LAUNCH_STEPS, &p->several);
+  if (status == DUEL_OK) return DUEL_OK;
+  if (p->one) cudaGraphExecDestroy(p->one);
+  p->one = NULL;
+  return duel_cuda_give_up_capture(b);
 }
 
 // ---- preparing
@@ -204,14 +214,12 @@ static duel_status fill(duel_backend *b, program *p, const duel_call *calls, con
     p->group_end[g] = group_end[g];
     for (int i = first, lane = 0; i < group_end[g]; i++) {
       p->call[i] = calls[i];
-      p->call[i].stream = becomes_a_fill(p, g, &calls[i]) ? NULL : &b->lane[lane++ % DUEL_LANES];
+      p->call[i].stream = becomes_a_fill(p, g, &calls[i]) ? NULL : &b->lane[lane++ % b->lanes];
     }
   }
   if (p->fed) DUEL_TRY(open_feed(b, p));
   DUEL_CUDA_TRY(cudaStreamSynchronize(b->lane[0].stream), "preparing");
-  if (!b->capture) return DUEL_OK;
-  DUEL_TRY(capture(b, p, 1, &p->one));
-  return p->fed ? capture(b, p, DUEL_LAUNCH_STEPS, &p->several) : DUEL_OK;
+  return b->capture ? capture_program(b, p) : DUEL_OK;
 }
 
 duel_status duel_cuda_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
@@ -286,7 +294,7 @@ static duel_status launch(duel_backend *b, program *p, int n) {
   DUEL_TRY(copy_slots(b, &p->in, p->slots, p->launched, n, cudaMemcpyHostToDevice));
   for (int done = 0; done < n;) {
     const int steps = n - done >= DUEL_LAUNCH_STEPS ? DUEL_LAUNCH_STEPS : 1;
-    if (b->capture) {
+    if (p->several) {
       DUEL_CUDA_TRY(cudaGraphLaunch(steps > 1 ? p->several : p->one, stream), "a launch");
     } else {
       for (int i = 0; i < steps; i++) DUEL_TRY(enqueue_step(b, p));
@@ -348,7 +356,8 @@ static duel_status open_profile(duel_backend *b, program *p) {
   }
   for (size_t i = 0; i < marks; i++)
     if (!p->mark[i]) DUEL_CUDA_TRY(cudaEventCreate(&p->mark[i]), "a mark");
-  return b->capture && !p->timed ? capture(b, p, 0, &p->timed) : DUEL_OK;
+  if (!b->capture || p->timed || capture(b, p, 0, &p->timed) == DUEL_OK) return DUEL_OK;
+  return duel_cuda_give_up_capture(b);
 }
 
 duel_status duel_cuda_profile(duel_backend *b, void *program_, double *seconds) {
@@ -358,7 +367,7 @@ duel_status duel_cuda_profile(duel_backend *b, void *program_, double *seconds) 
   if (p->timed)
     DUEL_CUDA_TRY(cudaGraphLaunch(p->timed, b->lane[0].stream), "a launch");
   else
-    DUEL_TRY(enqueue_timed(b, p));
+    DUEL_TRY(enqueue_timed(b, p, cudaEventRecordDefault));
   DUEL_CUDA_TRY(cudaStreamSynchronize(b->lane[0].stream), "a profile");
   for (int i = 0; i < calls_of(p); i++) {
     float ms = 0;

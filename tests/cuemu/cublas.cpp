@@ -1,5 +1,6 @@
-// Matrix products as cuBLAS defines them, in columns: C = alpha·op(A)·op(B) + beta·C. Sums are in double and in the
-// order of k, whatever the shape; factors are rounded as the compute type says. Runs as work of the handle's stream.
+// Matrix products as cuBLAS defines them, in columns: C = alpha·op(A)·op(B) + beta·C. Sums are in float32, in one
+// of two orders of k whatever the shape; factors are rounded as the compute type says. Runs as work of the handle's
+// stream.
 //
 // Invariant: C is not read when beta is 0, and nothing outside the ranges that the arguments name is touched.
 #include "cublas_v2.h"
@@ -10,6 +11,7 @@
 #include <vector>
 
 struct cublasContext {
+  int device;
   cudaStream_t stream;
   void *workspace;
   size_t workspace_bytes;
@@ -42,7 +44,10 @@ bool valid(cublasHandle_t handle) {
 
 #define CUBLAS_CALL(handle)                                                                                            \
   cuemu_lock lock;                                                                                                     \
-  if (!valid(handle)) return CUBLAS_STATUS_NOT_INITIALIZED
+  if (!valid(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;                                                            \
+  if ((handle)->device != cuemu_device())                                                                              \
+  cuemu_die("cuBLAS: a handle of device %d is used while device %d is the current one", (handle)->device,              \
+            cuemu_device())
 
 // ---- numbers
 float bf16_to_float(uint16_t x) {
@@ -69,16 +74,18 @@ size_t size_of(cudaDataType type) {
   return type == CUDA_R_32F ? 4 : 2;
 }
 
-// ---- the product: panels of ROWS rows of op(A) and COLS columns of op(B), packed in double
-enum { ROWS = 8, COLS = 6 };
-typedef double lanes __attribute__((vector_size(32)));
+// ---- the product: panels of ROWS rows of op(A) and COLS columns of op(B)
+enum { ROWS = 16, COLS = 6, RUNS = 8 };
+typedef float lanes __attribute__((vector_size(32)));
 
-__attribute__((always_inline)) inline void sums_body(int k, const double *a, const double *b, double *sum) {
+// The sums of k terms in their order. Each product and each sum is rounded, not fused: no better than any BLAS, and the
+// same bits whatever the host has.
+__attribute__((always_inline)) inline void sums_body(int k, const float *a, const float *b, float *sum) {
   lanes s[COLS][2] = {};
   for (int p = 0; p < k; p++, a += ROWS, b += COLS) {
     lanes low, high;
     memcpy(&low, a, sizeof low);
-    memcpy(&high, a + 4, sizeof high);
+    memcpy(&high, a + 8, sizeof high);
 #pragma GCC unroll 6
     for (int j = 0; j < COLS; j++) {
       s[j][0] += low * b[j];
@@ -88,44 +95,58 @@ __attribute__((always_inline)) inline void sums_body(int k, const double *a, con
   memcpy(sum, s, sizeof s);
 }
 
-CUEMU_RAW void sums_plain(int k, const double *a, const double *b, double *sum) {
+CUEMU_RAW void sums_plain(int k, const float *a, const float *b, float *sum) {
   sums_body(k, a, b, sum);
 }
 #ifdef __x86_64__
-__attribute__((target("avx2"))) CUEMU_RAW void sums_avx2(int k, const double *a, const double *b, double *sum) {
+__attribute__((target("avx2"))) CUEMU_RAW void sums_avx2(int k, const float *a, const float *b, float *sum) {
   sums_body(k, a, b, sum);
 }
 #endif
 
+// As a product that shares k out among blocks: RUNS runs of neighbours, each in order, joined in pairs.
+CUEMU_RAW void split_sums(void (*sums)(int, const float *, const float *, float *), int k, const float *a,
+                          const float *b, float *sum) {
+  float part[RUNS][COLS * ROWS];
+  const int run = (k + RUNS - 1) / RUNS;
+  for (int r = 0; r < RUNS; r++) {
+    const int first = r * run < k ? r * run : k, n = k - first < run ? k - first : run;
+    sums(n, a + (size_t)first * ROWS, b + (size_t)first * COLS, part[r]);
+  }
+  for (int step = 1; step < RUNS; step *= 2)
+    for (int r = 0; r < RUNS; r += 2 * step)
+      for (int i = 0; i < COLS * ROWS; i++) part[r][i] += part[r + step][i];
+  memcpy(sum, part[0], sizeof part[0]);
+}
+
 // Panels of `width` rows, each k × width, the rest zero. at(row, p) is base[row · row_step + p · p_step].
-void pack(std::vector<double> *to, const void *base, cudaDataType type, rounding round, int rows, int k, int width,
+void pack(std::vector<float> *to, const void *base, cudaDataType type, rounding round, int rows, int k, int width,
           size_t row_step, size_t p_step) {
-  to->assign((size_t)((rows + width - 1) / width) * (size_t)width * (size_t)k, 0.0);
+  to->assign((size_t)((rows + width - 1) / width) * (size_t)width * (size_t)k, 0.0f);
   for (int row = 0; row < rows; row++) {
-    double *panel = to->data() + (size_t)(row / width) * (size_t)width * (size_t)k + row % width;
+    float *panel = to->data() + (size_t)(row / width) * (size_t)width * (size_t)k + row % width;
     for (int p = 0; p < k; p++)
-      panel[(size_t)p * (size_t)width] =
-          (double)rounded(load(base, type, (size_t)row * row_step + (size_t)p * p_step), round);
+      panel[(size_t)p * (size_t)width] = rounded(load(base, type, (size_t)row * row_step + (size_t)p * p_step), round);
   }
 }
 
-void store(const product &g, char *c, size_t i, double sum, float alpha, float beta) {
-  double value = (double)alpha * sum;
-  if (beta != 0) value += (double)beta * (double)load(c, g.type_c, i);
+void store(const product &g, char *c, size_t i, float sum, float alpha, float beta) {
+  float value = alpha * sum;
+  if (beta != 0) value += beta * load(c, g.type_c, i);
   if (g.type_c == CUDA_R_32F)
-    ((float *)c)[i] = (float)value;
+    ((float *)c)[i] = value;
   else
-    ((uint16_t *)c)[i] = float_to_bf16((float)value);
+    ((uint16_t *)c)[i] = float_to_bf16(value);
 }
 
 void multiply(const product &g) {
-  void (*sums)(int, const double *, const double *, double *) = sums_plain;
+  void (*sums)(int, const float *, const float *, float *) = sums_plain;
 #ifdef __x86_64__
   if (__builtin_cpu_supports("avx2")) sums = sums_avx2;
 #endif
   const float alpha = *(const float *)g.alpha, beta = *(const float *)g.beta;
-  std::vector<double> a, b;
-  double sum[COLS * ROWS];
+  std::vector<float> a, b;
+  float sum[COLS * ROWS];
   for (int batch = 0; batch < g.batch; batch++) {
     const char *pa = (const char *)g.a + (ptrdiff_t)size_of(g.type_a) * g.stride_a * batch;
     const char *pb = (const char *)g.b + (ptrdiff_t)size_of(g.type_b) * g.stride_b * batch;
@@ -137,10 +158,13 @@ void multiply(const product &g) {
       pack(&b, pb, g.type_b, g.round, g.n, g.k, COLS, g.trans_b ? 1 : ldb, g.trans_b ? ldb : 1);
     for (int j = 0; j < g.n; j += COLS)
       for (int i = 0; i < g.m; i += ROWS) {
+        const float *pi = a.data() + (size_t)i * (size_t)g.k, *pj = b.data() + (size_t)j * (size_t)g.k;
         if (g.k == 0)
           memset(sum, 0, sizeof sum);
+        else if (cuemu_split_sums())
+          split_sums(sums, g.k, pi, pj, sum);
         else
-          sums(g.k, a.data() + (size_t)i * (size_t)g.k, b.data() + (size_t)j * (size_t)g.k, sum);
+          sums(g.k, pi, pj, sum);
         for (int jj = 0; jj < COLS && j + jj < g.n; jj++)
           for (int ii = 0; ii < ROWS && i + ii < g.m; ii++)
             store(g, pc, (size_t)(i + ii) + (size_t)(j + jj) * (size_t)g.ldc, sum[jj * ROWS + ii], alpha, beta);
@@ -274,6 +298,7 @@ cublasStatus_t cublasCreate(cublasHandle_t *handle) {
   if (error || cuemu_forbidden_in_capture()) return CUBLAS_STATUS_ALLOC_FAILED; // it has memory of its own
   handles.emplace_back(new cublasContext());
   *handle = handles.back().get();
+  (*handle)->device = cuemu_device();
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -290,7 +315,7 @@ cublasStatus_t cublasDestroy(cublasHandle_t handle) {
 cublasStatus_t cublasGetVersion(cublasHandle_t handle, int *version) {
   CUBLAS_CALL(handle);
   if (!version) return CUBLAS_STATUS_INVALID_VALUE;
-  *version = 130000;
+  *version = cuemu_split_sums() ? 130001 : 130000; // other bits, another version
   return CUBLAS_STATUS_SUCCESS;
 }
 

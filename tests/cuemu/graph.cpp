@@ -30,6 +30,7 @@ struct cuemu_capture {
 namespace {
 std::vector<std::unique_ptr<cuemu_capture>> captures; // under way
 uint64_t next_id = 1;
+unsigned long long branches; // of the graph instantiated last
 
 cuemu_capture *capture_of(uint64_t id) {
   for (const auto &c : captures)
@@ -275,7 +276,14 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
   CUEMU_CALL(CUEMU_CAPTURE);
   if (!exec || !graph) return cuemu_error(cudaErrorInvalidValue);
   *exec = new CUgraphExec_st{graph->nodes};
+  branches = 0;
+  for (size_t i = 1; i < graph->nodes.size(); i++) branches += graph->nodes[i].after != std::vector<size_t>{i - 1};
   return cudaSuccess;
+}
+
+unsigned long long cuemu_branches() {
+  cuemu_lock lock;
+  return branches;
 }
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t) {

@@ -23,6 +23,7 @@ struct cuemu_capture;
 
 struct CUstream_st {
   bool alive = false, blocking = false;
+  int device = 0;
   uint64_t submitted = 0, done = 0;
   std::deque<work> queue;
   cuemu_clock clock;

@@ -123,6 +123,8 @@ bool cuemu_lost(void);       // a sticky error has come
 size_t cuemu_memory_limit(void);
 bool cuemu_lazy(void);
 bool cuemu_dry(void); // what is launched is traced and does not run
+bool cuemu_split_sums(void);
+int cuemu_device(void);                                                      // this thread's
 void cuemu_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // one line to stderr
 // A line of the file CUEMU_TRACE, if there is one.
 void cuemu_trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -133,6 +135,7 @@ cudaError_t cuemu_submit(cudaStream_t stream, std::function<void()> run);
 cudaError_t cuemu_forbidden_in_capture(void); // for calls that a capture which is not relaxed forbids
 bool cuemu_capturing(cudaStream_t stream);
 bool cuemu_stream_valid(cudaStream_t stream);
+bool cuemu_on_current(cudaStream_t stream); // whether this thread's device is the stream's
 void cuemu_finish_stream(cudaStream_t stream);
 void cuemu_finish_all(void);
 #pragma GCC visibility pop

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <stdarg.h>
+#include <vector>
 
 namespace {
 std::recursive_mutex mutex;
@@ -21,8 +22,11 @@ int fault_kind = -1; // CUEMU_KINDS: any
 unsigned long long fault_in;
 
 bool lazy;
+bool split;
 size_t memory = (size_t)8 << 30;
-int devices = 1;
+constexpr int OLDEST = 75; // what "this build" has code for, as major · 10 + minor, and for all newer ones
+std::vector<int> devices = {90};
+thread_local int current; // device
 bool old_driver;
 FILE *trace;
 bool dry;
@@ -57,8 +61,11 @@ void read_environment() {
   const char *bytes = getenv("CUEMU_MEMORY"), *count = getenv("CUEMU_DEVICES"), *driver = getenv("CUEMU_DRIVER");
   if (order && !cuemu_set_order(order)) cuemu_die("CUEMU_ORDER is forward, reverse or random:SEED, not %s", order);
   if (streams && !cuemu_set_streams(streams)) cuemu_die("CUEMU_STREAMS is eager or lazy, not %s", streams);
+  const char *sums = getenv("CUEMU_SUMS");
+  if (sums && !cuemu_set_sums(sums)) cuemu_die("CUEMU_SUMS is forward or split, not %s", sums);
   if (bytes) memory = (size_t)strtoull(bytes, nullptr, 10);
-  if (count) devices = atoi(count);
+  if (count && !cuemu_set_devices(count))
+    cuemu_die("CUEMU_DEVICES is a number, or capabilities as in 9.0,7.5, not %s", count);
   old_driver = driver && !strcmp(driver, "old");
   const char *path = getenv("CUEMU_TRACE");
   if (path && !(trace = fopen(path, "w"))) cuemu_die("CUEMU_TRACE: %s cannot be written", path);
@@ -124,6 +131,31 @@ int cuemu_set_streams(const char *streams) {
   return 1;
 }
 
+int cuemu_set_sums(const char *order) {
+  const bool want = !strcmp(order, "split");
+  if (!want && strcmp(order, "forward")) return 0;
+  cuemu_lock lock;
+  split = want;
+  return 1;
+}
+
+int cuemu_set_devices(const char *list) {
+  std::vector<int> found;
+  int n = 0, major = 0, minor = 0, read = 0;
+  if (!strchr(list, '.')) {
+    if (sscanf(list, "%d", &n) != 1 || n < 0) return 0;
+    found.assign((size_t)n, 90);
+  }
+  for (const char *at = list; n == 0 && strchr(list, '.'); at += read + 1) {
+    if (sscanf(at, "%d.%d%n", &major, &minor, &read) != 2) return 0;
+    found.push_back(10 * major + minor);
+    if (at[read] != ',') break;
+  }
+  cuemu_lock lock;
+  devices = found;
+  return 1;
+}
+
 int cuemu_fail(const char *kind, unsigned long long n, const char *how) {
   cuemu_lock lock;
   fault = NOT;
@@ -162,6 +194,12 @@ bool cuemu_dry() {
 bool cuemu_lazy() {
   return lazy;
 }
+bool cuemu_split_sums() {
+  return split;
+}
+int cuemu_device() {
+  return current;
+}
 size_t cuemu_memory_limit() {
   return memory;
 }
@@ -189,7 +227,7 @@ cudaError_t cuemu_error(cudaError_t error) {
 cudaError_t cuemu_call(cuemu_kind kind) {
   if (cuemu_on_device()) cuemu_die("a kernel calls the runtime");
   if (old_driver) return cudaErrorInsufficientDriver;
-  if (devices == 0) return cudaErrorNoDevice;
+  if (devices.empty()) return cudaErrorNoDevice;
   if (sticky) return sticky;
   counts[kind]++;
   const bool any = fault_kind == CUEMU_KINDS && kind != CUEMU_FREE; // giving back fails only where a test says so
@@ -246,25 +284,27 @@ cudaError_t cudaGetDeviceCount(int *count) {
   if (!count) return cuemu_error(cudaErrorInvalidValue);
   *count = 0;
   CUEMU_CALL(CUEMU_QUERY);
-  *count = devices;
+  *count = (int)devices.size();
   return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device) {
   CUEMU_CALL(CUEMU_QUERY);
-  return device < 0 || device >= devices ? cuemu_error(cudaErrorInvalidDevice) : cudaSuccess;
+  if (device < 0 || device >= (int)devices.size()) return cuemu_error(cudaErrorInvalidDevice);
+  current = device;
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int *device) {
   CUEMU_CALL(CUEMU_QUERY);
-  *device = 0;
+  *device = current;
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device) {
   CUEMU_CALL(CUEMU_QUERY);
   if (!prop) return cuemu_error(cudaErrorInvalidValue);
-  if (device < 0 || device >= devices) return cuemu_error(cudaErrorInvalidDevice);
+  if (device < 0 || device >= (int)devices.size()) return cuemu_error(cudaErrorInvalidDevice);
   memset(prop, 0, sizeof *prop);
   snprintf(prop->name, sizeof prop->name, "Emulated GPU");
   prop->totalGlobalMem = memory;
@@ -279,7 +319,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device) {
   memcpy(prop->maxThreadsDim, threads, sizeof threads);
   memcpy(prop->maxGridSize, grid, sizeof grid);
   prop->totalConstMem = 65536;
-  prop->major = 9;
+  prop->major = devices[(size_t)device] / 10;
+  prop->minor = devices[(size_t)device] % 10;
   prop->multiProcessorCount = 4;
   prop->concurrentKernels = 1;
   prop->memoryBusWidth = 64;
@@ -336,6 +377,10 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attr, int device) 
 }
 
 // ---- kernels
+static bool has_code() {
+  return current < (int)devices.size() && devices[(size_t)current] >= OLDEST;
+}
+
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attr, int value) {
   CUEMU_CALL(CUEMU_QUERY);
   if (!kernel || value < 0 || (attr == cudaFuncAttributeMaxDynamicSharedMemorySize && value > (int)CUEMU_MOST_SHARED))
@@ -347,6 +392,7 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attr, int
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attr, const void *kernel) {
   CUEMU_CALL(CUEMU_QUERY);
   if (!attr || !kernel) return cuemu_error(cudaErrorInvalidValue);
+  if (!has_code()) return cuemu_error(cudaErrorNoKernelImageForDevice);
   memset(attr, 0, sizeof *attr);
   attr->maxThreadsPerBlock = 1024;
   attr->numRegs = 32;
@@ -389,8 +435,9 @@ void cuemu_start(const cuemu_launch *l, cudaStream_t stream) {
   cuemu_lock lock;
   const std::shared_ptr<void> args(l->args, l->drop);
   cudaError_t error = cuemu_call(CUEMU_LAUNCH);
+  if (!error && !has_code()) error = cudaErrorNoKernelImageForDevice;
   if (!error) error = check_launch(l);
-  if (!error && !cuemu_stream_valid(stream)) error = cudaErrorInvalidResourceHandle;
+  if (!error && (!cuemu_stream_valid(stream) || !cuemu_on_current(stream))) error = cudaErrorInvalidResourceHandle;
   if (!error) {
     l->check(l);
     error = cuemu_submit(stream, [launch = *l, args] { run_launch(&launch); });

@@ -105,6 +105,10 @@ bool cuemu_stream_valid(cudaStream_t s) {
   return false;
 }
 
+bool cuemu_on_current(cudaStream_t s) {
+  return !s || s == cudaStreamLegacy || s->device == cuemu_device(); // each device has a stream 0
+}
+
 bool cuemu_capturing(cudaStream_t s) {
   return resolve(s)->capture != nullptr;
 }
@@ -146,6 +150,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
   device.all.emplace_back(new CUstream_st());
   CUstream_st *s = device.all.back().get();
   s->alive = true;
+  s->device = cuemu_device();
   s->blocking = flags != cudaStreamNonBlocking;
   cuemu_start_clock(&s->clock);
   *stream = s;
