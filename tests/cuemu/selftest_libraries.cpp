@@ -185,6 +185,13 @@ static void product_in_graph() {
   cublasCreate(&blas);
   cublasSetStream(blas, s);
   float *a = to_device(&x, 1), *c = to_device<float>(nullptr, 1);
+  cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal);
+  REQUIRE(cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &zero, c, 1) ==
+          CUBLAS_STATUS_INTERNAL_ERROR); // its first
+  REQUIRE(cudaStreamEndCapture(s, &graph) == cudaSuccess);
+  cudaGraphDestroy(graph);
+  cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &zero, c, 1);
+  cudaStreamSynchronize(s);
   cudaMemset(c, 0, 4);
   cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal);
   REQUIRE(cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &zero, c, 1) == CUBLAS_STATUS_SUCCESS);
