@@ -233,7 +233,7 @@ static void fault_by_environment() {
   cudaFree(x);
 }
 
-static __global__ void nothing() {}
+static __global__ void nothing(int) {}
 
 // Each with its capability; a launch needs code, and a stream of the current device.
 static void several_devices() {
@@ -250,14 +250,14 @@ static void several_devices() {
   EXPECT(cudaGetDevice(&n), cudaSuccess);
   if (n != 2) wrong();
   EXPECT(cudaFuncGetAttributes(&attributes, nothing), cudaErrorNoKernelImageForDevice);
-  DUEL_START(nothing, 1, 1, 0, 0);
+  DUEL_START(nothing, 1, 1, 0, 0, 0);
   EXPECT(cudaGetLastError(), cudaErrorNoKernelImageForDevice);
   EXPECT(cudaSetDevice(1), cudaSuccess);
   EXPECT(cudaStreamCreate(&s), cudaSuccess);
-  DUEL_START(nothing, 1, 1, 0, s);
+  DUEL_START(nothing, 1, 1, 0, s, 0);
   EXPECT(cudaGetLastError(), cudaSuccess);
   EXPECT(cudaSetDevice(0), cudaSuccess);
-  DUEL_START(nothing, 1, 1, 0, s);
+  DUEL_START(nothing, 1, 1, 0, s, 0);
   EXPECT(cudaGetLastError(), cudaErrorInvalidResourceHandle);
   EXPECT(cudaStreamDestroy(s), cudaSuccess);
 }
