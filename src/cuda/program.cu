@@ -151,7 +151,10 @@ static duel_status capture(duel_backend *b, const program *p, int steps, cudaGra
   if (status == DUEL_OK && error != cudaSuccess) status = duel_cuda_fail(error, "capturing a step");
   if (status == DUEL_OK) {
     const cudaError_t made = cudaGraphInstantiate(exec, graph, 0);
-    if (made != cudaSuccess) status = duel_cuda_fail(made, "instantiating a step");
+    if (made != cudaSuccess) {
+      *exec = NULL;
+      status = duel_cuda_fail(made, "instantiating a step");
+    }
   }
   if (graph) cudaGraphDestroy(graph);
   return status;

@@ -17,6 +17,7 @@ struct cublasContext {
   size_t workspace_bytes;
   int math;
   bool device_scalars;
+  bool loaded; // it has multiplied
 };
 
 namespace {
@@ -257,6 +258,8 @@ cublasStatus_t submit(cublasHandle_t handle, product g, cublasOperation_t op_a, 
   }
   if (cuemu_call(CUEMU_CUBLAS) != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (g.m == 0 || g.n == 0 || g.batch == 0) return CUBLAS_STATUS_SUCCESS;
+  if (!handle->loaded && cuemu_capturing(handle->stream)) return CUBLAS_STATUS_INTERNAL_ERROR;
+  handle->loaded = true;
   const float alpha = handle->device_scalars ? 0 : *(const float *)g.alpha;
   const float beta = handle->device_scalars ? 0 : *(const float *)g.beta;
   const bool device_scalars = handle->device_scalars;

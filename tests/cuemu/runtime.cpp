@@ -143,13 +143,14 @@ int cuemu_set_devices(const char *list) {
   std::vector<int> found;
   int n = 0, major = 0, minor = 0, read = 0;
   if (!strchr(list, '.')) {
-    if (sscanf(list, "%d", &n) != 1 || n < 0) return 0;
+    if (sscanf(list, "%d%n", &n, &read) != 1 || n < 0 || list[read]) return 0;
     found.assign((size_t)n, 90);
   }
   for (const char *at = list; n == 0 && strchr(list, '.'); at += read + 1) {
     if (sscanf(at, "%d.%d%n", &major, &minor, &read) != 2) return 0;
     found.push_back(10 * major + minor);
-    if (at[read] != ',') break;
+    if (at[read] != ',' && at[read]) return 0;
+    if (!at[read]) break;
   }
   cuemu_lock lock;
   devices = found;

@@ -89,6 +89,7 @@ static void fork_and_join() {
   if (nodes != 7 || out[0] != -1 || cuemu_count("kernels") != 0) wrong();
   cudaGraphExec_t exec;
   EXPECT(cudaGraphInstantiate(&exec, s.graph, 0), cudaSuccess);
+  if (cuemu_branches() != 4) wrong();
   EXPECT(cudaGraphDestroy(s.graph), cudaSuccess);
   for (int round = 0; round < 3; round++) {
     for (int i = 0; i < 32; i++) in[i] = (float)(i + round);

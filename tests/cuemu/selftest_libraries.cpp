@@ -94,6 +94,37 @@ static void rounded_factors() {
   cudaFree(c);
 }
 
+// In float32 2²⁴ + 1 is 2²⁴: added one by one all ones are lost, in eight runs only those of the first. Nothing is
+// fused: the square of 1 + 2⁻¹² loses its last bit before anything is added.
+static void orders_of_sums() {
+  const float one = 1, zero = 0;
+  std::vector<float> x(800, 1.0f), y(800, 1.0f);
+  x[0] = 0x1p24f;
+  float fuse[2][2] = {{1 + 0x1p-12f, -1}, {1 + 0x1p-12f, 1 + 0x1p-11f}}, got;
+  float *a = to_device(x.data(), 800), *b = to_device(y.data(), 800), *c = to_device<float>(nullptr, 1);
+  float *d = to_device(fuse[0], 2), *e = to_device(fuse[1], 2);
+  cublasCreate(&blas);
+  for (int split = 0; split < 2; split++) {
+    REQUIRE(cuemu_set_sums(split ? "split" : "forward"));
+    cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 800, &one, a, 1, b, 800, &zero, c, 1);
+    from_device(&got, c, 1);
+    if (got != 0x1p24f + (split ? 700.0f : 0.0f)) wrong();
+    cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 2, &one, d, 1, e, 2, &zero, c, 1);
+    from_device(&got, c, 1);
+    if (got != 0) wrong();
+  }
+  REQUIRE(!cuemu_set_sums("backward"));
+  cublasDestroy(blas);
+  for (float *p : {a, b, c, d, e}) cudaFree(p);
+}
+
+static void handle_of_another_device() {
+  cuemu_set_devices("9.0,8.0");
+  cublasCreate(&blas);
+  cudaSetDevice(1);
+  cublasDestroy(blas);
+}
+
 #define STATUS(expr, status)                                                                                           \
   if ((expr) != (status)) {                                                                                            \
     fprintf(stderr, "line %d: not %s\n", __LINE__, #status);                                                           \
@@ -154,6 +185,13 @@ static void product_in_graph() {
   cublasCreate(&blas);
   cublasSetStream(blas, s);
   float *a = to_device(&x, 1), *c = to_device<float>(nullptr, 1);
+  cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal);
+  REQUIRE(cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &zero, c, 1) ==
+          CUBLAS_STATUS_INTERNAL_ERROR); // its first
+  REQUIRE(cudaStreamEndCapture(s, &graph) == cudaSuccess);
+  cudaGraphDestroy(graph);
+  cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &zero, c, 1);
+  cudaStreamSynchronize(s);
   cudaMemset(c, 0, 4);
   cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal);
   REQUIRE(cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &zero, c, 1) == CUBLAS_STATUS_SUCCESS);
@@ -274,6 +312,8 @@ static void test_host_generator() {
 void test_libraries() {
   clean("cuBLAS: products of all kinds, exact", products);
   clean("cuBLAS: factors rounded as asked", rounded_factors);
+  clean("cuBLAS: two orders of float32 sums", orders_of_sums);
+  dies("cuBLAS: a handle of another device", handle_of_another_device, "a handle of device 0 is used while device 1");
   clean("cuBLAS: arguments give cuBLAS's errors", blas_arguments);
   clean("cuBLAS: a product in a graph", product_in_graph);
   dies("cuBLAS: a product that leaves its memory", product_outside, "reaches outside of device memory");

@@ -233,6 +233,35 @@ static void fault_by_environment() {
   cudaFree(x);
 }
 
+static __global__ void nothing(int) {}
+
+// Each with its capability; a launch needs code, and a stream of the current device.
+static void several_devices() {
+  int n;
+  cudaDeviceProp prop;
+  cudaFuncAttributes attributes;
+  cudaStream_t s;
+  REQUIRE(!cuemu_set_devices("9,x") && !cuemu_set_devices("-1") && cuemu_set_devices("9.0,7.5,7.0"));
+  EXPECT(cudaGetDeviceCount(&n), cudaSuccess);
+  EXPECT(cudaGetDeviceProperties(&prop, 1), cudaSuccess);
+  if (n != 3 || prop.major != 7 || prop.minor != 5) wrong();
+  EXPECT(cudaSetDevice(3), cudaErrorInvalidDevice);
+  EXPECT(cudaSetDevice(2), cudaSuccess);
+  EXPECT(cudaGetDevice(&n), cudaSuccess);
+  if (n != 2) wrong();
+  EXPECT(cudaFuncGetAttributes(&attributes, nothing), cudaErrorNoKernelImageForDevice);
+  DUEL_START(nothing, 1, 1, 0, 0, 0);
+  EXPECT(cudaGetLastError(), cudaErrorNoKernelImageForDevice);
+  EXPECT(cudaSetDevice(1), cudaSuccess);
+  EXPECT(cudaStreamCreate(&s), cudaSuccess);
+  DUEL_START(nothing, 1, 1, 0, s, 0);
+  EXPECT(cudaGetLastError(), cudaSuccess);
+  EXPECT(cudaSetDevice(0), cudaSuccess);
+  DUEL_START(nothing, 1, 1, 0, s, 0);
+  EXPECT(cudaGetLastError(), cudaErrorInvalidResourceHandle);
+  EXPECT(cudaStreamDestroy(s), cudaSuccess);
+}
+
 static void device_facts() {
   cudaDeviceProp prop;
   cudaFuncAttributes attributes;
@@ -262,5 +291,6 @@ void test_runtime() {
   clean("runtime: an old driver", old_driver);
   clean("runtime: little memory", little_memory);
   clean("runtime: facts of the device", device_facts);
+  clean("runtime: several devices", several_devices);
   dies("runtime: memory that is never freed", leaks, "1 allocations are never freed: 308 bytes");
 }
