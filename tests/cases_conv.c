@@ -22,6 +22,8 @@ static const geometry geometries[] = {
     {2, 3, 8, 8, 4, 4, 4, DOWN},
     {1, 1, 11, 13, 1, 5, 3, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1},
     {2, 3, 9, 8, 2, 3, 2, {1, 1}, {1, 1}, {2, 0, 1, 3}, 1}, // four pads
+    {2, 2, 10, 9, 19, 4, 4, DOWN},                          // on the GPU, sums just short enough and too long
+    {2, 11, 6, 5, 17, 1, 3, PLAIN},                         // for no patches
     {2, 2, 7, 9, 3, 3, 4, {2, 3}, {1, 1}, {0, 2, 3, 1}, 1},
     {1, 3, 11, 7, 2, 2, 2, {3, 3}, {1, 1}, {0, 0, 0, 0}, 1}, // strides larger than the kernel
     {2, 2, 13, 12, 3, 2, 1, {5, 4}, {1, 1}, {1, 0, 2, 1}, 1},

@@ -219,6 +219,10 @@ static __device__ __forceinline__ void duel_conv_lay(const duel_conv_grid &g, co
 void duel_conv_gather(const duel_call *call, const duel_conv_chunks &k, const duel_conv_part &part,
                       const duel_conv_columns &m, float *dst, const float *y, float *beside);
 
+// ---- conv2d and conv2d_act without patches, where sums are short (cuda_conv_thin.cu)
+bool duel_conv_is_thin(const duel_call *call);
+void duel_conv_thin(const duel_call *call);
+
 // ---- the product of every image and group of a part
 // Batched over what there is more of. `one` is that of the first image and group; the strides lead to the next image's
 // and to the next group's.

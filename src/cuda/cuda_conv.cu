@@ -145,9 +145,17 @@ static void finish(const duel_call *call, const duel_conv_sizes &z, const duel_c
     DUEL_LAUNCH(lane, (finish_images<int64_t, 1>), blocks, DUEL_BLOCK, 0, m, channels, plane, e, src, y);
 }
 
+static size_t conv2d_scratch(const duel_call *call) {
+  return duel_conv_is_thin(call) ? 0 : duel_conv_scratch(call);
+}
+
 static void conv2d_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   (void)piece;
+  if (duel_conv_is_thin(call)) {
+    duel_conv_thin(call);
+    return;
+  }
   const duel_conv_chunks k = duel_conv_chunks_of(call);
   const duel_conv_sizes &z = k.z;
   const int64_t plane = z.p * z.q;
@@ -171,5 +179,5 @@ static void conv2d_run(const duel_call *call, int phase, int64_t piece) {
     finish(call, z, duel_conv_columns_of(duel_conv_part{0, z.n, 0, z.p}, plane, z.q, false, z.k),
            z.n * z.k * plane < DUEL_CONV_SMALL, y, y);
 }
-const duel_kernel duel_cuda_conv2d = {duel_conv_scratch, nullptr, conv2d_run};
-const duel_kernel duel_cuda_conv2d_act = {duel_conv_scratch, nullptr, conv2d_run};
+const duel_kernel duel_cuda_conv2d = {conv2d_scratch, nullptr, conv2d_run};
+const duel_kernel duel_cuda_conv2d_act = {conv2d_scratch, nullptr, conv2d_run};

@@ -50,10 +50,9 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
       }
       at[i] = s[i] * next + q[i];
     }
-    const float *from = products + image * (int)g.next_image + channel * kernel[0] * kernel[1] * next + p * width;
+    int from = image * (int)g.next_image + (channel * kernel[0] + r) * kernel[1] * next + p * width;
     const int step_down = stride[0] * kernel[1] * next - width, step_right = stride[1] * next - 1;
     float sum[V] = {};
-    from += r * kernel[1] * next;
     const int rows = TAPS > 0 ? TAPS : (kernel[0] - r + stride[0] - 1) / stride[0];
     DUEL_UNROLL(TAPS > 0 ? TAPS : 1)
     for (int i = 0; i < rows; i++, r += stride[0], from += step_down) {
@@ -62,11 +61,11 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
         for (int j = 0; j < TAPS; j++)
           for (int k = 0; k < V; k++)
             if (there && s[k] + j * stride[1] < kernel[1] && (unsigned)(q[k] - j) < (unsigned)width)
-              sum[k] += from[at[k] + j * step_right];
+              sum[k] += products[from + at[k] + j * step_right];
       } else if (there) {
         for (int k = 0; k < V; k++)
           for (int j = 0, tap = s[k]; tap < kernel[1] && q[k] - j >= 0; j++, tap += stride[1])
-            if (q[k] - j < width) sum[k] += from[at[k] + j * step_right];
+            if (q[k] - j < width) sum[k] += products[from + at[k] + j * step_right];
       }
     }
     const int64_t to = ((int64_t)above * (int)g.z.h + h) * (int)g.z.w + w;
@@ -161,7 +160,9 @@ static void sum_part(const duel_call *call, const duel_conv_chunks &k, const due
   g.by_rows = duel_conv_divisor_of(part.rows);
   g.by_c = duel_conv_divisor_of(z.c);
   const bool aligned = duel_aligned16(dx) && duel_aligned16(e.x);
-  if (c->dilation[0] > 1 || c->dilation[1] > 1 || !duel_conv_is_small(call, k, part))
+  const bool near = (c->stride[0] + z.r) * z.s * g.next_row < DUEL_CONV_SMALL &&
+                    (c->stride[1] + z.s) * g.next_row < DUEL_CONV_SMALL; // a stride away in the products
+  if (c->dilation[0] > 1 || c->dilation[1] > 1 || !near || !duel_conv_is_small(call, k, part))
     DUEL_LAUNCH(duel_lane_of(call), sum_dilated_taps, duel_blocks(part.images * z.c * part.rows * z.w, DUEL_BLOCK),
                 DUEL_BLOCK, 0, g, e, products, dx);
   else if (z.w % 4 == 0 && aligned && c->stride[0] * 2 >= z.r) // with more taps there are not enough registers
