@@ -111,6 +111,8 @@ bool duel_case_is_exact(const duel_case *c) {
   case DUEL_OP_CONV2D_DX_ACT:
     return c->attr.conv_act.act == DUEL_ACT_NONE ||
            (c->attr.conv_act.act == DUEL_ACT_LEAKY_RELU && is_dyadic(c->attr.conv_act.slope));
+  case DUEL_OP_CONV2D_DX_GRAD:
+    return c->attr.conv_act.act != DUEL_ACT_LEAKY_RELU || is_dyadic(c->attr.conv_act.slope);
   case DUEL_OP_MATMUL_GRAD:
     return c->attr.matmul.act != DUEL_ACT_LEAKY_RELU || is_dyadic(c->attr.matmul.slope);
   case DUEL_OP_LEAKY_RELU:
@@ -158,7 +160,8 @@ const char *duel_case_name(const duel_case *c, char text[256]) {
   if (at < 200 && (c->op == DUEL_OP_MATMUL || c->op == DUEL_OP_DENSE || c->op == DUEL_OP_MATMUL_GRAD))
     snprintf(text + at, 256 - at, " %c%c%s", c->attr.matmul.trans_a ? 't' : 'n', c->attr.matmul.trans_b ? 't' : 'n',
              acts[c->attr.matmul.act]);
-  else if (at < 200 && (c->op == DUEL_OP_CONV2D_ACT || c->op == DUEL_OP_CONV2D_DX_ACT))
+  else if (at < 200 &&
+           (c->op == DUEL_OP_CONV2D_ACT || c->op == DUEL_OP_CONV2D_DX_ACT || c->op == DUEL_OP_CONV2D_DX_GRAD))
     snprintf(text + at, 256 - at, "%s", acts[c->attr.conv_act.act]);
   else if (at < 200 && (c->op == DUEL_OP_BATCHNORM || c->op == DUEL_OP_BATCHNORM_GRAD))
     snprintf(text + at, 256 - at, "%s", acts[c->attr.batchnorm.act]);
@@ -281,6 +284,9 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
   case DUEL_OP_CONV2D_DX_ACT:
     out[0] = duel_conv2d_dx_act(g, in[0], in[1], c->n_in == 3 ? in[2] : DUEL_NONE, &a->conv, c->shape,
                                 (duel_act)a->conv_act.act, a->conv_act.slope);
+    break;
+  case DUEL_OP_CONV2D_DX_GRAD:
+    out[0] = duel_conv2d_dx_grad(g, in[0], in[1], in[2], &a->conv, (duel_act)a->conv_act.act, a->conv_act.slope);
     break;
   case DUEL_OP_CONV2D_DW:
     out[0] = duel_conv2d_dw(g, in[0], in[1], &a->conv, c->shape);

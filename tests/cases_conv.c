@@ -22,6 +22,8 @@ static const geometry geometries[] = {
     {2, 3, 8, 8, 4, 4, 4, DOWN},
     {1, 1, 11, 13, 1, 5, 3, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1},
     {2, 3, 9, 8, 2, 3, 2, {1, 1}, {1, 1}, {2, 0, 1, 3}, 1}, // four pads
+    {2, 2, 10, 9, 19, 4, 4, DOWN},                          // on the GPU, sums just short enough and too long
+    {2, 11, 6, 5, 17, 1, 3, PLAIN},                         // for no patches
     {2, 2, 7, 9, 3, 3, 4, {2, 3}, {1, 1}, {0, 2, 3, 1}, 1},
     {1, 3, 11, 7, 2, 2, 2, {3, 3}, {1, 1}, {0, 0, 0, 0}, 1}, // strides larger than the kernel
     {2, 2, 13, 12, 3, 2, 1, {5, 4}, {1, 1}, {1, 0, 2, 1}, 1},
@@ -54,7 +56,13 @@ static const geometry geometries[] = {
     {1, 3, 131, 67, 16, 4, 4, DOWN},
     {1, 1, 257, 131, 8, 9, 9, {2, 2}, {1, 1}, {4, 4, 4, 4}, 1}, // conv2d_dx in bands
     {2, 8, 31, 32, 64, 3, 3, {2, 2}, {1, 1}, {1, 1, 1, 1}, 2},
-    {3, 8, 70, 70, 2, 7, 7, SAME(3)}, // on the GPU in chunks
+    // On the GPU in chunks: of images, of images by y, of rows, of rows by which matrices can lie in place; then with
+    // indices of 64 bits.
+    {3, 8, 70, 70, 2, 7, 7, SAME(3)},
+    {3, 1, 61, 61, 400, 1, 1, PLAIN},
+    {1, 32, 41, 41, 1, 9, 9, SAME(4)},
+    {1, 32, 44, 44, 1, 9, 9, SAME(4)},
+    {2, 4, 3, 5, 6, 2, 3, {1 << 30, 2}, {1, 1}, {1 << 30, 1, 0, 1}, 2},
     // Kernels two strides long: Winograd on the CPU, with several blocks of channels, bands, groups.
     {17, 32, 14, 10, 32, 4, 4, DOWN},
     {9, 48, 16, 16, 33, 4, 4, DOWN},
@@ -129,8 +137,24 @@ static void add_fused(const geometry *g, int i) {
   c->zeros = t.zeros;
 }
 
+// And once as conv2d_dx_grad.
+static void add_grad(const geometry *g, int i) {
+  static const double slope[] = {0, 0.25, 0, 0};
+  const tensors t = tensors_of(g);
+  duel_case *c = duel_case_add2(DUEL_OP_CONV2D_DX_GRAD, t.y, DUEL_FILL_UNIFORM, t.w, DUEL_FILL_UNIFORM);
+  const int act = (i + 1) % 4;
+  c->n_in = 3;
+  c->in[2] = (duel_case_in){t.x, act == DUEL_ACT_SIGMOID ? DUEL_FILL_UNIT : DUEL_FILL_AWAY, DUEL_REAL};
+  c->shape = t.x;
+  c->attr.conv_act.conv = t.conv;
+  c->attr.conv_act.act = act;
+  c->attr.conv_act.slope = slope[act];
+  c->zeros = t.zeros;
+}
+
 void duel_cases_conv(void) {
   for (int i = 0; i < LENGTH(geometries); i++) add_fused(&geometries[i], i);
+  for (int i = 0; i < LENGTH(geometries); i++) add_grad(&geometries[i], i);
   for (int i = 0; i < LENGTH(geometries); i++) add(&geometries[i]);
   for (int i = 0; i < LENGTH(layers); i++) add(&layers[i]);
 }

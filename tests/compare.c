@@ -55,6 +55,7 @@ static double terms(const duel_case *c, int output) {
     return (double)(c->in[1].shape.dim[1] * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
   case DUEL_OP_CONV2D_DX:
   case DUEL_OP_CONV2D_DX_ACT:
+  case DUEL_OP_CONV2D_DX_GRAD:
     return (double)(c->in[1].shape.dim[0] / c->attr.conv.groups * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
   case DUEL_OP_CONV2D_DW:
     return (double)(a.dim[0] * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
@@ -144,6 +145,7 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_CONV2D_DW:
   case DUEL_OP_CONV2D_ACT:
   case DUEL_OP_CONV2D_DX_ACT:
+  case DUEL_OP_CONV2D_DX_GRAD:
   case DUEL_OP_RESAMPLE2D:
   case DUEL_OP_RESAMPLE2D_DX:
   case DUEL_OP_MAXPOOL2D_DX:

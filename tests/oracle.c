@@ -259,6 +259,7 @@ bool duel_ref_op(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in
     return true;
   case DUEL_OP_CONV2D_ACT:
   case DUEL_OP_CONV2D_DX_ACT:
+  case DUEL_OP_CONV2D_DX_GRAD:
     out[0] = duel_ref_conv_act(op, attr, n_in, in, *shape);
     return true;
   case DUEL_OP_RESAMPLE2D:

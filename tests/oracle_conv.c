@@ -48,6 +48,11 @@ duel_ref duel_ref_conv(duel_op op, const duel_conv *c, const duel_ref *in, duel_
 duel_ref duel_ref_conv_act(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in, duel_shape shape) {
   const duel_op sum = op == DUEL_OP_CONV2D_ACT ? DUEL_OP_CONV2D : DUEL_OP_CONV2D_DX;
   duel_ref out = duel_ref_conv(sum, &attr->conv_act.conv, in, shape);
+  if (op == DUEL_OP_CONV2D_DX_GRAD) {
+    for (int64_t i = 0; i < out.count; i++)
+      out.data[i] *= duel_ref_activate_slope(in[2].data[i], attr->conv_act.act, attr->conv_act.slope);
+    return out;
+  }
   const int64_t *size = out.shape.dim, pixels = size[2] * size[3];
   for (int64_t i = 0; i < out.count; i++) {
     const double bias = n_in == 3 ? in[2].data[i / pixels % size[1]] : 0;

@@ -73,6 +73,36 @@ static void test_conv(void **state) {
   small_made_by(small_kept(4), DUEL_OP_TANH);
 }
 
+static void test_conv_grad(void **state) {
+  (void)state;
+  const duel_conv c = {.stride = {2, 2}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}, .groups = 1};
+  const duel_shape image = DUEL_SHAPE(3, 2, 8, 6);
+  duel_val d = small_input("d", DUEL_SHAPE(3, 5, 4, 3)), w = small_input("w", DUEL_SHAPE(5, 2, 4, 4)),
+           x = small_input("x", image), b = small_input("b", DUEL_SHAPE(1, 2, 1, 1));
+  duel_graph *g = small_graph;
+  small_keep(duel_leaky_relu_grad(g, duel_conv2d_dx(g, d, w, &c, image), x, 0.3));
+  small_keep(duel_tanh_grad(g, duel_conv2d_dx(g, d, w, &c, image), x));
+  small_keep(duel_sigmoid_grad(g, duel_conv2d_dx(g, d, w, &c, image), x));
+  small_keep(duel_tanh_grad(g, duel_conv2d_dx(g, d, w, &c, image), b)); // broadcasts
+  small_keep(duel_tanh_grad(g, x, duel_conv2d_dx(g, d, w, &c, image))); // of the gradient, not of the output
+  small_keep(duel_tanh_grad(g, duel_add(g, duel_conv2d_dx(g, d, w, &c, image), b), x)); // no place for a bias too
+  small_keep(
+      duel_tanh_grad(g, duel_conv2d(g, x, duel_input(g, small_var(DUEL_ARENA_INPUT, "w2", DUEL_SHAPE(5, 2, 4, 4))), &c),
+                     d)); // the other way
+  duel_val m = duel_conv2d_dx(g, d, w, &c, image);
+  small_keep(m);
+  small_keep(duel_tanh_grad(g, m, x)); // two readers
+  small_passes(FUSE);
+  assert_conv(small_kept(0), DUEL_OP_CONV2D_DX_GRAD, 3, DUEL_ACT_LEAKY_RELU);
+  assert_true(small_maker(small_kept(0))->attr.conv_act.slope == 0.3);
+  assert_conv(small_kept(1), DUEL_OP_CONV2D_DX_GRAD, 3, DUEL_ACT_TANH);
+  assert_conv(small_kept(2), DUEL_OP_CONV2D_DX_GRAD, 3, DUEL_ACT_SIGMOID);
+  assert_int_equal(small_count(DUEL_OP_CONV2D_DX_GRAD), 3);
+  assert_int_equal(small_count(DUEL_OP_CONV2D_DX_ACT), 1);
+  assert_int_equal(small_count(DUEL_OP_TANH_GRAD), 5);
+  assert_int_equal(small_count(DUEL_OP_LEAKY_RELU_GRAD) + small_count(DUEL_OP_SIGMOID_GRAD), 0);
+}
+
 static void test_no_dense(void **state) {
   (void)state;
   duel_val x = small_input("x", DUEL_SHAPE(4, 6)), w = small_input("w", DUEL_SHAPE(5, 6)),
@@ -369,6 +399,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       SMALL_TEST(dense),
       SMALL_TEST(conv),
+      SMALL_TEST(conv_grad),
       SMALL_TEST(no_dense),
       SMALL_TEST(one_of_two_rows_is_the_bias),
       SMALL_TEST(no_fusion_across_a_writer),

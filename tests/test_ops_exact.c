@@ -100,6 +100,7 @@ static bool same_on_all_levels(duel_op op) {
   case DUEL_OP_CONV2D_DW:
   case DUEL_OP_CONV2D_ACT:
   case DUEL_OP_CONV2D_DX_ACT:
+  case DUEL_OP_CONV2D_DX_GRAD:
   case DUEL_OP_BATCHNORM:
   case DUEL_OP_BATCHNORM_GRAD:
   case DUEL_OP_GROUPNORM:

@@ -14,8 +14,13 @@ typedef struct duel_conv_sizes {
   int64_t depth;            // c_group·r·s: products in one number of y
 } duel_conv_sizes;
 
+// Ops whose result is of the images' side.
+static inline bool duel_is_conv2d_dx(duel_op op) {
+  return op == DUEL_OP_CONV2D_DX || op == DUEL_OP_CONV2D_DX_ACT || op == DUEL_OP_CONV2D_DX_GRAD;
+}
+
 static inline duel_conv_sizes duel_conv_sizes_of(const duel_call *call) {
-  const int dx = call->op == DUEL_OP_CONV2D_DX || call->op == DUEL_OP_CONV2D_DX_ACT, dw = call->op == DUEL_OP_CONV2D_DW;
+  const bool dx = duel_is_conv2d_dx(call->op), dw = call->op == DUEL_OP_CONV2D_DW;
   const int64_t *x = (dx ? call->out[0] : call->in[0]).shape.dim, *w = (dw ? call->out[0] : call->in[1]).shape.dim;
   const int64_t *y = (dx ? call->in[0] : dw ? call->in[1] : call->out[0]).shape.dim;
   duel_conv_sizes z;

@@ -275,6 +275,8 @@ duel_val duel_conv2d_act(duel_graph *g, duel_val x, duel_val w, duel_val bias, c
                          double slope); // bias may be DUEL_NONE
 duel_val duel_conv2d_dx_act(duel_graph *g, duel_val d_y, duel_val w, duel_val bias, const duel_conv *c, duel_shape x,
                             duel_act act, double slope);
+duel_val duel_conv2d_dx_grad(duel_graph *g, duel_val d_y, duel_val w, duel_val x, const duel_conv *c, duel_act act,
+                             double slope); // x: the activation's output
 duel_val duel_conv2d_dw(duel_graph *g, duel_val x, duel_val d_y, const duel_conv *c, duel_shape w);
 duel_val duel_resample2d(duel_graph *g, duel_val x, const duel_resampling *r);
 duel_val duel_resample2d_dx(duel_graph *g, duel_val d_y, const duel_resampling *r, duel_shape x);

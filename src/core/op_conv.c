@@ -223,3 +223,25 @@ duel_val duel_conv2d_dx_act(duel_graph *g, duel_val d_y, duel_val w, duel_val bi
   const duel_attr attr = act_attr(c, act, slope);
   return duel_apply(g, DUEL_OP_CONV2D_DX_ACT, bias == DUEL_NONE ? 2 : 3, (duel_val[]){d_y, w, bias}, &attr, &x);
 }
+
+// ---- conv2d_dx, and on through the activation whose output x is
+static void infer_conv2d_dx_grad(DUEL_INFER_ARGS) {
+  const duel_shape x = duel_in_shape(g, n, 2);
+  if (fits(g, n, x, duel_in_shape(g, n, 1), duel_in_shape(g, n, 0)) &&
+      duel_need_activation(g, n, n->attr.conv_act.act, n->attr.conv_act.slope))
+    duel_set_out(g, n, 0, g->real, x);
+}
+
+static void expand_conv2d_dx_grad(duel_graph *g, const duel_node *n, duel_val *out) {
+  const duel_val d_x = duel_conv2d_dx(g, n->in[0], n->in[1], &n->attr.conv, duel_in_shape(g, n, 2));
+  out[0] = duel_activate_grad(g, d_x, n->in[2], (duel_act)n->attr.conv_act.act, n->attr.conv_act.slope);
+}
+
+DUEL_RECORD(conv2d_dx_grad, .infer = infer_conv2d_dx_grad, .vjp = duel_vjp_by_expansion,
+            .expand = expand_conv2d_dx_grad, .cost = cost_conv2d_dx_act, .flags = DUEL_FLAG_FUSED);
+
+duel_val duel_conv2d_dx_grad(duel_graph *g, duel_val d_y, duel_val w, duel_val x, const duel_conv *c, duel_act act,
+                             double slope) {
+  const duel_attr attr = act_attr(c, act, slope);
+  return duel_apply(g, DUEL_OP_CONV2D_DX_GRAD, 3, (duel_val[]){d_y, w, x}, &attr, NULL);
+}

@@ -3,6 +3,7 @@
 //   matmul [+ bias] [+ activation]              -> dense
 //   conv2d(_dx) [+ bias] [+ activation]         -> conv2d(_dx)_act
 //   activation's derivative of a matmul         -> matmul_grad, whose second output serves the sums over its rows
+//   activation's derivative of a conv2d_dx      -> conv2d_dx_grad
 //   batchnorm + activation                      -> batchnorm
 //   activation's derivative into batchnorm_grad -> batchnorm_grad
 //
@@ -120,13 +121,13 @@ static void find_batchnorm_grad(fuser *f, const duel_node *norm) {
   f->part[norm->id] = (parts){.norm = norm, .act = act};
 }
 
-static void find_matmul_grad(fuser *f, const duel_node *n) {
+static void find_product_grad(fuser *f, const duel_node *n) {
   const duel_node *act = derivative(f->g, n->out[0]);
   if (!act || f->gone[n->id]) return;
-  const duel_node *product = duel_maker(f->g, act->in[0], DUEL_OP_MATMUL);
-  if (!product || !is_plain(f->g, product) || !duel_only_reader(&f->uses, product->out[0]) ||
-      !duel_can_wait(&f->uses, product, act))
-    return;
+  const duel_node *product = duel_maker(f->g, act->in[0], DUEL_OP_CONV2D_DX);
+  if (!product) product = duel_maker(f->g, act->in[0], DUEL_OP_MATMUL);
+  if (!product || !duel_only_reader(&f->uses, product->out[0]) || !duel_can_wait(&f->uses, product, act)) return;
+  if (product->op == DUEL_OP_MATMUL && !is_plain(f->g, product)) return;
   f->gone[product->id] = true;
   f->part[n->id] = (parts){.product = product, .act = act};
 }
@@ -175,6 +176,15 @@ static void build_matmul_grad(fuser *f, const parts *p) {
   }
 }
 
+static void build_conv_grad(fuser *f, const parts *p) {
+  duel_rewrite *r = f->r;
+  int act = DUEL_ACT_NONE;
+  double slope = 0;
+  activation(p->act, &act, &slope);
+  r->map[p->act->out[0]] = duel_conv2d_dx_grad(r->dst, r->map[p->product->in[0]], r->map[p->product->in[1]],
+                                               r->map[p->act->in[1]], &p->product->attr.conv, (duel_act)act, slope);
+}
+
 static void build_batchnorm(fuser *f, const parts *p) {
   duel_rewrite *r = f->r;
   const duel_node *n = p->norm;
@@ -206,6 +216,8 @@ static void build(fuser *f, const duel_node *n) {
   duel_scope(f->r->dst, "%s", (p->product ? p->product : p->norm)->label);
   if (p->norm)
     build_batchnorm(f, p);
+  else if (n == p->act && p->product->op == DUEL_OP_CONV2D_DX)
+    build_conv_grad(f, p);
   else if (n == p->act)
     build_matmul_grad(f, p);
   else
@@ -223,7 +235,7 @@ duel_status duel_rewrite_fuse(duel_rewrite *r) {
     for (int i = 0; i < g->n_nodes; i++) find_batchnorm(&f, g->node[i]);
     for (int i = 0; i < g->n_nodes; i++)
       find_batchnorm_grad(&f, g->node[i]); // before the products take the derivatives
-    for (int i = 0; i < g->n_nodes; i++) find_matmul_grad(&f, g->node[i]);
+    for (int i = 0; i < g->n_nodes; i++) find_product_grad(&f, g->node[i]);
     for (int i = 0; i < g->n_nodes; i++) build(&f, g->node[i]);
   }
   duel_free(f.part);

@@ -1,5 +1,5 @@
-// conv2d_dx, conv2d_dx_act. Pixels of d_x that are a stride apart form a phase: the same taps of the kernel reach them,
-// and from neighboring pixels of d_y. So each phase is a convolution of stride 1 with its own taps:
+// conv2d_dx, conv2d_dx_act, conv2d_dx_grad. Pixels of d_x that are a stride apart form a phase: the same taps of the
+// kernel reach them, and from neighboring pixels of d_y. So each phase is a convolution of stride 1 with its own taps:
 //
 //   x[a + stride·i] = Σ over r ≡ r0 of y[i + base + t·step]·w[r],   r = r0 + t·apart
 //
@@ -180,6 +180,28 @@ static plan plan_of(const duel_call *call) {
   return p;
 }
 
+// ---- the derivative of an activation, from its output x: of what was just written
+DUEL_INLINE void scale_as(int act, real slope, const real *x, int64_t n, real *dx) {
+  DUEL_SIMD for (int64_t i = 0; i < n; i++) dx[i] *= duel_act_slope(x[i], act, slope);
+}
+
+static void scale(const duel_call *call, int64_t first, int64_t n) { // numbers of d_x
+  const real *x = (const real *)call->in[2].data + first;
+  real *dx = (real *)call->out[0].data + first;
+  DUEL_BY_ACT(call->attr->conv_act.act, scale_as, (real)call->attr->conv_act.slope, x, n, dx)
+}
+
+// All channels of a group in a box of x.
+static void scale_box(const duel_call *call, const duel_conv_sizes *z, const duel_tile *box, int64_t group) {
+  const bool whole = duel_length(box->q) == z->w; // rows follow each other
+  const int64_t strips = whole ? 1 : duel_length(box->p),
+                strip = duel_length(box->q) * (whole ? duel_length(box->p) : 1);
+  for (int64_t n = box->n.begin; n < box->n.end; n++)
+    for (int64_t c = 0; c < z->c_group; c++)
+      for (int64_t i = 0; i < strips; i++)
+        scale(call, ((n * z->c + group * z->c_group + c) * z->h + box->p.begin + i) * z->w + box->q.begin, strip);
+}
+
 static size_t conv2d_dx_scratch(const duel_call *call) {
   const plan p = plan_of(call);
   return (size_t)(p.z.groups * p.packed + p.pieces * p.part) * sizeof(real);
@@ -275,6 +297,7 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
   const duel_finish finish = duel_finish_of(call, group * z->c_group);
   duel_store_results(&box, z->c_group, &finish, result, (real *)call->out[0].data + group * z->c_group * pixels, pixels,
                      z->c * pixels, z->w);
+  if (call->op == DUEL_OP_CONV2D_DX_GRAD) scale_box(call, z, &box, group);
 }
 
 // ---- by rows
@@ -331,6 +354,7 @@ static void one_band(const duel_call *call, const plan *p, int64_t item, real *s
                  scratch, columns);
   add_products(call, p, h, reach, scratch, dx);
   finish_rows(call, p, h, group, dx);
+  if (call->op == DUEL_OP_CONV2D_DX_GRAD) scale_box(call, z, &(duel_tile){{n, n + 1}, h, {0, z->w}}, group);
 }
 
 static void conv2d_dx_run(const duel_call *call, int phase_of_call, int64_t piece) {
@@ -349,4 +373,6 @@ static void conv2d_dx_run(const duel_call *call, int phase_of_call, int64_t piec
 }
 const duel_kernel DUEL_CPU_NAME(conv2d_dx) = {.scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};
 const duel_kernel DUEL_CPU_NAME(conv2d_dx_act) = {
+    .scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};
+const duel_kernel DUEL_CPU_NAME(conv2d_dx_grad) = {
     .scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};

@@ -35,6 +35,7 @@ const duel_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT] = {
     [DUEL_OP_CONV2D_DX] = &DUEL_CPU_NAME(conv2d_dx),
     [DUEL_OP_CONV2D_ACT] = &DUEL_CPU_NAME(conv2d_act),
     [DUEL_OP_CONV2D_DX_ACT] = &DUEL_CPU_NAME(conv2d_dx_act),
+    [DUEL_OP_CONV2D_DX_GRAD] = &DUEL_CPU_NAME(conv2d_dx_grad),
     [DUEL_OP_CONV2D_DW] = &DUEL_CPU_NAME(conv2d_dw),
     [DUEL_OP_RESAMPLE2D] = &DUEL_CPU_PLAIN(resample2d),
     [DUEL_OP_RESAMPLE2D_DX] = &DUEL_CPU_PLAIN(resample2d_dx),

@@ -36,8 +36,7 @@ static bool is_product(duel_op op) {
 }
 
 static bool is_convolution(duel_op op) {
-  return op == DUEL_OP_CONV2D || op == DUEL_OP_CONV2D_DX || op == DUEL_OP_CONV2D_DW || op == DUEL_OP_CONV2D_ACT ||
-         op == DUEL_OP_CONV2D_DX_ACT;
+  return op == DUEL_OP_CONV2D || op == DUEL_OP_CONV2D_DW || op == DUEL_OP_CONV2D_ACT || duel_is_conv2d_dx(op);
 }
 
 // A rough measure of a call's time, in elements touched.

@@ -1,5 +1,7 @@
 // Matrix products: matmul with batch axes that broadcast, dense, matmul_grad. cuBLAS multiplies (blas.cu); bias,
-// activation, its derivative and column sums follow in one pass.
+// activation, its derivative and column sums follow in one pass. Two products of a discriminator's last layer are done
+// here, in float32 whatever the precision: dense with one column, and matmul_grad of an outer product. Both read little
+// more than one matrix once, so that tensor cores would gain nothing and a launch is saved.
 #include "cuda/columns.cuh"
 
 static duel_gemm gemm_of(const duel_call *call) {
@@ -82,6 +84,47 @@ template <int ACT> struct dense_finish_biased {
   __device__ float operator()(const float *in) const { return duel_act_of<ACT>(in[0] + in[1], slope); }
 };
 
+// ---- dense with one column: a matrix times a vector
+// A row is a warp's or, if it is long, a block's work; its sum is a fixed tree. V: numbers a read, as K allows. Reads 4
+// bytes a number of a, which is all but everything; 2 FLOPs for each.
+template <int V, bool BY_BLOCK>
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
+    dense_column(int64_t m, int64_t k, bool aligned, const float *__restrict__ a, const float *__restrict__ b,
+                 const float *__restrict__ bias, int act, float slope, float *__restrict__ y) {
+  constexpr int TEAM = BY_BLOCK ? DUEL_BLOCK : DUEL_WARP, TEAMS = DUEL_BLOCK / TEAM;
+  const int team = (int)threadIdx.x / TEAM, thread = (int)threadIdx.x % TEAM;
+  for (int64_t first = (int64_t)blockIdx.x * TEAMS; first < m; first += (int64_t)gridDim.x * TEAMS) {
+    const int64_t row = first + team;
+    float sum[V] = {}, x[V], w[V];
+    for (int64_t i = V * thread; row < m && i < k; i += V * TEAM) {
+      duel_load<V>(x, a + row * k + i, aligned);
+      duel_load<V>(w, b + i, aligned);
+      for (int j = 0; j < V; j++) sum[j] += x[j] * w[j];
+    }
+    float all = sum[0];
+    if (V == 4) all = (sum[0] + sum[1 % V]) + (sum[2 % V] + sum[3 % V]);
+    all = BY_BLOCK ? duel_block_sum<DUEL_BLOCK>(all) : duel_warp_sum(all);
+    if (thread != 0 || row >= m) continue; // after the last barrier
+    if (bias) all += bias[0];
+    DUEL_BY_ACT(act, y[row] = duel_act_of<ACT>(all, slope));
+  }
+}
+
+static void column_run(const duel_call *call, const duel_gemm &g) {
+  constexpr int64_t LONG = 2048; // numbers of a row
+  const float *bias = call->n_in > 2 ? (const float *)call->in[2].data : nullptr,
+              slope = (float)call->attr->matmul.slope;
+  const int act = call->attr->matmul.act;
+  const bool aligned = duel_aligned16(g.a) && duel_aligned16(g.b);
+  duel_lane *lane = duel_lane_of(call);
+  if (g.m == 0) return;
+  DUEL_BY_VECTOR(g.k % 4 == 0,
+                 if (g.k >= LONG) DUEL_LAUNCH(lane, (dense_column<V, true>), duel_blocks(g.m, 1), DUEL_BLOCK, 0, g.m,
+                                              g.k, aligned, g.a, g.b, bias, act, slope, g.c);
+                 else DUEL_LAUNCH(lane, (dense_column<V, false>), duel_blocks(g.m, DUEL_BLOCK / DUEL_WARP), DUEL_BLOCK,
+                                  0, g.m, g.k, aligned, g.a, g.b, bias, act, slope, g.c));
+}
+
 static void dense_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   (void)piece;
@@ -89,6 +132,10 @@ static void dense_run(const duel_call *call, int phase, int64_t piece) {
   const duel_gemm g = gemm_of(call);
   const int act = call->attr->matmul.act;
   const float slope = (float)call->attr->matmul.slope;
+  if (g.n == 1 && !g.trans_a) {
+    column_run(call, g);
+    return;
+  }
   duel_cuda_gemm(lane, &g);
   const bool biased = call->n_in > 2;
   duel_nd nd = {};
@@ -112,10 +159,11 @@ const duel_kernel duel_cuda_dense = {nullptr, nullptr, dense_run};
 // ---- matmul_grad: d = (a·b) ⊙ act'(y), and d's column sums
 // Behind the product: 8 bytes read and 4 written an element, 2 FLOPs and the derivative's. A warp reads single floats
 // side by side: wider accesses would leave too few blocks for a layer's gradient. dst: column sums of each split.
-template <int ACT>
+// OUTER: there was no product; it is a[row]·b[column], made here, and d is only written.
+template <int ACT, bool OUTER>
 static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
-    scale_and_sum(duel_columns c, float slope, const float *__restrict__ y, float *__restrict__ d,
-                  float *__restrict__ dst) {
+    scale_and_sum(duel_columns c, float slope, const float *__restrict__ a, const float *__restrict__ b,
+                  const float *__restrict__ y, float *__restrict__ d, float *__restrict__ dst) {
   constexpr int AT_ONCE = 4; // rows whose reads are under way together
   for (int64_t item = blockIdx.x; item < c.tiles * c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(c, item);
@@ -124,7 +172,9 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
       float v[AT_ONCE];
       for (int i = 0; i < AT_ONCE; i++) {
         const int64_t row = first + i * p.step, at = row * c.columns + p.column;
-        v[i] = row < p.end ? d[at] * duel_act_slope_of<ACT>(y[at], slope) : 0.0f;
+        v[i] = 0.0f;
+        if (row >= p.end) continue;
+        v[i] = (OUTER ? a[row] * b[p.column] : d[at]) * duel_act_slope_of<ACT>(y[at], slope);
       }
       for (int i = 0; i < AT_ONCE; i++) {
         const int64_t row = first + i * p.step;
@@ -152,9 +202,16 @@ static void matmul_grad_run(const duel_call *call, int phase, int64_t piece) {
   const float *y = (const float *)call->in[2].data;
   float *sums = (float *)call->out[1].data, *dst = c.splits > 1 ? (float *)call->scratch : sums;
   if (c.columns == 0) return;
-  duel_cuda_gemm(lane, &g);
-  DUEL_BY_ACT(call->attr->matmul.act, DUEL_LAUNCH(lane, scale_and_sum<ACT>, duel_columns_grid(&c), DUEL_BLOCK, 0, c,
-                                                  (float)call->attr->matmul.slope, y, g.c, dst));
+  const unsigned grid = duel_columns_grid(&c);
+  const float slope = (float)call->attr->matmul.slope;
+  if (g.k == 1) {
+    DUEL_BY_ACT(call->attr->matmul.act,
+                DUEL_LAUNCH(lane, (scale_and_sum<ACT, true>), grid, DUEL_BLOCK, 0, c, slope, g.a, g.b, y, g.c, dst));
+  } else {
+    duel_cuda_gemm(lane, &g);
+    DUEL_BY_ACT(call->attr->matmul.act,
+                DUEL_LAUNCH(lane, (scale_and_sum<ACT, false>), grid, DUEL_BLOCK, 0, c, slope, g.a, g.b, y, g.c, dst));
+  }
   if (c.splits > 1) duel_cuda_join_columns(lane, false, dst, c.splits, c.columns, sums);
 }
 const duel_kernel duel_cuda_matmul_grad = {matmul_grad_scratch, nullptr, matmul_grad_run};
