@@ -126,11 +126,12 @@ use_deps() {
   for folder in "$DEPS"/usr/lib/*-linux-gnu "$DEPS"/lib/*-linux-gnu "$DEPS"/usr/lib/*-linux-gnu/openblas-*; do
     [ ! -d "$folder" ] || libraries=${libraries:+$libraries:}$folder
   done
+  flags=''
   have pkg-config || { # its own libraries are for nobody else
     mkdir -p "$tree/bin"
     printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec "%s" "$@"\n' "$libraries" "$DEPS/usr/bin/pkgconf" >"$tree/bin/pkg-config"
     chmod +x "$tree/bin/pkg-config"
-    PATH=$PATH:$tree/bin
+    flags="-DPKG_CONFIG_EXECUTABLE=$tree/bin/pkg-config" # CMake would find that of DEPS
   }
   building="PKG_CONFIG_PATH=$tree/pkgconfig:${PKG_CONFIG_PATH:-}
 CMAKE_PREFIX_PATH=$DEPS/usr:${CMAKE_PREFIX_PATH:-}
@@ -138,7 +139,8 @@ CMAKE_LIBRARY_PATH=$libraries:${CMAKE_LIBRARY_PATH:-}
 CPATH=$include:${CPATH:-}
 LIBRARY_PATH=$libraries:${LIBRARY_PATH:-}"
   cmake_flags="-DCMAKE_BUILD_RPATH=$(echo "$libraries" | tr : ';')
--DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags"
+-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags${flags:+
+$flags}"
   [ ! -d "$DEPS/usr/share/datasets" ] || export DUEL_DATA="${DUEL_DATA:-$DEPS/usr/share/datasets}"
 }
 [ -z "${DEPS:-}" ] || use_deps
@@ -470,6 +472,7 @@ mlp:1024:tf32 mlp:1024:fp32 mlp:1024:bf16"
 [ -z "$emulate" ] || {
   steps=2 small="--batch 2" repeat="--repetitions 1 --steps 1 --warmup 1" cell_seconds=1 first_peaks=0.02
   cells="mlp:2:tf32 dcgan:2:tf32 mlp:2:tf32:lanes1 mlp:2:fp32:cpu"
+  ways="$ways --repetitions 1 --seconds 0.01 --warmup 1"
 }
 asked=$(for entry in $parts; do ! wanted "${entry%%:*}" || printf '%s ' "${entry%%:*}"; done)
 built=''

@@ -55,18 +55,19 @@ ok() { # NAME COMMAND…: the command succeeds; the file log explains where it d
     echo "ok $n - $name"
   else
     echo "not ok $n - $name"
-    sed 's/^/# /' "$home/log" 2>/dev/null | tail -n 40
+    sed 's/^/# /' "$home/log" 2>/dev/null | tail -n 20
     failed=1
   fi
 }
 group() { case $only in "  " | *" $1 "*) ;; *) return 1 ;; esac; }
 
 bare() {
-  ! ls -d /usr/share/datasets/fashion-mnist /usr/local/cuda/bin >/dev/null 2>&1 &&
-    ! command -v pkg-config >/dev/null && ! ls /usr/lib/x86_64-linux-gnu/lib*blas*.a >/dev/null 2>&1 &&
-    for header in yaml png jpeglib zlib libdeflate cmocka openblas_config; do
-      ! echo "#include <$header.h>" | cc -E - >/dev/null 2>&1 || return 1
-    done
+  for there in /usr/share/datasets/fashion-mnist/* /usr/local/cuda/bin /usr/bin/pkg-config /usr/lib/*/libopenblas*; do
+    [ ! -e "$there" ] || { echo "there is $there" >log; return 1; }
+  done
+  for header in yaml png jpeglib zlib libdeflate cmocka cblas; do
+    ! echo "#include <$header.h>" | cc -E - >/dev/null 2>&1 || { echo "there is $header.h" >log; return 1; }
+  done
 }
 
 # ---- stand-ins. What PLANT names goes wrong: PART-hang or PART-fail.
@@ -224,7 +225,7 @@ END
 }
 
 holds() { # EXPRESSION of Python over "found", what gpu-check.json holds
-  python3 -c 'import json, sys; found = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' \
+  python3 -c 'import json, sys; found = json.load(open(sys.argv[1])); sys.exit(not eval(f"({sys.argv[2]})"))' \
     "$OUT/gpu-check.json" "$1" 2>>log
 }
 said() { grep -q -- "$1" log; }
@@ -242,6 +243,7 @@ ok "here are compilers, but no library of duel's, no pkg-config, no data set, no
 began=$(date +%s)
 LIMIT=600 check ''
 echo "# the whole of it: $(($(date +%s) - began)) s"
+sed -nE 's/^([a-z]+) +([a-z ]+[a-z]) +([0-9]+) s( .*|$)/# \1: \2, \3 s/p' "$OUT/table.txt"
 probe="not run"
 [ ! -x "$TREE/bench/cuda_probe" ] || probe=passed
 ok "all parts pass, in order" all ends 0 -- results build=passed smoke=passed "probe=$probe" bench=passed torch=passed \
