@@ -156,32 +156,38 @@ lines() { # COMMAND… with each line of $building in its environment, and each 
   within "$seconds" build.log "$@"
 }
 
-# cuBLAS from Python's packages, where the toolkit has none: its headers, and the two libraries by their names, which end in
-# a version.
+# cuBLAS from Python's packages, where the toolkit has none: links to its headers (those of CUDA itself are the toolkit's),
+# and the two libraries by their names, which end in a version.
 find_cublas() {
   have nvcc && ! echo '#include <cublas_v2.h>' | nvcc -x cu -E - >/dev/null 2>&1 || return 0
-  "$python" - <<'END' >"$work/cublas.txt" 2>>"$work/build.log" || return 0
-import glob, itertools, os, nvidia
-roots = list(itertools.chain.from_iterable(sorted(glob.glob(p + "/cu[0-9]*")) + sorted(glob.glob(p + "/*")) for p in nvidia.__path__))
-includes = dict.fromkeys(root + "/include" for root in roots if os.path.isdir(root + "/include"))
+  rm -rf "$tree/cublas"
+  mkdir -p "$tree/cublas"
+  found=$("$python" - "$tree/cublas" 2>>"$work/build.log" <<'END'
+import glob, os, sys
+import nvidia
+roots = [root for p in nvidia.__path__ for root in sorted(glob.glob(p + "/cu[0-9]*")) + [p + "/cublas", p + "/curand"]]
 libraries = {}
 for root in roots:
+    for header in glob.glob(root + "/include/cublas*.h") + glob.glob(root + "/include/curand*.h"):
+        link = os.path.join(sys.argv[1], os.path.basename(header))
+        if not os.path.lexists(link):
+            os.symlink(header, link)
     for name in "cublas", "cublasLt":
         for path in sorted(glob.glob(f"{root}/lib/lib{name}.so*")):
             libraries.setdefault(name, path)
-if any(os.path.exists(i + "/cublas_v2.h") for i in includes) and len(libraries) == 2:
-    print(":".join(includes))
+if len(libraries) == 2 and os.path.exists(sys.argv[1] + "/cublas_v2.h"):
     for name, path in libraries.items():
         print(f"-DCUDA_{name}_LIBRARY={path}")
 END
-  [ -s "$work/cublas.txt" ] || return 0
-  headers=$(sed -n 1p "$work/cublas.txt")
+  )
+  [ -n "$found" ] || return 0
+  headers=$tree/cublas
   case $building in
   *CPATH=*) building=$(printf '%s\n' "$building" | sed "s#^CPATH=#CPATH=$headers:#") ;;
   *) building="CPATH=$headers:${CPATH:-}" ;;
   esac
   cmake_flags="${cmake_flags:+$cmake_flags
-}$(sed 1d "$work/cublas.txt")"
+}$found"
 }
 
 # ---- running
@@ -469,10 +475,10 @@ mlp:1024:tf32 mlp:1024:fp32 mlp:1024:bf16"
   cells="mlp:64:tf32 dcgan:64:tf32 mlp:256:tf32 dcgan:256:tf32 mlp:64:fp32:cpu mlp:64:tf32:lanes1 dcgan:64:tf32:lanes1"
   ways="--precisions tf32 --batches 64,256 --ways graph,compile-graph"
 }
-[ -z "$emulate" ] || {
+[ -z "$emulate" ] || { # an emulated step takes a thousand times as long
   steps=2 small="--batch 2" repeat="--repetitions 1 --steps 1 --warmup 1" cell_seconds=1 first_peaks=0.02
   cells="mlp:2:tf32 dcgan:2:tf32 mlp:2:tf32:lanes1 mlp:2:fp32:cpu"
-  ways="$ways --repetitions 1 --seconds 0.01 --warmup 1"
+  ways="--precisions tf32,fp32 --batches 64,256 --repetitions 1 --seconds 0.01 --warmup 1 $ways"
 }
 asked=$(for entry in $parts; do ! wanted "${entry%%:*}" || printf '%s ' "${entry%%:*}"; done)
 built=''
