@@ -17,7 +17,7 @@
 # built upon.
 #
 # After each part OUT (default bench/results/gpu-DATE) has everything so far, so that a run that is cut off loses no more
-# than its last part: table.txt to read, gpu-check.json with all numbers and verdicts, all.tgz with the logs too. A part
+# than a part: table.txt to read, gpu-check.json with all numbers and verdicts, all.tgz with the logs too. A part
 # that fails is named and the others go on; exit status 1 then.
 #
 # Libraries may come in a folder of their own, DEPS: one of Debian's packages (.deb), as bench/gpu_deps.sh fetches them,
@@ -139,7 +139,7 @@ CMAKE_LIBRARY_PATH=$libraries:${CMAKE_LIBRARY_PATH:-}
 CPATH=$include:${CPATH:-}
 LIBRARY_PATH=$libraries:${LIBRARY_PATH:-}"
   cmake_flags="-DCMAKE_BUILD_RPATH=$(echo "$libraries" | tr : ';')
--DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags${flags:+
+-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags ${LDFLAGS:-}${flags:+
 $flags}"
   [ ! -d "$DEPS/usr/share/datasets" ] || export DUEL_DATA="${DUEL_DATA:-$DEPS/usr/share/datasets}"
 }
@@ -331,7 +331,7 @@ do_probe() {
 }
 
 do_bench() {
-  omitted=0 peaks=$first_peaks
+  omitted=0 measured=0 peaks=$first_peaks
   for cell in $cells; do # RECIPE:BATCH:PRECISION[:cpu|:lanes1]
     more=${cell#*:*:*:} precision=${cell#*:*:} batch=${cell#*:}
     [ "$more" != "$cell" ] || more=''
@@ -348,6 +348,8 @@ do_bench() {
     mv "$work/$file.new" "$work/$file"
     peaks=0.02 # they do not change from cell to cell, and looking for them takes seconds
     grep -q '"backend":"cuda","usable":true' "$work/$file" || wrong "$what: the GPU is of no use, see $file"
+    measured=$((measured + 1))
+    [ $((measured % together)) != 0 ] || publish # this part is long
   done
   [ $omitted = 0 ] || cut_short "$omitted of the cells were left out"
 }
@@ -467,7 +469,7 @@ do_profile() {
 }
 
 # ---- all of them
-data=fashion-mnist steps=50 small='' repeat="--repetitions 7 --seconds 0.15" cell_seconds=4 first_peaks=0.5 ways=''
+data=fashion-mnist steps=50 small='' repeat="--repetitions 7 --seconds 0.15" cell_seconds=4 first_peaks=0.5 together=4 ways=''
 cells="mlp:64:tf32 dcgan:64:tf32 mlp:256:tf32 dcgan:256:tf32 mlp:64:tf32:lanes1 dcgan:64:tf32:lanes1
 mlp:64:fp32:cpu dcgan:64:fp32:cpu mlp:256:fp32 dcgan:256:fp32 mlp:64:bf16 dcgan:64:bf16 mlp:256:bf16 dcgan:256:bf16
 mlp:1024:tf32 mlp:1024:fp32 mlp:1024:bf16"
@@ -476,7 +478,7 @@ mlp:1024:tf32 mlp:1024:fp32 mlp:1024:bf16"
   ways="--precisions tf32 --batches 64,256 --ways graph,compile-graph"
 }
 [ -z "$emulate" ] || { # an emulated step takes a thousand times as long
-  steps=2 small="--batch 2" repeat="--repetitions 1 --steps 1 --warmup 1" cell_seconds=1 first_peaks=0.02
+  steps=2 small="--batch 2" repeat="--repetitions 1 --steps 1 --warmup 1" cell_seconds=1 first_peaks=0.02 together=2
   cells="mlp:2:tf32 dcgan:2:tf32 mlp:2:tf32:lanes1 mlp:2:fp32:cpu"
   ways="--precisions tf32,fp32 --batches 64,256 --repetitions 1 --seconds 0.01 --warmup 1 $ways"
 }

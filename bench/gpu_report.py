@@ -1,7 +1,7 @@
 """What bench/gpu_check.sh found so far: OUT/table.txt, OUT/gpu-check.json and OUT/all.tgz.
 
-Reads WORK, where the parts leave their results: parts.txt, versions.txt, probe.json, bench-*.json, torch.json and logs;
-asks bench/cuda_table.py for its predictions. Each file of OUT is written under another name first, so that it is whole
+Reads WORK, where the parts leave their results: parts.txt, versions.txt, probe.json, bench-*.json, torch.json, ops-*.json
+and logs; asks bench/cuda_table.py for its predictions. Each file of OUT is written under another name first, so that it is whole
 at any time. A result that cannot be read is named, and the others are shown.
 """
 import argparse
@@ -142,7 +142,16 @@ def print_rows(rows, ways, put):
             (f" {number(row['duel_over_best_torch'], '9.3f')}" if ways else ""))
 
 
-def print_all(args, parts, versions, benches, torch, probe, rows, put):
+def print_ops(recipe, bench, put):
+    backend = bench["backends"][0]
+    if "ops" not in backend:
+        return
+    put(f"\n{recipe}, node after node: {1000 * backend['ops_ms']:.0f} us a step, of which")
+    for op in backend["ops"][:10]:
+        put(f"  {op['op']:<20} {op['calls']:4d} x {1000 * op['ms'] / op['calls']:7.1f} us {100 * op['share']:6.1f} %")
+
+
+def print_all(args, parts, versions, benches, torch, probe, ops, rows, put):
     put(f"{args.device}, {datetime.date.today()}, {args.form}, {args.data}" +
         (f"; PyTorch {torch['torch']}" if torch else "; PyTorch was not measured"))
     for key, value in versions.items():
@@ -170,6 +179,8 @@ def print_all(args, parts, versions, benches, torch, probe, rows, put):
         put("\nprobe")
         for key, value in flat(probe):
             put(f"  {key:<44} {value}")
+    for recipe, bench in ops.items():
+        print_ops(recipe, bench, put)
     for problem in problems:
         put(f"\n{problem}")
 
@@ -189,17 +200,19 @@ def main():
     args = p.parse_args()
     parts, benches = read_parts(args), read_benches(args.work)
     torch, probe = (read_json(os.path.join(args.work, name + ".json")) for name in ("torch", "probe"))
+    ops = {recipe: read_json(os.path.join(args.work, f"ops-{recipe}.json")) for recipe in RECIPES}
+    ops = {recipe: bench for recipe, bench in ops.items() if bench}
     versions = dict(line.split(": ", 1) for line in read_lines(os.path.join(args.work, "versions.txt")) if ": " in line)
     peers = {}
     for row in torch["rows"] if torch else []:
         peers.setdefault((row["recipe"], row["batch"], row["precision"]), {})[row["way"]] = row
     rows = make_rows(args, benches, peers)
     lines = []
-    print_all(args, parts, versions, benches, torch, probe, rows, lines.append)
+    print_all(args, parts, versions, benches, torch, probe, ops, rows, lines.append)
     result = {"date": str(datetime.date.today()), "device": args.device, "form": args.form, "data": args.data,
               "versions": versions, "parts": parts, "table": rows, "probe": probe,
               "bench": [{"recipe": r, "batch": b, "precision": p, "backends": own} for (r, b, p), own in benches.items()],
-              "torch": torch, "problems": problems}
+              "torch": torch, "ops": ops, "problems": problems}
     for name, text in ("table.txt", "\n".join(lines) + "\n"), ("gpu-check.json", json.dumps(result, indent=1) + "\n"):
         replace(os.path.join(args.work, name), text)
     archive = os.path.join(args.out, "all.tgz")
