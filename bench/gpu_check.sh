@@ -236,7 +236,7 @@ ended() {
       wrong "$2 did not end in its time, see $3"
     fi
     ;;
-  *) wrong "$2 ended with $1, see $3"; tail -n 15 "$work/$3" >&2 ;;
+  *) wrong "$2 ended with $1, see $3"; tail -n 5 "$work/$3" >&2 ;;
   esac
   return 1
 }
