@@ -5,6 +5,7 @@ and logs; asks bench/cuda_table.py for its predictions. Each file of OUT is writ
 at any time. A result that cannot be read is named, and the others are shown.
 """
 import argparse
+import concurrent.futures
 import datetime
 import glob
 import json
@@ -63,13 +64,15 @@ def read_benches(work):
 
 
 def prediction(args, recipe, batch, precision):
-    """cuda_table.py's, kept for the next time; None where it has none."""
+    """cuda_table.py's, with what cuda_probe measured, kept for the next time; None where it has none."""
+    measured = os.path.join(args.work, "probe.json")
     kept = os.path.join(args.work, f"predicted-{recipe}-{precision}-{batch}.json")
     if not os.path.exists(kept) and os.path.exists(args.duel):
-        command = [sys.executable, os.path.join(HERE, "cuda_table.py"), "--duel", args.duel, "--data", args.data,
-                   "--recipe", recipe, "--batch", str(batch), "--precision", precision, "--json"]
+        command = [sys.executable, os.path.join(HERE, "cuda_table.py"), "--duel", args.duel, "--recipe", recipe, "--batch",
+                   str(batch), "--precision", precision, "--json"]
+        command += ["--measured", measured] if os.path.exists(measured) else []
         try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=10)
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=20)
             guess = json.loads(done.stdout) if done.returncode == 0 else None
         except (ValueError, OSError, subprocess.TimeoutExpired):
             guess = None
@@ -99,25 +102,25 @@ def ratio(a, b):
 
 
 def flat(value, name=""):
-    """(name, number or text) of all that is in a JSON value."""
-    if isinstance(value, dict):
-        pairs = [(f"{name}.{k}" if name else k, v) for k, v in value.items()]
-    elif isinstance(value, list):
-        pairs = [(f"{name}[{k}]", v) for k, v in enumerate(value)]
-    else:
+    """(name, number or text) of all that is in a JSON object; of a list its length."""
+    if isinstance(value, list):
+        return [(name, f"{len(value)} entries, in gpu-check.json")]
+    if not isinstance(value, dict):
         return [(name, value)]
-    return [pair for k, v in pairs for pair in flat(v, k)]
+    return [pair for k, v in value.items() for pair in flat(v, f"{name}.{k}" if name else k)]
 
 
 def make_rows(args, benches, peers):
     rows = []
     order = sorted(set(benches) | set(peers), key=lambda k: (
         RECIPES.index(k[0]) if k[0] in RECIPES else 9, k[1], PRECISIONS.index(k[2]) if k[2] in PRECISIONS else 9))
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # each is a process of a second; none for PyTorch's rows alone
+        guesses = dict(zip(benches, pool.map(lambda key: prediction(args, *key), list(benches))))
     for key in order:
         recipe, batch, precision = key
         own, others = benches.get(key, {}), peers.get(key, {})
         duel = ms_of(own.get("cuda"))
-        guess = prediction(args, recipe, batch, precision)
+        guess = guesses.get(key)
         span = span_of(guess)
         times = {way: row.get("ms_per_step") for way, row in others.items()}
         best = min((t for t in times.values() if t is not None), default=None)

@@ -194,7 +194,7 @@ export PATH="$home/bin:/usr/bin:/bin" PYTHONPATH="$home/python" PYTHONDONTWRITEB
 export TREE="$home/tree" OUT="$home/out" DEPS="$deps" TESTS=trajectory
 export TARGETS="duel duel_cuda_emulated test_trajectory"
 unset DUEL_DATA LD_LIBRARY_PATH CPATH LIBRARY_PATH PKG_CONFIG_PATH CMAKE_PREFIX_PATH PYTHON PLANT
-grep -q cuda_probe "$source/bench/CMakeLists.txt" "$source/src/cuda/CMakeLists.txt" && TARGETS="$TARGETS cuda_probe"
+! grep -q cuda_probe_emulated "$source/tests/cuemu/CMakeLists.txt" || TARGETS="$TARGETS cuda_probe_emulated"
 
 check() { # PLANT FLAGS…: one run, its exit status in $status, what it says in log
   PLANT=$1
