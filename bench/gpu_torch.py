@@ -154,8 +154,8 @@ def measure(trainer, args, until):
 
 
 def cells(args):
-    """(way, recipe, precision, batch), in order of weight: the captured ways first, tf32 before the others, the largest
-    batch last; and what takes no compilation before what does."""
+    """(way, recipe, precision, batch), in order of weight: the captured ways first, of these the largest batch last, tf32
+    before the others; and what takes no compilation before what does."""
     batches, asked = sorted(map(int, args.batches.split(","))), args.precisions.split(",")
     ways = args.ways.split(",")
     found = [(way, recipe, precision, batch) for way in ways for recipe in args.recipes.split(",") for precision in asked
@@ -163,7 +163,7 @@ def cells(args):
              if (way in FIRST or batch == batches[0]) and (recipe == "dcgan" or way != "graph-nchw")
              and (batch <= LARGEST[recipe] or batch == batches[0])
              and (args.device == "cuda" or "graph" not in way and precision != "tf32")]
-    return sorted(found, key=lambda c: (c[0] not in FIRST, asked.index(c[2]), c[3] > 256, ways.index(c[0]), c[3]))
+    return sorted(found, key=lambda c: (c[0] not in FIRST, c[3] > 256, asked.index(c[2]), ways.index(c[0]), c[3]))
 
 
 def row_of(data, args, cell, until):
