@@ -427,10 +427,11 @@ do_sanitize() {
     [ "$(spare)" -lt 15 ] || sanitized_training $tool dense --recipe "$runs/small.yaml" --precision fp32
   done
   [ "$(spare)" -ge 10 ] && [ -z "$emulate" ] || return
-  # The ops' tests as far as the time goes.
-  set -- env DUEL_TEST_BACKENDS=cuda "DUEL_SOURCE=$here" "DUEL_BINARY=$tree" "DUEL_CUDA_LIBRARY=$tree/libduel_cuda.so"
-  sanitizer memcheck "$@" "$tree/tests/test_cuda_ops"
+  # The ops' tests as far as the time goes; in the environment, since the tool watches the process that it starts.
+  export DUEL_TEST_BACKENDS=cuda DUEL_SOURCE="$here" DUEL_BINARY="$tree" DUEL_CUDA_LIBRARY="$tree/libduel_cuda.so"
+  sanitizer memcheck "$tree/tests/test_cuda_ops"
   status=$?
+  unset DUEL_TEST_BACKENDS DUEL_SOURCE DUEL_BINARY DUEL_CUDA_LIBRARY
   if [ $status != 124 ] && [ $status != 137 ]; then
     ended $status "memcheck of the ops' tests" sanitize-memcheck.log
   elif grep -qE '^=+ (Invalid|Error|.*hazard)' "$work/sanitize-memcheck.log"; then

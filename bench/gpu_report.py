@@ -72,7 +72,7 @@ def prediction(args, recipe, batch, precision):
                    str(batch), "--precision", precision, "--json"]
         command += ["--measured", measured] if os.path.exists(measured) else []
         try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=20)
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=10)
             guess = json.loads(done.stdout) if done.returncode == 0 else None
         except (ValueError, OSError, subprocess.TimeoutExpired):
             guess = None
