@@ -483,44 +483,48 @@ mlp:1024:tf32 mlp:1024:fp32 mlp:1024:bf16"
   cells="mlp:2:tf32 dcgan:2:tf32 mlp:2:tf32:lanes1 mlp:2:fp32:cpu"
   ways="--precisions tf32 --batches 64,256 --repetitions 1 --seconds 0.01 --warmup 1 $ways"
 }
-asked=$(for entry in $parts; do ! wanted "${entry%%:*}" || printf '%s ' "${entry%%:*}"; done)
-built=''
-[ -x "$tree/duel" ] && ! wanted build && built=1
-part=start verdict=passed why='' start=$began
-trap stop HUP INT TERM
-publish
-for entry in $parts; do
-  part=${entry%%:*} most=${entry#*:}
-  most=${most%:*}
-  wanted "$part" || continue
-  kept=$last seen=''
-  for other in $parts; do
-    [ -z "$seen" ] || ! wanted "${other%%:*}" || kept=$((kept + ${other##*:}))
-    [ "$other" != "$entry" ] || seen=1
-  done
-  if [ -n "$built" ] && [ $data = fashion-mnist ] &&
-    ! "$tree/duel" info mlp --data $data --backend cpu >/dev/null 2>>"$work/data.log"; then
-    echo "gpu_check: Fashion-MNIST is not here, synthetic:shapes takes its place" >&2
-    data=synthetic:shapes
-  fi
-  start=$(date +%s) verdict=passed why=''
-  seconds=$(($(left) - $(share "$kept")))
-  [ "$seconds" -le "$(share "$most")" ] || seconds=$(share "$most")
-  part_ends=$((start + seconds))
-  echo "gpu_check: $part: at most $seconds s, $(left) s left in all" >&2
-  if [ "$seconds" -le 0 ]; then
-    without "no time was left"
-  elif [ -z "$built" ] && [ "$part" != build ] && [ "$part" != torch ]; then
-    without "there is nothing built"
-  else
-    "do_$part"
-  fi
-  [ "$verdict" != failed ] || failed="$failed $part"
-  [ "$verdict" != "cut short" ] || short="$short $part"
-  record
+main() { # read to its end before it runs, so that who changes this file changes no run
+  asked=$(for entry in $parts; do ! wanted "${entry%%:*}" || printf '%s ' "${entry%%:*}"; done)
+  built=''
+  [ -x "$tree/duel" ] && ! wanted build && built=1
+  part=start verdict=passed why='' start=$began
+  trap stop HUP INT TERM
   publish
-done
-[ ! -s "$OUT/table.txt" ] || cat "$OUT/table.txt"
-echo "Results: $OUT"
-[ -z "$short" ] || echo "gpu_check: cut short:$short" >&2
-[ -z "$failed" ] || die "failed:$failed"
+  for entry in $parts; do
+    part=${entry%%:*} most=${entry#*:}
+    most=${most%:*}
+    wanted "$part" || continue
+    kept=$last seen=''
+    for other in $parts; do
+      [ -z "$seen" ] || ! wanted "${other%%:*}" || kept=$((kept + ${other##*:}))
+      [ "$other" != "$entry" ] || seen=1
+    done
+    if [ -n "$built" ] && [ $data = fashion-mnist ] &&
+      ! "$tree/duel" info mlp --data $data --backend cpu >/dev/null 2>>"$work/data.log"; then
+      echo "gpu_check: Fashion-MNIST is not here, synthetic:shapes takes its place" >&2
+      data=synthetic:shapes
+    fi
+    start=$(date +%s) verdict=passed why=''
+    seconds=$(($(left) - $(share "$kept")))
+    [ "$seconds" -le "$(share "$most")" ] || seconds=$(share "$most")
+    part_ends=$((start + seconds))
+    echo "gpu_check: $part: at most $seconds s, $(left) s left in all" >&2
+    if [ "$seconds" -le 0 ]; then
+      without "no time was left"
+    elif [ -z "$built" ] && [ "$part" != build ] && [ "$part" != torch ]; then
+      without "there is nothing built"
+    else
+      "do_$part"
+    fi
+    [ "$verdict" != failed ] || failed="$failed $part"
+    [ "$verdict" != "cut short" ] || short="$short $part"
+    record
+    publish
+  done
+  [ ! -s "$OUT/table.txt" ] || cat "$OUT/table.txt"
+  echo "Results: $OUT"
+  [ -z "$short" ] || echo "gpu_check: cut short:$short" >&2
+  [ -z "$failed" ] || die "failed:$failed"
+  exit 0
+}
+main
