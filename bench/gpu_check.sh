@@ -24,6 +24,7 @@
 # or an unpacked tree of them (usr/include, usr/lib, usr/share/datasets). CMAKE_PREFIX_PATH and PKG_CONFIG_PATH count as
 # ever. --emulate builds for the emulator in the card's place and takes tiny amounts; the rest is the same, so that this
 # script can be tried without a GPU, with stand-ins for the tools that are missing.
+# shellcheck disable=SC2317 # the parts are called by their names
 set -u
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -45,7 +46,7 @@ while [ $# -gt 0 ]; do
   --skip | --only) [ $# -gt 1 ] || die "$1 names parts"; eval "${1#--}=\$2"; shift ;;
   --skip=*) skip=${1#*=} ;;
   --only=*) only=${1#*=} ;;
-  -h | --help) sed -n '2,/^set -u/s/^# \{0,1\}//p' "$0" | sed '$d'; exit 0 ;;
+  -h | --help) sed -n '2,/^# shellcheck/{/^# shellcheck/d;s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
   *) die "'$1' is none of --quick, --only, --skip and --emulate" ;;
   esac
   shift
@@ -204,10 +205,10 @@ within() {
   echo "+ $*" >>"$work/$log"
   timeout -k 3 "$seconds" "$@" >>"$work/$log" 2>&1 </dev/null & # not in front: a signal is heard at once
   child=$!
-  wait $child
+  wait "$child"
   status=$?
   child=''
-  return $status
+  return "$status"
 }
 
 note() { why="${why:+$why; }$*"; }
@@ -314,11 +315,11 @@ same() { [ ! -e "$runs/$1.last" ] || cmp -s "$runs/$1.last" "$runs/$2.last" || w
 do_smoke() {
   for recipe in mlp dcgan; do
     for precision in tf32 fp32 bf16; do
-      [ "$recipe" = mlp ] || [ $precision = tf32 ] || continue
+      [ "$recipe" = mlp ] || [ "$precision" = tf32 ] || continue
       run=$recipe-$precision what="of $recipe in $precision differ, see smoke.log"
-      weights "$run" "$recipe" --precision $precision || continue
-      weights "$run-again" "$recipe" --precision $precision && same "$run" "$run-again" "two runs $what"
-      weights "$run-plain" "$recipe" --precision $precision --no-capture &&
+      weights "$run" "$recipe" --precision "$precision" || continue
+      weights "$run-again" "$recipe" --precision "$precision" && same "$run" "$run-again" "two runs $what"
+      weights "$run-plain" "$recipe" --precision "$precision" --no-capture &&
         same "$run" "$run-plain" "captured and uncaptured runs $what"
     done
   done
@@ -351,7 +352,7 @@ do_bench() {
     measured=$((measured + 1))
     [ $((measured % together)) != 0 ] || publish # this part is long
   done
-  [ $omitted = 0 ] || cut_short "$omitted of the cells were left out"
+  [ "$omitted" = 0 ] || cut_short "$omitted of the cells were left out"
 }
 
 # shellcheck disable=SC2086 # and so may "ways"
@@ -366,7 +367,7 @@ do_torch() {
   [ ! -e "$OUT/torch.json" ] || mv "$OUT/torch.json" "$work/torch.json"
   case $status in
   77) without "PyTorch finds no CUDA device" ;;
-  *) ended $status "gpu_torch.py" torch.log ;;
+  *) ended "$status" "gpu_torch.py" torch.log ;;
   esac
   omitted=$(grep -c 'left out: ' "$work/torch.log")
   [ "$omitted" = 0 ] || cut_short "$omitted rows were left out"
@@ -379,8 +380,8 @@ do_test() {
   status=$?
   [ ! -e "$tree/Testing/Temporary/LastTest.log" ] || cp "$tree/Testing/Temporary/LastTest.log" "$work/LastTest.log"
   tests=$(grep -cE '[.] +Passed ' "$work/test.log")
-  if [ $status != 124 ] && [ $status != 137 ]; then
-    ended $status "ctest -L cuda" test.log
+  if [ "$status" != 124 ] && [ "$status" != 137 ]; then
+    ended "$status" "ctest -L cuda" test.log
   elif grep -qE '[*]{3}(Failed|Exception)' "$work/test.log"; then
     wrong "tests failed, see test.log"
   else
@@ -424,7 +425,7 @@ do_sanitize() {
     sanitized_training "$tool" dcgan --recipe dcgan --data synthetic:shapes --limit 64 --batch 4 --precision tf32
   done
   for tool in initcheck synccheck; do
-    [ "$(spare)" -lt 15 ] || sanitized_training $tool dense --recipe "$runs/small.yaml" --precision fp32
+    [ "$(spare)" -lt 15 ] || sanitized_training "$tool" dense --recipe "$runs/small.yaml" --precision fp32
   done
   [ "$(spare)" -ge 10 ] && [ -z "$emulate" ] || return
   # The ops' tests as far as the time goes; in the environment, since the tool watches the process that it starts.
@@ -432,8 +433,8 @@ do_sanitize() {
   sanitizer memcheck "$tree/tests/test_cuda_ops"
   status=$?
   unset DUEL_TEST_BACKENDS DUEL_SOURCE DUEL_BINARY DUEL_CUDA_LIBRARY
-  if [ $status != 124 ] && [ $status != 137 ]; then
-    ended $status "memcheck of the ops' tests" sanitize-memcheck.log
+  if [ "$status" != 124 ] && [ "$status" != 137 ]; then
+    ended "$status" "memcheck of the ops' tests" sanitize-memcheck.log
   elif grep -qE '^=+ (Invalid|Error|.*hazard)' "$work/sanitize-memcheck.log"; then
     wrong "memcheck of the ops' tests found errors, see sanitize-memcheck.log"
   else
@@ -525,6 +526,5 @@ main() { # read to its end before it runs, so that who changes this file changes
   echo "Results: $OUT"
   [ -z "$short" ] || echo "gpu_check: cut short:$short" >&2
   [ -z "$failed" ] || die "failed:$failed"
-  exit 0
 }
-main
+main; exit 0

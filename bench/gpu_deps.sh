@@ -23,7 +23,7 @@ most=64 # MiB
 die() { echo "gpu_deps: error: $*" >&2; exit 1; }
 
 case ${1:-} in
--h | --help) sed -n '2,/^set -u/s/^# \{0,1\}//p' "$0" | sed '$d'; exit 0 ;;
+-h | --help) sed -n '2,/^set -u/s/^# \{0,1\}//p' "$0"; exit 0 ;;
 -*) die "'$1' is no folder; --help says what this takes" ;;
 esac
 folder=${1:-$here/build-deps}
