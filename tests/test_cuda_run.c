@@ -211,7 +211,7 @@ static void test_mlp_agrees_with_the_cpu(void **state) {
   apart(smooth_mlp(), 20, fp32, 1, &off);
   assert_true(off > 0 && off < ROUNDING);
   apart("mlp", 20, fp32, 1, &off);
-  assert_true(off > 0 && off < 3e-2);
+  assert_true(off > 0 && off < 2 * 3e-2); // each of both may be that far off
 }
 
 // On a GPU cuBLAS may round less than it is allowed to, for it has not all kernels for all shapes; never more.
@@ -305,6 +305,13 @@ static void test_two_devices(void **state) {
   duel_run_close(run[0]); // while the other one's device is the current one
   must(duel_run_advance(run[1], 9));
   duel_run_close(run[1]);
+  for (int i = 0; i < 2; i++) { // without memory, whose end would name the device
+    duel_set set[] = {{"run.device", i ? "1" : "0", NULL}};
+    must(duel_run_open(
+        &run[i],
+        &(duel_run_options){.recipe = small_recipe, .backend = "cuda", .set = set, .n_set = 1, .plan_only = 1}));
+  }
+  for (int i = 0; i < 2; i++) duel_run_close(run[i]);
   set_devices("9.0");
 }
 
