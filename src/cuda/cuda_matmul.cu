@@ -96,14 +96,21 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     dense_column(int64_t m, int64_t k, bool aligned, const float *__restrict__ a, const float *__restrict__ b,
                  const float *__restrict__ bias, int act, float slope, float *__restrict__ y) {
   constexpr int TEAM = BY_BLOCK ? DUEL_BLOCK : DUEL_WARP, TEAMS = DUEL_BLOCK / TEAM;
+  constexpr int AT_ONCE = 4; // reads that are under way together, of each factor
   const int team = (int)threadIdx.x / TEAM, thread = (int)threadIdx.x % TEAM;
   for (int64_t first = (int64_t)blockIdx.x * TEAMS; first < m; first += (int64_t)gridDim.x * TEAMS) {
     const int64_t row = first + team;
-    float sum[V] = {}, x[V], w[V];
-    for (int64_t i = V * thread; row < m && i < k; i += V * TEAM) {
-      duel_load<V>(x, a + row * k + i, aligned);
-      duel_load<V>(w, b + i, aligned);
-      for (int j = 0; j < V; j++) sum[j] += x[j] * w[j];
+    float sum[V] = {};
+    for (int64_t i = V * thread; i < k; i += AT_ONCE * V * TEAM) {
+      float x[AT_ONCE][V] = {}, w[AT_ONCE][V] = {};
+      for (int j = 0; j < AT_ONCE; j++) {
+        const int64_t at = i + j * V * TEAM;
+        if (row >= m || at >= k) continue;
+        duel_load<V>(x[j], a + row * k + at, aligned);
+        duel_load<V>(w[j], b + at, aligned);
+      }
+      for (int j = 0; j < AT_ONCE; j++)
+        for (int v = 0; v < V; v++) sum[v] += x[j][v] * w[j][v];
     }
     float all = sum[0];
     if (V == 4) all = (sum[0] + sum[1 % V]) + (sum[2 % V] + sum[3 % V]);
@@ -162,13 +169,14 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
   for (int64_t item = blockIdx.x; item < c.tiles * c.splits; item += gridDim.x) {
     const duel_column_part p = duel_column_part_of(c, item);
     float sum = 0;
+    const float factor = OUTER && p.inside ? b[p.column] : 0.0f;
     for (int64_t first = p.row; p.inside && first < p.end; first += AT_ONCE * p.step) {
       float v[AT_ONCE];
       for (int i = 0; i < AT_ONCE; i++) {
         const int64_t row = first + i * p.step, at = row * c.columns + p.column;
         v[i] = 0.0f;
         if (row >= p.end) continue;
-        v[i] = (OUTER ? a[row] * b[p.column] : d[at]) * duel_act_slope_of<ACT>(y[at], slope);
+        v[i] = (OUTER ? a[row] * factor : d[at]) * duel_act_slope_of<ACT>(y[at], slope);
       }
       for (int i = 0; i < AT_ONCE; i++) {
         const int64_t row = first + i * p.step;
