@@ -42,10 +42,12 @@ static int64_t stretch(const duel_call *call, duel_range r, int64_t *next, bool 
     }                                                                                                                  \
   } while (0)
 
-// An update of elements r, whose grad² go to the lanes; in a gap the gradient is 0.
-typedef void update_stretch(const duel_call *call, duel_range r, bool gap, real *lane);
+// An update of elements r with the coefficients c, whose grad² go to the lanes; in a gap the gradient is 0.
+typedef void update_stretch(const duel_call *call, duel_range r, bool gap, const real *c, real *lane);
 
 DUEL_INLINE void update(const duel_call *call, int64_t piece, update_stretch *run, real *squares) {
+  real c[8];
+  for (int i = 0; i < 8; i++) c[i] = duel_number(&call->in[call->n_in - 1], i);
   const int64_t count = duel_count(&call->in[0]), span = duel_squares_span(count), parts = duel_squares_parts(count);
   const duel_range all = duel_piece(parts, 1, update_pieces(call), piece);
   int64_t next = 0;
@@ -55,17 +57,15 @@ DUEL_INLINE void update(const duel_call *call, int64_t piece, update_stretch *ru
     for (duel_range r = whole; r.begin < whole.end; r.begin = r.end) {
       bool gap;
       r.end = stretch(call, (duel_range){r.begin, whole.end}, &next, &gap);
-      run(call, r, gap, lane);
+      run(call, r, gap, c, lane);
     }
     squares[part] = duel_lanes_sum(lane);
   }
 }
 
-static void adam_stretch(const duel_call *call, duel_range r, bool gap, real *lane) {
+DUEL_INLINE void adam_stretch(const duel_call *call, duel_range r, bool gap, const real *c, real *lane) {
   const real *p_in = call->in[0].data, *m_in = call->in[1].data, *v_in = call->in[2].data, *grad = call->in[3].data;
   real *p_out = call->out[0].data, *m_out = call->out[1].data, *v_out = call->out[2].data;
-  real c[8];
-  for (int i = 0; i < 8; i++) c[i] = duel_number(&call->in[4], i);
   const real rate = c[0], v_scale = c[1], eps = c[2], keep = c[3], beta1 = c[4], mix1 = c[5], beta2 = c[6], mix2 = c[7];
 #define ADAM_ONE(i, l, GRAD)                                                                                           \
   const real g = GRAD, g2 = g * g;                                                                                     \
@@ -89,11 +89,10 @@ static void adam_run(const duel_call *call, int phase, int64_t piece) {
 }
 const duel_kernel DUEL_CPU_NAME(adam) = {.cut = update_cut, .run = adam_run};
 
-static void sgd_stretch(const duel_call *call, duel_range r, bool gap, real *lane) {
+DUEL_INLINE void sgd_stretch(const duel_call *call, duel_range r, bool gap, const real *c, real *lane) {
   const real *p_in = call->in[0].data, *m_in = call->in[1].data, *grad = call->in[2].data;
   real *p_out = call->out[0].data, *m_out = call->out[1].data;
-  const real rate = duel_number(&call->in[3], 0), keep = duel_number(&call->in[3], 3);
-  const real momentum = duel_number(&call->in[3], 4);
+  const real rate = c[0], keep = c[3], momentum = c[4];
 #define SGD_ONE(i, l, GRAD)                                                                                            \
   const real g = GRAD, m = momentum * m_in[i] + g;                                                                     \
   lane[l] += g * g;                                                                                                    \
