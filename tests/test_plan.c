@@ -27,6 +27,23 @@ static duel_plan *plan_of(duel_graph *g, unsigned passes, bool no_reuse) {
   return plan;
 }
 
+// Eight chains that begin with a large tensor each, and a constant that their last step reads.
+static duel_plan *plan_chains(size_t roomy, duel_val *constant) {
+  duel_val all = *constant = duel_constant(small_graph, DUEL_SHAPE(1, 1), 2);
+  for (int i = 0; i < 8; i++) {
+    char name[8];
+    snprintf(name, sizeof name, "x%d", i);
+    const duel_val large = duel_exp(small_graph, small_input(name, DUEL_SHAPE(100, 100)));
+    all = duel_add(small_graph, all, duel_reduce_sum(small_graph, large, 3));
+  }
+  small_keep(all);
+  duel_plan *plan = NULL;
+  const duel_plan_options options = {.scratch = some_scratch, .roomy = roomy};
+  if (duel_plan_make(&plan, small_graph, &options) != DUEL_OK) fail_msg("%s", duel_last_error());
+  small_graph = NULL;
+  return plan;
+}
+
 // The plan takes the graph, so the tear-down must not.
 static duel_plan *plan_small(bool no_reuse) {
   duel_graph *mine = small_graph;
@@ -43,6 +60,31 @@ static int group_of(const duel_plan *p, duel_val v) {
 
 static bool same_place(const duel_plan *p, duel_val a, duel_val b) {
   return p->place[a].arena == p->place[b].arena && p->place[a].offset == p->place[b].offset;
+}
+
+// Where memory costs nothing, what is independent runs side by side; elsewhere it would all be alive at once.
+static void test_room_is_spent_on_fewer_groups(void **state) {
+  (void)state;
+  duel_val constant;
+  duel_plan *p = plan_chains(SIZE_MAX, &constant);
+  check_plan(p);
+  const int groups = p->n_groups;
+  const size_t bytes = p->work_bytes;
+  assert_int_equal(groups, 11); // exp and the constant, sums, eight additions, the copy
+  assert_int_equal(group_of(p, constant), 0);
+  duel_plan_close(p);
+  small_tear_down(NULL);
+  small_set_up(NULL);
+  p = plan_chains(0, &constant);
+  check_plan(p);
+  assert_true(p->n_groups > groups && p->work_bytes < bytes);
+  assert_true(group_of(p, constant) > 0); // made where it is read
+  duel_plan_close(p);
+  small_tear_down(NULL);
+  small_set_up(NULL);
+  p = plan_chains(1, &constant); // less than any plan takes
+  assert_true(p->n_groups > groups);
+  duel_plan_close(p);
 }
 
 static void test_a_chain_runs_in_place(void **state) {
@@ -332,6 +374,7 @@ int main(void) {
       SMALL_TEST(an_empty_graph_has_a_plan),
       SMALL_TEST(independent_parts_do_not_all_live_at_once),
       SMALL_TEST(independent_nodes_share_groups),
+      SMALL_TEST(room_is_spent_on_fewer_groups),
       cmocka_unit_test(test_the_mlp_step),
       cmocka_unit_test(test_gradients_are_written_into_their_slab),
       cmocka_unit_test(test_plans_are_deterministic),

@@ -1,6 +1,7 @@
 // From a graph to its plan: order, groups, places. The thinking is in plan_order.c and plan_place.c.
 //
-// The same graph always gives the same plan: nothing here depends on addresses, time or the machine.
+// The same graph and options always give the same plan: nothing here depends on addresses or time, and on the machine
+// only by the bytes that options say are free. No result depends on the plan.
 #include "core/plan.h"
 
 #include <stdlib.h>
