@@ -112,6 +112,7 @@ unpack() {
 building='' cmake_flags=''
 use_deps() {
   DEPS=$(CDPATH='' cd -- "$DEPS" && pwd) || exit 1
+  taken=$DEPS/commit.txt
   for deb in "$DEPS"/*.deb; do
     [ ! -e "$deb" ] || { unpack; DEPS=$tree/deps; break; }
   done
@@ -270,7 +271,7 @@ stop() {
 
 # ---- the parts
 versions() {
-  echo "commit: $(git -C "$here" rev-parse HEAD 2>/dev/null || echo unknown)"
+  echo "commit: $(git -C "$here" rev-parse HEAD 2>/dev/null || cat "${taken:-}" 2>/dev/null || echo unknown)"
   echo "nvcc: $(nvcc --version 2>/dev/null | sed -n 's/^Cuda compilation tools, //p')"
   nvidia-smi --query-gpu=driver_version,name,memory.total,clocks.max.sm,power.limit --format=csv,noheader 2>/dev/null |
     sed -n '1{s/^\([^,]*\), */driver: \1\ncard: /;p;}'

@@ -5,7 +5,7 @@
 #   bench/gpu_deps.sh [FOLDER]
 #
 # Into FOLDER (default build-deps), by apt-get download, for amd64 and this machine's release; nothing is installed, and
-# no rights are needed. What is there stays. Then take the folder along:
+# no rights are needed. What is there stays; commit.txt says which commit is taken along. Then take the folder along:
 #
 #   DEPS=FOLDER sh bench/gpu_check.sh
 #
@@ -55,6 +55,8 @@ for package in $packages; do
   set -- "$folder/${package}"_*.deb
   [ -s "$1" ] || die "$package did not come"
 done
+# A tree that was copied without .git does not know what it is.
+git -C "$here" rev-parse HEAD >"$folder/commit.txt" 2>/dev/null || rm -f "$folder/commit.txt"
 bytes=$(cat "$folder"/* | wc -c)
 mib=$(((bytes + 1048575) / 1048576))
 [ $mib -le $most ] || die "$folder has $mib MiB, more than $most: take older or other packages out of it"
