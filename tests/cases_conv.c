@@ -56,12 +56,13 @@ static const geometry geometries[] = {
     {1, 3, 131, 67, 16, 4, 4, DOWN},
     {1, 1, 257, 131, 8, 9, 9, {2, 2}, {1, 1}, {4, 4, 4, 4}, 1}, // conv2d_dx in bands
     {2, 8, 31, 32, 64, 3, 3, {2, 2}, {1, 1}, {1, 1, 1, 1}, 2},
-    // On the GPU in chunks: of images, of images by y, of rows, of rows by which matrices can lie in place; then with
-    // indices of 64 bits.
+    // On the GPU in chunks: of images, of images by y, of rows, of rows by which matrices can lie in place, of rows of
+    // which wide padding alone makes some; then with indices of 64 bits.
     {3, 8, 70, 70, 2, 7, 7, SAME(3)},
     {3, 1, 61, 61, 400, 1, 1, PLAIN},
     {1, 32, 41, 41, 1, 9, 9, SAME(4)},
     {1, 32, 44, 44, 1, 9, 9, SAME(4)},
+    {1, 256, 39, 39, 1, 3, 3, SAME(3)},
     {2, 4, 3, 5, 6, 2, 3, {1 << 30, 2}, {1, 1}, {1 << 30, 1, 0, 1}, 2},
     // Kernels two strides long: Winograd on the CPU, with several blocks of channels, bands, groups.
     {17, 32, 14, 10, 32, 4, 4, DOWN},

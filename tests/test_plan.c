@@ -28,7 +28,7 @@ static duel_plan *plan_of(duel_graph *g, unsigned passes, bool no_reuse) {
 }
 
 // Eight chains that begin with a large tensor each, and a constant that their last step reads.
-static duel_plan *plan_chains(size_t roomy, duel_val *constant) {
+static duel_plan *plan_chains(size_t roomy, bool constants_first, duel_val *constant) {
   duel_val all = *constant = duel_constant(small_graph, DUEL_SHAPE(1, 1), 2);
   for (int i = 0; i < 8; i++) {
     char name[8];
@@ -38,7 +38,7 @@ static duel_plan *plan_chains(size_t roomy, duel_val *constant) {
   }
   small_keep(all);
   duel_plan *plan = NULL;
-  const duel_plan_options options = {.scratch = some_scratch, .roomy = roomy};
+  const duel_plan_options options = {.scratch = some_scratch, .roomy = roomy, .constants_first = constants_first};
   if (duel_plan_make(&plan, small_graph, &options) != DUEL_OK) fail_msg("%s", duel_last_error());
   small_graph = NULL;
   return plan;
@@ -66,7 +66,7 @@ static bool same_place(const duel_plan *p, duel_val a, duel_val b) {
 static void test_room_is_spent_on_fewer_groups(void **state) {
   (void)state;
   duel_val constant;
-  duel_plan *p = plan_chains(SIZE_MAX, &constant);
+  duel_plan *p = plan_chains(SIZE_MAX, true, &constant);
   check_plan(p);
   const int groups = p->n_groups;
   const size_t bytes = p->work_bytes;
@@ -75,15 +75,17 @@ static void test_room_is_spent_on_fewer_groups(void **state) {
   duel_plan_close(p);
   small_tear_down(NULL);
   small_set_up(NULL);
-  p = plan_chains(0, &constant);
+  p = plan_chains(0, false, &constant);
   check_plan(p);
   assert_true(p->n_groups > groups && p->work_bytes < bytes);
   assert_true(group_of(p, constant) > 0); // made where it is read
   duel_plan_close(p);
   small_tear_down(NULL);
   small_set_up(NULL);
-  p = plan_chains(1, &constant); // less than any plan takes
+  p = plan_chains(1, true, &constant); // less than any plan takes
+  check_plan(p);
   assert_true(p->n_groups > groups);
+  assert_int_equal(group_of(p, constant), 0);
   duel_plan_close(p);
 }
 

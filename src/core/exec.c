@@ -43,11 +43,15 @@ static duel_status check_kernels(const duel_graph *g, const compiler *c) {
   return DUEL_OK;
 }
 
-// On a device of its own memory a quarter of what is free is better spent on fewer groups than saved; in the host's,
-// less memory is more of it in caches.
-static size_t roomy(const compiler *c) {
-  const double room = c->api->host_memory ? 0 : c->api->room(c->backend) / 4;
-  return room < (double)PTRDIFF_MAX ? (size_t)room : PTRDIFF_MAX;
+// On a device of its own memory a quarter of what is free, and what the variables leave of it, is better spent on fewer
+// groups than saved; in the host's, less memory is more of it in caches.
+static size_t roomy(const compiler *c, const duel_vars *vars) {
+  if (c->api->host_memory || !c->api->room) return 0;
+  const double room = c->api->room(c->backend);
+  double left = 0.9 * room;
+  for (int i = 0; vars && i < DUEL_ARENA_COUNT; i++) left -= (double)vars->arena_bytes[i];
+  const double most = left < room / 4 ? left : room / 4;
+  return most <= 0 ? 0 : most < (double)PTRDIFF_MAX ? (size_t)most : PTRDIFF_MAX;
 }
 
 static duel_status compile(duel_plan **plan, duel_graph **graph, unsigned passes, compiler *c) {
@@ -63,7 +67,10 @@ static duel_status compile(duel_plan **plan, duel_graph **graph, unsigned passes
   if (!c->operand) return duel_fail_memory("a plan", most * sizeof *c->operand);
   duel_graph *given = *graph;
   *graph = NULL;
-  return duel_plan_make(plan, given, &(duel_plan_options){.scratch = scratch_of, .ctx = c, .roomy = roomy(c)});
+  return duel_plan_make(
+      plan, given,
+      &(duel_plan_options){
+          .scratch = scratch_of, .ctx = c, .roomy = roomy(c, given->vars), .constants_first = !c->api->host_memory});
 }
 
 duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, const duel_backend_api *api,

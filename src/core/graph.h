@@ -59,7 +59,7 @@ typedef struct duel_report_term {
   int32_t slot, kind; // a duel_report_kind
   double mul, target;
 } duel_report_term;
-enum { DUEL_REPORT_TERMS = 64 }; // of one node, at most
+enum { DUEL_REPORT_TERMS = 64, DUEL_OPTIM_GAPS = 64 }; // of one node, at most: a kernel is handed all of them
 
 // What an op needs besides its inputs. Zeroed before it is filled, so that two attributes compare bytewise.
 typedef struct duel_attr {

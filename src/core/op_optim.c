@@ -45,6 +45,11 @@ static void infer_optimizer(DUEL_INFER_ARGS) {
   if (!duel_need_shape(g, n, written, "the gradient", p) || !duel_need_shape(g, n, written + 1, "coef", DUEL_SHAPE(8)))
     return;
   const int64_t count = duel_shape_count(p);
+  if (n->attr.optim.gaps < 0 || n->attr.optim.gaps > DUEL_OPTIM_GAPS) {
+    duel_graph_error(g, "%s: %" PRId64 " gaps; there are at most %d", duel_op_name(n->op), n->attr.optim.gaps,
+                     DUEL_OPTIM_GAPS);
+    return;
+  }
   for (int64_t i = 0, end = 0; i < n->attr.optim.gaps; end = n->attr.optim.gap[2 * i++ + 1])
     if (n->attr.optim.gap[2 * i] < end || n->attr.optim.gap[2 * i + 1] <= n->attr.optim.gap[2 * i] ||
         n->attr.optim.gap[2 * i + 1] > count) {

@@ -6,10 +6,7 @@
 #include "core/op.h"
 #include "core/rewrite.h"
 
-enum {
-  MOST_SUMMED = 16384, // elements of an input of report: it has few threads
-  MOST_GAPS = 64,      // of a slab; a kernel is handed all of them
-};
+enum { MOST_SUMMED = 16384 }; // elements of an input of report: it has few threads
 
 typedef struct absorber {
   duel_rewrite *r;
@@ -77,8 +74,8 @@ static report report_of(absorber *a, const duel_node *n) {
 }
 
 // ---- gaps
-// Those of a pack's slab: {first, end} each. Yields how many, or -1: more than MOST_GAPS.
-static int gaps_of(const duel_graph *g, const duel_node *pack, int64_t gap[2 * MOST_GAPS]) {
+// Those of a pack's slab: {first, end} each. Yields how many, or -1: more than DUEL_OPTIM_GAPS.
+static int gaps_of(const duel_graph *g, const duel_node *pack, int64_t gap[2 * DUEL_OPTIM_GAPS]) {
   int n = 0;
   for (int64_t at = 0; at < pack->attr.pack.count;) {
     int64_t next = pack->attr.pack.count, end = -1;
@@ -88,7 +85,7 @@ static int gaps_of(const duel_graph *g, const duel_node *pack, int64_t gap[2 * M
       if (first > at && first < next) next = first;
     }
     if (end < 0) {
-      if (n == MOST_GAPS) return -1;
+      if (n == DUEL_OPTIM_GAPS) return -1;
       gap[2 * n] = at;
       gap[2 * n++ + 1] = next;
     }
@@ -108,7 +105,7 @@ static const duel_node *own_pack(const absorber *a, const duel_node *n) {
 static void build(absorber *a, const duel_node *n) {
   duel_rewrite *r = a->r;
   duel_node changed = *n;
-  int64_t gap[2 * MOST_GAPS];
+  int64_t gap[2 * DUEL_OPTIM_GAPS];
   if (n->op == DUEL_OP_REPORT) {
     report all = report_of(a, n);
     for (int i = 0; i < all.n; i++) all.in[i] = r->map[all.in[i]];
@@ -128,7 +125,7 @@ static void build(absorber *a, const duel_node *n) {
 duel_status duel_rewrite_absorb(duel_rewrite *r) {
   const duel_graph *g = r->src;
   const size_t nodes = (size_t)g->n_nodes;
-  int64_t gap[2 * MOST_GAPS];
+  int64_t gap[2 * DUEL_OPTIM_GAPS];
   absorber a = {.r = r, .gone = duel_calloc(nodes, 2 * sizeof *a.gone)};
   duel_status status = duel_uses_open(&a.uses, g);
   if (status == DUEL_OK && !a.gone) status = duel_fail_memory("a graph pass", 2 * nodes);
@@ -136,7 +133,7 @@ duel_status duel_rewrite_absorb(duel_rewrite *r) {
     a.loose = a.gone + nodes;
     for (int i = 0; i < g->n_nodes; i++) {
       const duel_node *n = g->node[i], *pack = own_pack(&a, n);
-      if (n->op == DUEL_OP_REPORT) report_of(&a, n); // says who goes
+      if (n->op == DUEL_OP_REPORT) report_of(&a, n); // says who goes; what build() makes again is the same
       if (pack && gaps_of(g, pack, gap) > 0) a.loose[pack->id] = true;
     }
     for (int i = 0; i < g->n_nodes; i++)

@@ -87,7 +87,7 @@ static duel_status make(duel_plan *plan, duel_planner *p, const duel_plan_option
   DUEL_TRY(duel_planner_order(p));
   if (options->scratch)
     for (int s = 0; s < p->n; s++) p->scratch[s] = options->scratch(options->ctx, p->g, p->step[s]);
-  p->early = options->roomy > 0;
+  p->constants_first = options->constants_first;
   DUEL_TRY(choose_groups(p, options->roomy));
   DUEL_TRY(duel_planner_lives(p, !options->no_reuse));
   duel_planner_lay_out(p);

@@ -32,10 +32,9 @@ typedef struct duel_plan {
 typedef struct duel_plan_options {
   size_t (*scratch)(void *ctx, const duel_graph *g, const duel_node *n); // backend's scratch of a node; may be NULL
   void *ctx;
-  bool no_reuse; // debug: every buffer has its own place, no in-place
-  // Bytes of work memory that cost nothing: within them, the fewest groups. Not 0: constants stay in the first group,
-  // where a program can make them together with its inputs.
-  size_t roomy;
+  bool no_reuse;        // debug: every buffer has its own place, no in-place
+  size_t roomy;         // bytes of work memory that cost nothing: within them, the fewest groups
+  bool constants_first; // in the first group, where a program can make them together with its inputs
 } duel_plan_options;
 
 // Takes the graph over (closed with the plan, also on failure).

@@ -168,7 +168,8 @@ duel_status duel_planner_order(duel_planner *p) {
 // ---- groups
 // A step that reads no work memory only makes some: it need not run before the group in front of its first reader.
 static bool may_slide(const duel_planner *p, const duel_node *n) {
-  if ((duel_op_records[n->op]->flags & DUEL_FLAG_WRITER) || (p->early && n->op == DUEL_OP_CONSTANT)) return false;
+  if (duel_op_records[n->op]->flags & DUEL_FLAG_WRITER || (p->constants_first && n->op == DUEL_OP_CONSTANT))
+    return false;
   for (int k = 0; k < n->n_in; k++)
     if (p->g->value[p->root[n->in[k]]].var < 0) return false;
   return true;
@@ -185,7 +186,7 @@ static void slide(duel_planner *p) {
 }
 
 void duel_planner_group(duel_planner *p, int window) {
-  for (int s = 0; s < p->n; s++) p->group[s] = -1;
+  for (int s = 0; s < p->n; s++) p->group[s] = p->constants_first && p->step[s]->op == DUEL_OP_CONSTANT ? 0 : -1;
   int first = 0, groups = 0;
   for (; first < p->n; groups++) {
     int end = window < p->n - first ? first + window : p->n;

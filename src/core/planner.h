@@ -20,7 +20,7 @@ typedef struct duel_planner {
   duel_val *root; // per value: the value whose storage it shows through reshapes and views
   size_t *shift;  // per value: bytes into that
 
-  bool early; // constants are made in the first group, for a backend that makes them on the way
+  bool constants_first; // they are made in the first group
 
   int32_t *pred, *pred_end; // predecessors of step s: pred[pred_end[s] .. pred_end[s+1])
 

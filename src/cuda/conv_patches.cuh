@@ -41,7 +41,8 @@ static inline int64_t duel_conv_padded(int64_t columns) {
 struct duel_conv_chunks {
   duel_conv_sizes z;
   int64_t images, rows, reach;
-  bool beside; // y is laid side by side
+  bool beside;   // y is laid side by side
+  bool all_rows; // no image is cut
 };
 
 static inline duel_conv_chunks duel_conv_chunks_of(const duel_call *call) {
@@ -55,7 +56,8 @@ static inline duel_conv_chunks duel_conv_chunks_of(const duel_call *call) {
              (whole && z.n > 1 && (dw || z.p * z.q < DUEL_CONV_IN_PLACE)); // of conv2d_dw, products sum over images
   if (k.beside) tall = duel_conv_max(tall, z.k);
   const int64_t row = tall * z.q;
-  if (row * z.p <= DUEL_CONV_CHUNK) {
+  k.all_rows = row * z.p <= DUEL_CONV_CHUNK;
+  if (k.all_rows) {
     k.images = duel_conv_min(z.n, DUEL_CONV_CHUNK / (row * z.p));
     k.rows = dx ? z.h : z.p;
     k.reach = z.p;

@@ -205,9 +205,11 @@ static void conv2d_dx_run(const duel_call *call, int phase, int64_t piece) {
   duel_conv_each_chunk(k, z.h, [&](const duel_conv_part &part) {
     duel_conv_sums g = {};
     const int64_t low = part.row + c->pad[0] - (z.r - 1) * c->dilation[0];
-    g.first = k.rows == z.h ? 0 : low > 0 ? (low + c->stride[0] - 1) / c->stride[0] : 0;
-    g.reach =
-        k.rows == z.h ? z.p : duel_conv_min((part.row + part.rows - 1 + c->pad[0]) / c->stride[0] + 1, z.p) - g.first;
+    const int64_t last = (part.row + part.rows - 1 + c->pad[0]) / c->stride[0];
+    // With wide padding rows of y meet none of d_x, however few rows of d_x there are: a cut image has no room for
+    // them.
+    g.first = !k.all_rows && low > 0 ? (low + c->stride[0] - 1) / c->stride[0] : 0;
+    g.reach = k.all_rows ? z.p : duel_conv_min(last + 1, z.p) - g.first;
     if (g.reach < 0) g.reach = 0;
     const duel_conv_columns m = duel_conv_columns_of(part, g.reach * z.q, z.q, k.beside, z.c * z.r * z.s);
     const float *dy = (const float *)call->in[0].data + part.image * z.k * plane + g.first * z.q;

@@ -163,7 +163,7 @@ static void transpose_run(const duel_call *call, int, int64_t) {
 const duel_kernel duel_cuda_transpose = {nullptr, nullptr, transpose_run};
 
 // ---- flat copies, and pack
-enum { MAX_PARTS = 64 }; // a launch; its arguments must stay below 4 KB
+enum { MAX_PARTS = 64 }; // a launch
 
 struct pack_part { // of flat memory; src is null for zeros
   float *dst;
@@ -175,6 +175,7 @@ struct pack_list {
   int n;
   pack_part at[MAX_PARTS];
 };
+static_assert(sizeof(pack_list) <= 4096, "a kernel's arguments");
 
 // One part a row of blocks.
 static __global__ void pack_kernel(pack_list all) {

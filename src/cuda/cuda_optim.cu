@@ -27,11 +27,11 @@ struct optim_slabs { // of adam and sgd (without v)
 };
 
 // Where the gradient counts as zero, whatever memory holds: [first, end) each, ascending.
-constexpr int MOST_GAPS = 64;
 struct optim_gaps {
   int n;
-  int64_t first[MOST_GAPS], end[MOST_GAPS];
+  int64_t first[DUEL_OPTIM_GAPS], end[DUEL_OPTIM_GAPS];
 };
+static_assert(sizeof(optim_slabs) + sizeof(optim_gaps) + 64 <= 4096, "a kernel's arguments");
 
 static __device__ __forceinline__ void close_gaps(float (&g)[4], const optim_gaps &gaps, int64_t at) {
   int next = 0;
@@ -110,7 +110,7 @@ static __global__ void __launch_bounds__(DUEL_BLOCK)
 
 static optim_gaps gaps_of(const duel_call *call) {
   optim_gaps gaps = {};
-  gaps.n = (int)call->attr->optim.gaps; // at most MOST_GAPS: core sees to it (pass_absorb.c)
+  gaps.n = (int)call->attr->optim.gaps;
   for (int i = 0; i < gaps.n; i++) {
     gaps.first[i] = call->attr->optim.gap[2 * i];
     gaps.end[i] = call->attr->optim.gap[2 * i + 1];

@@ -8,10 +8,11 @@ struct report_term {
   int slot, kind;
 };
 
-struct report_list { // below 4 KB, as arguments must be
+struct report_list {
   int n;
   report_term at[DUEL_REPORT_TERMS];
 };
+static_assert(sizeof(report_list) + 64 <= 4096, "a kernel's arguments");
 
 static __device__ __forceinline__ float value_of(const report_term &t, float x) {
   switch (t.kind) {

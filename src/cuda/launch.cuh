@@ -3,7 +3,7 @@
 // macros below by functions of the emulator. Rules:
 //
 //   - a kernel is launched by DUEL_LAUNCH alone, and declares shared memory by DUEL_SHARED and DUEL_SHARED_DYN alone;
-//   - inline PTX stands in ptx.cuh alone;
+//   - inline PTX stands in ptx.cuh alone (there is none yet);
 //   - no return before a barrier, explicit masks for warp functions, no implicit warp synchrony;
 //   - grid-stride loops, so that any grid is right; no float atomics: sums have fixed trees that depend on shapes
 //   alone;

@@ -23,7 +23,7 @@ struct ring { // one slot a step, in pinned and in device memory
 
 // Constants of a plan's first group, made by the kernel that takes the inputs.
 constexpr int MOST_FILLS = 16;
-constexpr int64_t MOST_FILLED = 65536; // elements
+constexpr int64_t MOST_FILLED = 4096; // elements; that kernel has few blocks
 struct fill_list {
   int n;
   struct {
