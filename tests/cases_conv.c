@@ -138,6 +138,11 @@ static void add_fused(const geometry *g, int i) {
   c->zeros = t.zeros;
 }
 
+static double multiplications(const geometry *g) {
+  const tensors t = tensors_of(g);
+  return (double)duel_shape_count(t.y) * g->c / g->groups * g->r * g->s;
+}
+
 // And once as conv2d_dx_grad.
 static void add_grad(const geometry *g, int i) {
   static const double slope[] = {0, 0.25, 0, 0};
@@ -155,7 +160,8 @@ static void add_grad(const geometry *g, int i) {
 
 void duel_cases_conv(void) {
   for (int i = 0; i < LENGTH(geometries); i++) add_fused(&geometries[i], i);
-  for (int i = 0; i < LENGTH(geometries); i++) add_grad(&geometries[i], i);
+  for (int i = 0; i < LENGTH(geometries); i++) // large ones are conv2d_dx_act or this
+    if (!(i & 1) || multiplications(&geometries[i]) < 8e6) add_grad(&geometries[i], i);
   for (int i = 0; i < LENGTH(geometries); i++) add(&geometries[i]);
   for (int i = 0; i < LENGTH(layers); i++) add(&layers[i]);
 }

@@ -35,6 +35,20 @@ static unsigned char poison(int arena, size_t at) {
   return (unsigned char)(word >> 8 * (at % 4));
 }
 
+// Word by word, doubling: arenas are large, and cases are many.
+static void fill_with_poison(int arena, unsigned char *dst, size_t bytes) {
+  for (size_t at = 0; at < 4 && at < bytes; at++) dst[at] = poison(arena, at);
+  for (size_t done = 4; done < bytes; done *= 2) memcpy(dst + done, dst, done < bytes - done ? done : bytes - done);
+}
+
+// The first byte in which they differ, or n.
+static size_t difference(const unsigned char *a, const unsigned char *b, size_t n) {
+  size_t at = 0;
+  if (!memcmp(a, b, n)) return n;
+  while (a[at] == b[at]) at++;
+  return at;
+}
+
 // ---- variables
 static duel_status add_var(duel_rig *r, duel_arena arena, duel_dtype dtype, duel_shape shape, bool writable, int *var) {
   char name[32];
@@ -173,7 +187,7 @@ duel_status duel_rig_start(duel_rig *r, duel_rig_mode mode) {
     r->before[i] = malloc(r->memory.bytes[i] + 1);
     r->after[i] = malloc(r->memory.bytes[i] + 1);
     if (!r->before[i] || !r->after[i]) return duel_fail_memory("a test rig", r->memory.bytes[i]);
-    for (size_t at = 0; at < r->memory.bytes[i]; at++) r->before[i][at] = poison(i, at);
+    fill_with_poison(i, r->before[i], r->memory.bytes[i]);
   }
   int n;
   span *s = work_spans(r->plan, &n);
@@ -238,23 +252,29 @@ void duel_rig_get(const duel_rig *r, int var, double *dst) {
 
 // ---- running
 static duel_status check_guards(const duel_rig *r) {
-  size_t at = 0;
-  const unsigned char *work = r->after[DUEL_ARENA_WORK];
-  for (; at < r->memory.bytes[DUEL_ARENA_WORK]; at++)
-    if (work[at] != poison(DUEL_ARENA_WORK, at) && !(at < r->plan->work_bytes && r->planned[at]))
-      return duel_fail(DUEL_ERR_INTERNAL, "byte %zu of work memory was written, which belongs to no place", at);
+  const unsigned char *work = r->after[DUEL_ARENA_WORK], *poisoned = r->before[DUEL_ARENA_WORK];
+  const size_t all = r->memory.bytes[DUEL_ARENA_WORK], planned = r->plan->work_bytes < all ? r->plan->work_bytes : all;
+  for (size_t at = 0; at < all;) { // from one place's end to the next one's start
+    const unsigned char *place = at < planned ? memchr(r->planned + at, 1, planned - at) : NULL;
+    const size_t start = place ? (size_t)(place - r->planned) : all;
+    const size_t same = difference(work + at, poisoned + at, start - at);
+    if (same < start - at)
+      return duel_fail(DUEL_ERR_INTERNAL, "byte %zu of work memory was written, which belongs to no place", at + same);
+    const unsigned char *end = place ? memchr(place, 0, planned - start) : NULL;
+    at = end ? (size_t)(end - r->planned) : place ? planned : all;
+  }
   for (int i = 0; i < r->vars->n; i++) { // writable ones now look as before
     const duel_var *v = &r->vars->var[i];
     if (r->writable[i]) continue;
-    for (at = 0; at < v->bytes; at++)
-      if (r->after[v->arena][v->offset + at] != r->before[v->arena][v->offset + at])
-        return duel_fail(DUEL_ERR_INTERNAL, "byte %zu of %s in arena %d was written, which is read-only", at, v->name,
-                         (int)v->arena);
+    const size_t same = difference(r->after[v->arena] + v->offset, r->before[v->arena] + v->offset, v->bytes);
+    if (same < v->bytes)
+      return duel_fail(DUEL_ERR_INTERNAL, "byte %zu of %s in arena %d was written, which is read-only", same, v->name,
+                       (int)v->arena);
   }
   for (int i = 0; i < r->vars->n; i++) { // a guard follows every variable, and no arena begins with one that is written
     const duel_var *v = &r->vars->var[i];
     const size_t end = (v->offset + v->bytes + DUEL_ALIGN - 1) / DUEL_ALIGN * DUEL_ALIGN;
-    for (at = v->offset + v->bytes; at < end; at++)
+    for (size_t at = v->offset + v->bytes; at < end; at++)
       if (r->after[v->arena][at] != poison((int)v->arena, at))
         return duel_fail(DUEL_ERR_INTERNAL, "the gap behind %s in arena %d was written", v->name, (int)v->arena);
   }
