@@ -350,7 +350,7 @@ void open_device(results *r) {
   must(cudaDriverGetVersion(&r->driver), "the driver");
   cudaFuncAttributes attributes;
   must(cudaFuncGetAttributes(&attributes, (const void *)increment), "looking for this GPU's code");
-  const size_t workspace = (size_t)(r->device.major >= 9 ? 32 : 8) << 20; // as the backend gives it to cuBLAS
+  const size_t workspace = duel_cuda_workspace(r->device.major);
   for (int i = 0; i < DUEL_LANES; i++) {
     must(cudaStreamCreateWithFlags(&lane[i].stream, cudaStreamNonBlocking), "a stream");
     must(cudaEventCreateWithFlags(&joined[i], cudaEventDisableTiming), "an event");

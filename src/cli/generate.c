@@ -158,7 +158,8 @@ int duel_cli_generate(const duel_cli_args *args) {
         &run, &(duel_run_options){.checkpoint = checkpoint, .sample_only = 1, .set = args->set, .n_set = args->n_set});
   if (status != DUEL_OK) return duel_cli_failed(status);
   int rc = draw(run, list, (int64_t)count, out, (int64_t)columns);
-  if (*duel_run_describe(run).warning) duel_cli_warn(duel_run_describe(run).warning);
+  const char *warning = duel_run_describe(run).warning;
+  if (*warning) duel_cli_warn(warning);
   duel_run_close(run);
   if (rc) return rc;
   if (duel_cli_value(args, "json")) {

@@ -9,16 +9,12 @@ static int64_t flat_pieces(const duel_call *call) {
   return duel_pieces(duel_count(&call->in[0]), GRAIN);
 }
 
-// ---- adam, sgd: a piece is some parts of Σ grad², each summed in lanes
-static int64_t update_pieces(const duel_call *call) {
-  return duel_pieces(duel_squares_parts(duel_count(&call->in[0])), GRAIN / 1024);
-}
-
-static int update_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = update_pieces(call);
+static int flat_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+  pieces[0] = flat_pieces(call);
   return 1;
 }
 
+// ---- adam, sgd: pieces are whole parts of Σ grad², each summed in lanes
 // From r.begin the longest stretch within one gap or between two, and whether it is a gap. *next: the first gap to look
 // at, from 0 on and then as it was left.
 static int64_t stretch(const duel_call *call, duel_range r, int64_t *next, bool *gap) {
@@ -49,7 +45,7 @@ DUEL_INLINE void update(const duel_call *call, int64_t piece, update_stretch *ru
   real c[8];
   for (int i = 0; i < 8; i++) c[i] = duel_number(&call->in[call->n_in - 1], i);
   const int64_t count = duel_count(&call->in[0]), span = duel_squares_span(count), parts = duel_squares_parts(count);
-  const duel_range all = duel_piece(parts, 1, update_pieces(call), piece);
+  const duel_range all = duel_piece(parts, 1, flat_pieces(call), piece);
   int64_t next = 0;
   for (int64_t part = all.begin; part < all.end; part++) {
     const duel_range whole = {part * span, duel_min((part + 1) * span, count)};
@@ -87,7 +83,7 @@ static void adam_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   update(call, piece, adam_stretch, call->out[3].data);
 }
-const duel_kernel DUEL_CPU_NAME(adam) = {.cut = update_cut, .run = adam_run};
+const duel_kernel DUEL_CPU_NAME(adam) = {.cut = flat_cut, .run = adam_run};
 
 DUEL_INLINE void sgd_stretch(const duel_call *call, duel_range r, bool gap, const real *c, real *lane) {
   const real *p_in = call->in[0].data, *m_in = call->in[1].data, *grad = call->in[2].data;
@@ -111,14 +107,9 @@ static void sgd_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   update(call, piece, sgd_stretch, call->out[2].data);
 }
-const duel_kernel DUEL_CPU_NAME(sgd) = {.cut = update_cut, .run = sgd_run};
+const duel_kernel DUEL_CPU_NAME(sgd) = {.cut = flat_cut, .run = sgd_run};
 
 // ---- ema, running, assign
-static int flat_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = flat_pieces(call);
-  return 1;
-}
-
 static void ema_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const duel_range r = duel_piece(duel_count(&call->in[0]), DUEL_LANES, flat_pieces(call), piece);

@@ -152,7 +152,7 @@ static duel_status open_device(duel_backend *b, const duel_backend_options *opti
   DUEL_TRY(duel_cuda_check_code());
   DUEL_CUDA_TRY(cudaGetDeviceProperties(&device, b->device), "the device");
   DUEL_TRY(choose_precision(b, options->precision, &device, &precision));
-  b->workspace = (size_t)(device.major >= 9 ? 32 : 8) << 20; // what NVIDIA recommends
+  b->workspace = duel_cuda_workspace(device.major);
   for (int i = 0; i < b->lanes; i++) DUEL_TRY(open_lane(&b->lane[i], precision, b->workspace));
   DUEL_TRY(describe(b, &device));
   for (int i = 1; i < b->lanes; i++)

@@ -10,6 +10,11 @@ constexpr int DUEL_RING = 256;                      // steps that may be submitt
 constexpr size_t DUEL_RING_BYTES = (size_t)4 << 20; // of a ring, unless that held fewer than two launches
 constexpr int DUEL_LAUNCH_STEPS = 8;                // steps of one launch
 
+// Bytes of cuBLAS's workspace, a lane, as NVIDIA recommends for a compute capability.
+static inline size_t duel_cuda_workspace(int major) {
+  return (size_t)(major >= 9 ? 32 : 8) << 20;
+}
+
 struct duel_backend {
   int device;
   bool capture;     // programs to come are captured
