@@ -5,6 +5,7 @@
 #
 #   build     with nvcc for this card, into TREE (default build-gpu): the command, the tests of the device, the probe
 #   smoke     short trainings: two equal runs, and captured and uncaptured ones, are equal to the bit
+#   train     mlp and dcgan as their recipes say, to the end: the time, and the last picture
 #   probe     bench/cuda_probe: what a node of a graph, a fork, a copy and the products alone cost
 #   bench     duel bench: mlp and dcgan at batch 64 and 256, mlp at 1024, in tf32, fp32 and bf16; and on one stream
 #   torch     the same GANs in PyTorch, if PYTHON (default python3) has it with CUDA: bench/gpu_torch.py
@@ -12,7 +13,7 @@
 #   sanitize  compute-sanitizer on small trainings: memcheck and racecheck, the other tools if time is left
 #   profile   time by node, and by kernel if nsys or ncu is here
 #
-# All of it takes LIMIT seconds at most (default 330); --quick has build, smoke, and the main cells of bench and torch, in
+# All of it takes LIMIT seconds at most (default 420); --quick has build, smoke, and the main cells of bench and torch, in
 # 150. Each part has its share and what is kept for the later ones, in proportion to LIMIT. A TREE that is there is
 # built upon.
 #
@@ -35,10 +36,10 @@ die() { echo "gpu_check: error: $*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # ---- what is asked for: PART:MOST:LEAST, the seconds it may take and those that are kept for it
-full="build:90:0 smoke:40:15 probe:20:8 bench:70:40 torch:110:50 test:90:40 sanitize:50:30 profile:40:20"
+full="build:90:0 smoke:40:15 train:40:25 probe:20:8 bench:90:60 torch:155:70 test:90:45 sanitize:50:30 profile:50:30"
 quick="build:75:0 smoke:30:12 bench:40:20 torch:60:40"
 last=10 # for the table and the archive at the end
-parts=$full whole=330 form=full emulate='' skip='' only=''
+parts=$full whole=420 form=full emulate='' skip='' only=''
 while [ $# -gt 0 ]; do
   case $1 in
   --emulate) emulate=1 ;;
@@ -228,6 +229,19 @@ do_smoke() {
   done
 }
 
+do_train() {
+  for recipe in mlp dcgan; do
+    # shellcheck disable=SC2086
+    within 40 train.log "$tree/duel" train --recipe $recipe --data "$data" --backend cuda $brief --outdir "$runs/train-$recipe"
+    ended $? "duel train --recipe $recipe" train.log || continue
+    for file in stats.jsonl log.txt; do cp "$runs/train-$recipe/latest/$file" "$work/train-$recipe-$file"; done
+    for picture in "$runs/train-$recipe/latest"/fakes-*.png; do # the last one stays
+      [ ! -e "$picture" ] || cp "$picture" "$work/train-$recipe.png"
+    done
+    [ -s "$work/train-$recipe.png" ] || wrong "duel train --recipe $recipe left no picture"
+  done
+}
+
 do_probe() {
   [ -x "$tree/bench/cuda_probe" ] || { without "this build has no bench/cuda_probe"; return; }
   within 20 probe.log "$tree/bench/cuda_probe" --json "$work/probe.json"
@@ -347,6 +361,22 @@ do_sanitize() {
   fi
 }
 
+# short_training FLAGS…: of $recipe, under a tool
+# shellcheck disable=SC2086
+short_training() {
+  within 25 profile.log "$@" "$tree/duel" train --recipe "$recipe" --data "$data" $small --backend cuda --precision tf32 \
+    --sample 0 --checkpoint 0 --outdir "$runs/short" -q $flags
+}
+
+# watch_kernels WHAT FILE FLAGS…: ncu, with the caches as the step leaves them. It would lock clocks, which takes rights.
+watch_kernels() {
+  what=$1 file=$2 flags="--no-capture --steps 4"
+  shift 2
+  have ncu || return
+  short_training ncu --csv --clock-control none --cache-control none --log-file "$work/$file" "$@" ||
+    note "ncu's $what failed for $recipe, see profile.log"
+}
+
 # shellcheck disable=SC2086
 do_profile() {
   for recipe in mlp dcgan; do # duel's own clock, node after node
@@ -354,29 +384,25 @@ do_profile() {
       --peak-seconds 0.02 $repeat --ops --nodes --json "$work/ops-$recipe.json"
     ended $? "duel bench --ops of $recipe" profile.log
   done
-  missing=''
   for recipe in mlp dcgan; do
-    set -- "$tree/duel" train --recipe $recipe --data "$data" $small --backend cuda --precision tf32 --sample 0 \
-      --checkpoint 0 -q
-    if have nsys; then
-      within 20 profile.log nsys profile --force-overwrite true --cuda-graph-trace node -o "$runs/step" \
-        "$@" --steps 200 --outdir "$runs/nsys"
-      within 20 profile.log nsys stats --report cuda_gpu_kern_sum --format csv --output "$work/nsys-$recipe" \
-        "$runs/step.nsys-rep" || note "nsys failed for $recipe, see profile.log"
-    fi
-    if have ncu; then # it would lock clocks, which takes rights on the card
-      within 20 profile.log ncu --csv --clock-control none --metrics gpu__time_duration.sum --launch-count 300 \
-        --log-file "$work/ncu-$recipe.csv" "$@" --no-capture --steps 3 --outdir "$runs/ncu" ||
-        note "ncu failed for $recipe, see profile.log"
-    fi
+    flags="--steps 200"
+    ! have nsys || {
+      short_training nsys profile --force-overwrite true --cuda-graph-trace node -o "$runs/step" &&
+        within 20 profile.log nsys stats --report cuda_gpu_kern_sum --format csv --output "$work/nsys-$recipe" "$runs/step.nsys-rep"
+    } || note "nsys failed for $recipe, see profile.log"
+    watch_kernels durations "ncu-$recipe.csv" --metrics gpu__time_duration.sum --launch-count 300
   done
+  for recipe in dcgan mlp; do # about one step of each
+    watch_kernels details "ncu-$recipe-details.csv" --set detailed --page raw --launch-skip 95 --launch-count 95
+  done
+  missing=''
   have nsys || missing="$missing nsys"
   have ncu || missing="$missing ncu"
   [ -z "$missing" ] || note "not here:$missing"
 }
 
 # ---- all of them
-data=fashion-mnist steps=50 small='' repeat="--repetitions 7 --seconds 0.15" cell_seconds=4 first_peaks=0.5 together=4 ways=''
+data=fashion-mnist steps=50 small='' brief='' repeat="--repetitions 7 --seconds 0.15" cell_seconds=4 first_peaks=0.5 together=4 ways=''
 cells="mlp:64:tf32 dcgan:64:tf32 mlp:256:tf32 dcgan:256:tf32 mlp:64:tf32:lanes1 dcgan:64:tf32:lanes1
 mlp:64:fp32:cpu dcgan:64:fp32:cpu mlp:256:fp32 dcgan:256:fp32 mlp:64:bf16 dcgan:64:bf16 mlp:256:bf16 dcgan:256:bf16
 mlp:1024:tf32 mlp:1024:fp32 mlp:1024:bf16"
@@ -385,7 +411,7 @@ mlp:1024:tf32 mlp:1024:fp32 mlp:1024:bf16"
   ways="--precisions tf32 --batches 64,256 --ways graph,compile-graph"
 }
 [ -z "$emulate" ] || { # an emulated step takes a thousand times as long
-  steps=2 small="--batch 2" repeat="--repetitions 1 --steps 1 --warmup 1" cell_seconds=1 first_peaks=0.02 together=2
+  steps=2 small="--batch 2" brief="--batch 2 --steps 2" repeat="--repetitions 1 --steps 1 --warmup 1" cell_seconds=1 first_peaks=0.02 together=2
   cells="mlp:2:tf32 dcgan:2:tf32 mlp:2:tf32:lanes1 mlp:2:fp32:cpu"
   ways="--precisions tf32 --batches 64,256 --repetitions 1 --seconds 0.01 --warmup 1 $ways"
 }

@@ -1,6 +1,6 @@
 """What bench/gpu_check.sh found so far: OUT/table.txt, OUT/gpu-check.json and OUT/all.tgz.
 
-Reads WORK, where the parts leave their results: parts.txt, versions.txt, probe.json, bench-*.json, torch.json, ops-*.json
+Reads WORK, where the parts leave their results: parts.txt, versions.txt, train-*, probe.json, bench-*.json, torch.json, ops-*.json
 and logs; asks bench/cuda_table.py for its predictions. Each file of OUT is written under another name first, so that it is whole
 at any time. A result that cannot be read is named, and the others are shown.
 """
@@ -60,6 +60,18 @@ def read_benches(work):
         backends = {b["backend"]: b for b in bench["backends"]}
         own = found.setdefault((name[1], int(name[3]), name[2]), {})
         own.update({"lanes1": backends.get("cuda")} if name[4] else backends)
+    return found
+
+
+def read_trainings(work):
+    """{recipe: the last line of its stats.jsonl}."""
+    found = {}
+    for recipe in RECIPES:
+        lines = read_lines(os.path.join(work, f"train-{recipe}-stats.jsonl"))
+        try:
+            found.update({recipe: json.loads(lines[-1])} if lines else {})
+        except ValueError as why:
+            problems.append(f"the statistics of {recipe} cannot be read: {why}")
     return found
 
 
@@ -154,7 +166,7 @@ def print_ops(recipe, bench, put):
         put(f"  {op['op']:<20} {op['calls']:4d} x {1000 * op['ms'] / op['calls']:7.1f} us {100 * op['share']:6.1f} %")
 
 
-def print_all(args, parts, versions, benches, torch, probe, ops, rows, put):
+def print_all(args, parts, versions, benches, trainings, torch, probe, ops, rows, put):
     put(f"{args.device}, {datetime.date.today()}, {args.form}, {args.data}" +
         (f"; PyTorch {torch['torch']}" if torch else "; PyTorch was not measured"))
     for key, value in versions.items():
@@ -166,6 +178,9 @@ def print_all(args, parts, versions, benches, torch, probe, ops, rows, put):
     put("")
     if rows:
         print_rows(rows, list(dict.fromkeys(way for row in rows for way in row["torch_ms"])), put)
+    for recipe, end in trainings.items():
+        put(f"\nTraining {recipe} to its end: {end['step']} steps, {end['kimg']:.0f} thousand images, {end['elapsed_s']:.1f} s; "
+            f"D loss {end['d_loss']:.3f}, G loss {end['g_loss']:.3f}")
     for row in torch["rows"] if torch else []:
         if "error" in row and not row["error"].startswith("left out"):
             put(f"\nPyTorch, {row['way']} of {row['recipe']} in {row['precision']} at {row['batch']}: {row['error']}")
@@ -211,11 +226,12 @@ def main():
         peers.setdefault((row["recipe"], row["batch"], row["precision"]), {})[row["way"]] = row
     rows = make_rows(args, benches, peers)
     lines = []
-    print_all(args, parts, versions, benches, torch, probe, ops, rows, lines.append)
+    trainings = read_trainings(args.work)
+    print_all(args, parts, versions, benches, trainings, torch, probe, ops, rows, lines.append)
     result = {"date": str(datetime.date.today()), "device": args.device, "form": args.form, "data": args.data,
               "versions": versions, "parts": parts, "table": rows, "probe": probe,
               "bench": [{"recipe": r, "batch": b, "precision": p, "backends": own} for (r, b, p), own in benches.items()],
-              "torch": torch, "ops": ops, "problems": problems}
+              "train": trainings, "torch": torch, "ops": ops, "problems": problems}
     for name, text in ("table.txt", "\n".join(lines) + "\n"), ("gpu-check.json", json.dumps(result, indent=1) + "\n"):
         replace(os.path.join(args.work, name), text)
     archive = os.path.join(args.out, "all.tgz")

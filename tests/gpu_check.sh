@@ -244,7 +244,7 @@ began=$(date +%s)
 LIMIT=1800 check ''
 echo "# the whole of it: $(($(date +%s) - began)) s"
 sed -nE 's/^([a-z]+) +([a-z ]+[a-z]) +([0-9]+) s( .*|$)/# \1: \2, \3 s/p' "$OUT/table.txt"
-ok "all parts pass, in order" all ends 0 -- results build=passed smoke=passed probe=passed bench=passed torch=passed \
+ok "all parts pass, in order" all ends 0 -- results build=passed smoke=passed train=passed probe=passed bench=passed torch=passed \
   test=passed sanitize=passed profile=passed
 if group whole; then
   ok "the parts stay within their limit" holds 'sum(part["seconds"] for part in found["parts"]) < 1800'
@@ -268,7 +268,9 @@ END
     found["versions"]["nvcc"]'
   ok "the archive has the logs" all test -s unpacked/gpu-check/build.log -- test -s unpacked/gpu-check/smoke.log -- \
     test -s unpacked/gpu-check/LastTest.log -- test -s unpacked/gpu-check/sanitize-racecheck.log -- \
-    test -s unpacked/gpu-check/ncu-dcgan.csv -- test -s unpacked/gpu-check/ops-mlp.json
+    test -s unpacked/gpu-check/ncu-dcgan.csv -- test -s unpacked/gpu-check/ops-mlp.json -- \
+    test -s unpacked/gpu-check/ncu-mlp-details.csv -- test -s unpacked/gpu-check/train-dcgan.png
+  ok "trainings to the end are told" holds 'found["train"]["mlp"]["step"] == found["train"]["dcgan"]["step"] == 2'
   ok "PyTorch and the tools see none of the packages' libraries" sh -c '! readelf -d "$1/duel" | grep -q RUNPATH &&
     ! grep -q LD_LIBRARY_PATH unpacked/gpu-check/*.log' - "$TREE"
   LIMIT=200 check '' --quick
@@ -284,7 +286,8 @@ fi
 
 [ -x "$TREE/duel" ] || { echo "1..$n"; exit 1; }
 wrap "$TREE/duel" 'case "${PLANT:-}:$1:$*" in
-smoke-hang:train:* | bench-hang:bench:*fp32* | profile-hang:bench:*--ops*) hang ;;
+smoke-hang:train:* | train-hang:train:*/train-* | bench-hang:bench:*fp32* | profile-hang:bench:*--ops*) hang ;;
+train-fail:train:*/train-dcgan*) exit 5 ;;
 bench-fail:bench:*) echo "a planted fault"; exit 5 ;;
 profile-fail:bench:*--ops*) exit 5 ;;
 smoke-fail:train:*-again*) set -- "$@" --seed 2 ;;
@@ -313,6 +316,7 @@ if group kills; then
   }
   ok "killed in build: the archive is whole" killed build build
   ok "killed in smoke: build is there" killed build smoke
+  ok "killed in train: build is there" killed build train
   ok "killed in probe: build is there" killed build probe
   ok "killed in bench: probe is there, and the cells that were done" all killed probe bench -- holds 'len(found["bench"]) == 2'
   ok "killed in torch: probe is there, and the rows that were done" all killed probe torch -- grep -q ms_per_step out/torch.json
@@ -350,6 +354,7 @@ if group faults; then
   ok "a build that fails" fault build build-fail build,smoke,torch "smoke=not run" torch=passed
   ok "an nvcc that fails" fault build nvcc-fail build,torch torch=passed
   ok "runs that differ" all fault smoke smoke-fail smoke,torch torch=passed -- said "two runs of mlp in tf32 differ"
+  ok "a training that fails" fault train train-fail train,torch torch=passed
   ok "a probe that fails" fault probe probe-fail probe,torch torch=passed
   ok "a bench that fails" fault bench bench-fail bench,torch torch=passed
   ok "PyTorch that fails" fault torch torch-fail probe,torch,test probe=passed test=passed

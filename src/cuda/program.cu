@@ -172,9 +172,12 @@ static duel_status capture_program(duel_backend *b, program *p) {
 }
 
 // ---- preparing
-static duel_status open_ring(ring *r, int slots) {
+// Slots are copied whole, with what is behind their words: zeros.
+static duel_status open_ring(duel_backend *b, ring *r, int slots) {
   DUEL_CUDA_TRY(cudaMallocHost((void **)&r->host, r->stride * slots), "a pinned ring");
+  memset(r->host, 0, r->stride * slots);
   DUEL_CUDA_TRY(cudaMalloc((void **)&r->device, r->stride * slots), "a ring");
+  DUEL_CUDA_TRY(cudaMemsetAsync(r->device, 0, r->stride * slots, b->lane[0].stream), "a ring");
   return DUEL_OK;
 }
 
@@ -187,8 +190,8 @@ static duel_status open_feed(duel_backend *b, program *p) {
   p->in.stride = (p->feed.in_bytes + 15) / 16 * 16;
   p->out.stride = (p->feed.out_bytes + 15) / 16 * 16;
   p->slots = slots_of(p);
-  DUEL_TRY(open_ring(&p->in, p->slots));
-  DUEL_TRY(open_ring(&p->out, p->slots));
+  DUEL_TRY(open_ring(b, &p->in, p->slots));
+  DUEL_TRY(open_ring(b, &p->out, p->slots));
   DUEL_CUDA_TRY(cudaMalloc((void **)&p->number, sizeof *p->number), "a counter");
   DUEL_CUDA_TRY(cudaMemsetAsync(p->number, 0, sizeof *p->number, b->lane[0].stream), "a counter");
   for (int i = 0; i < p->slots; i++)
