@@ -12,14 +12,15 @@ launch, without running it, and the profile's marks say which node launched what
 `duel info RECIPE --plan`; registers and spills from bench/cuda_budget.txt.
 
 A product takes what cuda_probe measured for its shape; else the larger of a small one's time and its FLOPs or bytes at
-the rates below. Any other launch takes the larger of the node's time and its part of the node's bytes and FLOPs, which a
-node's launches share by their blocks; beside products they also read and write what these leave, or work on where it is
-more than the node's own: patches of a convolution. Two times a launch:
-  peak     at these rates.
-  filled   at these rates times the share of the SMs that have a block, as if each had its part of all. Small products
-           are far from the tensor cores' rate for this reason; they are taken as tiles of 64×64 that share out k by
-           512. A measured product is the same in both.
-With --measured, which is cuda_probe's JSON or gpu_check's, the constants are what was measured on that GPU.
+the measured rates. Any other launch takes its part of the node's bytes and FLOPs, which a node's launches share by their
+blocks; beside products they also read and write what these leave, or work on where it is more than the node's own:
+patches of a convolution. Two times a launch:
+  peak     at these rates, and at least what an empty kernel takes in a chain.
+  filled   an empty kernel's time, START_US until its first bytes are there, and its bytes at no more than BLOCK_RATE a
+           block, since 256 threads wait for memory most of the time. These two were fitted to the kernels of both
+           recipes on an H100, as ncu timed them with warm caches. A product that was not measured has the tensor cores'
+           rate for the share of the SMs that have a tile of 64×64 and of k by 512. A measured one is the same in both.
+The constants are those of --measured, cuda_probe's JSON or gpu_check's.
 What is not in it: the host's launch of the graph and two small copies, once in 8 steps.
 """
 import argparse
@@ -41,19 +42,15 @@ BUDGET = {"mlp": (60, 30), "dcgan": (100, 50)}  # launches, groups
 SMS, LANES, TILE, SPLIT = 132, 4, 64, 512
 IN_CACHE = 16 << 20  # bytes that a launch moves and L2, of 50 MB, still holds
 ELEMENT_WISE = 67e12  # FLOP/s, float32
+START_US, BLOCK_RATE = 0.9, 10e9  # of a kernel; bytes a second
 RATES = {"fp32": 67e12, "tf32": 495e12, "bf16": 989e12}  # of products, dense; factors are float32 in memory in each
 FIELDS = "m n k ta tb lda ldb ldc count stride_a stride_b stride_c add".split()  # of a product, row-major as duel_gemm
 
 
 class Costs:
-    """Assumed until measured. A small kernel is a launch, two memory latencies and a drain; cuBLAS's small products
-    split k and add the parts in a second kernel; a fork and a join are two edges, 1 to 2 us each."""
+    """As cuda_probe measured them."""
 
     def __init__(self, path):
-        self.node_us, self.product_us, self.fork_join_us, self.dram, self.cache = 2.2, 5.0, 3.0, 3.0e12, 3.0e12
-        self.products, self.device = {}, None
-        if path is None:
-            return
         with open(path) as f:
             probe = json.load(f)
         probe = probe if "node_us" in probe else probe.get("probe") or {}
@@ -64,7 +61,7 @@ class Costs:
         self.dram, self.cache = 1e12 * probe["copy_dram_tb_s"], 1e12 * probe["copy_l2_tb_s"]
         self.products = {(p["precision"], *(p[f] for f in FIELDS)): p["us"] for p in probe["products"]}
         small = [p["us"] for p in probe["products"] if p["m"] * p["n"] * p["k"] * p["count"] < 1e8]
-        self.product_us = min(small, default=self.product_us)
+        self.product_us = min(small, default=self.node_us)
 
     def bandwidth(self, moved):
         return self.cache if moved <= IN_CACHE else self.dram
@@ -73,8 +70,7 @@ class Costs:
         what = (f"{self.node_us:.2f} us a kernel in a CUDA graph, {self.fork_join_us:.2f} a fork and join, "
                 f"{self.product_us:.1f} at least a product, {self.dram / 1e12:.2f} TB/s, {self.cache / 1e12:.2f} in L2")
         rates = f"element-wise {ELEMENT_WISE / 1e12:.0f} TFLOP/s, products {RATES[precision] / 1e12:.0f} (on paper)"
-        return (f"measured on {self.device}: {what}, {len(self.products)} products" if self.device
-                else f"assumptions, nothing is measured: {what}") + f"; {rates}"
+        return f"measured on {self.device}: {what}, {len(self.products)} products; {rates}"
 
 
 class Node:
@@ -112,10 +108,14 @@ class Launch:
         known = self.shape and costs.products.get((precision, *self.shape))
         if known:
             return known
-        share = min(1, self.blocks / SMS) if filled else 1
-        rate = RATES[precision] if self.shape else ELEMENT_WISE
-        least = costs.product_us if self.shape else costs.node_us
-        return max(least, 1e6 * max(self.bytes / costs.bandwidth(self.bytes), self.flops / rate) / share)
+        rate = costs.bandwidth(self.bytes)
+        if self.shape:
+            share = min(1, self.blocks / SMS) if filled else 1
+            return max(costs.product_us, 1e6 * max(self.bytes / rate, self.flops / RATES[precision]) / share)
+        if not filled:
+            return max(costs.node_us, 1e6 * max(self.bytes / rate, self.flops / ELEMENT_WISE))
+        slowest = max(self.bytes / min(rate, self.blocks * BLOCK_RATE), self.flops / ELEMENT_WISE)
+        return costs.node_us + START_US + 1e6 * slowest
 
 
 # ---- reading
@@ -250,17 +250,17 @@ def totals(nodes, precision, costs):
     return {"launches": len(launches), "products": len(products), "groups": nodes[-1].group + 1, "forks": forks,
             "products_measured": sum((precision, *launch.shape) in costs.products for launch in products),
             "bytes": round(sum(launch.bytes for launch in launches)),
-            "flops": round(sum(launch.flops for launch in launches)), "measured": costs.device is not None, **times}
+            "flops": round(sum(launch.flops for launch in launches)), **times}
 
 
 def print_table(args, nodes, costs):
     budget = read_budget()
     wide, layers = (max(map(len, names)) for names in
                     ([launch.kernel for launch in launches_of(nodes)], [node.layer for node in nodes]))
-    print(f"One step of {args.recipe} at batch {args.batch}, --precision {args.precision}, as predicted for an H100 "
+    print(f"One step of {args.recipe} at batch {args.batch}, --precision {args.precision}, as predicted "
           f"({datetime.date.today()}, {shlex.join(['bench/cuda_table.py', *sys.argv[1:]])})")
     print(costs.said(args.precision))
-    print(f"peak: at these rates; filled: these rates times the share of the {SMS} SMs that have a block")
+    print(f"peak: at these rates; filled: {START_US} us more a kernel, and at most {BLOCK_RATE / 1e9:.0f} GB/s a block")
     print("registers, spills: the most of all architectures; cuBLAS's own are not known\n")
     print(f"group  {'op':<15}  {'layer':<{layers}}  {'kernel':<{wide}}  regs  spill  blocks        KiB     MFLOP  "
           "peak us  filled us")
@@ -330,7 +330,8 @@ def main():
     p.add_argument("--precision", choices=RATES, default="tf32")
     p.add_argument("--data", default="synthetic:shapes", help="the costs are the same for all of 28×28 uint8 images")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as duel's, such as data.size=64")
-    p.add_argument("--measured", metavar="FILE", help="of cuda_probe --json or gpu_check.sh")
+    p.add_argument("--measured", metavar="FILE", default=os.path.join(HERE, "results", "gpu-h100.json"),
+                   help="of cuda_probe --json or gpu_check.sh (default bench/results/gpu-h100.json)")
     p.add_argument("--json", action="store_true", help="the totals alone, one object")
     p.add_argument("--launches", action="store_true", help="the step's launches by kernel")
     p.add_argument("--products", action="store_true", help="write bench/cuda_products.txt")

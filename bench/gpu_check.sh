@@ -393,7 +393,8 @@ do_profile() {
     watch_kernels durations "ncu-$recipe.csv" --metrics gpu__time_duration.sum --launch-count 300
   done
   for recipe in dcgan mlp; do # about one step of each
-    watch_kernels details "ncu-$recipe-details.csv" --set detailed --page raw --launch-skip 95 --launch-count 95
+    watch_kernels details "ncu-$recipe-details.csv" --launch-skip 95 --launch-count 95 --metrics \
+      gpu__time_duration.sum,dram__bytes.sum,lts__t_bytes.sum,sm__throughput.avg.pct_of_peak_sustained_elapsed,sm__warps_active.avg.pct_of_peak_sustained_active
   done
   missing=''
   have nsys || missing="$missing nsys"
