@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cpu/cpu_gemm.h"
+#include "cpu/products/cpu_gemm.h"
 
 enum {
   BATCH = 64,

@@ -1,5 +1,5 @@
 # Writes the recipes as C strings: bytes as numbers, so that nothing needs quoting.
-set(code "// Made from recipes/*.yaml.\n#include \"gan/recipe.h\"\n\n")
+set(code "// Made from recipes/*.yaml.\n#include \"recipe/recipe.h\"\n\n")
 set(table "")
 set(n 0)
 foreach(file ${RECIPES})

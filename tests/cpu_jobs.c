@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "cpu_jobs.h"
 
 static uint32_t seed;

@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/mem.h"
-#include "io/crc32c.h"
+#include "base/mem.h"
+#include "base/crc32c.h"
 #include "io/gzip.h"
-#include "io/idx.h"
+#include "io/data/idx.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -1,7 +1,7 @@
 // PNG and JPEG: nothing crashes, and an accepted picture has the size that its header said.
 #include <stdlib.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "io/picture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);

@@ -2,8 +2,8 @@
 // framed.
 #include <stdlib.h>
 
-#include "core/mem.h"
-#include "io/records.h"
+#include "base/mem.h"
+#include "io/data/records.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "io/file.h"
 
 static char folder[64];

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/status.h"
+#include "base/status.h"
 
 // A fresh folder, emptied and removed by scratch_end. The path of a name in it; 8 may be in use at once.
 void scratch_begin(void);

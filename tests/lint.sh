@@ -21,7 +21,8 @@ rule() {
 
 # includes FOLDER PATTERN: every #include of a folder that the pattern (a name with its quotes or brackets) does not allow
 includes() {
-  grep -nE '^[[:space:]]*#[[:space:]]*include' "src/$1"/*.[ch] | grep -vE "include[[:space:]]*($2)"
+  grep -rnE '^[[:space:]]*#[[:space:]]*include' "src/$1" --include='*.[ch]' --include='*.cu' --include='*.cuh' |
+    grep -vE "include[[:space:]]*($2)"
 }
 
 # code FILES…: their lines without // comments and strings, as FILE:LINE:TEXT
@@ -30,23 +31,30 @@ code() { awk '{ sub(/\/\/.*/, ""); gsub(/"([^"\\]|\\.)*"/, "\"\""); print FILENA
 sources() { find src \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) ! -path 'src/cli/*' "$@"; }
 
 libc='<(assert|ctype|errno|float|inttypes|limits|locale|math|setjmp|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|time)\.h>'
-rule "core includes no file, BLAS or CUDA header" "$(includes core "$libc|\"(duel\.h|core/)")"
-rule "io knows nothing of the graph" "$(includes io '<[a-z_/0-9]+\.h>|"(core/(status|mem|tensor|rng)\.h|duel\.h|io/)')"
-rule "gan includes only core, io and gan" "$(includes gan "$libc|\"(duel\.h|core/|io/|gan/)")"
+# The rooms, from the ground up: base; core and io; recipe, cpu and cuda; gan; run; cli.
+rule "base includes only itself" "$(includes base "$libc|<(cpuid|nmmintrin|pthread|sched)\.h>|\"(duel\.h|base/)")"
+rule "core includes only base: no file, BLAS or CUDA header" "$(includes core "$libc|\"(duel\.h|base/|core/)")"
+rule "io knows nothing of the graph" "$(includes io '<[a-z_/0-9]+\.h>|"(duel\.h|base/|io/)')"
+rule "recipe includes only base and io" "$(includes recipe "$libc|<yaml\.h>|\"(duel\.h|base/|io/|recipe/)")"
+rule "gan includes only base, core, io and recipe" "$(includes gan "$libc|\"(duel\.h|base/|core/|io/|recipe/|gan/)")"
 rule "cpu includes only core, BLAS and threads" \
-  "$(includes cpu "$libc|<(cblas|cpuid|dlfcn|pthread|sched|signal|sys/mman|unistd|[a-z]*intrin)\.h>|\"(duel\.h|core/|cpu/)")"
-rule "cuda includes only core and CUDA" "$(grep -nE '^[[:space:]]*#[[:space:]]*include' src/cuda/*.cu src/cuda/*.cuh \
-  src/cuda/*.h | grep -vE "include[[:space:]]*($libc|<(cuda_runtime|cublas_v2|curand_kernel)\.h>|\"(duel\.h|core/|cuda/))")"
+  "$(includes cpu "$libc|<(cblas|cpuid|dlfcn|pthread|sched|signal|sys/mman|unistd|[a-z]*intrin)\.h>|\"(duel\.h|base/|core/|cpu/)")"
+rule "cuda includes only core and CUDA" \
+  "$(includes cuda "$libc|<(cuda_runtime|cublas_v2|curand_kernel)\.h>|\"(duel\.h|base/|core/|cuda/)")"
+cuda=$(find src/cuda -name '*.cu' -o -name '*.cuh')
 rule "CUDA kernels are launched and share memory by launch.cuh alone, and have no PTX of their own" \
-  "$(code src/cuda/*.cu src/cuda/*.cuh | grep -vE '^src/cuda/(launch|ptx)\.cuh:' | grep -E '<<<|__shared__|[^a-z_]asm[^a-z_]')"
-rule "no atomics on floats: sums have fixed trees" "$(code src/cuda/*.cu src/cuda/*.cuh | grep -E 'atomic[A-Z]')"
+  "$(code $cuda | grep -vE '^src/cuda/(launch|ptx)\.cuh:' | grep -E '<<<|__shared__|[^a-z_]asm[^a-z_]')"
+rule "no atomics on floats: sums have fixed trees" "$(code $cuda | grep -E 'atomic[A-Z]')"
 rule "cli includes only duel.h and its own headers" "$(includes cli '<[a-z_/]+\.h>|"(options|progress|bench)\.h"')"
 rule "BLAS, OpenMP and CUDA headers stay in their backend" \
-  "$(grep -nE 'include *<(cblas|omp|cuda|cublas|curand)' src/core/*.[ch] src/io/*.[ch] src/gan/*.[ch] src/cpu/*.h src/api/*.[ch] \
-    src/cli/*.[ch])"
+  "$(grep -rnE 'include *<(cblas|omp|cuda|cublas|curand)' src include --include='*.[ch]' | grep -vE '^src/(cuda/|cpu/.*\.c:)')"
+rule "a folder has at most some twenty files" "$(find src -type d | while read -r folder; do
+  count=$(find "$folder" -maxdepth 1 -type f | wc -l)
+  [ "$count" -le 24 ] || echo "$folder: $count"
+done)"
 rule "no #ifdef of a backend outside the registry" \
   "$(grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif).*DUEL_(CUDA|CPU|BACKEND)' -r src include |
-    grep -vE '(ifndef|defined).*_H\)?$|^src/api/registry\.c:')"
+    grep -vE '(ifndef|defined).*_H\)?$|^src/run/registry\.c:')"
 
 long() { # LINES FOLDER…: files with more
   most=$1

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "core/rng.h"
+#include "base/rng.h"
 
 mini_gan mini_gan_mlp(void) {
   return (mini_gan){.batch = 64, .latent = 100, .hidden = {256, 512}, .side = 28, .d_hidden = 512, .real = DUEL_F32};

@@ -2,7 +2,7 @@
 #ifndef DUEL_TESTS_PLAN_CHECK_H
 #define DUEL_TESTS_PLAN_CHECK_H
 
-#include "core/plan.h"
+#include "core/plan/plan.h"
 
 // Fails the test naming what is wrong:
 //   - every node that computes runs once; no node of a group reads or writes what another one of it writes;

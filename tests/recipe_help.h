@@ -2,7 +2,7 @@
 #ifndef TESTS_RECIPE_HELP_H
 #define TESTS_RECIPE_HELP_H
 
-#include "gan/recipe.h"
+#include "recipe/recipe.h"
 
 // Lines 1-6 of most recipes in the tests; further keys follow from line 7 on.
 #define HEAD                                                                                                           \

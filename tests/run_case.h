@@ -8,7 +8,7 @@
 #include "cases.h"
 #include "compare.h"
 #include "core/backend.h"
-#include "core/passes.h"
+#include "core/passes/passes.h"
 
 typedef struct duel_rig {
   const duel_backend_api *api;

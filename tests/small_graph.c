@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/passes.h"
+#include "core/passes/passes.h"
 
 duel_vars small_vars;
 duel_graph *small_graph;

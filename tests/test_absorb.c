@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/passes.h"
+#include "core/passes/passes.h"
 #include "small_graph.h"
 
 // ---- reports

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "core/mem.h"
-#include "core/status.h"
-#include "core/tensor.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "base/tensor.h"
 
 static void messages_carry_context(void **state) {
   (void)state;

@@ -12,11 +12,11 @@
 #include <cmocka.h>
 
 #include "core/backend.h"
-#include "core/mem.h"
+#include "base/mem.h"
 #include "cpu/cpu.h"
 #include "cpu_jobs.h"
 #define DUEL_REAL_IS_float
-#include "cpu/cpu_math.h"
+#include "cpu/kernels/cpu_math.h"
 
 // ---- polynomials
 // Distance from the exact value in units of the last place of a float there (denormals have the least normal's).
@@ -320,7 +320,7 @@ static void test_more_memory_than_there_is(void **state) {
   duel_backend *b;
   void *p;
   assert_int_equal(duel_cpu_backend.open(&b, &(duel_backend_options){.threads = 1}), DUEL_OK);
-  assert_int_equal(duel_cpu_backend.alloc(b, (size_t)2 * (size_t)duel_cpu_memory(), &p), DUEL_ERR_DEVICE);
+  assert_int_equal(duel_cpu_backend.alloc(b, (size_t)2 * (size_t)duel_host_memory(), &p), DUEL_ERR_DEVICE);
   assert_non_null(strstr(duel_last_error(), "MiB are free"));
   duel_cpu_backend.close(b);
 }
@@ -362,13 +362,13 @@ static void test_quota(void **state) {
   assert_true(duel_quota_memory(list, dir) == 0);
   write_text(path, "268435456\n");
   assert_true(duel_quota_memory(list, dir) == 268435456);
-  assert_true(duel_cpu_memory() > 0);
+  assert_true(duel_host_memory() > 0);
   write_text(list, "nonsense\n");
   assert_int_equal(duel_quota_cpus(list, dir), 0);
   assert_int_equal(duel_quota_cpus("/nonexistent", dir), 0);
-  assert_true(duel_cpu_threads() >= 1);
+  assert_true(duel_host_threads() >= 1);
   setenv("OMP_NUM_THREADS", "1", 1);
-  assert_int_equal(duel_cpu_threads(), 1);
+  assert_int_equal(duel_host_threads(), 1);
   unsetenv("OMP_NUM_THREADS");
   const char *files[] = {
       "cgroup", "a/b/cpu.max", "a/cpu.max", "a/memory.max", "cpu/c/cpu.cfs_quota_us", "cpu/c/cpu.cfs_period_us"};

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "api/registry.h"
+#include "run/registry.h"
 #include "run_case.h"
 
 enum { ORDERS = 3 };

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "duel.h"
 #include "io/safetensors.h"
 #include "run_help.h"

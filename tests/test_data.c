@@ -15,11 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/mem.h"
-#include "io/crc32c.h"
-#include "io/dataset.h"
+#include "base/mem.h"
+#include "base/crc32c.h"
+#include "io/data/dataset.h"
 #include "io/gzip.h"
-#include "io/idx.h"
+#include "io/data/idx.h"
 #include "io_help.h"
 
 static void assert_refused(const char *spec, const char *part) {

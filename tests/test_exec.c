@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "core/backend.h"
-#include "core/mem.h"
-#include "core/passes.h"
+#include "base/mem.h"
+#include "core/passes/passes.h"
 #include "mini_gan.h"
 #include "plan_check.h"
 #include "small_graph.h"

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/backend.h"
-#include "core/passes.h"
+#include "core/passes/passes.h"
 #include "mini_gan.h"
 #include "small_graph.h"
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/graph.h"
-#include "core/mem.h"
+#include "base/mem.h"
 
 static duel_vars vars;
 static duel_graph *g;

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "core/passes.h"
+#include "core/passes/passes.h"
 #include "small_graph.h"
 
 enum { CLEAN = DUEL_PASS_SIMPLIFY | DUEL_PASS_DEAD };

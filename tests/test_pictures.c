@@ -15,10 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/mem.h"
-#include "io/cache.h"
-#include "io/crc32c.h"
-#include "io/dataset.h"
+#include "base/mem.h"
+#include "io/data/cache.h"
+#include "base/crc32c.h"
+#include "io/data/dataset.h"
 #include "io/picture.h"
 #include "io/resample.h"
 #include "io_help.h"

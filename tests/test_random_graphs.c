@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/backend.h"
-#include "core/passes.h"
+#include "core/passes/passes.h"
 #include "plan_check.h"
 
 enum { POOL = 400, RANDOM_VARS = 4, MAX_ROWS = 6, MAX_COLUMNS = 80 };

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 
 #include "duel.h"
-#include "gan/recipe.h"
+#include "recipe/recipe.h"
 #include "io/safetensors.h"
 #include "io_help.h"
 #include "picture_help.h"

@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/mem.h"
-#include "io/crc32c.h"
-#include "io/dataset.h"
-#include "io/npy.h"
+#include "base/mem.h"
+#include "base/crc32c.h"
+#include "io/data/dataset.h"
+#include "io/data/npy.h"
 #include "io_help.h"
 
 static duel_dataset *open_set(const char *name, duel_dataset_options o) {

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "core/normal.h"
-#include "core/rng.h"
+#include "base/normal.h"
+#include "base/rng.h"
 
 #include "golden/draws.h"
 #include "golden/philox_kat.h"

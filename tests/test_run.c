@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "duel.h"
 #include "run_help.h"
 

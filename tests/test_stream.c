@@ -16,9 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "duel.h"
-#include "io/npy.h"
+#include "io/data/npy.h"
 #include "io_help.h"
 #include "picture_help.h"
 

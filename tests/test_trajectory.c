@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "core/mem.h"
-#include "gan/trainer.h"
+#include "base/mem.h"
+#include "run/trainer.h"
 #include "io_help.h"
 #include "run_case.h"
 

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/mem.h"
-#include "io/yaml.h"
+#include "base/mem.h"
+#include "recipe/yaml.h"
 
 // The text lies at the end of its own allocation, so that ASan sees a read behind it.
 static duel_status parse_bytes(duel_yaml **root, duel_pool *pool, const char *text, size_t n) {

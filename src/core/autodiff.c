@@ -4,8 +4,8 @@
 // Two sweeps. Forward: which values depend on a wrt value. Backward, from the outputs down: each node that has a
 // gradient at an output and an input that depends on wrt turns the one into the other; contributions are summed down
 // to the value's shape and added up here and nowhere else. wrt values end both sweeps.
-#include "core/mem.h"
-#include "core/op.h"
+#include "base/mem.h"
+#include "core/ops/op.h"
 
 typedef struct sweep {
   duel_graph *g;

@@ -2,7 +2,7 @@
 #ifndef DUEL_CORE_BACKEND_H
 #define DUEL_CORE_BACKEND_H
 
-#include "core/plan.h"
+#include "core/plan/plan.h"
 
 typedef struct duel_operand {
   void *data;

@@ -1,8 +1,8 @@
 // Compiling a graph for a backend, and binding its plan to memory: every operand becomes a pointer once, so that a run
 // touches neither the graph nor the heap.
+#include "base/mem.h"
 #include "core/backend.h"
-#include "core/mem.h"
-#include "core/passes.h"
+#include "core/passes/passes.h"
 
 // ---- compiling
 typedef struct compiler {

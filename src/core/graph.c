@@ -9,8 +9,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "core/mem.h"
-#include "core/op.h"
+#include "base/mem.h"
+#include "core/ops/op.h"
 
 // ---- variables
 duel_status duel_vars_add(duel_vars *vars, duel_arena arena, const char *name, duel_dtype dtype, duel_shape shape,

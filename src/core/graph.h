@@ -11,12 +11,12 @@
 #ifndef DUEL_CORE_GRAPH_H
 #define DUEL_CORE_GRAPH_H
 
-#include "core/status.h"
-#include "core/tensor.h"
+#include "base/status.h"
+#include "base/tensor.h"
 
 typedef enum duel_op {
 #define DUEL_OP(ENUM, name, min_in, max_in, n_out) DUEL_OP_##ENUM,
-#include "core/ops.def"
+#include "core/ops/ops.def"
 #undef DUEL_OP
   DUEL_OP_COUNT
 } duel_op;

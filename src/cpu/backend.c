@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "cpu/cpu.h"
 
 typedef const duel_kernel *const kernel_table[DUEL_OP_COUNT];
@@ -67,7 +67,7 @@ static duel_status choose_table(duel_backend *b, const char *precision, duel_dty
 static duel_status open_with(duel_backend *b, const duel_backend_options *options, duel_dtype real, int threads) {
   DUEL_TRY(choose_table(b, options->precision, real));
   char cpu[64];
-  duel_cpu_model(cpu, sizeof cpu);
+  duel_host_cpu(cpu, sizeof cpu);
   snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s%s", cpu, threads, threads == 1 ? "" : "s", b->identity,
            b->remark);
   return duel_team_open(&b->team, threads);
@@ -78,7 +78,7 @@ static duel_status open_as(duel_backend **out, const duel_backend_options *optio
   if (options->threads < 0 || options->threads > MAX_THREADS)
     return duel_fail(DUEL_ERR_USAGE, "threads: %d is not in 1 … %d (0 takes what this machine allows)",
                      options->threads, MAX_THREADS);
-  const int threads = options->threads > 0 ? options->threads : duel_cpu_threads();
+  const int threads = options->threads > 0 ? options->threads : duel_host_threads();
   DUEL_TRY(duel_blas_open(real, threads));
   duel_backend *b = duel_calloc(1, sizeof *b);
   if (!b) return duel_fail_memory("the cpu backend", sizeof *b);
@@ -119,7 +119,7 @@ static const duel_kernel *cpu_kernel(duel_backend *b, duel_op op) {
 
 static double cpu_room(duel_backend *b) {
   (void)b;
-  return duel_cpu_memory();
+  return duel_host_memory();
 }
 
 // The kernel promises more than it has and kills whom it must disappoint, so a large arena is compared with what there

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "cpu/cpu.h"
 
 // Small integers: every sum is exact in any order, so the comparison is too.

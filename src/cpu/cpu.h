@@ -1,10 +1,11 @@
-// The CPU backend's own seam between its files that are compiled once (backend.c, run.c, host.c, blas.c).
+// The CPU backend's own seam between its files that are compiled once (backend.c, run.c, level.c, blas.c).
 #ifndef DUEL_CPU_CPU_H
 #define DUEL_CPU_CPU_H
 
+#include "base/host.h"
 #include "core/backend.h"
 
-// ---- host.c: what this machine offers
+// ---- level.c
 // The instruction set levels that kernels are compiled for, best last.
 typedef enum duel_level {
   DUEL_LEVEL_PORTABLE,
@@ -18,12 +19,6 @@ const char *duel_level_name(duel_level level);    // "x86-64-v3"
 bool duel_level_runs(duel_level level);           // compiled in, and this CPU and its operating system have all of it
 duel_status duel_level_choose(duel_level *level); // the best, or what DUEL_CPU_ISA asks for
 bool duel_cpu_has_bf16(void);                     // products of bf16 (AVX512-BF16)
-
-int duel_cpu_threads(void); // what affinity, the cgroup's quota and OMP_NUM_THREADS allow; at least 1
-int duel_quota_cpus(const char *cgroups, const char *root); // of the cgroups listed in that file; 0: no quota (tests)
-double duel_cpu_memory(void); // bytes that can be had yet: what is available and the cgroup's limit; 0: unknown
-double duel_quota_memory(const char *cgroups, const char *root); // as duel_quota_cpus
-void duel_cpu_model(char *name, size_t n);                       // "AMD EPYC 9654"
 
 // ---- blas.c
 // Makes BLAS single-threaded and checks its products against naive ones, for old builds miscompute on some CPUs.

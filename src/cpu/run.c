@@ -5,8 +5,8 @@
 #include <limits.h>
 #include <time.h>
 
-#include "core/conv.h"
-#include "core/mem.h"
+#include "base/mem.h"
+#include "core/ops/conv.h"
 #include "cpu/cpu.h"
 
 typedef struct piece {
@@ -137,12 +137,6 @@ void duel_program_free(duel_program *program) {
 }
 
 // ---- running
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void run_piece(void *ctx, int64_t i) {
   const duel_program *p = ctx;
   const piece *x = &p->piece[i];
@@ -151,14 +145,14 @@ static void run_piece(void *ctx, int64_t i) {
 
 static void time_piece(void *ctx, int64_t i) {
   const duel_program *p = ctx;
-  const double begin = now();
+  const double begin = duel_now();
   run_piece(ctx, i);
-  p->took[i] = now() - begin;
+  p->took[i] = duel_now() - begin;
 }
 
 static void time_stage(void *ctx, int stage) {
   const duel_program *p = ctx;
-  p->passed[stage] = now();
+  p->passed[stage] = duel_now();
 }
 
 void duel_program_run(duel_program *p, duel_team *team) {
@@ -173,7 +167,7 @@ duel_status duel_program_profile(duel_program *p, duel_team *team, double *secon
   if (!p->took) return duel_fail_memory("the times of a program", bytes);
   p->passed = p->took + pieces;
   duel_team_run(team, &(duel_team_job){p->n_stages, p->stage, time_piece, time_stage, p});
-  p->passed[p->n_stages] = now();
+  p->passed[p->n_stages] = duel_now();
   for (int64_t s = 0, i = 0; s < p->n_stages; s++) {
     double all = 0;
     for (int64_t k = i; k < p->stage[s].end; k++) all += p->took[k];

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "cpu/cpu.h"
 
 enum { SPINS = 4000 };

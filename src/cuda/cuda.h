@@ -17,9 +17,9 @@
 #include <stdio.h>
 
 extern "C" {
+#include "base/mem.h"
 #include "core/backend.h"
-#include "core/mem.h"
-#include "core/nd.h"
+#include "core/ops/nd.h"
 }
 
 // How matrix products round their factors; sums, statistics and updates are float32 always.
@@ -65,7 +65,7 @@ void duel_cuda_gemm(duel_lane *lane, const duel_gemm *g); // k = 0 gives zeros; 
 // ---- kernels
 const duel_kernel *duel_cuda_kernel(duel_op op); // NULL: none (cuda_table.cu)
 #define DUEL_OP(ENUM, name, min_in, max_in, n_out) extern const duel_kernel duel_cuda_##name;
-#include "core/ops.def"
+#include "core/ops/ops.def"
 #undef DUEL_OP
 
 // Elements of an operand.

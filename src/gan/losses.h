@@ -3,7 +3,7 @@
 #define DUEL_GAN_LOSSES_H
 
 #include "core/graph.h"
-#include "gan/recipe.h"
+#include "recipe/recipe.h"
 
 typedef struct duel_loss {
   const char *name;
@@ -15,6 +15,5 @@ typedef struct duel_loss {
 } duel_loss;
 
 const duel_loss *duel_loss_find(const char *name); // NULL if there is none
-const char *duel_loss_names(void);                 // "bce, …" for messages
 
 #endif

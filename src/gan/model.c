@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/mem.h"
-#include "core/rng.h"
+#include "base/mem.h"
+#include "base/rng.h"
 #include "gan/layers.h"
 
 static const char *const letter[DUEL_PLAYERS] = {"G", "D"};

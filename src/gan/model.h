@@ -7,7 +7,7 @@
 #define DUEL_GAN_MODEL_H
 
 #include "core/graph.h"
-#include "gan/recipe.h"
+#include "recipe/recipe.h"
 
 typedef struct duel_param { // one named tensor of a player
   char name[128];           // "G.0.weight"

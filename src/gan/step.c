@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-#include "core/mem.h"
-#include "core/rng.h"
+#include "base/mem.h"
+#include "base/rng.h"
 #include "gan/layers.h"
 #include "gan/losses.h"
 

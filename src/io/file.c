@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 
 static int sys_open(const char *path, int flags, mode_t mode) {
   return open(path, flags, mode);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/status.h"
+#include "base/status.h"
 
 typedef struct duel_file_ops { // the system calls in use; tests replace entries, fail the N-th, or kill the process
                                // there

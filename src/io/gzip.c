@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "io/file.h"
 
 int duel_is_gzip(const uint8_t *bytes, size_t n) {

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/status.h"
+#include "base/status.h"
 
 int duel_is_gzip(const uint8_t *bytes, size_t n); // by its magic, not by its name
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "io/file.h"
 
 typedef struct sink {

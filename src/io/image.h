@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "core/status.h"
+#include "base/status.h"
 
 // Values in [-1,1] to 0..255, clipped and rounded; NaN becomes 0. The inverse of x/127.5 − 1.
 void duel_to_bytes(uint8_t *dst, const float *src, int64_t n);

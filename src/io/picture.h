@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/status.h"
+#include "base/status.h"
 
 enum { DUEL_PICTURE_SIDE = 1 << 20, DUEL_PICTURE_PIXELS = 1 << 28 }; // most of a side, and in all
 

@@ -9,7 +9,7 @@
 
 #include <jerror.h>
 
-#include "core/mem.h"
+#include "base/mem.h"
 #include "io/picture.h"
 
 typedef struct source {

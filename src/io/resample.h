@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/status.h"
+#include "base/status.h"
 
 typedef struct duel_pixels { // where the values of a picture lie
   const uint8_t *at;

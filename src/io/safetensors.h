@@ -3,8 +3,8 @@
 #ifndef DUEL_IO_SAFETENSORS_H
 #define DUEL_IO_SAFETENSORS_H
 
-#include "core/tensor.h"
-#include "io/crc32c.h"
+#include "base/crc32c.h"
+#include "base/tensor.h"
 #include "io/file.h"
 
 typedef struct duel_entry { // one tensor

@@ -2,7 +2,7 @@
 
     python tests/golden/draws.py
 
-normal32() is src/core/normal.h once more, operation by operation (numpy's float32 arithmetic is correctly rounded too),
+normal32() is src/base/normal.h once more, operation by operation (numpy's float32 arithmetic is correctly rounded too),
 so that the sums at the end pin its exact bits for every compiler and backend.
 """
 import os

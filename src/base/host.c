@@ -1,0 +1,149 @@
+// What this machine offers: CPUs and memory that this process may use, the CPU's name, a clock.
+#include "base/host.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+double duel_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// ---- limits of cgroups
+// A limit that one group's folder states, 0: none. second: cgroup 2.
+typedef double group_limit(const char *folder, bool second);
+
+// The first two words of a file as numbers, 0 for what is none ("max"); how many words there are.
+static int read_numbers(const char *folder, const char *name, double *first, double *second) {
+  char path[4200], word[64] = "";
+  *first = *second = 0;
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  FILE *f = fopen(path, "re");
+  if (!f) return 0;
+  int n = fscanf(f, "%63s %lf", word, second);
+  fclose(f);
+  *first = atof(word);
+  return n;
+}
+
+// cgroup 2 has "max 100000" or "150000 100000" in one file, cgroup 1 has two files, with -1 for no quota.
+static double cpus_of_group(const char *folder, bool second) {
+  double quota, period, unused;
+  if (second)
+    read_numbers(folder, "cpu.max", &quota, &period);
+  else if (read_numbers(folder, "cpu.cfs_quota_us", &quota, &unused) > 0)
+    read_numbers(folder, "cpu.cfs_period_us", &period, &unused);
+  return quota > 0 && period > 0 ? ceil(quota / period) : 0;
+}
+
+static double memory_of_group(const char *folder, bool second) {
+  double bytes, unused;
+  read_numbers(folder, second ? "memory.max" : "memory.limit_in_bytes", &bytes, &unused);
+  return bytes > 0 ? bytes : 0;
+}
+
+static double least_of(double a, double b) {
+  return a == 0 ? b : b == 0 ? a : a < b ? a : b;
+}
+
+// The least limit of a group and all its parents. In a container the path may name a group that is not visible here;
+// its root then is this container's own group.
+static double limit_of_path(const char *mount, char *group, bool second, group_limit *of) {
+  double least = 0;
+  for (;;) {
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s%s", mount, group);
+    least = least_of(least, of(folder, second));
+    char *slash = strrchr(group, '/');
+    if (!slash) return least;
+    *slash = 0;
+  }
+}
+
+// Lines are "0::/path" (cgroup 2) or "4:cpu,cpuacct:/path" (cgroup 1).
+static double limit_of(const char *cgroups, const char *root, const char *controller, group_limit *of) {
+  FILE *f = fopen(cgroups, "re");
+  if (!f) return 0;
+  char line[4096], mount[4096];
+  double least = 0;
+  while (fgets(line, sizeof line, f)) {
+    line[strcspn(line, "\n")] = 0;
+    char *names = strchr(line, ':');
+    char *group = names ? strchr(names + 1, ':') : NULL;
+    if (!group) continue;
+    *group++ = 0;
+    names++;
+    if (*names == 0) {
+      snprintf(mount, sizeof mount, "%s", root);
+      least = least_of(least, limit_of_path(mount, group, true, of));
+    } else {
+      bool ours = false;
+      for (char *save = NULL, *name = strtok_r(names, ",", &save); name; name = strtok_r(NULL, ",", &save))
+        ours = ours || strcmp(name, controller) == 0;
+      if (!ours) continue;
+      snprintf(mount, sizeof mount, "%s/%s", root, controller);
+      least = least_of(least, limit_of_path(mount, group, false, of));
+    }
+  }
+  fclose(f);
+  return least;
+}
+
+int duel_quota_cpus(const char *cgroups, const char *root) {
+  return (int)limit_of(cgroups, root, "cpu", cpus_of_group);
+}
+
+double duel_quota_memory(const char *cgroups, const char *root) {
+  return limit_of(cgroups, root, "memory", memory_of_group);
+}
+
+// ---- memory
+double duel_host_memory(void) {
+  double kib, available = 0, swap = 0;
+  char line[256];
+  FILE *f = fopen("/proc/meminfo", "re");
+  while (f && fgets(line, sizeof line, f)) {
+    if (sscanf(line, "MemAvailable: %lf", &kib) == 1) available = 1024 * kib;
+    if (sscanf(line, "SwapFree: %lf", &kib) == 1) swap = 1024 * kib;
+  }
+  if (f) fclose(f);
+  return least_of(available > 0 ? available + swap : 0, duel_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"));
+}
+
+// ---- threads
+int duel_host_threads(void) {
+  cpu_set_t set;
+  int threads = 1;
+  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) threads = CPU_COUNT(&set);
+  threads = (int)least_of(threads, duel_quota_cpus("/proc/self/cgroup", "/sys/fs/cgroup"));
+  const char *omp = getenv("OMP_NUM_THREADS");
+  const int asked = omp ? atoi(omp) : 0;
+  return asked > 0 ? (int)least_of(threads, asked) : threads;
+}
+
+// ---- name
+void duel_host_cpu(char *name, size_t n) {
+  char text[49] = "";
+#if defined(__x86_64__)
+  unsigned r[12], a, b, c, d;
+  if (__get_cpuid(0x80000000, &a, &b, &c, &d) && a >= 0x80000004) {
+    for (unsigned i = 0; i < 3; i++)
+      __get_cpuid(0x80000002 + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);
+    memcpy(text, r, 48);
+  }
+#endif
+  size_t end = strlen(text), start = strspn(text, " ");
+  while (end > start && text[end - 1] == ' ') end--;
+  text[end] = 0;
+  snprintf(name, n, "%s", text[start] ? text + start : "CPU");
+}

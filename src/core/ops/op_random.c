@@ -1,0 +1,44 @@
+// Random draws. A draw is a function of its key block and attributes alone (DESIGN "Random draws"), so equal draws may
+// merge and a replayed step draws the same numbers.
+#include <inttypes.h>
+
+#include "core/ops/op.h"
+
+static void infer_random(DUEL_INFER_ARGS) {
+  int64_t count;
+  if (!duel_need_dtype(g, n, 0, DUEL_I32) || !duel_need_shape(g, n, 0, "the key", DUEL_SHAPE(4))) return;
+  if (n->attr.random.purpose < 1 || n->attr.random.purpose > 255 || n->attr.random.k >> 24) {
+    duel_graph_error(g, "%s: no draw has purpose %" PRIu32 ", k %" PRIu32, duel_op_name(n->op), n->attr.random.purpose,
+                     n->attr.random.k);
+    return;
+  }
+  if (!duel_shape_checked_count(*shape, &count) || count > INT64_C(1) << 34) {
+    duel_graph_error(g, "%s: a draw of %s has more than 2^34 elements", duel_op_name(n->op), duel_shape_text(*shape));
+    return;
+  }
+  duel_set_out(g, n, 0, g->real, *shape);
+}
+
+static duel_cost cost_random(const duel_graph *g, const duel_node *n) { // a quarter of ten rounds, and the transform
+  double each = n->op == DUEL_OP_RANDOM_NORMAL ? 60 : 20;
+  return duel_cost_streams(g, n, each * duel_elements(g, n->out[0]));
+}
+
+DUEL_RECORD(random_normal, .infer = infer_random, .vjp = duel_no_grad, .cost = cost_random);
+DUEL_RECORD(random_uniform, .infer = infer_random, .vjp = duel_no_grad, .cost = cost_random);
+
+static duel_val draw(duel_graph *g, duel_op op, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape) {
+  duel_attr attr;
+  memset(&attr, 0, sizeof attr);
+  attr.random.purpose = purpose;
+  attr.random.k = k;
+  return duel_apply(g, op, 1, &key, &attr, &shape);
+}
+
+duel_val duel_random_normal(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape) {
+  return draw(g, DUEL_OP_RANDOM_NORMAL, key, purpose, k, shape);
+}
+
+duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape) {
+  return draw(g, DUEL_OP_RANDOM_UNIFORM, key, purpose, k, shape);
+}

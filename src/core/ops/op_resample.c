@@ -1,0 +1,130 @@
+// Images made larger, smaller, or pooled to means: resample2d is linear, resample2d_dx its adjoint, and so each is the
+// other's gradient. core/resample.h says what is computed. As PyTorch's interpolate without align_corners, and as its
+// avg_pool2d with count_include_pad: zeros of the padding count in the mean.
+#include <inttypes.h>
+
+#include "core/ops/op.h"
+
+static bool in_range(duel_graph *g, const duel_node *n, const char *what, int64_t value, int64_t least) {
+  if (value >= least && value <= DUEL_MOST_SIDE) return true;
+  duel_graph_error(g, "%s: %s is %" PRId64 " and must be %" PRId64 " to %d", duel_op_name(n->op), what, value, least,
+                   DUEL_MOST_SIDE);
+  return false;
+}
+
+static bool is_images(duel_graph *g, const duel_node *n, duel_shape s) {
+  bool ok = s.rank == 4;
+  for (int i = 0; ok && i < 4; i++) ok = s.dim[i] >= 1 && (i < 2 || s.dim[i] <= DUEL_MOST_SIDE);
+  if (!ok)
+    duel_graph_error(g, "%s: the image is %s and must be [N, C, H, W] with sides of at most %d", duel_op_name(n->op),
+                     duel_shape_text(s), DUEL_MOST_SIDE);
+  return ok;
+}
+
+bool duel_pooled(duel_graph *g, const duel_node *n, const duel_window *w, duel_shape x, duel_shape *y) {
+  static const char *const sides[] = {"above", "left of", "below", "right of"};
+  if (!duel_need_real(g, n) || !is_images(g, n, x)) return false;
+  *y = x;
+  for (int i = 0; i < 4; i++) {
+    if (!in_range(g, n, "kernel", w->kernel[i % 2], 1) || !in_range(g, n, "stride", w->stride[i % 2], 1) ||
+        !in_range(g, n, "pad", w->pad[i], 0))
+      return false;
+    if (w->pad[i] < w->kernel[i % 2]) continue;
+    duel_graph_error(g,
+                     "%s: a pad of %" PRId64 " %s images %s leaves a window of %" PRId64 "×%" PRId64
+                     " without a pixel; a pad must be smaller than the kernel",
+                     duel_op_name(n->op), w->pad[i], sides[i], duel_shape_text(x), w->kernel[0], w->kernel[1]);
+    return false;
+  }
+  for (int i = 0; i < 2; i++) {
+    const int64_t padded = x.dim[2 + i] + w->pad[i] + w->pad[2 + i];
+    if (w->kernel[i] > padded) {
+      duel_graph_error(g,
+                       "%s: a window of %" PRId64 "×%" PRId64 " covers %" PRId64 " %s, but images %s have %" PRId64
+                       " with their padding; make the kernel smaller or pad more",
+                       duel_op_name(n->op), w->kernel[0], w->kernel[1], w->kernel[i], i ? "columns" : "rows",
+                       duel_shape_text(x), padded);
+      return false;
+    }
+    y->dim[2 + i] = (padded - w->kernel[i]) / w->stride[i] + 1;
+  }
+  return true;
+}
+
+// What resample2d makes of x, or false with the error recorded.
+static bool result_of(duel_graph *g, const duel_node *n, duel_shape x, duel_shape *y) {
+  const duel_resampling *r = &n->attr.resample;
+  if (r->mode == DUEL_AVERAGE) return duel_pooled(g, n, &r->window, x, y);
+  if (!duel_need_real(g, n) || !is_images(g, n, x)) return false;
+  *y = x;
+  for (int i = 0; i < 2; i++) {
+    if (!in_range(g, n, i ? "the width" : "the height", r->size[i], 1)) return false;
+    y->dim[2 + i] = r->size[i];
+  }
+  return true;
+}
+
+static duel_val apply(duel_graph *g, duel_op op, duel_val src, const duel_resampling *r, const duel_shape *shape) {
+  duel_attr attr;
+  memset(&attr, 0, sizeof attr);
+  attr.resample.mode = r->mode;
+  if (r->mode == DUEL_AVERAGE)
+    attr.resample.window = r->window;
+  else
+    memcpy(attr.resample.size, r->size, sizeof r->size);
+  return duel_apply(g, op, 1, &src, &attr, shape);
+}
+
+// Rows before columns.
+static duel_cost cost_of(const duel_graph *g, const duel_node *n, duel_val y) {
+  const duel_resampling *r = &n->attr.resample;
+  const double taps = r->mode == DUEL_AVERAGE    ? (double)r->window.kernel[0] * (double)r->window.kernel[1]
+                      : r->mode == DUEL_BILINEAR ? 8
+                                                 : 0;
+  return duel_cost_streams(g, n, taps * duel_elements(g, y));
+}
+
+// ---- resample2d
+static void infer_resample2d(DUEL_INFER_ARGS) {
+  duel_shape y = {0};
+  if (result_of(g, n, duel_in_shape(g, n, 0), &y)) duel_set_out(g, n, 0, g->real, y);
+}
+
+static void vjp_resample2d(DUEL_VJP_ARGS) {
+  d_in[0] = duel_resample2d_dx(g, d_out[0], &n->attr.resample, duel_in_shape(g, n, 0));
+}
+
+static duel_cost cost_resample2d(const duel_graph *g, const duel_node *n) {
+  return cost_of(g, n, n->out[0]);
+}
+
+DUEL_RECORD(resample2d, .infer = infer_resample2d, .vjp = vjp_resample2d, .cost = cost_resample2d);
+
+duel_val duel_resample2d(duel_graph *g, duel_val x, const duel_resampling *r) {
+  return apply(g, DUEL_OP_RESAMPLE2D, x, r, NULL);
+}
+
+// ---- resample2d_dx: d_y -> d_x
+static void infer_resample2d_dx(DUEL_INFER_ARGS) {
+  duel_shape y = {0}, d_y = duel_in_shape(g, n, 0);
+  if (!result_of(g, n, *shape, &y)) return;
+  if (duel_shape_equal(y, d_y))
+    duel_set_out(g, n, 0, g->real, *shape);
+  else
+    duel_graph_error(g, "%s: images %s become %s, not the %s that are given", duel_op_name(n->op),
+                     duel_shape_text(*shape), duel_shape_text(y), duel_shape_text(d_y));
+}
+
+static void vjp_resample2d_dx(DUEL_VJP_ARGS) {
+  d_in[0] = duel_resample2d(g, d_out[0], &n->attr.resample);
+}
+
+static duel_cost cost_resample2d_dx(const duel_graph *g, const duel_node *n) {
+  return cost_of(g, n, n->in[0]);
+}
+
+DUEL_RECORD(resample2d_dx, .infer = infer_resample2d_dx, .vjp = vjp_resample2d_dx, .cost = cost_resample2d_dx);
+
+duel_val duel_resample2d_dx(duel_graph *g, duel_val d_y, const duel_resampling *r, duel_shape x) {
+  return apply(g, DUEL_OP_RESAMPLE2D_DX, d_y, r, &x);
+}

@@ -1,0 +1,188 @@
+// Movement: pack, transpose, slice, pad, concat, broadcast. Bytes are moved, never computed on, so any element type
+// goes. All but pack copy a box between two strided operands, run by run.
+#include "core/ops/nd.h"
+#include "cpu/kernels/cpu_kernel.h"
+
+enum { GRAIN = 16384 }; // elements a piece
+
+// ---- boxes
+#define COPY_RUN(type)                                                                                                 \
+  do {                                                                                                                 \
+    type *d = (type *)dst;                                                                                             \
+    const type *s = (const type *)src;                                                                                 \
+    for (int64_t i = 0; i < n; i++) d[i * dst_stride] = s[i * src_stride];                                             \
+  } while (0)
+
+static void copy_run(char *dst, int64_t dst_stride, const char *src, int64_t src_stride, int64_t n, size_t size) {
+  if (dst_stride == 1 && src_stride == 1) {
+    memcpy(dst, src, (size_t)n * size);
+  } else if (size == 8) {
+    COPY_RUN(uint64_t);
+  } else if (size == 4) {
+    COPY_RUN(uint32_t);
+  } else if (size == 2) {
+    COPY_RUN(uint16_t);
+  } else {
+    COPY_RUN(uint8_t);
+  }
+}
+
+// Copies the elements [begin, end) of a box. Operand 0 of the nest is dst, 1 is src.
+static void copy_box(duel_nd *box, void *dst, const void *src, size_t size, duel_range r) {
+  duel_nd_merge(box);
+  const int inner = box->rank - 1;
+  duel_nd_at at;
+  duel_nd_seek(box, r.begin, &at);
+  for (int64_t i = r.begin; i < r.end;) {
+    const int64_t n = duel_min(duel_nd_left(box, &at), r.end - i);
+    copy_run((char *)dst + at.offset[0] * (int64_t)size, box->stride[0][inner],
+             (const char *)src + at.offset[1] * (int64_t)size, box->stride[1][inner], n, size);
+    duel_nd_advance(box, &at, n);
+    i += n;
+  }
+}
+
+static int cut_output(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+  pieces[0] = duel_pieces(duel_count(&call->out[0]), GRAIN);
+  return 1;
+}
+
+static duel_range piece_of(int64_t count, int64_t piece) {
+  return duel_piece(count, DUEL_LANES, duel_pieces(count, GRAIN), piece);
+}
+
+static void transpose_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  const duel_operand *src = &call->in[0], *dst = &call->out[0];
+  duel_nd box = duel_nd_box(&dst->shape);
+  int64_t stride[DUEL_MAX_RANK];
+  duel_nd_dense(&src->shape, stride);
+  duel_nd_dense(&dst->shape, box.stride[0]);
+  for (int axis = 0; axis < box.rank; axis++) box.stride[1][axis] = stride[call->attr->transpose.perm[axis]];
+  copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece_of(duel_count(dst), piece));
+}
+const duel_kernel DUEL_CPU_NAME(transpose) = {.cut = cut_output, .run = transpose_run};
+
+static void broadcast_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  const duel_operand *src = &call->in[0], *dst = &call->out[0];
+  duel_nd box = duel_nd_box(&dst->shape);
+  duel_nd_operand(&box, 0, &dst->shape);
+  duel_nd_operand(&box, 1, &src->shape);
+  copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece_of(duel_count(dst), piece));
+}
+const duel_kernel DUEL_CPU_NAME(broadcast) = {.cut = cut_output, .run = broadcast_run};
+
+static void slice_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  const duel_operand *src = &call->in[0], *dst = &call->out[0];
+  const size_t size = duel_dtype_size(src->dtype);
+  duel_nd box = duel_nd_box(&dst->shape);
+  duel_nd_dense(&dst->shape, box.stride[0]);
+  duel_nd_dense(&src->shape, box.stride[1]);
+  int64_t first = 0;
+  for (int axis = 0; axis < box.rank; axis++) first += call->attr->slice.start[axis] * box.stride[1][axis];
+  copy_box(&box, dst->data, (const char *)src->data + first * (int64_t)size, size, piece_of(duel_count(dst), piece));
+}
+const duel_kernel DUEL_CPU_NAME(slice) = {.cut = cut_output, .run = slice_run};
+
+// Phase 0 zeroes the output, phase 1 copies the box.
+static int pad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+  pieces[0] = duel_pieces(duel_count(&call->out[0]), GRAIN);
+  pieces[1] = duel_pieces(duel_count(&call->in[0]), GRAIN);
+  return 2;
+}
+
+static void pad_run(const duel_call *call, int phase, int64_t piece) {
+  const duel_operand *src = &call->in[0], *dst = &call->out[0];
+  const size_t size = duel_dtype_size(src->dtype);
+  if (phase == 0) {
+    const duel_range r = piece_of(duel_count(dst), piece);
+    memset((char *)dst->data + r.begin * (int64_t)size, 0, (size_t)(r.end - r.begin) * size);
+    return;
+  }
+  duel_nd box = duel_nd_box(&src->shape);
+  duel_nd_dense(&dst->shape, box.stride[0]);
+  duel_nd_dense(&src->shape, box.stride[1]);
+  int64_t first = 0;
+  for (int axis = 0; axis < box.rank; axis++) first += call->attr->pad.before[axis] * box.stride[0][axis];
+  copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece_of(duel_count(src), piece));
+}
+const duel_kernel DUEL_CPU_NAME(pad) = {.cut = pad_cut, .run = pad_run};
+
+// The pieces of the inputs, one input after the other.
+static int concat_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+  pieces[0] = 0;
+  for (int i = 0; i < call->n_in; i++) pieces[0] += duel_pieces(duel_count(&call->in[i]), GRAIN);
+  return 1;
+}
+
+static void concat_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  const duel_operand *dst = &call->out[0];
+  const size_t size = duel_dtype_size(dst->dtype);
+  const int axis = call->attr->concat.axis;
+  int i = 0;
+  int64_t before = 0; // along the axis
+  for (;; i++) {
+    const int64_t n = duel_pieces(duel_count(&call->in[i]), GRAIN);
+    if (piece < n) break;
+    piece -= n;
+    before += call->in[i].shape.dim[axis];
+  }
+  const duel_operand *src = &call->in[i];
+  duel_nd box = duel_nd_box(&src->shape);
+  duel_nd_dense(&dst->shape, box.stride[0]);
+  duel_nd_dense(&src->shape, box.stride[1]);
+  const int64_t first = before * box.stride[0][axis];
+  copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece_of(duel_count(src), piece));
+}
+const duel_kernel DUEL_CPU_NAME(concat) = {.cut = concat_cut, .run = concat_run};
+
+// ---- pack
+// The planner lets most inputs be computed at their place in the slab: those are left alone. A copy's bits do not
+// depend on its cut, so this cut may look at addresses.
+static bool lies_in_place(const duel_call *call, int i) {
+  const int64_t offset = call->attr->pack.offset[i];
+  return call->in[i].data == (char *)call->out[0].data + offset * (int64_t)duel_dtype_size(call->out[0].dtype);
+}
+
+static int64_t pack_pieces(const duel_call *call) {
+  for (int i = 0; i < call->n_in; i++)
+    if (!lies_in_place(call, i)) return duel_pieces(call->attr->pack.count, GRAIN);
+  return 1;
+}
+
+static int pack_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+  pieces[0] = pack_pieces(call);
+  return 1;
+}
+
+// Walks the slab: at each place lies one input, or a gap up to the next one.
+static void pack_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  const int64_t size = (int64_t)duel_dtype_size(call->out[0].dtype);
+  const duel_range r = duel_piece(call->attr->pack.count, DUEL_LANES, pack_pieces(call), piece);
+  char *dst = call->out[0].data;
+  for (int64_t done = r.begin; done < r.end;) {
+    int here = -1;
+    int64_t end = r.end;
+    for (int i = 0; i < call->n_in && here < 0; i++) {
+      const int64_t start = call->attr->pack.offset[i], stop = start + duel_count(&call->in[i]);
+      if (start <= done && done < stop) {
+        here = i;
+        end = duel_min(stop, r.end);
+      } else if (start > done && stop > start) {
+        end = duel_min(end, start);
+      }
+    }
+    if (here < 0 && !call->attr->pack.loose) {
+      memset(dst + done * size, 0, (size_t)((end - done) * size));
+    } else if (here >= 0 && !lies_in_place(call, here)) {
+      const int64_t from = done - call->attr->pack.offset[here];
+      memcpy(dst + done * size, (const char *)call->in[here].data + from * size, (size_t)((end - done) * size));
+    }
+    done = end;
+  }
+}
+const duel_kernel DUEL_CPU_NAME(pack) = {.cut = pack_cut, .run = pack_run};

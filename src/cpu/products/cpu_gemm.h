@@ -1,0 +1,65 @@
+// The innermost loops of products whose operands the caller lays out: a block [DUEL_GEMM_ROWS, DUEL_GEMM_LANES] of the
+// result stays in registers while both operands stream by. Each number is one chain of multiply-adds from 0 in
+// the order of t, which is then added to what c holds, so its bits do not depend on the size of the block: levels with
+// the same instructions agree. Callers keep chains short (a hundred or some), for sums of sums round less.
+//
+// What streams by are units (cpu_unit.h): numbers, or pairs of them in bf16.
+#ifndef DUEL_CPU_PRODUCTS_CPU_GEMM_H
+#define DUEL_CPU_PRODUCTS_CPU_GEMM_H
+
+#include "cpu/kernels/cpu_unit.h"
+
+// How many rows and vectors of a block fit into 32 or 16 registers.
+#if defined __AVX512F__
+enum { DUEL_GEMM_ROWS = 8, DUEL_GEMM_VECTORS = 2 };
+#elif defined __AVX2__
+enum { DUEL_GEMM_ROWS = 6, DUEL_GEMM_VECTORS = 2 };
+#else
+enum { DUEL_GEMM_ROWS = 4, DUEL_GEMM_VECTORS = 2 };
+#endif
+enum { DUEL_GEMM_LANES = DUEL_GEMM_VECTORS * DUEL_VECTOR_WIDTH };
+
+// n rounded up to whole blocks of lanes.
+static inline int64_t duel_gemm_padded(int64_t n) {
+  return duel_ceil_div(n, DUEL_GEMM_LANES) * DUEL_GEMM_LANES;
+}
+
+// Rows i < rows <= DUEL_GEMM_ROWS, each with its own place: c[i][0 … DUEL_GEMM_LANES) = or += Σ over units t < length
+// of the t-th unit of a[i] · b[t·DUEL_GEMM_LANES + j].
+#define duel_gemm_rows DUEL_CPU_NAME(gemm_rows)
+void duel_gemm_rows(int rows, int64_t length, const duel_packed *const *a, const duel_unit *b, bool add,
+                    real *const *c);
+
+// c [rows, DUEL_GEMM_LANES], ldc apart, where a's columns lie in n pieces of `length` each: = or += Σ over l < n and
+// t < length of a[l][offset + t·lda + i]·b[(l·length + t)·ldb + j]. Reads DUEL_GEMM_ROWS units of each column of a
+// whatever rows is.
+#define duel_gemm_columns DUEL_CPU_NAME(gemm_columns)
+void duel_gemm_columns(int rows, int64_t n, int64_t length, const duel_unit *const *a, int64_t offset, int64_t lda,
+                       const duel_unit *b, int64_t ldb, bool add, real *c, int64_t ldc);
+
+// c [m, n], ldc apart, = op(a)·op(b), row-major, on this thread: by blocks in registers where the level multiplies and
+// adds at once, by OpenBLAS elsewhere (cpu_product.c); with the factors rounded to bf16 at its levels
+// (cpu_product_bf16.c). k >= 1.
+typedef struct duel_factor {
+  const real *data;
+  int64_t ld;
+  bool trans;
+} duel_factor;
+#define duel_product DUEL_CPU_NAME(product)
+void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b, real *c, int64_t ldc);
+
+// ---- src [rows, columns] transposed: row j of the result goes to dst + j/line·row + j%line·pixel. Moves bits, so that
+// either may be other things of that size.
+#define duel_transpose_to DUEL_CPU_NAME(transpose_to)
+void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
+                       int64_t pixel);
+// The same between memory and cache, where images follow each other: asks for what is read (written) `later` numbers
+// further on, which may be anywhere. Rows that lie so far apart are nothing that a CPU fetches ahead by itself.
+#define duel_transpose_reading DUEL_CPU_NAME(transpose_reading)
+void duel_transpose_reading(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,
+                            int64_t row, int64_t pixel, int64_t later);
+#define duel_transpose_writing DUEL_CPU_NAME(transpose_writing)
+void duel_transpose_writing(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,
+                            int64_t row, int64_t pixel, int64_t later);
+
+#endif

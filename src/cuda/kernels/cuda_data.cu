@@ -1,0 +1,55 @@
+// The batch: rows of the resident data set by index, which lies in device memory. uint8 becomes x/127.5 − 1, the CPU's
+// bits (a quotient and a difference, each rounded; without a product there is nothing to contract); floats are taken as
+// they are. Invariant: index holds rows of the set, the host's to see to.
+#include "cuda/kernels/nest.cuh"
+
+static __device__ __forceinline__ float value_of(uint8_t x) {
+  return (float)x / 127.5f - 1.0f;
+}
+static __device__ __forceinline__ float value_of(float x) {
+  return x;
+}
+
+static __device__ __forceinline__ void load4(float (&x)[4], const uint8_t *src) {
+  const uchar4 v = *reinterpret_cast<const uchar4 *>(src);
+  x[0] = value_of(v.x), x[1] = value_of(v.y), x[2] = value_of(v.z), x[3] = value_of(v.w);
+}
+static __device__ __forceinline__ void load4(float (&x)[4], const float *src) {
+  duel_load4(x, src);
+}
+
+// Reads 1 byte (u8) or 4 (f32) an element and writes 4; u8: 2 FLOPs. Wide: rows of whole groups of four, aligned.
+template <typename T>
+static __global__ void batch_kernel(const T *data, const int32_t *index, int64_t rows, int64_t length, bool wide,
+                                    float *dst) {
+  const int64_t per_row = wide ? length / 4 : length, units = rows * per_row;
+  for (int64_t unit = duel_first(); unit < units; unit += duel_stride()) {
+    const int64_t row = duel_quotient(unit, per_row), at = unit - row * per_row, from = index[row] * length;
+    if (wide) {
+      float x[4];
+      load4(x, data + from + 4 * at);
+      duel_store4(dst + 4 * unit, x);
+    } else {
+      dst[unit] = value_of(data[from + at]);
+    }
+  }
+}
+
+template <typename T> static void gather(const duel_call *call) {
+  const int64_t count = duel_count(&call->out[0]), rows = call->out[0].shape.dim[0];
+  if (count == 0) return;
+  const T *data = (const T *)call->in[0].data;
+  float *dst = (float *)call->out[0].data;
+  const int64_t length = count / rows;
+  const bool wide = length % 4 == 0 && (uintptr_t)data % (4 * sizeof(T)) == 0 && duel_aligned16(dst);
+  DUEL_LAUNCH(duel_lane_of(call), batch_kernel<T>, duel_blocks(wide ? count / 4 : count, DUEL_BLOCK), DUEL_BLOCK, 0,
+              data, (const int32_t *)call->in[1].data, rows, length, wide, dst);
+}
+
+static void batch_run(const duel_call *call, int, int64_t) {
+  if (call->in[0].dtype == DUEL_U8)
+    gather<uint8_t>(call);
+  else
+    gather<float>(call);
+}
+const duel_kernel duel_cuda_batch = {nullptr, nullptr, batch_run};

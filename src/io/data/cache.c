@@ -1,0 +1,182 @@
+// Cache files. Invariant: what duel_cache_open yields was checked whole but for the values, and those have a CRC each.
+#include "io/data/cache.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/crc32c.h"
+#include "base/mem.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "cache files hold little-endian words");
+
+typedef struct head {
+  char magic[8]; // "DUELDATA"
+  uint32_t version, crc;
+  uint64_t key;
+  int64_t items, dim[3], classes;
+  uint32_t rank, is_float, has_labels, fingerprint;
+  uint8_t zero[16];
+} head;
+_Static_assert(sizeof(head) == 96, "as cache.h says");
+
+enum { VERSION = 1 };
+static const char magic[8] = {'D', 'U', 'E', 'L', 'D', 'A', 'T', 'A'};
+
+// ---- places
+
+static uint64_t hash_text(uint64_t h, const char *s) { // FNV-1a
+  for (; *s; s++) h = (h ^ (uint8_t)*s) * UINT64_C(0x100000001B3);
+  return h;
+}
+
+void duel_cache_find(duel_cache_place *place, const duel_source *source) {
+  const duel_dataset_options *o = source->options;
+  const duel_found *f = &source->found;
+  const char *what = f->pictures ? f->root : f->file[0], *slash = strrchr(what, '/');
+  char options[128], real[PATH_MAX];
+  snprintf(options, sizeof options, "%lld %lldx%lld %d %d", (long long)o->limit, (long long)o->height,
+           (long long)o->width, o->channels, o->stretch);
+  const uint64_t h = hash_text(UINT64_C(0xCBF29CE484222325), options);
+  int n;
+  if (f->pictures)
+    n = snprintf(place->beside, PATH_MAX, "%s/.duel-%08x.cache", what, (unsigned)(h ^ h >> 32));
+  else
+    n = snprintf(place->beside, PATH_MAX, "%.*s.%s.duel-%08x.cache", slash ? (int)(slash + 1 - what) : 0, what,
+                 slash ? slash + 1 : what, (unsigned)(h ^ h >> 32));
+  if (n >= PATH_MAX) place->beside[0] = 0;
+  const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+  const unsigned long long whole = hash_text(h, realpath(what, real) ? real : what);
+  place->home[0] = 0;
+  if (xdg && xdg[0] == '/')
+    n = snprintf(place->home, PATH_MAX, "%s/duel/%s-%016llx.cache", xdg, f->name, whole);
+  else if (home && home[0])
+    n = snprintf(place->home, PATH_MAX, "%s/.cache/duel/%s-%016llx.cache", home, f->name, whole);
+  if (n >= PATH_MAX) place->home[0] = 0;
+}
+
+static void folder_of(const char *path, char folder[PATH_MAX]) {
+  const char *slash = strrchr(path, '/');
+  snprintf(folder, PATH_MAX, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+}
+
+duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX]) {
+  char folder[PATH_MAX];
+  if (place->beside[0]) {
+    folder_of(place->beside, folder);
+    strcpy(path, place->beside);
+    if (access(folder[0] ? folder : "/", W_OK | X_OK) == 0) return DUEL_OK;
+  }
+  if (!place->home[0])
+    return duel_fail(DUEL_ERR_IO, "no place for a cache: the data's folder cannot be written, and neither "
+                                  "XDG_CACHE_HOME nor HOME is set");
+  folder_of(place->home, folder);
+  strcpy(path, place->home);
+  return duel_make_folder(folder);
+}
+
+// ---- reading
+
+static uint32_t crc_of(head h, const uint32_t *item_crc, const uint8_t *labels) {
+  h.crc = 0;
+  uint32_t crc = duel_crc32c(0, &h, sizeof h);
+  crc = duel_crc32c(crc, item_crc, (size_t)h.items * sizeof *item_crc);
+  return labels ? duel_crc32c(crc, labels, (size_t)h.items) : crc;
+}
+
+// Whether the head makes sense, and says the file's size.
+static bool fits(const head *h, int64_t size) {
+  int64_t bytes = h->is_float ? 4 : 1;
+  if (memcmp(h->magic, magic, sizeof magic) || h->items < 1 || h->items > INT32_MAX || h->is_float > 1 ||
+      h->has_labels > 1 || (h->rank != 1 && h->rank != 3) || h->classes < 0 || h->classes > 256)
+    return false;
+  for (uint32_t i = 0; i < h->rank; i++)
+    if (h->dim[i] < 1 || __builtin_mul_overflow(bytes, h->dim[i], &bytes)) return false;
+  if (__builtin_mul_overflow(bytes, h->items, &bytes)) return false;
+  return bytes < INT64_MAX - 8 * h->items - DUEL_CACHE_VALUES &&
+         size == DUEL_CACHE_VALUES + bytes + (4 + (int64_t)h->has_labels) * h->items;
+}
+
+static duel_status read_tail(duel_cache *c, const head *h, int64_t size) {
+  const int64_t at = size - (4 + (int64_t)h->has_labels) * h->items;
+  const size_t n = (size_t)h->items;
+  c->item_crc = duel_malloc(n * sizeof *c->item_crc);
+  if (h->has_labels) c->labels = duel_malloc(n);
+  if (!c->item_crc || (h->has_labels && !c->labels)) return duel_fail_memory(c->path, 5 * n);
+  DUEL_TRY(duel_file_read_at(c->fd, c->path, c->item_crc, n * sizeof *c->item_crc, at));
+  return c->labels ? duel_file_read_at(c->fd, c->path, c->labels, n, at + 4 * h->items) : DUEL_OK;
+}
+
+static duel_status open_cache(duel_cache *c, uint64_t key, const char **why) {
+  head h;
+  int64_t size;
+  DUEL_TRY(duel_file_open(c->path, &c->fd, &size));
+  *why = "is damaged";
+  if (size < (int64_t)sizeof h) return DUEL_ERR_DATA;
+  DUEL_TRY(duel_file_read_at(c->fd, c->path, &h, sizeof h, 0));
+  if (h.key != key || h.version != VERSION) {
+    *why = "is out of date";
+    return DUEL_ERR_DATA;
+  }
+  if (!fits(&h, size)) return DUEL_ERR_DATA;
+  DUEL_TRY(read_tail(c, &h, size));
+  if (crc_of(h, c->item_crc, c->labels) != h.crc) return DUEL_ERR_DATA;
+  *why = NULL;
+  c->items = h.items;
+  c->rank = (int)h.rank;
+  memcpy(c->dim, h.dim, sizeof c->dim);
+  c->is_float = h.is_float;
+  c->classes = h.classes;
+  c->fingerprint = h.fingerprint;
+  return DUEL_OK;
+}
+
+duel_status duel_cache_open(duel_cache *c, const char *path, uint64_t key, const char **why) {
+  *c = (duel_cache){.fd = -1};
+  *why = NULL;
+  if (!path[0] || access(path, F_OK) != 0) return DUEL_OK;
+  snprintf(c->path, sizeof c->path, "%s", path);
+  duel_status status = open_cache(c, key, why);
+  if (status == DUEL_OK) return DUEL_OK;
+  duel_cache_close(c);
+  if (status == DUEL_ERR_DEVICE) return status;
+  if (!*why) *why = "cannot be read";
+  duel_clear_error();
+  return DUEL_OK;
+}
+
+void duel_cache_close(duel_cache *c) {
+  duel_file_close(c->fd);
+  duel_free(c->item_crc);
+  duel_free(c->labels);
+  *c = (duel_cache){.fd = -1};
+}
+
+// ---- writing
+
+duel_status duel_cache_frame(const duel_cache *c, uint64_t key, uint8_t page[DUEL_CACHE_VALUES], uint8_t **tail,
+                             size_t *n) {
+  head h = {.version = VERSION,
+            .key = key,
+            .items = c->items,
+            .classes = c->classes,
+            .rank = (uint32_t)c->rank,
+            .is_float = c->is_float,
+            .has_labels = c->labels != NULL,
+            .fingerprint = c->fingerprint};
+  memcpy(h.magic, magic, sizeof magic);
+  memcpy(h.dim, c->dim, sizeof h.dim);
+  h.crc = crc_of(h, c->item_crc, c->labels);
+  memset(page, 0, DUEL_CACHE_VALUES);
+  memcpy(page, &h, sizeof h);
+  const size_t items = (size_t)c->items;
+  *n = items * (c->labels ? 5 : 4);
+  *tail = duel_malloc(*n);
+  if (!*tail) return duel_fail_memory(c->path, *n);
+  memcpy(*tail, c->item_crc, 4 * items);
+  if (c->labels) memcpy(*tail + 4 * items, c->labels, items);
+  return DUEL_OK;
+}

@@ -1,0 +1,49 @@
+// The cache of a set: its items decoded and framed, in a file beside the data or, where that cannot be written, in
+// $XDG_CACHE_HOME/duel or ~/.cache/duel.
+//
+//   0       96 bytes of head, see cache.c: magic, version, a CRC, the key of the files it was made from, sizes
+//   4096    values [items, item_count], uint8 or float32, little-endian
+//   then    CRC-32C of each item's values, u32 [items]; labels, u8 [items], if there are any
+//
+// The head's CRC covers head, item CRCs and labels; each item's is checked whenever it is read.
+#ifndef DUEL_IO_DATA_CACHE_H
+#define DUEL_IO_DATA_CACHE_H
+
+#include <limits.h>
+
+#include "io/data/dataset.h"
+#include "io/data/source.h"
+#include "io/file.h"
+
+enum { DUEL_CACHE_VALUES = 4096 }; // where they begin
+
+typedef struct duel_cache_place {
+  char beside[PATH_MAX], home[PATH_MAX]; // "" where there is none
+} duel_cache_place;
+
+// A cache's content but for its values.
+typedef struct duel_cache {
+  int fd; // -1: closed
+  char path[PATH_MAX];
+  int64_t items, dim[3], classes;
+  int rank;
+  bool is_float;
+  uint32_t fingerprint;
+  uint32_t *item_crc;
+  uint8_t *labels; // NULL: none
+} duel_cache;
+
+// Where the cache of a source lies: a file's name tells the options, so that each has its own.
+void duel_cache_find(duel_cache_place *place, const duel_source *source);
+// The one to write: beside the data, or at home, whose folder is then made.
+duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX]);
+
+// Opens the cache at path. Not there, made from other files, damaged: OK, with fd -1 and, if there is one, why.
+duel_status duel_cache_open(duel_cache *c, const char *path, uint64_t key, const char **why);
+void duel_cache_close(duel_cache *c);
+
+// The bytes around the values. tail: item CRCs and labels, duel_free.
+duel_status duel_cache_frame(const duel_cache *c, uint64_t key, uint8_t head[DUEL_CACHE_VALUES], uint8_t **tail,
+                             size_t *n);
+
+#endif

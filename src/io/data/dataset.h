@@ -1,0 +1,58 @@
+// Data sets: what training reads. Values lie in memory or, where they are too many, in a cache file.
+#ifndef DUEL_IO_DATA_DATASET_H
+#define DUEL_IO_DATA_DATASET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct duel_dataset {
+  char *name;           // short, for the run directory: "fashion-mnist", "ring", "train-images"
+  int64_t items;        // M
+  int rank;             // 3: images, C H W; 1: points
+  int64_t dim[3];       // C, H, W or the point's size
+  int64_t item_count;   // elements of one item
+  int is_float;         // 0: uint8 images; 1: float32 taken as they are
+  void *values;         // [items, item_count] row-major, uint8 or float; NULL: in a file, see duel_dataset_read
+  uint8_t *labels;      // [items], or NULL
+  int64_t classes;      // 0 without labels
+  uint32_t fingerprint; // CRC-32C over shape, kind, values and labels
+} duel_dataset;
+
+typedef struct duel_dataset_options { // {0}: everything as it is
+  int64_t limit;                      // first N items only; 0: all
+  int64_t height, width;              // size of images; 0: as they are
+  bool stretch;                       // images of other proportions are stretched; else cropped around the middle
+  int channels;                       // 1 or 3; 0: as they are (3 if some have color)
+  int64_t memory;                     // most bytes that values may take in memory; 0: any number
+  int threads;                        // for decoding; 0: as many as there are processors
+  // What takes long (from the calling thread, some ten times a second) and what is worth a word; NULL: nobody listens.
+  void (*progress)(void *ctx, const char *what, int64_t done, int64_t items);
+  void (*note)(void *ctx, const char *text);
+  void *ctx;
+} duel_dataset_options;
+
+// spec: "fashion-mnist" (looked for in $DUEL_DATA, then where Debian's package puts it; missing: the message says
+// `apt install dataset-fashion-mnist`), "synthetic:ring", "synthetic:shapes", or a file or folder (io/find.h):
+//   IDX, NPY and CIFAR files (io/records.h), gzip or not
+//   a folder of PNG and JPEG pictures, also in folders of it (io/folder.h): decoded once, into a cache (io/cache.h)
+// Sets larger than options->memory are written into the cache as well and stay there. USAGE for options that do not fit
+// the set; DUEL_ERR_DATA with path, expected and actual size for anything malformed; nothing is allocated on a header's
+// word alone.
+duel_status duel_dataset_open_with(duel_dataset **d, const char *spec, const duel_dataset_options *options);
+duel_status duel_dataset_open(duel_dataset **d, const char *spec, int64_t limit); // only limited
+void duel_dataset_close(duel_dataset *d);
+
+// Items by their number, one after another, wherever they are; any threads. DATA if the cache has been damaged.
+duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int64_t n, void *dst);
+int64_t duel_dataset_item_bytes(const duel_dataset *d);
+
+// The synthetic sets are the same bits everywhere: draws of seed 0 and purposes 64 (ring), 65 (shapes), far from those
+// of training; item i is of class i mod classes. ring: labels are the modes, mode m at angle 2πm/8. shapes: 1×28×28,
+// labels disc, square, triangle, cross.
+// Modes of synthetic:ring and spread of each, for tests and evaluation.
+enum { DUEL_RING_MODES = 8 };
+#define DUEL_RING_SIGMA 0.02
+
+#endif

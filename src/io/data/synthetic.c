@@ -1,0 +1,84 @@
+// Synthetic sets. Invariant: the same bits on every machine, so only draws of core/rng.h, literals, and operations that
+// IEEE 754 rounds correctly (+ − × ÷ √) enter; no libm.
+#include "io/data/synthetic.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+enum { ITEMS = 10000, PURPOSE_RING = 64, PURPOSE_SHAPES = 65 };
+
+static duel_status allocate(duel_dataset *d, const char *name, int64_t limit, size_t element) {
+  d->items = limit > 0 && limit < ITEMS ? limit : ITEMS;
+  d->item_count = 1;
+  for (int i = 0; i < d->rank; i++) d->item_count *= d->dim[i];
+  size_t bytes = (size_t)(d->items * d->item_count) * element;
+  d->name = duel_strdup(name);
+  d->values = duel_malloc(bytes);
+  d->labels = duel_malloc((size_t)d->items);
+  if (!d->name || !d->values || !d->labels) return duel_fail_memory(name, bytes);
+  for (int64_t i = 0; i < d->items; i++) d->labels[i] = (uint8_t)(i % d->classes);
+  return DUEL_OK;
+}
+
+static duel_status fill_ring(duel_dataset *d, int64_t limit) {
+  static const float h = 0.70710678f; // √½
+  static const float center[DUEL_RING_MODES][2] = {{1, 0},  {h, h},   {0, 1},  {-h, h},
+                                                   {-1, 0}, {-h, -h}, {0, -1}, {h, -h}};
+  d->rank = 1;
+  d->dim[0] = 2;
+  d->is_float = 1;
+  d->classes = DUEL_RING_MODES;
+  DUEL_TRY(allocate(d, "ring", limit, sizeof(float)));
+  float *value = d->values;
+  duel_draw_normal((duel_draw){.purpose = PURPOSE_RING}, 0, 2 * d->items, value);
+  for (int64_t i = 0; i < 2 * d->items; i++)
+    value[i] = center[i / 2 % DUEL_RING_MODES][i % 2] + (float)DUEL_RING_SIGMA * value[i];
+  return DUEL_OK;
+}
+
+// Signed distance from (x, y) to the shape of radius r around the origin: negative inside.
+static float distance(int shape, float x, float y, float r) {
+  float ax = fabsf(x), ay = fabsf(y);
+  switch (shape) {
+  case 0:
+    return sqrtf(x * x + y * y) - r;
+  case 1:
+    return fmaxf(ax, ay) - 0.85f * r;
+  case 2:
+    return fmaxf(0.8660254f * ax - 0.5f * y, y) - 0.5f * r; // equilateral, point upwards (y runs down)
+  default:
+    return fminf(fmaxf(ax - r, ay - 0.3f * r), fmaxf(ax - 0.3f * r, ay - r));
+  }
+}
+
+static duel_status fill_shapes(duel_dataset *d, int64_t limit) {
+  enum { SIDE = 28 };
+  d->rank = 3;
+  d->dim[0] = 1;
+  d->dim[1] = d->dim[2] = SIDE;
+  d->classes = 4; // disc, square, triangle, cross
+  DUEL_TRY(allocate(d, "shapes", limit, 1));
+  uint8_t *pixel = d->values;
+  for (int64_t i = 0; i < d->items; i++) {
+    float u[3];
+    duel_draw_uniform((duel_draw){.purpose = PURPOSE_SHAPES}, 4 * i, 3, u);
+    float r = 5 + 5 * u[0], run = SIDE - 4 - 2 * r; // two pixels off the border: corners are mitered by up to one
+    float cx = 2 + r + run * u[1], cy = 2 + r + run * u[2];
+    for (int y = 0; y < SIDE; y++)
+      for (int x = 0; x < SIDE; x++) { // the middle's distance to the edge tells how much of the pixel is covered
+        float covered = 0.5f - distance((int)(i % d->classes), (float)x + 0.5f - cx, (float)y + 0.5f - cy, r);
+        *pixel++ = covered <= 0 ? 0 : covered >= 1 ? 255 : (uint8_t)(covered * 255 + 0.5f);
+      }
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_synthetic_fill(duel_dataset *d, const char *name, int64_t limit) {
+  if (!strcmp(name, "ring")) return fill_ring(d, limit);
+  if (!strcmp(name, "shapes")) return fill_shapes(d, limit);
+  return duel_fail(DUEL_ERR_USAGE, "there is no synthetic set '%s': synthetic:ring and synthetic:shapes are made here",
+                   name);
+}

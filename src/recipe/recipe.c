@@ -1,0 +1,233 @@
+// Recipes: found, read with all their bases, merged with the settings, checked, resolved. The tree of a source is never
+// changed after loading, so it can be resolved any number of times.
+#include "recipe/recipe.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/file.h"
+#include "recipe/parts.h"
+
+enum { MAX_BASES = 16 };
+
+struct duel_recipe_source {
+  duel_pool pool;
+  char *name;
+  duel_yaml *root;
+  duel_recipe draft; // as far as it can be read without the data
+};
+
+typedef struct document {
+  const char *label;   // in messages
+  const char *file;    // path; NULL: built in, or given as text
+  const char *builtin; // name; NULL: a file, or given as text
+  duel_yaml *root;
+} document;
+
+// ---- finding
+
+static bool is_file(const char *name) {
+  size_t n = strlen(name);
+  return strchr(name, '/') || (n > 5 && !strcmp(name + n - 5, ".yaml"));
+}
+
+static duel_status parse_file(duel_reading *rd, document *d) {
+  uint8_t *bytes;
+  size_t n;
+  duel_status status = duel_file_read(d->file, DUEL_YAML_MAX_BYTES, &bytes, &n);
+  if (status == DUEL_ERR_DATA) return duel_fail(DUEL_ERR_USAGE, "%s", duel_last_error());
+  DUEL_TRY(status);
+  status = duel_yaml_parse(&d->root, rd->pool, d->label, (const char *)bytes, n);
+  duel_free(bytes);
+  return status;
+}
+
+static duel_status parse_builtin(duel_reading *rd, const char *name, document *d) {
+  const char *known[64];
+  int n = 0;
+  char hint[160];
+  for (int i = 0; i < duel_builtins_n; i++) {
+    if (!strcmp(duel_builtins[i].name, name)) {
+      d->builtin = duel_builtins[i].name;
+      d->label = duel_pool_format(rd->pool, "%s.yaml", name);
+      if (!d->label) return duel_fail_memory("a recipe's name", strlen(name));
+      return duel_yaml_parse(&d->root, rd->pool, d->label, duel_builtins[i].text, strlen(duel_builtins[i].text));
+    }
+    if (n < 64) known[n++] = duel_builtins[i].name;
+  }
+  return duel_fail(DUEL_ERR_USAGE, "%.200s: no such recipe (a file's name has a '/' or ends in .yaml)%s", name,
+                   duel_hint(hint, name, known, n));
+}
+
+// `from`: the document that names this one as its base; NULL: the recipe itself.
+static duel_status open_document(duel_reading *rd, const char *name, const document *from, document *d) {
+  *d = (document){0};
+  if (!is_file(name)) return parse_builtin(rd, name, d);
+  const char *slash = from && from->file ? strrchr(from->file, '/') : NULL;
+  if (slash && *name != '/')
+    d->file = duel_pool_format(rd->pool, "%.*s%s", (int)(slash + 1 - from->file), from->file, name);
+  else
+    d->file = duel_pool_text(rd->pool, name, strlen(name));
+  if (!d->file) return duel_fail_memory("a recipe's path", strlen(name));
+  d->label = d->file;
+  return parse_file(rd, d);
+}
+
+static bool same_document(const document *a, const document *b) {
+  char x[PATH_MAX], y[PATH_MAX];
+  if (a->builtin || b->builtin) return a->builtin == b->builtin;
+  return a->file && b->file && realpath(a->file, x) && realpath(b->file, y) && !strcmp(x, y);
+}
+
+// ---- loading
+
+static duel_status check_document(const document *d) {
+  if (d->root->type != DUEL_YAML_MAP)
+    return duel_fail(DUEL_ERR_USAGE, "%s:%d:%d: a recipe is a mapping of keys, such as `latent: 100`", d->label,
+                     d->root->line, d->root->col);
+  const duel_yaml *version = duel_yaml_get(d->root, "recipe");
+  int64_t number;
+  if (duel_yaml_is_null(version))
+    return duel_fail(DUEL_ERR_USAGE, "%s:1:1: recipe: missing; begin with the version of the format, `recipe: %d`",
+                     d->label, DUEL_RECIPE_VERSION);
+  if (!duel_yaml_int(version, &number) || number < 1)
+    return duel_fail(DUEL_ERR_USAGE, "%s:%d:%d: recipe: the version of the format is a number: `recipe: %d`", d->label,
+                     version->line, version->col, DUEL_RECIPE_VERSION);
+  if (number > DUEL_RECIPE_VERSION)
+    return duel_fail(DUEL_ERR_USAGE, "%s:%d:%d: recipe: format %lld is newer than this version of duel, which reads %d",
+                     d->label, version->line, version->col, (long long)number, DUEL_RECIPE_VERSION);
+  return DUEL_OK;
+}
+
+// Follows base from chain[0] on.
+static duel_status open_bases(duel_reading *rd, document *chain, int *n) {
+  for (;;) {
+    const document *last = &chain[*n - 1];
+    DUEL_TRY(check_document(last));
+    const duel_yaml *base = duel_yaml_get(last->root, "base");
+    if (duel_yaml_is_null(base)) return DUEL_OK;
+    char where[PATH_MAX + 48];
+    snprintf(where, sizeof where, "%s:%d:%d: base", base->file, base->line, base->col);
+    if (base->type != DUEL_YAML_SCALAR)
+      return duel_fail(DUEL_ERR_USAGE, "%s: one name of a recipe or a file is due", where);
+    if (*n == MAX_BASES) return duel_fail(DUEL_ERR_USAGE, "%s: more than %d recipes on each other", where, MAX_BASES);
+    duel_status status = open_document(rd, base->text, last, &chain[*n]);
+    if (status != DUEL_OK) return duel_context(status, "%s", where);
+    for (int i = 0; i < *n; i++)
+      if (same_document(&chain[i], &chain[*n]))
+        return duel_fail(DUEL_ERR_USAGE, "%s: %s is its own base", where, base->text);
+    ++*n;
+  }
+}
+
+// "mlp" from "recipes/mlp.yaml".
+static char *short_name(duel_pool *pool, const char *name) {
+  const char *slash = strrchr(name, '/');
+  if (slash) name = slash + 1;
+  size_t n = strlen(name);
+  if (n > 5 && !strcmp(name + n - 5, ".yaml")) n -= 5;
+  return n ? duel_pool_text(pool, name, n) : duel_pool_text(pool, "recipe", 6);
+}
+
+static duel_status load(duel_recipe_source *s, const char *name, const char *text, const duel_setting *setting, int n) {
+  duel_reading rd = {.pool = &s->pool};
+  document chain[MAX_BASES] = {0};
+  int documents = 1;
+  s->name = short_name(&s->pool, name);
+  if (!s->name) return duel_fail_memory("a recipe's name", strlen(name));
+  if (text) {
+    chain[0].label = duel_pool_text(&s->pool, name, strlen(name));
+    if (!chain[0].label) return duel_fail_memory("a recipe's name", strlen(name));
+    DUEL_TRY(duel_yaml_parse(&chain[0].root, &s->pool, chain[0].label, text, strlen(text)));
+  } else {
+    DUEL_TRY(open_document(&rd, name, NULL, &chain[0]));
+  }
+  DUEL_TRY(open_bases(&rd, chain, &documents));
+  while (documents-- > 0)
+    if (!duel_merge_document(&rd, &s->root, chain[documents].root)) return duel_problems_status(&rd);
+  rd.root = s->root;
+  duel_merge_settings(&rd, s->root, setting, n);
+  if (!rd.no_memory) duel_read_recipe(&rd, &s->draft);
+  return duel_problems_status(&rd);
+}
+
+static duel_status open_source(duel_recipe_source **s, const char *name, const char *text, const duel_setting *setting,
+                               int n) {
+  duel_recipe_source *source = duel_calloc(1, sizeof *source);
+  if (!source) return duel_fail_memory("a recipe", sizeof *source);
+  duel_status status = load(source, name, text, setting, n);
+  if (status == DUEL_OK)
+    *s = source;
+  else
+    duel_recipe_source_close(source);
+  return status;
+}
+
+duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const duel_setting *setting, int n) {
+  return open_source(s, name, NULL, setting, n);
+}
+
+duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, const char *text,
+                                  const duel_setting *setting, int n) {
+  return open_source(s, name, text, setting, n);
+}
+
+const char *duel_recipe_data_path(const duel_recipe_source *s) {
+  return s->draft.data.path;
+}
+int64_t duel_recipe_data_limit(const duel_recipe_source *s) {
+  return s->draft.data.limit;
+}
+
+duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s) {
+  static const int channels[3] = {0, 1, 3}; // auto|1|3
+  const duel_recipe *r = &s->draft;
+  return (duel_dataset_options){.limit = r->data.limit,
+                                .height = r->data.size[0],
+                                .width = r->data.size[1],
+                                .stretch = !r->data.crop,
+                                .channels = channels[r->data.channels],
+                                .memory = r->run.data_memory,
+                                .threads = r->run.threads};
+}
+
+void duel_recipe_source_close(duel_recipe_source *s) {
+  if (!s) return;
+  duel_pool_close(&s->pool);
+  duel_free(s);
+}
+
+// ---- resolving
+
+static duel_status resolve(duel_recipe *r, duel_pool *pool, const duel_recipe_source *s, const duel_data_shape *data) {
+  duel_reading rd = {.pool = pool, .data = data, .root = s->root};
+  duel_read_recipe(&rd, r);
+  if (!data && rd.needs_data) duel_problem_value(&rd, rd.needs_data, "depends on the data, which is not at hand");
+  DUEL_TRY(duel_problems_status(&rd));
+  r->name = duel_pool_text(pool, s->name, strlen(s->name));
+  r->text = r->name ? duel_recipe_text(pool, r) : NULL;
+  return r->text ? DUEL_OK : duel_fail_memory("a recipe's text", 0);
+}
+
+duel_status duel_recipe_resolve(duel_recipe **r, const duel_recipe_source *s, const duel_data_shape *data) {
+  duel_pool pool = {0};
+  duel_recipe *recipe = duel_pool_alloc(&pool, sizeof *recipe);
+  duel_pool *kept = duel_pool_alloc(&pool, sizeof *kept);
+  duel_status status = recipe && kept ? resolve(recipe, &pool, s, data) : duel_fail_memory("a recipe", sizeof *recipe);
+  if (status != DUEL_OK) {
+    duel_pool_close(&pool);
+    return status;
+  }
+  *kept = pool;
+  recipe->pool = kept;
+  *r = recipe;
+  return DUEL_OK;
+}
+
+void duel_recipe_close(duel_recipe *r) {
+  if (!r) return;
+  duel_pool pool = *r->pool; // it holds itself
+  duel_pool_close(&pool);
+}

@@ -1,0 +1,238 @@
+// libyaml's events become a tree. The tree is built with a stack of fixed size, so that no input makes anything recurse
+// deeper than DUEL_YAML_MAX_DEPTH; every refusal names the place.
+#include "recipe/yaml.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <yaml.h>
+
+typedef struct reader {
+  yaml_parser_t parser;
+  duel_pool *pool;
+  const char *file;
+  const char *text;
+  size_t length;
+  bool value; // stands in no file: no marks
+  int nodes, depth;
+  duel_yaml *root;
+  struct {
+    duel_yaml *node, **end; // the list or mapping under way; where its next child goes
+    const char *key;        // a mapping's key that waits for its value
+    int key_line, key_col, keys;
+  } open[DUEL_YAML_MAX_DEPTH];
+} reader;
+
+static duel_status fail_at(const reader *r, size_t line, size_t col, const char *problem) {
+  if (r->value) return duel_fail(DUEL_ERR_USAGE, "%s: %s", r->file, problem);
+  return duel_fail(DUEL_ERR_USAGE, "%s:%zu:%zu: %s", r->file, line + 1, col + 1, problem);
+}
+
+static duel_status fail_mark(const reader *r, yaml_mark_t mark, const char *problem) {
+  return fail_at(r, mark.line, mark.column, problem);
+}
+
+// What libyaml itself did not like. It gives a byte offset for wrong bytes, and a mark for the rest.
+static duel_status fail_parser(const reader *r) {
+  const yaml_parser_t *p = &r->parser;
+  if (p->error == YAML_MEMORY_ERROR) return duel_fail_memory("reading YAML", r->length);
+  const char *problem = p->problem ? p->problem : "not YAML";
+  if (p->error != YAML_READER_ERROR) return fail_mark(r, p->problem_mark, problem);
+  size_t line = 0, col = 0;
+  for (size_t i = 0; i < p->problem_offset && i < r->length; i++) {
+    unsigned char c = (unsigned char)r->text[i];
+    if (c == '\n')
+      line++, col = 0;
+    else if ((c & 0xC0) != 0x80)
+      col++;
+  }
+  char text[96];
+  const char *kind = strstr(problem, "UTF-8") ? "not UTF-8" : "a character that YAML does not allow";
+  snprintf(text, sizeof text, "%s (%s)", kind, problem);
+  return fail_at(r, line, col, text);
+}
+
+// A new node goes under the innermost open one; a scalar there may be a key.
+static duel_status add(reader *r, duel_yaml_type type, yaml_mark_t mark, duel_yaml **made) {
+  if (++r->nodes > DUEL_YAML_MAX_NODES) return fail_mark(r, mark, "too many values in one file");
+  duel_yaml *node = duel_pool_alloc(r->pool, sizeof *node);
+  if (!node) return duel_fail_memory("a YAML node", sizeof *node);
+  node->type = type;
+  node->file = r->file;
+  if (!r->value) {
+    node->line = (int)mark.line + 1;
+    node->col = (int)mark.column + 1;
+  }
+  *made = node;
+  if (!r->depth) {
+    r->root = node;
+    return DUEL_OK;
+  }
+  duel_yaml *parent = r->open[r->depth - 1].node;
+  if (parent->type == DUEL_YAML_MAP) {
+    node->key = r->open[r->depth - 1].key;
+    node->key_line = r->open[r->depth - 1].key_line;
+    node->key_col = r->open[r->depth - 1].key_col;
+    r->open[r->depth - 1].key = NULL;
+  }
+  *r->open[r->depth - 1].end = node;
+  r->open[r->depth - 1].end = &node->next;
+  return DUEL_OK;
+}
+
+static bool wants_key(const reader *r) {
+  return r->depth && r->open[r->depth - 1].node->type == DUEL_YAML_MAP && !r->open[r->depth - 1].key;
+}
+
+static duel_status open_node(reader *r, duel_yaml_type type, yaml_mark_t mark) {
+  if (wants_key(r)) return fail_mark(r, mark, "a key must be a word");
+  if (r->depth == DUEL_YAML_MAX_DEPTH) return fail_mark(r, mark, "nested too deeply");
+  duel_yaml *node = NULL;
+  DUEL_TRY(add(r, type, mark, &node));
+  r->open[r->depth].node = node;
+  r->open[r->depth].end = &node->child;
+  r->open[r->depth].key = NULL;
+  r->open[r->depth].keys = 0;
+  r->depth++;
+  return DUEL_OK;
+}
+
+static duel_status add_key(reader *r, const char *key, yaml_mark_t mark) {
+  char problem[160];
+  if (!*key) return fail_mark(r, mark, "a key is missing before ':'");
+  const duel_yaml *same = duel_yaml_get(r->open[r->depth - 1].node, key);
+  if (same && r->value) return fail_mark(r, mark, "a key stands there twice");
+  if (same) {
+    snprintf(problem, sizeof problem, "%.40s stands here twice; first in line %d", key, same->key_line);
+    return fail_mark(r, mark, problem);
+  }
+  if (++r->open[r->depth - 1].keys > DUEL_YAML_MAX_KEYS) return fail_mark(r, mark, "too many keys in one mapping");
+  r->open[r->depth - 1].key = key;
+  if (r->value) return DUEL_OK;
+  r->open[r->depth - 1].key_line = (int)mark.line + 1;
+  r->open[r->depth - 1].key_col = (int)mark.column + 1;
+  return DUEL_OK;
+}
+
+static duel_status scalar(reader *r, const yaml_event_t *event) {
+  const char *value = (const char *)event->data.scalar.value;
+  size_t length = event->data.scalar.length;
+  if (event->data.scalar.anchor) return fail_mark(r, event->start_mark, "anchors (&name) are not part of this format");
+  if (event->data.scalar.tag) return fail_mark(r, event->start_mark, "tags (!name) are not part of this format");
+  if (memchr(value, 0, length)) return fail_mark(r, event->start_mark, "text may not hold a zero character");
+  const char *text = duel_pool_text(r->pool, value, length);
+  if (!text) return duel_fail_memory("YAML text", length);
+  if (wants_key(r)) return add_key(r, text, event->start_mark);
+  duel_yaml *node;
+  DUEL_TRY(add(r, DUEL_YAML_SCALAR, event->start_mark, &node));
+  node->text = text;
+  node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+  return DUEL_OK;
+}
+
+static duel_status handle(reader *r, const yaml_event_t *event) {
+  yaml_mark_t mark = event->start_mark;
+  switch (event->type) {
+  case YAML_DOCUMENT_START_EVENT:
+    if (r->root) return fail_mark(r, mark, "a second document begins here; one file holds one");
+    if (event->data.document_start.version_directive ||
+        event->data.document_start.tag_directives.start != event->data.document_start.tag_directives.end)
+      return fail_mark(r, mark, "directives (%NAME) are not part of this format");
+    return DUEL_OK;
+  case YAML_ALIAS_EVENT:
+    return fail_mark(r, mark, "aliases (*name) are not part of this format; write the value again");
+  case YAML_SCALAR_EVENT:
+    return scalar(r, event);
+  case YAML_SEQUENCE_START_EVENT:
+    if (event->data.sequence_start.anchor) return fail_mark(r, mark, "anchors (&name) are not part of this format");
+    if (event->data.sequence_start.tag) return fail_mark(r, mark, "tags (!name) are not part of this format");
+    return open_node(r, DUEL_YAML_LIST, mark);
+  case YAML_MAPPING_START_EVENT:
+    if (event->data.mapping_start.anchor) return fail_mark(r, mark, "anchors (&name) are not part of this format");
+    if (event->data.mapping_start.tag) return fail_mark(r, mark, "tags (!name) are not part of this format");
+    return open_node(r, DUEL_YAML_MAP, mark);
+  case YAML_SEQUENCE_END_EVENT:
+  case YAML_MAPPING_END_EVENT:
+    r->depth--;
+    return DUEL_OK;
+  default:
+    return DUEL_OK;
+  }
+}
+
+static duel_status read_events(reader *r) {
+  for (;;) {
+    yaml_event_t event;
+    if (!yaml_parser_parse(&r->parser, &event)) return fail_parser(r);
+    bool end = event.type == YAML_STREAM_END_EVENT;
+    duel_status status = handle(r, &event);
+    yaml_event_delete(&event);
+    if (status != DUEL_OK || end) return status;
+  }
+}
+
+static duel_status parse(reader *r, const char *text, size_t n) {
+  if (n > DUEL_YAML_MAX_BYTES)
+    return duel_fail(DUEL_ERR_USAGE, "%s: %zu bytes are too many; the most is %d", r->file, n, DUEL_YAML_MAX_BYTES);
+  r->text = text;
+  r->length = n;
+  if (!yaml_parser_initialize(&r->parser)) {
+    yaml_parser_delete(&r->parser);
+    return duel_fail_memory("the YAML parser", 0);
+  }
+  yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
+  yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, n);
+  duel_status status = read_events(r);
+  yaml_parser_delete(&r->parser);
+  return status;
+}
+
+duel_status duel_yaml_parse(duel_yaml **root, duel_pool *pool, const char *file, const char *text, size_t n) {
+  static const char mark[] = "\xEF\xBB\xBF"; // some editors begin a file so; libyaml would count it as a column
+  reader r = {.pool = pool, .file = file};
+  size_t skip = n >= 3 && !memcmp(text, mark, 3) ? 3 : 0;
+  DUEL_TRY(parse(&r, text + skip, n - skip));
+  if (!r.root) return duel_fail(DUEL_ERR_USAGE, "%s:1:1: the file is empty", file);
+  *root = r.root;
+  return DUEL_OK;
+}
+
+duel_status duel_yaml_parse_value(duel_yaml **root, duel_pool *pool, const char *origin, const char *text) {
+  reader r = {.pool = pool, .file = origin, .value = true};
+  DUEL_TRY(parse(&r, text, strlen(text)));
+  if (!r.root) {
+    DUEL_TRY(add(&r, DUEL_YAML_SCALAR, (yaml_mark_t){0}, &r.root));
+    r.root->text = "";
+  }
+  *root = r.root;
+  return DUEL_OK;
+}
+
+duel_yaml *duel_yaml_get(const duel_yaml *map, const char *key) {
+  if (!map || map->type != DUEL_YAML_MAP) return NULL;
+  for (duel_yaml *item = map->child; item; item = item->next)
+    if (!strcmp(item->key, key)) return item;
+  return NULL;
+}
+
+int duel_yaml_count(const duel_yaml *node) {
+  int n = 0;
+  for (const duel_yaml *item = node->child; item; item = item->next) n++;
+  return n;
+}
+
+bool duel_yaml_equal(const duel_yaml *a, const duel_yaml *b) {
+  if (a->type != b->type) return false;
+  if (a->type == DUEL_YAML_SCALAR) {
+    uint64_t m, n;
+    double x, y;
+    if (!strcmp(a->text, b->text) || (duel_yaml_is_null(a) && duel_yaml_is_null(b))) return true;
+    if (duel_yaml_uint(a, &m) && duel_yaml_uint(b, &n)) return m == n; // doubles would merge large ones
+    return duel_yaml_number(a, &x) && duel_yaml_number(b, &y) && x == y;
+  }
+  if (duel_yaml_count(a) != duel_yaml_count(b)) return false;
+  for (const duel_yaml *x = a->child, *y = b->child; x; x = x->next, y = y->next) {
+    const duel_yaml *other = a->type == DUEL_YAML_MAP ? duel_yaml_get(b, x->key) : y;
+    if (!other || !duel_yaml_equal(x, other)) return false;
+  }
+  return true;
+}

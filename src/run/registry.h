@@ -1,0 +1,12 @@
+// The registry of backends: the only place that knows which ones this build has.
+#ifndef DUEL_RUN_REGISTRY_H
+#define DUEL_RUN_REGISTRY_H
+
+#include "core/backend.h"
+
+// "auto", "cpu" or "cuda". USAGE for an unknown name, DEVICE for one that cannot work here, with the reason.
+duel_status duel_backend_find(const char *name, const duel_backend_api **api);
+// The same for one of its devices. why: why auto took the CPU although there is a GPU's driver; else empty.
+duel_status duel_backend_choose(const char *name, int device, const duel_backend_api **api, char *why, size_t n);
+
+#endif

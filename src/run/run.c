@@ -1,0 +1,301 @@
+// duel.h, "runs": opening, advancing, describing, generating.
+#include "run/run.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "cpu/cpu.h"
+#include "io/image.h"
+#include "run/registry.h"
+
+// ---- opening
+
+// The options as settings of recipe keys: the caller's list, then those that have fields of their own.
+static duel_status load_recipe(duel_recipe_source **source, const duel_run_options *o, const char *text,
+                               const char *name) {
+  duel_setting *setting = duel_calloc((size_t)o->n_set + 3, sizeof *setting);
+  if (!setting) return duel_fail_memory("the recipe", ((size_t)o->n_set + 3) * sizeof *setting);
+  int n = 0;
+  for (int i = 0; i < o->n_set; i++)
+    setting[n++] = (duel_setting){o->set[i].key, o->set[i].value, o->set[i].origin ? o->set[i].origin : "--set"};
+  char threads[16];
+  snprintf(threads, sizeof threads, "%d", o->threads);
+  if (o->data) setting[n++] = (duel_setting){"data.path", o->data, "--data"};
+  if (o->backend) setting[n++] = (duel_setting){"run.backend", o->backend, "--backend"};
+  if (o->threads) setting[n++] = (duel_setting){"run.threads", threads, "--threads"};
+  duel_status status = text ? duel_recipe_load_text(source, name, text, setting, n)
+                            : duel_recipe_load(source, o->recipe ? o->recipe : "mlp", setting, n);
+  duel_free(setting);
+  return status;
+}
+
+duel_status duel_run_resolve(duel_recipe **recipe, duel_dataset **data, const duel_run_options *o, const char *text,
+                             const char *name) {
+  *recipe = NULL;
+  *data = NULL;
+  duel_recipe_source *source = NULL;
+  DUEL_TRY(load_recipe(&source, o, text, name));
+  duel_status status = DUEL_OK;
+  duel_data_shape shape = {0};
+  if (!o->sample_only) {
+    duel_dataset_options how = duel_recipe_data_options(source);
+    if (how.memory == 0) how.memory = (int64_t)(duel_host_memory() / 2);
+    how.progress = o->on_data;
+    how.note = o->on_note;
+    how.ctx = o->data_ctx;
+    status = duel_dataset_open_with(data, duel_recipe_data_path(source), &how);
+    if (status == DUEL_OK) {
+      shape = (duel_data_shape){.rank = (*data)->rank, .classes = (*data)->classes};
+      memcpy(shape.dim, (*data)->dim, sizeof shape.dim);
+    }
+  }
+  if (status == DUEL_OK) status = duel_recipe_resolve(recipe, source, o->sample_only ? NULL : &shape);
+  duel_recipe_source_close(source);
+  if (status != DUEL_OK) {
+    duel_dataset_close(*data);
+    *data = NULL;
+  }
+  return status;
+}
+
+static duel_status load_weights(duel_trainer *t, const char *path, bool full) {
+  duel_tensor_file f;
+  DUEL_TRY(duel_tensors_read(&f, path));
+  duel_status status = duel_trainer_load(t, &f, path, full);
+  duel_tensors_close(&f);
+  return status;
+}
+
+static duel_status build(duel_run *run, const duel_run_options *o, duel_recipe *recipe, duel_dataset *data) {
+  const duel_backend_api *api;
+  duel_status status = duel_backend_choose(recipe->run.backend, recipe->run.device, &api, run->why, sizeof run->why);
+  run->data_spec = duel_strdup(recipe->data.path);
+  if (status == DUEL_OK && !run->data_spec) status = duel_fail_memory("a run", strlen(recipe->data.path) + 1);
+  if (status != DUEL_OK) {
+    duel_recipe_close(recipe);
+    duel_dataset_close(data);
+    return status;
+  }
+  const char *precision = strcmp(recipe->run.precision, "auto") ? recipe->run.precision : NULL;
+  duel_backend_options device = {.threads = recipe->run.threads,
+                                 .device = recipe->run.device,
+                                 .precision = precision,
+                                 .no_capture = !recipe->run.capture};
+  return o->plan_only ? duel_trainer_plan(&run->trainer, recipe, data, api, &device)
+                      : duel_trainer_open(&run->trainer, recipe, data, api, &device);
+}
+
+duel_status duel_run_build(duel_run **result, const duel_run_options *o, duel_recipe *recipe, duel_dataset *data) {
+  *result = NULL;
+  duel_run *run = duel_calloc(1, sizeof *run);
+  if (!run) {
+    duel_recipe_close(recipe);
+    duel_dataset_close(data);
+    return duel_fail_memory("a run", sizeof *run);
+  }
+  duel_status status = build(run, o, recipe, data);
+  if (status != DUEL_OK) {
+    duel_run_close(run);
+    return status;
+  }
+  *result = run;
+  return DUEL_OK;
+}
+
+static duel_status fill(duel_trainer *t, const duel_run_options *o) {
+  if (o->checkpoint) return load_weights(t, o->checkpoint, !o->sample_only);
+  if (!o->plan_only) DUEL_TRY(duel_trainer_init(t));
+  return o->init ? load_weights(t, o->init, false) : DUEL_OK;
+}
+
+static duel_status open_text(duel_run **run, const duel_run_options *o, const char *text, const char *name) {
+  duel_recipe *recipe;
+  duel_dataset *data;
+  DUEL_TRY(duel_run_resolve(&recipe, &data, o, text, name));
+  DUEL_TRY(duel_run_build(run, o, recipe, data));
+  duel_status status = fill((*run)->trainer, o);
+  if (status != DUEL_OK) {
+    duel_run_close(*run);
+    *run = NULL;
+  }
+  return status;
+}
+
+duel_status duel_checkpoint_recipe(const duel_tensor_file *f, const char *path, const char **text, const char **name) {
+  *text = duel_tensors_meta(f, "recipe");
+  *name = duel_tensors_meta(f, "recipe.name");
+  if (!*text || !*name) return duel_fail(DUEL_ERR_DATA, "%s is no checkpoint of duel: it holds no recipe", path);
+  duel_recipe_source *source;
+  duel_status status = duel_recipe_load_text(&source, *name, *text, NULL, 0);
+  if (status == DUEL_OK) duel_recipe_source_close(source);
+  return status == DUEL_ERR_USAGE ? duel_fail(DUEL_ERR_DATA, "%s: its recipe is damaged: %s", path, duel_last_error())
+                                  : status;
+}
+
+duel_status duel_run_open(duel_run **run, const duel_run_options *options) {
+  *run = NULL;
+  if (options->checkpoint && options->init)
+    return duel_fail(DUEL_ERR_USAGE, "checkpoint and init exclude each other: the one goes on, the other starts anew");
+  if (options->sample_only && !options->checkpoint) return duel_fail(DUEL_ERR_USAGE, "sampling needs a checkpoint");
+  if (!options->checkpoint || options->recipe) return open_text(run, options, NULL, NULL);
+  duel_tensor_file f;
+  const char *text, *name;
+  DUEL_TRY(duel_tensors_read(&f, options->checkpoint));
+  duel_status status = duel_checkpoint_recipe(&f, options->checkpoint, &text, &name);
+  if (status == DUEL_OK) status = open_text(run, options, text, name);
+  duel_tensors_close(&f);
+  return status;
+}
+
+void duel_run_close(duel_run *run) {
+  if (!run) return;
+  duel_trainer_close(run->trainer);
+  duel_free(run->data_spec);
+  duel_free(run);
+}
+
+// ---- training
+
+duel_status duel_run_advance(duel_run *run, int64_t steps) {
+  return duel_trainer_advance(run->trainer, steps);
+}
+
+int duel_run_done(const duel_run *run) {
+  return run->trainer->step >= run->trainer->steps;
+}
+
+duel_stats duel_run_latest(const duel_run *run) {
+  const duel_trainer *t = run->trainer;
+  duel_stats stats = t->stats;
+  double seen = (double)t->settled * (double)duel_trainer_items_per_step(t);
+  stats.step = t->settled;
+  stats.steps = t->steps;
+  stats.epoch = t->items ? seen / (double)t->items : 0;
+  stats.kimg = seen / 1000;
+  return stats;
+}
+
+duel_status duel_run_stats(duel_run *run, duel_stats *stats) {
+  DUEL_TRY(duel_trainer_settle(run->trainer));
+  *stats = duel_run_latest(run);
+  return DUEL_OK;
+}
+
+duel_status duel_run_save(duel_run *run, const char *path) {
+  if (!run->trainer->train)
+    return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling or its plan only has no training state to save");
+  return duel_trainer_save(run->trainer, path);
+}
+
+duel_status duel_run_weights(duel_run *run, float *weights) {
+  return duel_trainer_weights(run->trainer, weights);
+}
+
+// ---- describing
+
+duel_run_info duel_run_describe(const duel_run *run) {
+  const duel_trainer *t = run->trainer;
+  duel_run_info info = {
+      .recipe = t->recipe->name,
+      .data = t->data ? t->data->name : run->data_spec,
+      .backend = t->api->name,
+      .device = t->api->describe(t->backend),
+      .text = t->recipe->text,
+      .items = t->items,
+      .batch = t->recipe->train.batch,
+      .steps = t->steps,
+      .rank = t->model.item.rank,
+      .classes = t->data ? t->data->classes : 0,
+      .latent = t->recipe->latent,
+      .parameters_g = t->model.player[DUEL_G].params,
+      .parameters_d = t->model.player[DUEL_D].params,
+      .seed = t->recipe->train.seed,
+  };
+  info.warning = t->api->warning ? t->api->warning(t->backend) : run->why;
+  if (t->api->host_memory) info.threads = t->recipe->run.threads > 0 ? t->recipe->run.threads : duel_host_threads();
+  if (t->train_plan) {
+    duel_plan_totals totals = duel_plan_sum(t->train_plan);
+    info.step_flops = totals.flops;
+    info.step_bytes = totals.bytes;
+    info.step_nodes = totals.nodes;
+  }
+  int64_t per_step = duel_trainer_items_per_step(t);
+  info.steps_per_epoch = (t->items + per_step - 1) / per_step;
+  for (int i = 0; i < info.rank && i < 3; i++) info.dim[i] = t->model.item.dim[i];
+  info.memory_bytes = duel_memory_total(&t->memory);
+  return info;
+}
+
+duel_status duel_run_print(duel_run *run, FILE *out, int plan) {
+  const duel_trainer *t = run->trainer;
+  static const char *const names[DUEL_ARENA_COUNT] = {"parameters", "optimizer", "buffers", "data",
+                                                      "inputs",     "outputs",   "work"};
+  duel_model_print(&t->model, out);
+  const duel_plan *p = t->train_plan ? t->train_plan : t->sample_plan;
+  duel_plan_totals totals = duel_plan_sum(p);
+  fprintf(out, "memory");
+  for (int arena = 0; arena < DUEL_ARENA_COUNT; arena++)
+    fprintf(out, "%s %s %.2f MiB", arena ? "," : "", names[arena], (double)t->memory.bytes[arena] / 1048576);
+  fprintf(out, "; %.1f MiB in all\nstep   %d nodes in %d groups, %.1f MFLOP, %.1f MiB moved\n",
+          (double)duel_memory_total(&t->memory) / 1048576, totals.nodes, totals.groups, totals.flops / 1e6,
+          totals.bytes / 1048576);
+  if (plan) {
+    fprintf(out, "\n");
+    duel_plan_print(p, out);
+  }
+  return ferror(out) ? duel_fail(DUEL_ERR_IO, "the description could not be written") : DUEL_OK;
+}
+
+// ---- generating
+
+duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst) {
+  duel_trainer *t = run->trainer;
+  int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item), chunk = t->vars_of_step.chunk;
+  if (n < 1) return duel_fail(DUEL_ERR_USAGE, "generate: %lld items; at least 1 is needed", (long long)n);
+  float *z = duel_malloc((size_t)(chunk * latent) * sizeof *z);
+  if (!z) return duel_fail_memory("latents", (size_t)(chunk * latent) * sizeof *z);
+  duel_status status = DUEL_OK;
+  for (int64_t first = 0; first < n && status == DUEL_OK; first += chunk) {
+    int64_t now = n - first < chunk ? n - first : chunk;
+    for (int64_t i = 0; i < now; i++)
+      duel_draw_normal((duel_draw){.seed = seeds[first + i], .purpose = DUEL_PURPOSE_EVAL}, 0, latent, z + i * latent);
+    status = duel_trainer_sample(t, z, now, dst + first * item);
+    for (int64_t i = 0; status == DUEL_OK && i < now * item; i++)
+      if (!isfinite(dst[first * item + i]))
+        status = duel_fail(DUEL_ERR_DIVERGED,
+                           "G makes no finite numbers of seed %llu: its training diverged; use an earlier checkpoint",
+                           (unsigned long long)seeds[first + i / item]);
+  }
+  duel_free(z);
+  return status;
+}
+
+duel_status duel_generate_png(duel_run *run, const char *path, int rows, int columns, uint64_t first_seed) {
+  const duel_shape item = run->trainer->model.item;
+  if (rows < 1 || columns < 1 || rows > 1024 || columns > 1024)
+    return duel_fail(DUEL_ERR_USAGE, "a grid of %d×%d; 1×1 to 1024×1024 are possible", rows, columns);
+  if (item.rank != 3 && !(item.rank == 1 && item.dim[0] == 2))
+    return duel_fail(DUEL_ERR_USAGE, "items of %s cannot be drawn; images C×H×W and points of 2 numbers can",
+                     duel_shape_text(item));
+  int64_t n = (int64_t)rows * columns, size = duel_shape_count(item);
+  uint64_t *seeds = duel_malloc((size_t)n * sizeof *seeds);
+  float *items = duel_malloc((size_t)(n * size) * sizeof *items);
+  duel_status status = DUEL_OK;
+  if (!seeds || !items) status = duel_fail_memory("a grid", (size_t)(n * size) * sizeof *items);
+  for (int64_t i = 0; seeds && i < n; i++) seeds[i] = first_seed + (uint64_t)i;
+  if (status == DUEL_OK) status = duel_generate(run, seeds, n, items);
+  if (status == DUEL_OK)
+    status = item.rank == 3 ? duel_grid_write(path, items, n, columns, item.dim)
+                            : duel_scatter_write(path, items, n, NULL, 0, 512);
+  duel_free(seeds);
+  duel_free(items);
+  return status;
+}
+
+const char *duel_did_you_mean(const char *word, const char *const *known, int n) {
+  return duel_suggest(word, known, n);
+}

@@ -1,0 +1,352 @@
+#include "run/rundir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "io/file.h"
+
+// ---- names and locks
+
+static duel_status join(char *dst, size_t n, const char *folder, const char *name) {
+  const char *slash = *folder && folder[strlen(folder) - 1] == '/' ? "" : "/";
+  int length = snprintf(dst, n, "%s%s%s", folder, slash, name);
+  if (length < 0 || (size_t)length >= n)
+    return duel_fail(DUEL_ERR_IO, "the path %s%s%s is too long", folder, slash, name);
+  return DUEL_OK;
+}
+
+duel_status duel_rundir_file(const duel_rundir *d, const char *name, char *text, size_t n) {
+  return join(text, n, d->path, name);
+}
+
+static duel_status take_lock(duel_rundir *d) {
+  char path[3200], pid[32] = "";
+  DUEL_TRY(join(path, sizeof path, d->path, ".lock"));
+  d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (d->lock < 0) return duel_fail(DUEL_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+  if (flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    ssize_t n = read(d->lock, pid, sizeof pid - 1);
+    pid[n > 0 ? n : 0] = 0;
+    close(d->lock);
+    d->lock = -1;
+    if (error != EWOULDBLOCK) return duel_fail(DUEL_ERR_IO, "%s cannot be locked: %s", path, strerror(error));
+    return duel_fail(DUEL_ERR_IO, "another process (pid %s) trains in %s; wait for it or stop it",
+                     *pid ? pid : "unknown", d->path);
+  }
+  int length = snprintf(pid, sizeof pid, "%ld", (long)getpid());
+  if (ftruncate(d->lock, 0) != 0 || pwrite(d->lock, pid, (size_t)length, 0) != length)
+    return duel_fail(DUEL_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+  return DUEL_OK;
+}
+
+void duel_rundir_close(duel_rundir *d) {
+  if (d->lock >= 0) close(d->lock);
+  d->lock = -1;
+}
+
+// A name part keeps letters, digits, '.', '_' and '-'; whatever else stands between them becomes one '-'.
+static void clean(char *dst, size_t n, const char *src) {
+  size_t i = 0;
+  for (bool gap = false; *src && i + 1 < n; src++) {
+    char c = *src;
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("._-", c);
+    if (plain || !gap) dst[i++] = plain ? c : '-';
+    gap = !plain;
+  }
+  dst[i] = 0;
+}
+
+// One past the largest five-digit number that begins a name in outdir.
+static int next_number(const char *outdir) {
+  int next = 0;
+  DIR *dir = opendir(outdir);
+  if (!dir) return 0;
+  for (struct dirent *e; (e = readdir(dir));)
+    if (strspn(e->d_name, "0123456789") == 5 && e->d_name[5] == '-' && atoi(e->d_name) >= next)
+      next = atoi(e->d_name) + 1;
+  closedir(dir);
+  return next;
+}
+
+duel_status duel_rundir_point_latest(const duel_rundir *d, const char *outdir) {
+  const char *name = strrchr(d->path, '/') + 1; // join put a slash there
+  char link[3200], temporary[3200], unique[64];
+  struct stat st;
+  DUEL_TRY(join(link, sizeof link, outdir, "latest"));
+  if (lstat(link, &st) == 0 && !S_ISLNK(st.st_mode))
+    return duel_fail(DUEL_ERR_IO, "%s is no link, so it stays; `latest` will not name this run: rename it", link);
+  snprintf(unique, sizeof unique, ".latest.tmp.%ld", (long)getpid());
+  DUEL_TRY(join(temporary, sizeof temporary, outdir, unique));
+  unlink(temporary);
+  if (symlink(name, temporary) != 0 || rename(temporary, link) != 0) {
+    int error = errno;
+    unlink(temporary);
+    return duel_fail(DUEL_ERR_IO, "the link %s cannot be set: %s", link, strerror(error));
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *recipe, const char *data, int64_t batch,
+                               const char *desc) {
+  char name[512], part[3][128];
+  *d = (duel_rundir){.lock = -1};
+  clean(part[0], sizeof part[0], recipe);
+  clean(part[1], sizeof part[1], data);
+  clean(part[2], sizeof part[2], desc ? desc : "");
+  DUEL_TRY(duel_make_folder(outdir));
+  for (int number = next_number(outdir); number < 100000; number++) {
+    snprintf(name, sizeof name, "%05d-%s-%s-batch%" PRId64 "%s%s", number, part[0], part[1], batch, *part[2] ? "-" : "",
+             part[2]);
+    DUEL_TRY(join(d->path, sizeof d->path, outdir, name));
+    if (mkdir(d->path, 0777) == 0) {
+      const duel_status status = take_lock(d);
+      if (status != DUEL_OK) duel_rundir_discard(d);
+      return status;
+    }
+    if (errno != EEXIST)
+      return duel_fail(DUEL_ERR_IO, "%s cannot be made: %s; choose another --outdir", d->path, strerror(errno));
+  }
+  return duel_fail(DUEL_ERR_IO, "%s: the numbers of runs end at 99999, which is taken; use another --outdir", outdir);
+}
+
+void duel_rundir_discard(duel_rundir *d) {
+  static const char *const names[] = {
+      "recipe.yaml", "reals.png", "fakes-00000000.png", "checkpoint-00000000.safetensors", "log.txt",
+      "stats.jsonl", ".lock"};
+  char path[3200];
+  duel_file_sweep(d->path);
+  duel_rundir_close(d); // NFS keeps open files
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (join(path, sizeof path, d->path, names[i]) == DUEL_OK) unlink(path);
+  rmdir(d->path); // fails if something else is there
+}
+
+duel_status duel_rundir_open(duel_rundir *d, const char *path) {
+  *d = (duel_rundir){.lock = -1};
+  if (strlen(path) >= sizeof d->path) return duel_fail(DUEL_ERR_IO, "the path %s is too long", path);
+  strcpy(d->path, path);
+  DUEL_TRY(take_lock(d));
+  duel_file_sweep(d->path);
+  return DUEL_OK;
+}
+
+// ---- log and statistics
+
+duel_status duel_rundir_append(const duel_rundir *d, const char *name, const char *line) {
+  char path[3200];
+  DUEL_TRY(join(path, sizeof path, d->path, name));
+  char *text = duel_format("%s\n", line);
+  if (!text) return duel_fail_memory("a line", strlen(line) + 2);
+  duel_status status = duel_file_append(path, text, strlen(text));
+  duel_free(text);
+  return status;
+}
+
+// The "step" of a line of stats.jsonl, or -1 if it is not whole.
+static int64_t line_step(const char *line, size_t n) {
+  duel_json *root;
+  int64_t step = -1;
+  if (duel_json_parse(&root, line, n) != DUEL_OK) return -1;
+  const duel_json *value = duel_json_get(root, "step");
+  if (value && value->is_integer) step = value->integer;
+  duel_free(root);
+  return step;
+}
+
+duel_status duel_rundir_cut(const duel_rundir *d, int64_t step) {
+  char path[3200];
+  uint8_t *bytes;
+  size_t n, kept = 0, length;
+  DUEL_TRY(join(path, sizeof path, d->path, "stats.jsonl"));
+  if (access(path, F_OK) != 0) return DUEL_OK;
+  DUEL_TRY(duel_file_read(path, (size_t)1 << 32, &bytes, &n));
+  for (size_t at = 0; at < n; at += length) {
+    const uint8_t *end = memchr(bytes + at, '\n', n - at);
+    if (!end) break;
+    length = (size_t)(end - (bytes + at)) + 1;
+    int64_t of = line_step((const char *)bytes + at, length - 1);
+    if (of < 0 || of > step) continue; // torn by a kill or a full disk, or of a future that will be another
+    memmove(bytes + kept, bytes + at, length);
+    kept += length;
+  }
+  duel_status status = kept < n ? duel_file_write(path, bytes, kept) : DUEL_OK;
+  duel_free(bytes);
+  return status;
+}
+
+// ---- checkpoints on disk
+
+static int rising(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+void duel_checkpoint_name(char name[64], int64_t step) {
+  snprintf(name, 64, "checkpoint-%08" PRId64 ".safetensors", step);
+}
+
+int64_t duel_checkpoint_step(const char *path) {
+  static const char before[] = "checkpoint-", behind[] = ".safetensors";
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+  if (strncmp(name, before, sizeof before - 1)) return -1;
+  const char *digits = name + sizeof before - 1;
+  size_t length = strspn(digits, "0123456789");
+  return length >= 8 && length <= 10 && !strcmp(digits + length, behind) ? atoll(digits) : -1;
+}
+
+duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n) {
+  *step = NULL;
+  *n = 0;
+  int room = 0;
+  DIR *dir = opendir(path);
+  if (!dir) return DUEL_OK;
+  for (struct dirent *e; (e = readdir(dir));) {
+    int64_t of = duel_checkpoint_step(e->d_name);
+    if (of < 0) continue;
+    if (*n == room) {
+      room = room ? 2 * room : 64;
+      int64_t *grown = duel_realloc(*step, (size_t)room * sizeof *grown);
+      if (!grown) {
+        closedir(dir);
+        duel_free(*step);
+        *step = NULL;
+        *n = 0;
+        return duel_fail_memory("the list of checkpoints", (size_t)room * sizeof *grown);
+      }
+      *step = grown;
+    }
+    (*step)[(*n)++] = of;
+  }
+  closedir(dir);
+  if (*n) qsort(*step, (size_t)*n, sizeof **step, rising);
+  return DUEL_OK;
+}
+
+void duel_rundir_prune(const duel_rundir *d, int keep) {
+  int64_t *step;
+  int n;
+  if (duel_rundir_checkpoints(d->path, &step, &n) != DUEL_OK) return; // the next one prunes them
+  for (int i = 0; i < n - keep; i++) {
+    char name[64], path[3200];
+    if (step[i] == 0) continue;
+    duel_checkpoint_name(name, step[i]);
+    if (join(path, sizeof path, d->path, name) == DUEL_OK) unlink(path);
+  }
+  duel_free(step);
+}
+
+// For a file BASE.ENDING in a folder: FOLDER/BASE-aside.ENDING, or the first free one of …-aside-2, …-aside-3.
+static duel_status aside_path(char *dst, size_t n, const char *folder, const char *name) {
+  const char *ending = strrchr(name, '.');
+  for (int k = 1; k < 10000; k++) {
+    char file[96], which[16] = "";
+    if (k > 1) snprintf(which, sizeof which, "-%d", k);
+    snprintf(file, sizeof file, "%.*s-aside%s%s", (int)(ending - name), name, which, ending);
+    DUEL_TRY(join(dst, n, folder, file));
+    if (access(dst, F_OK) != 0) return DUEL_OK;
+  }
+  return duel_fail(DUEL_ERR_IO, "%s holds too many copies of %s set aside; remove some", folder, name);
+}
+
+static duel_status copy_stats(const char *path) {
+  char from[3200], to[3200];
+  uint8_t *bytes;
+  size_t n;
+  DUEL_TRY(join(from, sizeof from, path, "stats.jsonl"));
+  if (access(from, F_OK) != 0) return DUEL_OK;
+  DUEL_TRY(aside_path(to, sizeof to, path, "stats.jsonl"));
+  DUEL_TRY(duel_file_read(from, (size_t)1 << 32, &bytes, &n));
+  const duel_status status = duel_file_write(to, bytes, n);
+  duel_free(bytes);
+  return status;
+}
+
+static duel_status set_aside(const char *path, const int64_t *step, int n, int64_t after, char *note, size_t note_n) {
+  if (n == 0 || step[n - 1] <= after) return DUEL_OK;
+  DUEL_TRY(copy_stats(path));
+  int moved = 0;
+  for (int i = n; i-- > 0 && step[i] > after;) { // the latest first: broken off, what is left is a run's past
+    char name[64], from[3200], to[3200];
+    duel_checkpoint_name(name, step[i]);
+    DUEL_TRY(join(from, sizeof from, path, name));
+    DUEL_TRY(aside_path(to, sizeof to, path, name));
+    if (rename(from, to) != 0)
+      return duel_fail(DUEL_ERR_IO, "%s cannot be renamed to %s: %s", from, to, strerror(errno));
+    moved++;
+    snprintf(note, note_n, "the run goes on from step %" PRId64 ": %d later checkpoint%s set aside, renamed to …-aside",
+             after, moved, moved == 1 ? " is" : "s are");
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_rundir_set_aside(const duel_rundir *d, int64_t after, char *note, size_t note_n) {
+  int64_t *step;
+  int n;
+  *note = 0;
+  DUEL_TRY(duel_rundir_checkpoints(d->path, &step, &n));
+  duel_status status = set_aside(d->path, step, n, after, note, note_n);
+  duel_free(step);
+  return status;
+}
+
+static duel_status newest_of(const char *path, const int64_t *step, int count, char *checkpoint, size_t n, char *note,
+                             size_t note_n) {
+  if (count == 0)
+    return duel_fail(DUEL_ERR_DATA, "%s holds no checkpoint-*.safetensors; is it the directory of one run?", path);
+  for (int i = count; i-- > 0;) {
+    char name[64];
+    duel_checkpoint_name(name, step[i]);
+    DUEL_TRY(join(checkpoint, n, path, name));
+    duel_tensor_file f;
+    duel_status status = duel_tensors_read(&f, checkpoint);
+    if (status == DUEL_OK) duel_tensors_close(&f);
+    if (status == DUEL_OK && *note) {
+      const size_t length = strlen(note);
+      snprintf(note + length, note_n - length, "; taking checkpoint-%08" PRId64, step[i]);
+    }
+    if (status != DUEL_ERR_DATA && status != DUEL_ERR_IO) return status; // no memory: not the file's fault
+    if (!*note) snprintf(note, note_n, "%s", duel_last_error());
+  }
+  return duel_fail(DUEL_ERR_DATA, "%s: no checkpoint of %d can be read: %s", path, count, note);
+}
+
+duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, char *note, size_t note_n) {
+  int64_t *step;
+  int count;
+  *note = 0;
+  DUEL_TRY(duel_rundir_checkpoints(path, &step, &count));
+  duel_status status = newest_of(path, step, count, checkpoint, n, note, note_n);
+  duel_free(step);
+  return status;
+}
+
+// ---- what a user names
+
+duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n, char *note,
+                                 size_t note_n) {
+  char latest[3200];
+  struct stat st;
+  *note = 0;
+  if (!strcmp(what, "latest")) {
+    DUEL_TRY(join(latest, sizeof latest, outdir ? outdir : "runs", "latest"));
+    if (stat(latest, &st) != 0)
+      return duel_fail(DUEL_ERR_DATA, "there is no latest run in %s; `duel train` makes one", outdir ? outdir : "runs");
+    what = latest;
+  }
+  if (stat(what, &st) != 0)
+    return duel_fail(DUEL_ERR_DATA, "%s: %s; give a run directory, a checkpoint, or latest", what, strerror(errno));
+  if (S_ISDIR(st.st_mode)) return duel_rundir_newest(what, path, n, note, note_n);
+  if (strlen(what) >= n) return duel_fail(DUEL_ERR_IO, "the path %s is too long", what);
+  strcpy(path, what);
+  return DUEL_OK;
+}

@@ -1,0 +1,75 @@
+// The trainer: a recipe, its data and a backend brought together; owns every byte of a run's state.
+//
+//   plan      model -> variables -> graphs -> plans
+//   open      the same, then one allocation an arena
+//   init      draws the weights            load      takes them (and all else) from a checkpoint
+//   advance   per step: writes key, items and coefficients as one block and submits it; the device may fall behind.
+//             A set that is too large for memory is streamed: the block then holds the items themselves, read ahead
+//   settle    waits for what was submitted; metrics come in the order of the steps, as soon as they are there
+#ifndef DUEL_RUN_TRAINER_H
+#define DUEL_RUN_TRAINER_H
+
+#include "core/backend.h"
+#include "gan/step.h"
+#include "io/data/dataset.h"
+#include "io/data/prefetch.h"
+#include "io/safetensors.h"
+
+typedef struct duel_trainer {
+  duel_recipe *recipe; // owned
+  const duel_backend_api *api;
+  duel_backend *backend;
+  duel_vars vars;
+  duel_model model;
+  duel_step vars_of_step;
+  duel_plan *train_plan, *sample_plan;
+  duel_memory memory;
+  duel_exec *train, *sample;
+  duel_dataset *data; // owned; NULL: sampling only
+  int64_t items;      // of the data, 0 without
+
+  int64_t step, steps;           // submitted, and the recipe's length
+  int64_t settled;               // steps whose metrics were read: `stats` are those of the last of them
+  int64_t updates[DUEL_PLAYERS]; // Adam's t of each player
+  bool streamed;                 // the device has no room for the data, or the host has none
+  duel_prefetch *prefetch;       // then: reads them ahead
+  unsigned char *block;          // the inputs of one step, as they lie in their arena; the next three point into it
+  uint32_t *key;
+  int32_t *index;
+  float *coef;
+  float *latents, *samples;
+  int32_t *order; // the present epoch's order of items, unless streamed
+  uint32_t *order_scratch;
+  int64_t order_epoch; // -1: none yet
+  duel_stats stats;
+} duel_trainer;
+
+// Takes recipe and data over, also on failure. data NULL: sampling only.
+duel_status duel_trainer_open(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, const duel_backend_api *api,
+                              const duel_backend_options *options);
+// The same without any memory for them: to describe and print what an open trainer would be.
+duel_status duel_trainer_plan(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, const duel_backend_api *api,
+                              const duel_backend_options *options);
+void duel_trainer_close(duel_trainer *t);
+
+duel_status duel_trainer_init(duel_trainer *t);
+// Submits at most so many steps; a step that diverged is found when its metrics come, which may be later.
+duel_status duel_trainer_advance(duel_trainer *t, int64_t steps);
+// The same, each step waited for and its calls timed: adds to seconds[i] what the plan's i-th node took.
+duel_status duel_trainer_profile(duel_trainer *t, int64_t steps, double *seconds);
+duel_status duel_trainer_settle(duel_trainer *t); // after it all state and stats are of step t->step
+// All parameters, G's then D's, each tensor in its own order, without the gaps of their slabs.
+duel_status duel_trainer_weights(duel_trainer *t, float *dst);
+// n latents [n, latent] through G in inference mode -> [n, item].
+duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
+// Real items by their number in the set, as the batch op yields them: bytes become x/127.5 − 1.
+duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst);
+
+// Checkpoints (checkpoint.c). full: everything, and everything must fit: names, shapes, data, seed. Otherwise the
+// weights and buffers alone.
+duel_status duel_trainer_save(duel_trainer *t, const char *path);
+duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const char *path, bool full);
+
+int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items through D
+
+#endif
