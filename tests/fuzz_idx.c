@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/crc32c.h"
-#include "io/gzip.h"
+#include "base/mem.h"
 #include "io/data/idx.h"
+#include "io/gzip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

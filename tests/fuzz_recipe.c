@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
   duel_recipe *again = resolve(r->text, NULL, 0, NULL);
   if (!again || strcmp(again->text, r->text) != 0) abort();
   if (duel_recipe_diff(r->text, again->text, diff, sizeof diff) != DUEL_OK || *diff) abort();
-  const duel_schedule *lr = &r->optim[DUEL_G].lr;
+  const duel_schedule *lr = &r->net[DUEL_G].optim.lr;
   if (duel_length_steps(r->train.length, r->train.batch, 60000) < 1) abort();
   double rate = duel_schedule_at(lr, 1000, 5000, r->train.batch, 60000);
   if (!(rate >= 0 && rate <= 1e6)) abort();

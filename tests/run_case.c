@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/registry.h"
 #include "base/mem.h"
+#include "run/registry.h"
 
 enum { GUARD = 4096 };      // bytes
 enum { MAX_OPERANDS = 64 }; // of one node of a test graph

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "core/backend.h"
 #include "base/mem.h"
+#include "core/backend.h"
 #include "cpu/cpu.h"
 #include "cpu_jobs.h"
 #define DUEL_REAL_IS_float

@@ -15,11 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "base/crc32c.h"
+#include "base/mem.h"
 #include "io/data/dataset.h"
-#include "io/gzip.h"
 #include "io/data/idx.h"
+#include "io/gzip.h"
 #include "io_help.h"
 
 static void assert_refused(const char *spec, const char *part) {

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "core/backend.h"
 #include "base/mem.h"
+#include "core/backend.h"
 #include "core/passes/passes.h"
 #include "mini_gan.h"
 #include "plan_check.h"

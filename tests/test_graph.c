@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "core/graph.h"
 #include "base/mem.h"
+#include "core/graph.h"
 
 static duel_vars vars;
 static duel_graph *g;

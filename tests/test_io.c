@@ -17,12 +17,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "base/crc32c.h"
-#include "io/file.h"
+#include "base/mem.h"
 #include "io/data/idx.h"
-#include "io/image.h"
 #include "io/data/npy.h"
+#include "io/file.h"
+#include "io/image.h"
 #include "io_help.h"
 
 static int holds(const char *name, const void *bytes, size_t n) {

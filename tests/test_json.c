@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/json.h"
+#include "base/mem.h"
 
 // The text lies at the end of its own allocation, so that ASan sees a read behind it.
 static duel_status parse(duel_json **root, const char *text, size_t n) {

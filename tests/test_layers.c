@@ -60,7 +60,7 @@ static duel_status open_layer(layer *l, const char *text, duel_shape item) {
   *l = (layer){.whole = recipe_of(text, item)};
   DUEL_TRY(duel_model_open(&l->model, l->whole, DUEL_SCALAR, &l->vars, DUEL_F32));
   l->recipe = *l->whole;
-  l->recipe.player[DUEL_D].n = 1;
+  l->recipe.net[DUEL_D].layers.n = 1;
   l->model.recipe = &l->recipe;
   return DUEL_OK;
 }
@@ -175,7 +175,7 @@ static void assert_begins(const char *text, int n, const float *value) {
     const duel_param *p = &l.model.player[DUEL_D].param[i];
     float first[24];
     assert_true(duel_shape_count(p->shape) <= 24);
-    duel_param_init(p, &l.recipe.init[DUEL_D], 1, first);
+    duel_param_init(p, &l.recipe.net[DUEL_D].init, 1, first);
     for (int64_t k = 0; k < duel_shape_count(p->shape); k++)
       if (first[k] != value[i]) fail_msg("%s: %s begins as %g", text, p->name, (double)first[k]);
   }

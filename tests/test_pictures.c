@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/mem.h"
 #include "io/data/cache.h"
-#include "base/crc32c.h"
 #include "io/data/dataset.h"
 #include "io/picture.h"
 #include "io/resample.h"

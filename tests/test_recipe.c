@@ -40,9 +40,9 @@ static void mlp(void **state) {
   static const char *const kinds[] = {"dense",      "leaky_relu", "dense", "batchnorm",
                                       "leaky_relu", "dense",      "tanh",  "reshape"};
   static const double first[] = {256, 0.2, 512, 1e-5, 0.2, 784, 0, 1};
-  assert_int_equal(r->player[DUEL_G].n, 8);
+  assert_int_equal(r->net[DUEL_G].layers.n, 8);
   for (int i = 0; i < 8; i++) {
-    const duel_layer *l = &r->player[DUEL_G].layer[i];
+    const duel_layer *l = &r->net[DUEL_G].layers.layer[i];
     char path[16];
     snprintf(path, sizeof path, "G.%d", i);
     assert_string_equal(l->kind->name, kinds[i]);
@@ -51,19 +51,19 @@ static void mlp(void **state) {
     assert_int_equal(l->col, 5);
     if (i != 6) assert_true(l->value[0].number[0] == first[i]);
   }
-  const duel_key_value *shape = r->player[DUEL_G].layer[7].value;
+  const duel_key_value *shape = r->net[DUEL_G].layers.layer[7].value;
   assert_true(shape->n == 3 && shape->number[1] == 28 && shape->number[2] == 28);
-  assert_int_equal(r->player[DUEL_D].n, 4);
-  assert_string_equal(r->init[DUEL_G].name, "glorot_uniform");
-  assert_string_equal(r->init[DUEL_D].name, "glorot_uniform");
+  assert_int_equal(r->net[DUEL_D].layers.n, 4);
+  assert_string_equal(r->net[DUEL_G].init.name, "glorot_uniform");
+  assert_string_equal(r->net[DUEL_D].init.name, "glorot_uniform");
   assert_string_equal(r->loss.name, "bce");
   assert_true(r->loss.label_smoothing == 0);
   for (int p = 0; p < DUEL_PLAYERS; p++) {
-    const duel_optim *o = &r->optim[p];
+    const duel_optim *o = &r->net[p].optim;
     assert_true(o->adam == 1 && o->lr.from == 0.0002 && o->lr.to == 0.0002 && o->lr.curve == DUEL_CURVE_CONSTANT);
     assert_true(o->betas[0] == 0.5 && o->betas[1] == 0.999 && o->eps == 1e-8 && o->weight_decay == 0);
   }
-  assert_false(r->ema.on);
+  assert_false(r->net[DUEL_G].ema.on);
   assert_true(r->train.length.n == 100 && r->train.length.unit == DUEL_EPOCHS);
   assert_true(r->train.batch == 64 && r->train.d_steps == 1 && !r->train.joint && r->train.shared && !r->train.seed);
   assert_true(r->output.sample.n == 1 && r->output.sample.unit == DUEL_EPOCHS);
@@ -231,14 +231,14 @@ static void everything_said(void **state) {
                              "  capture: off\n"
                              "  data_memory: 64M\n";
   assert_string_equal(r->text, text);
-  const duel_layer *block = &r->player[DUEL_G].layer[2];
+  const duel_layer *block = &r->net[DUEL_G].layers.layer[2];
   assert_null(block->kind);
   assert_int_equal(block->repeat, 2);
   assert_string_equal(block->body->layer[1].path, "G.2.residual.1");
   assert_string_equal(block->skip->layer[0].path, "G.2.skip.0");
-  assert_null(r->player[DUEL_G].layer[3].skip);
-  assert_true(r->train.seed == UINT64_MAX && r->ema.on && r->ema.half_life.unit == DUEL_KIMG);
-  assert_true(r->optim[DUEL_G].adam == 0 && r->optim[DUEL_D].adam == 1);
+  assert_null(r->net[DUEL_G].layers.layer[3].skip);
+  assert_true(r->train.seed == UINT64_MAX && r->net[DUEL_G].ema.on && r->net[DUEL_G].ema.half_life.unit == DUEL_KIMG);
+  assert_true(r->net[DUEL_G].optim.adam == 0 && r->net[DUEL_D].optim.adam == 1);
   assert_null(block->body->layer[1].value[2].init.name); // as the recipe says
   duel_recipe_close(r);
 }

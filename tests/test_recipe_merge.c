@@ -22,32 +22,33 @@ static void settings_reach_everything(void **state) {
   duel_recipe *r = SET(text, "G.1={leaky_relu: 0.3}", "D.1.dense.bias=false", "vars.ch=5", "optim.lr.G=0.0001",
                        "train.batch=32", "data.limit=7", "--data data=./a: #b", "init.G=he_normal", "ema=1 kimg",
                        "optim.weight_decay=0.5", "--seed train.seed=3", "G.0.dense=400");
-  assert_string_equal(r->player[DUEL_G].layer[1].kind->name, "leaky_relu");
-  assert_true(r->player[DUEL_G].layer[1].value[0].number[0] == 0.3);
-  assert_true(r->player[DUEL_G].layer[0].value[0].number[0] == 400);
-  assert_true(r->player[DUEL_D].layer[1].value[1].number[0] == 0 && r->player[DUEL_D].layer[1].value[0].number[0] == 1);
-  assert_true(r->output.keep == 20 && r->train.batch == 32 && r->train.seed == 3 && r->ema.on);
-  assert_true(r->optim[DUEL_G].lr.from == 0.0001 && r->optim[DUEL_D].lr.from == 0.1);
-  assert_true(r->optim[DUEL_G].weight_decay == 0.5 && r->optim[DUEL_D].weight_decay == 0.5);
+  assert_string_equal(r->net[DUEL_G].layers.layer[1].kind->name, "leaky_relu");
+  assert_true(r->net[DUEL_G].layers.layer[1].value[0].number[0] == 0.3);
+  assert_true(r->net[DUEL_G].layers.layer[0].value[0].number[0] == 400);
+  assert_true(r->net[DUEL_D].layers.layer[1].value[1].number[0] == 0 &&
+              r->net[DUEL_D].layers.layer[1].value[0].number[0] == 1);
+  assert_true(r->output.keep == 20 && r->train.batch == 32 && r->train.seed == 3 && r->net[DUEL_G].ema.on);
+  assert_true(r->net[DUEL_G].optim.lr.from == 0.0001 && r->net[DUEL_D].optim.lr.from == 0.1);
+  assert_true(r->net[DUEL_G].optim.weight_decay == 0.5 && r->net[DUEL_D].optim.weight_decay == 0.5);
   assert_string_equal(r->data.path, "./a: #b"); // a flag's path is no YAML
   assert_int_equal(r->data.limit, 7);
-  assert_string_equal(r->init[DUEL_G].name, "he_normal");
-  assert_string_equal(r->init[DUEL_D].name, "torch");
+  assert_string_equal(r->net[DUEL_G].init.name, "he_normal");
+  assert_string_equal(r->net[DUEL_D].init.name, "torch");
   duel_recipe_close(r);
 
   r = SET(text, "G.0={residual: [relu, dense: 3]}", "G.0.residual.1.dense.out=9", "G.0.repeat=3", "G.0.skip=[tanh]",
           "optim={name: sgd, lr: {from: 1, to: 0}}", "optim.lr.D.to=0.5", "optim.D.momentum=0.7", "init={name: normal}",
           "init.D.std=0.3", "ema={half_life: 4}", "G.1.tanh=null");
-  const duel_layer *block = r->player[DUEL_G].layer;
+  const duel_layer *block = r->net[DUEL_G].layers.layer;
   assert_true(block->repeat == 3 && block->body->layer[1].value[0].number[0] == 9 && block->skip->n == 1);
-  assert_true(!r->optim[DUEL_G].adam && r->optim[DUEL_G].lr.to == 0 && r->optim[DUEL_D].lr.to == 0.5);
-  assert_true(r->optim[DUEL_G].momentum == 0 && r->optim[DUEL_D].momentum == 0.7);
-  assert_true(r->init[DUEL_G].std == 0.02 && r->init[DUEL_D].std == 0.3 && r->ema.half_life.n == 4);
+  assert_true(!r->net[DUEL_G].optim.adam && r->net[DUEL_G].optim.lr.to == 0 && r->net[DUEL_D].optim.lr.to == 0.5);
+  assert_true(r->net[DUEL_G].optim.momentum == 0 && r->net[DUEL_D].optim.momentum == 0.7);
+  assert_true(r->net[DUEL_G].init.std == 0.02 && r->net[DUEL_D].init.std == 0.3 && r->net[DUEL_G].ema.half_life.n == 4);
   duel_recipe_close(r);
 
   r = SET(text, "optim.G=sgd", "optim.lr.from=0.2", "optim.lr.warmup=5", "ema=null", "G=[dense: 3]");
-  assert_true(!r->optim[DUEL_G].adam && r->optim[DUEL_D].adam && r->optim[DUEL_D].lr.warmup.n == 5);
-  assert_true(r->optim[DUEL_D].lr.from == 0.2 && r->player[DUEL_G].n == 1 && !r->ema.on);
+  assert_true(!r->net[DUEL_G].optim.adam && r->net[DUEL_D].optim.adam && r->net[DUEL_D].optim.lr.warmup.n == 5);
+  assert_true(r->net[DUEL_D].optim.lr.from == 0.2 && r->net[DUEL_G].layers.n == 1 && !r->net[DUEL_G].ema.on);
   duel_recipe_close(r);
 }
 
@@ -204,46 +205,51 @@ static void child_of_a_base(void **state) {
   write_file("sub/grandchild.yaml", "recipe: 1\nbase: ./child.yaml\nG: [dense: 7]\noptim: {lr: {G: 1, D: 4}}\n");
   duel_recipe *r = load_file("sub/grandchild.yaml");
   assert_string_equal(r->name, "grandchild");
-  assert_true(r->latent == 50 && r->train.batch == 16 && r->train.length.n == 10 && r->data.limit == 5 && r->ema.on);
-  assert_true(r->player[DUEL_G].n == 1);                                       // lists replace
-  assert_true(r->optim[DUEL_G].lr.from == 1 && r->optim[DUEL_D].lr.from == 4); // so do values, whole
-  assert_true(r->optim[DUEL_G].betas[1] == 0.9 && r->optim[DUEL_G].lr.curve == DUEL_CURVE_CONSTANT);
+  assert_true(r->latent == 50 && r->train.batch == 16 && r->train.length.n == 10 && r->data.limit == 5 &&
+              r->net[DUEL_G].ema.on);
+  assert_true(r->net[DUEL_G].layers.n == 1);                                           // lists replace
+  assert_true(r->net[DUEL_G].optim.lr.from == 1 && r->net[DUEL_D].optim.lr.from == 4); // so do values, whole
+  assert_true(r->net[DUEL_G].optim.betas[1] == 0.9 && r->net[DUEL_G].optim.lr.curve == DUEL_CURVE_CONSTANT);
   duel_recipe_close(r);
   r = load_file("sub/child.yaml");
-  assert_true(r->player[DUEL_G].layer[0].value[0].number[0] == 6); // $wide from the child's $ch
+  assert_true(r->net[DUEL_G].layers.layer[0].value[0].number[0] == 6); // $wide from the child's $ch
   duel_recipe_close(r);
 
   // null removes; a new name, and a scalar section, drop their siblings; the same name keeps them.
   write_file("a.yaml", "recipe: 1\nbase: base.yaml\nema: null\nloss: {label_smoothing: ~}\ninit: {name: he_normal}\n"
                        "optim: {name: sgd}\ndata: y\n");
   r = load_file("a.yaml");
-  assert_true(!r->ema.on && r->loss.label_smoothing == 0 && r->data.limit == 0 && !r->optim[DUEL_G].adam);
-  assert_true(r->optim[DUEL_G].weight_decay == 0 && r->optim[DUEL_G].lr.from == 0.0002 && r->init[DUEL_G].std == 0);
+  assert_true(!r->net[DUEL_G].ema.on && r->loss.label_smoothing == 0 && r->data.limit == 0 &&
+              !r->net[DUEL_G].optim.adam);
+  assert_true(r->net[DUEL_G].optim.weight_decay == 0 && r->net[DUEL_G].optim.lr.from == 0.0002 &&
+              r->net[DUEL_G].init.std == 0);
   duel_recipe_close(r);
   write_file("a.yaml", "recipe: 1\nbase: base.yaml\nloss: bce\ninit: {name: normal}\noptim: {name: adam, lr: 3}\n"
                        "data: {path: x}\n");
   r = load_file("a.yaml");
-  assert_true(r->loss.label_smoothing == 0 && r->init[DUEL_G].std == 0.5 && r->optim[DUEL_D].weight_decay == 0.1);
-  assert_true(r->optim[DUEL_D].lr.from == 3 && r->data.limit == 5);
+  assert_true(r->loss.label_smoothing == 0 && r->net[DUEL_G].init.std == 0.5 &&
+              r->net[DUEL_D].optim.weight_decay == 0.1);
+  assert_true(r->net[DUEL_D].optim.lr.from == 3 && r->data.limit == 5);
   duel_recipe_close(r);
 
   // One player's share on top of what both had, and both on top of one's.
   write_file("a.yaml", "recipe: 1\nbase: base.yaml\noptim: {G: {lr: 3}, D: {betas: [0.5, 0.5]}}\ninit: {D: zeros}\n");
   r = load_file("a.yaml");
-  assert_true(r->optim[DUEL_G].lr.from == 3 && r->optim[DUEL_D].lr.curve == DUEL_CURVE_LINEAR);
-  assert_true(r->optim[DUEL_G].betas[1] == 0.9 && r->optim[DUEL_D].betas[1] == 0.5);
-  assert_true(r->init[DUEL_G].std == 0.5 && !strcmp(r->init[DUEL_D].name, "zeros"));
+  assert_true(r->net[DUEL_G].optim.lr.from == 3 && r->net[DUEL_D].optim.lr.curve == DUEL_CURVE_LINEAR);
+  assert_true(r->net[DUEL_G].optim.betas[1] == 0.9 && r->net[DUEL_D].optim.betas[1] == 0.5);
+  assert_true(r->net[DUEL_G].init.std == 0.5 && !strcmp(r->net[DUEL_D].init.name, "zeros"));
   duel_recipe_close(r);
   write_file("sub/b.yaml", "recipe: 1\nbase: ../a.yaml\noptim: {lr: 2}\ninit: normal\n");
   r = load_file("sub/b.yaml");
-  assert_true(r->optim[DUEL_G].lr.from == 2 && r->optim[DUEL_D].lr.from == 2 && r->optim[DUEL_D].betas[1] == 0.5);
-  assert_true(r->init[DUEL_G].std == 0.02 && r->init[DUEL_D].std == 0.02);
+  assert_true(r->net[DUEL_G].optim.lr.from == 2 && r->net[DUEL_D].optim.lr.from == 2 &&
+              r->net[DUEL_D].optim.betas[1] == 0.5);
+  assert_true(r->net[DUEL_G].init.std == 0.02 && r->net[DUEL_D].init.std == 0.02);
   duel_recipe_close(r);
 
   // A built-in base; mistakes are named in the file that made them.
   write_file("a.yaml", "recipe: 1\nbase: mlp\ntrain: {batch: 8}\n");
   r = load_file("a.yaml");
-  assert_true(r->train.batch == 8 && r->player[DUEL_G].n == 8);
+  assert_true(r->train.batch == 8 && r->net[DUEL_G].layers.n == 8);
   duel_recipe_close(r);
   write_file("a.yaml", "recipe: 1\nbase: sub/c.yaml\nlatent: x\n");
   write_file("sub/c.yaml", "recipe: 1\nbase: mlp\ntrain: {btach: 8}\n");

@@ -16,10 +16,10 @@
 #include <sys/stat.h>
 
 #include "duel.h"
-#include "recipe/recipe.h"
 #include "io/safetensors.h"
 #include "io_help.h"
 #include "picture_help.h"
+#include "recipe/recipe.h"
 
 enum { MOST = 3 * 64 * 48 };
 

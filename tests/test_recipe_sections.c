@@ -192,13 +192,13 @@ static void of_data(void **state) {
 static void per_player(void **state) {
   (void)state;
   duel_recipe *r = recipe_from(HEAD "optim: {G: {lr: 0.1, betas: [0, 0.9]}, D: sgd, lr: 0.3, momentum: 0.5}\n");
-  assert_true(r->optim[DUEL_G].lr.from == 0.1 && r->optim[DUEL_D].lr.from == 0.3);
-  assert_true(r->optim[DUEL_G].adam && !r->optim[DUEL_D].adam && r->optim[DUEL_D].momentum == 0.5);
-  assert_true(r->optim[DUEL_G].betas[0] == 0 && r->optim[DUEL_G].betas[1] == 0.9);
+  assert_true(r->net[DUEL_G].optim.lr.from == 0.1 && r->net[DUEL_D].optim.lr.from == 0.3);
+  assert_true(r->net[DUEL_G].optim.adam && !r->net[DUEL_D].optim.adam && r->net[DUEL_D].optim.momentum == 0.5);
+  assert_true(r->net[DUEL_G].optim.betas[0] == 0 && r->net[DUEL_G].optim.betas[1] == 0.9);
   duel_recipe_close(r);
   r = recipe_from(HEAD "init: {G: he_normal, name: normal, std: 0.1}\n");
-  assert_string_equal(r->init[DUEL_G].name, "he_normal");
-  assert_true(!strcmp(r->init[DUEL_D].name, "normal") && r->init[DUEL_D].std == 0.1);
+  assert_string_equal(r->net[DUEL_G].init.name, "he_normal");
+  assert_true(!strcmp(r->net[DUEL_D].init.name, "normal") && r->net[DUEL_D].init.std == 0.1);
   duel_recipe_close(r);
   recipe_refuses(HEAD "optim: {lr: {G: 0.1}}\n", "t:7:13: optim.lr: a value for D is missing");
   recipe_refuses(HEAD "optim: {lr: {G: 0.1, D: 0.2, E: 0.3}}\n", "t:7:30: optim.lr: has G and D, so no other key");
@@ -289,7 +289,7 @@ static duel_schedule schedule(const char *text) {
   char recipe[512];
   snprintf(recipe, sizeof recipe, "%soptim: {lr: %s}\n", HEAD, text);
   duel_recipe *r = recipe_from(recipe);
-  duel_schedule s = r->optim[DUEL_G].lr;
+  duel_schedule s = r->net[DUEL_G].optim.lr;
   duel_recipe_close(r);
   return s;
 }

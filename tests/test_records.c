@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "base/crc32c.h"
+#include "base/mem.h"
 #include "io/data/dataset.h"
 #include "io/data/npy.h"
 #include "io_help.h"

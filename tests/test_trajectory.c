@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "run/trainer.h"
 #include "io_help.h"
+#include "run/trainer.h"
 #include "run_case.h"
 
 enum { MOST_TENSORS = 128 };

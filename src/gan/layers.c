@@ -71,7 +71,7 @@ static int buffer(duel_pass *p, const char *name, duel_shape shape, double value
 static const duel_init zeros = {.name = "zeros"};
 
 duel_val duel_layer_bias(duel_pass *p, duel_shape shape, const duel_init *init, int64_t fan_in, int64_t fan_out) {
-  if (!init->name) init = &p->model->recipe->init[p->player];
+  if (!init->name) init = &p->model->recipe->net[p->player].init;
   return duel_layer_parameter(p, "bias", shape, init->name && !strcmp(init->name, "torch") ? *init : zeros, fan_in,
                               fan_out);
 }
@@ -339,7 +339,7 @@ duel_val *duel_parameters(duel_graph *g, const duel_player *player, bool ema) {
 }
 
 duel_val duel_forward(duel_pass *p, duel_val x) {
-  const duel_layers *layers = &p->model->recipe->player[p->player];
+  const duel_layers *layers = &p->model->recipe->net[p->player].layers;
   if (!p->declare && !p->view) return DUEL_NONE; // no memory for the views: the graph knows
   p->cursor = p->slot = 0;
   snprintf(p->prefix, sizeof p->prefix, "%s", p->player == DUEL_G ? "G" : "D");

@@ -42,7 +42,7 @@ static duel_status place_player(duel_model *m, int which, duel_vars *vars, duel_
   duel_player *player = &m->player[which];
   const duel_recipe *r = m->recipe;
   int64_t align = DUEL_ALIGN / (int64_t)duel_dtype_size(real);
-  bool ema = which == DUEL_G && r->ema.on;
+  bool ema = which == DUEL_G && r->net[DUEL_G].ema.on;
   char name[160];
   player->slab = player->ema = player->m = player->v = -1;
   for (int i = 0; i < player->n; i++) {
@@ -69,7 +69,7 @@ static duel_status place_player(duel_model *m, int which, duel_vars *vars, duel_
   if (ema) DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, "G_ema", real, slab, &player->ema));
   snprintf(name, sizeof name, "opt.%s.m", letter[which]);
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->m));
-  if (!r->optim[which].adam) return DUEL_OK;
+  if (!r->net[which].optim.adam) return DUEL_OK;
   snprintf(name, sizeof name, "opt.%s.v", letter[which]);
   return duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->v);
 }
@@ -101,7 +101,7 @@ duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape
   *m = (duel_model){.recipe = recipe};
   duel_status status = open_model(m, item, vars, real);
   for (int player = 0; player < DUEL_PLAYERS && status == DUEL_OK; player++) {
-    status = duel_init_check(&recipe->init[player]);
+    status = duel_init_check(&recipe->net[player].init);
     for (int i = 0; i < m->player[player].n && status == DUEL_OK; i++) {
       const duel_param *p = &m->player[player].param[i];
       status = duel_context(duel_init_check(&p->init), "%s", p->name);

@@ -104,7 +104,7 @@ static duel_val update(builder *b, int which, duel_val loss, int row) {
   duel_val flat = duel_pack(g, n, grad, offset, player->slab_size);
   duel_val coef = duel_view(g, duel_input(g, b->s->coef), (int64_t)row * DUEL_COEF, DUEL_SHAPE(DUEL_COEF));
   duel_val m = duel_state(g, player->m), out[4], squares;
-  if (b->r->optim[which].adam) {
+  if (b->r->net[which].optim.adam) {
     duel_adam(g, slab, m, duel_state(g, player->v), flat, coef, out);
     squares = out[3];
   } else {

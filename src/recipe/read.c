@@ -184,9 +184,9 @@ static void read_optim(duel_reading *rd, const duel_yaml *map, duel_recipe *r) {
       if (!own) return;
       snprintf(sub, sizeof sub, "%s%s%s", path, per_player(node) ? "." : "", per_player(node) ? letter[p] : "");
       bool name = f->offset == offsetof(duel_optim, adam);
-      if (name) r->optim[p].adam = -1;
-      read_field(rd, f, own, sub, &r->optim[p]);
-      if (name) adam[p] = r->optim[p].adam;
+      if (name) r->net[p].optim.adam = -1;
+      read_field(rd, f, own, sub, &r->net[p].optim);
+      if (name) adam[p] = r->net[p].optim.adam;
       named &= adam[p] >= 0;
     }
     if (f->only && named && !duel_yaml_is_null(node)) check_owner(rd, f, node, adam, path);
@@ -216,12 +216,12 @@ static void read_inits(duel_reading *rd, const duel_yaml *map, duel_recipe *r) {
   bool any = false;
   for (int p = 0; p < DUEL_PLAYERS; p++) {
     const duel_yaml *own = duel_yaml_get(map, letter[p]);
-    r->init[p] = (duel_init){.name = duel_init_kinds[0].name};
+    r->net[p].init = (duel_init){.name = duel_init_kinds[0].name};
     any |= !duel_yaml_is_null(own);
     if (!duel_yaml_is_null(own))
-      duel_read_init(rd, own, p == DUEL_G ? "init.G" : "init.D", &r->init[p]);
+      duel_read_init(rd, own, p == DUEL_G ? "init.G" : "init.D", &r->net[p].init);
     else if (shared.child)
-      duel_read_init(rd, &shared, "init", &r->init[p]);
+      duel_read_init(rd, &shared, "init", &r->net[p].init);
   }
   if (any && !shared.child)
     for (int p = 0; p < DUEL_PLAYERS; p++)
@@ -256,6 +256,8 @@ static void read_section(duel_reading *rd, const char *section, const duel_yaml 
 }
 
 void duel_read_recipe(duel_reading *rd, duel_recipe *r) {
+  r->n_nets = DUEL_PLAYERS;
+  for (int p = 0; p < DUEL_PLAYERS; p++) r->net[p].name = letter[p];
   check_top(rd);
   duel_read_vars(rd, duel_yaml_get(rd->root, "vars"));
   for (const duel_section *s = duel_sections; s->name; s++) {
@@ -266,7 +268,7 @@ void duel_read_recipe(duel_reading *rd, duel_recipe *r) {
     bool keys = keys_of(s->name, known) > 0;
     if (!strcmp(s->name, "G") || !strcmp(s->name, "D")) {
       if (map)
-        duel_read_layers(rd, map, s->name, &r->player[strcmp(s->name, "G") ? DUEL_D : DUEL_G]);
+        duel_read_layers(rd, map, s->name, &r->net[strcmp(s->name, "G") ? DUEL_D : DUEL_G].layers);
       else
         duel_problem_value(rd, NULL, "%s: missing (the list of layers)", s->name);
     } else if (!strcmp(s->name, "init")) {
@@ -279,7 +281,7 @@ void duel_read_recipe(duel_reading *rd, duel_recipe *r) {
         read_optim(rd, map, r);
       else
         read_section(rd, s->name, map, r);
-      if (!strcmp(s->name, "ema")) r->ema.on = 1;
+      if (!strcmp(s->name, "ema")) r->net[DUEL_G].ema.on = 1;
     }
   }
 }

@@ -90,6 +90,19 @@ typedef struct duel_optim {
   double betas[2], eps, weight_decay, momentum;
 } duel_optim;
 
+// One network: its layers, and how its parameters begin, move and are averaged.
+typedef struct duel_net {
+  const char *name; // "G"
+  duel_layers layers;
+  duel_init init;
+  duel_optim optim;
+  struct {
+    int on;
+    duel_length half_life;
+  } ema;
+} duel_net;
+enum { DUEL_MAX_NETS = 8 };
+
 typedef struct duel_recipe {
   char *name; // "mlp": file name without folder and extension
   struct {
@@ -100,17 +113,12 @@ typedef struct duel_recipe {
     int channels;    // index of auto, 1, 3
   } data;
   int64_t latent;
-  duel_layers player[DUEL_PLAYERS];
-  duel_init init[DUEL_PLAYERS];
+  duel_net net[DUEL_MAX_NETS];
+  int n_nets;
   struct {
     char *name;             // "bce"
     double label_smoothing; // real target is 1 − this
   } loss;
-  duel_optim optim[DUEL_PLAYERS];
-  struct {
-    int on;
-    duel_length half_life;
-  } ema;
   struct {
     duel_length length;
     int64_t batch;

@@ -47,7 +47,7 @@ const duel_field duel_fields[] = {
      "share of the last move that goes on"},
     {"optim", "weight_decay", DUEL_FIELD_NUMBER, "0", FROM(0, 1e6), NULL, OPTIM(weight_decay), NULL,
      "decoupled: weights shrink by lr times this"},
-    {"ema", "half_life", DUEL_FIELD_LENGTH, NULL, POSITIVE(0), NULL, AT(ema.half_life), NULL,
+    {"ema", "half_life", DUEL_FIELD_LENGTH, NULL, POSITIVE(0), NULL, AT(net[DUEL_G].ema.half_life), NULL,
      "moving average of G: how long until half of it is new; without ema none is kept"},
     {"augment", "", DUEL_FIELD_LATER, NULL, ANY, NULL, 0, NULL, NULL},
     {"train", "length", DUEL_FIELD_LENGTH, NULL, POSITIVE(0), NULL, AT(train.length), NULL, "when to stop"},

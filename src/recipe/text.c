@@ -220,7 +220,7 @@ static void put_layers(writer *w, const duel_layers *layers, int depth) {
 // ---- sections
 
 static void put_inits(writer *w, const duel_recipe *r) {
-  const duel_init *g = &r->init[DUEL_G], *d = &r->init[DUEL_D];
+  const duel_init *g = &r->net[DUEL_G].init, *d = &r->net[DUEL_D].init;
   bool same = !strcmp(g->name, d->name) && g->mean == d->mean && g->std == d->std && g->value == d->value;
   put(w, "init: ");
   if (!same) put(w, "{G: ");
@@ -238,8 +238,8 @@ static void put_optim_field(writer *w, const duel_field *f, const duel_recipe *r
   writer each[DUEL_PLAYERS] = {{.pool = w->pool}, {.pool = w->pool}};
   int has[DUEL_PLAYERS];
   for (int p = 0; p < DUEL_PLAYERS; p++) {
-    has[p] = !f->only || (strcmp(f->only, "adam") == 0) == r->optim[p].adam;
-    put_field(&each[p], f, &r->optim[p]);
+    has[p] = !f->only || (strcmp(f->only, "adam") == 0) == r->net[p].optim.adam;
+    put_field(&each[p], f, &r->net[p].optim);
     w->failed |= each[p].failed;
   }
   if (w->failed || (!has[DUEL_G] && !has[DUEL_D])) return;
@@ -259,7 +259,7 @@ static void put_optim_field(writer *w, const duel_field *f, const duel_recipe *r
 
 static void put_section(writer *w, const char *section, const duel_recipe *r) {
   bool optim = !strcmp(section, "optim"), begun = false;
-  if (!strcmp(section, "ema") && !r->ema.on) return;
+  if (!strcmp(section, "ema") && !r->net[DUEL_G].ema.on) return;
   for (const duel_field *f = duel_fields; f->section; f++) {
     if (strcmp(f->section, section) || f->type == DUEL_FIELD_LATER) continue;
     if (!begun) {
@@ -291,7 +291,7 @@ char *duel_recipe_text(duel_pool *pool, const duel_recipe *r) {
     } else if (!strcmp(s->name, "G") || !strcmp(s->name, "D")) {
       put(&w, s->name);
       put(&w, ":\n");
-      put_layers(&w, &r->player[strcmp(s->name, "G") ? DUEL_D : DUEL_G], 1);
+      put_layers(&w, &r->net[strcmp(s->name, "G") ? DUEL_D : DUEL_G].layers, 1);
     } else if (!strcmp(s->name, "init")) {
       put_inits(&w, r);
     } else {

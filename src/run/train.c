@@ -233,7 +233,7 @@ static bool spans_the_run(const duel_schedule *s) {
 }
 
 static bool fixed_length(const duel_recipe *r) {
-  return spans_the_run(&r->optim[DUEL_G].lr) || spans_the_run(&r->optim[DUEL_D].lr);
+  return spans_the_run(&r->net[DUEL_G].optim.lr) || spans_the_run(&r->net[DUEL_D].optim.lr);
 }
 
 // What may change on resume, and what may not. Data may have moved: their fingerprint tells that they are the same.

@@ -244,7 +244,7 @@ duel_status duel_trainer_init(duel_trainer *t) {
     for (int i = 0; i < player->n && status == DUEL_OK; i++) {
       const duel_param *p = &player->param[i];
       if (!p->buffer) {
-        duel_param_init(p, &t->recipe->init[which], t->recipe->train.seed, slab + p->offset);
+        duel_param_init(p, &t->recipe->net[which].init, t->recipe->train.seed, slab + p->offset);
         continue;
       }
       int64_t count = duel_shape_count(p->shape); // running statistics: as many as channels, which fit in the slab
@@ -253,7 +253,7 @@ duel_status duel_trainer_init(duel_trainer *t) {
         status = duel_fail_memory(p->name, (size_t)count * sizeof *buffer);
         break;
       }
-      duel_param_init(p, &t->recipe->init[which], 0, buffer);
+      duel_param_init(p, &t->recipe->net[which].init, 0, buffer);
       status = duel_memory_write(&t->memory, p->var, buffer);
       if (status == DUEL_OK && p->ema_var >= 0) status = duel_memory_write(&t->memory, p->ema_var, buffer);
       duel_free(buffer);
@@ -284,7 +284,7 @@ static void write_index(duel_trainer *t) {
 }
 
 static double learning_rate(const duel_trainer *t, int player, int64_t step) {
-  return duel_schedule_at(&t->recipe->optim[player].lr, step, t->steps, duel_trainer_items_per_step(t), t->items);
+  return duel_schedule_at(&t->recipe->net[player].optim.lr, step, t->steps, duel_trainer_items_per_step(t), t->items);
 }
 
 // One row of coefficients, formed in double and rounded once: see graph.h, "Writers".
@@ -306,12 +306,12 @@ static void write_coef(duel_trainer *t) {
   int updates_d = t->vars_of_step.updates_d;
   double lr_d = learning_rate(t, DUEL_D, t->step), lr_g = learning_rate(t, DUEL_G, t->step);
   for (int i = 0; i < updates_d; i++)
-    write_row(t->coef + i * DUEL_COEF, &r->optim[DUEL_D], lr_d, t->updates[DUEL_D] + i + 1);
-  write_row(t->coef + updates_d * DUEL_COEF, &r->optim[DUEL_G], lr_g, t->updates[DUEL_G] + 1);
-  if (!r->ema.on) return;
+    write_row(t->coef + i * DUEL_COEF, &r->net[DUEL_D].optim, lr_d, t->updates[DUEL_D] + i + 1);
+  write_row(t->coef + updates_d * DUEL_COEF, &r->net[DUEL_G].optim, lr_g, t->updates[DUEL_G] + 1);
+  if (!r->net[DUEL_G].ema.on) return;
   int64_t per_step = duel_trainer_items_per_step(t);
-  double half_life = r->ema.half_life.n; // in images
-  switch (r->ema.half_life.unit) {
+  double half_life = r->net[DUEL_G].ema.half_life.n; // in images
+  switch (r->net[DUEL_G].ema.half_life.unit) {
   case DUEL_STEPS:
     half_life *= (double)per_step;
     break;
