@@ -93,16 +93,24 @@ DUEL_API void duel_run_close(duel_run *run); // NULL is fine
 DUEL_API duel_status duel_run_advance(duel_run *run, int64_t steps);
 DUEL_API int duel_run_done(const duel_run *run);
 
-typedef struct duel_stats { // after the last finished step; losses and scores are that step's
+typedef struct duel_stats { // after the last finished step
   int64_t step, steps;      // done, and the recipe's length
   double epoch, kimg;       // real items seen, in data sets and in thousands
-  double d_loss, g_loss, d_loss_real, d_loss_fake;
-  double score_real, score_fake; // mean of D's output
-  double sign_real, sign_fake;   // mean of its sign
-  double grad_norm_d, grad_norm_g;
-  double lr_d, lr_g;
 } duel_stats;
 DUEL_API duel_status duel_run_stats(duel_run *run, duel_stats *stats);
+
+// What the game of a run reports by name. A GAN: d_loss, g_loss, d_loss_real, d_loss_fake; score_real, score_fake (the
+// mean of D's output) and sign_real, sign_fake (of its sign); grad_norm_d, grad_norm_g; lr_d, lr_g.
+typedef struct duel_scalar {
+  const char *name;  // "d_loss"; lives as long as the run
+  const char *label; // "D loss" where lines for people show it, else NULL
+  double value;
+} duel_scalar;
+// Those of the steps since the last call with restart != 0: the last step's or the mean over them, as the game has it;
+// what no step of them made is not there. The list lives until the next call.
+DUEL_API duel_status duel_run_scalars(duel_run *run, int restart, const duel_scalar **scalars, int *n);
+// One of them by its name; NaN where it is not there, or a step has failed.
+DUEL_API double duel_run_scalar(duel_run *run, const char *name);
 
 typedef struct duel_run_info {                  // strings live as long as the run
   const char *recipe, *data, *backend, *device; // names; device as a sentence
@@ -112,7 +120,11 @@ typedef struct duel_run_info {                  // strings live as long as the r
   int rank;
   int64_t dim[3]; // of one item: C, H, W, or the point's size
   int64_t classes, latent;
-  int64_t parameters_g, parameters_d;
+  int n_nets;
+  struct {
+    const char *name;   // "G"
+    int64_t parameters; // that it learns
+  } net[8];
   size_t memory_bytes;           // all arenas together
   double step_flops, step_bytes; // what the planned training step computes, reads and writes; 0 without data
   int step_nodes;                // of the planned training step; 0 without data
@@ -121,7 +133,7 @@ typedef struct duel_run_info {                  // strings live as long as the r
 } duel_run_info;
 DUEL_API duel_run_info duel_run_describe(const duel_run *run);
 
-// All parameters as they are now: G's, then D's, [parameters_g + parameters_d].
+// All parameters as they are now: net after net, [their parameters together].
 DUEL_API duel_status duel_run_weights(duel_run *run, float *weights);
 
 // Writes layer tables (output shapes, parameters) and the memory plan; plan != 0 adds every node.
@@ -178,6 +190,8 @@ typedef struct duel_train_event {
   const char *text; // without newline; NULL where the list above names none
   int64_t done, items;
   duel_stats stats;
+  const duel_scalar *scalars; // of the present tick so far; TICK: of the whole of it
+  int n_scalars;
   double elapsed_s, eta_s, ms_per_step, images_per_sec, rss_mib, gpu_mib;
 } duel_train_event;
 

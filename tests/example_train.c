@@ -11,7 +11,7 @@ static duel_status train(const char *recipe, const char *data, const char *pictu
   if (status == DUEL_OK) {
     duel_run_info info = duel_run_describe(run);
     printf("%s on %s: step %lld, D loss %.4f, G loss %.4f\n", info.recipe, info.device, (long long)stats.step,
-           stats.d_loss, stats.g_loss);
+           duel_run_scalar(run, "d_loss"), duel_run_scalar(run, "g_loss"));
     status = duel_generate_png(run, picture, 8, 8, 0);
   }
   duel_run_close(run);

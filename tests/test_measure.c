@@ -126,7 +126,7 @@ static void test_weights_are_those_of_a_checkpoint(void **state) {
   must(duel_run_advance(run, 3));
   must(duel_run_save(run, scratch("a")));
   const duel_run_info info = duel_run_describe(run);
-  const int64_t n = info.parameters_g + info.parameters_d;
+  const int64_t n = info.net[0].parameters + info.net[1].parameters;
   float *w = malloc((size_t)(n + 1) * sizeof *w);
   w[n] = 7;
   must(duel_run_weights(run, w));
@@ -136,7 +136,7 @@ static void test_weights_are_those_of_a_checkpoint(void **state) {
   const duel_entry *first = duel_tensors_find(&f, "G.0.weight"), *of_d = duel_tensors_find(&f, "D.1.weight");
   assert_true(first && of_d);
   assert_memory_equal(w, first->data, first->bytes);
-  assert_memory_equal(w + info.parameters_g, of_d->data, of_d->bytes);
+  assert_memory_equal(w + info.net[0].parameters, of_d->data, of_d->bytes);
   duel_tensors_close(&f);
   free(w);
   duel_run_close(run);

@@ -49,8 +49,6 @@ duel_status duel_cli_print_run(duel_run *run, int plan, int json) {
                 {"batch", i.batch},
                 {"steps", i.steps},
                 {"steps_per_epoch", i.steps_per_epoch},
-                {"parameters_g", i.parameters_g},
-                {"parameters_d", i.parameters_d},
                 {"memory_bytes", (int64_t)i.memory_bytes}};
   putchar('{');
   for (size_t k = 0; k < sizeof word / sizeof word[0]; k++) {
@@ -60,7 +58,10 @@ duel_status duel_cli_print_run(duel_run *run, int plan, int json) {
   }
   for (size_t k = 0; k < sizeof number / sizeof number[0]; k++)
     printf("\"%s\":%lld,", number[k].key, (long long)number[k].n);
-  printf("\"seed\":%llu,\"shape\":[", (unsigned long long)i.seed);
+  fputs("\"parameters\":{", stdout);
+  for (int k = 0; k < i.n_nets; k++)
+    printf("%s\"%s\":%lld", k ? "," : "", i.net[k].name, (long long)i.net[k].parameters);
+  printf("},\"seed\":%llu,\"shape\":[", (unsigned long long)i.seed);
   for (int k = 0; k < i.rank; k++) printf("%s%lld", k ? "," : "", (long long)i.dim[k]);
   puts("]}");
   return DUEL_OK;

@@ -71,14 +71,30 @@ void duel_progress_header(const duel_run *run) {
              (long long)i.dim[2]);
   else
     snprintf(shape, sizeof shape, "points of %lld", (long long)i.dim[0]);
-  printf("Recipe:     %s; G %lld and D %lld parameters\n", i.recipe, (long long)i.parameters_g,
-         (long long)i.parameters_d);
+  printf("Recipe:     %s;", i.recipe);
+  for (int net = 0; net < i.n_nets; net++)
+    printf("%s %s %lld",
+           net == 0              ? ""
+           : net == i.n_nets - 1 ? " and"
+                                 : ",",
+           i.net[net].name, (long long)i.net[net].parameters);
+  puts(" parameters");
   printf("Data:       %s; %lld %s", i.data, (long long)i.items, shape);
   if (i.classes > 0) printf(", %lld classes", (long long)i.classes);
   printf("\nBackend:    %s; %s\n", i.backend, i.device);
   printf("Training:   %lld steps of batch %lld, %lld steps an epoch, seed %llu\n", (long long)i.steps,
          (long long)i.batch, (long long)i.steps_per_epoch, (unsigned long long)i.seed);
   printf("Memory:     %.1f MiB planned\n", (double)i.memory_bytes / 1048576);
+}
+
+// "D loss 0.6931  G loss 0.6931": those that have a label.
+static void scalars_text(char *dst, size_t n, const duel_train_event *e, const char *between, const char *is) {
+  size_t at = 0;
+  *dst = 0;
+  for (int i = 0; i < e->n_scalars && at < n; i++)
+    if (e->scalars[i].label)
+      at += (size_t)snprintf(dst + at, n - at, "%s%s%s%.4f", at ? between : "", e->scalars[i].label, is,
+                             e->scalars[i].value);
 }
 
 // ---- the bar
@@ -107,7 +123,11 @@ static void draw(duel_progress *p, const duel_train_event *e) {
                    {.priority = 2}, {.priority = 4}, {.priority = 4}};
   snprintf(part[0].text, sizeof part[0].text, "epoch %.0f/%.0f %3.0f%%", epoch < total ? epoch : total, total,
            floor(100 * done));
-  snprintf(part[1].text, sizeof part[1].text, "D %.4f G %.4f", s->d_loss, s->g_loss);
+  size_t at = 0;
+  for (int i = 0; i < e->n_scalars && at < sizeof part[1].text; i++) // "D 0.6931 G 0.6931"
+    if (e->scalars[i].label)
+      at += (size_t)snprintf(part[1].text + at, sizeof part[1].text - at, "%s%.*s %.4f", at ? " " : "",
+                             (int)strcspn(e->scalars[i].label, " "), e->scalars[i].label, e->scalars[i].value);
   snprintf(part[2].text, sizeof part[2].text, "%.0f images/s", e->images_per_sec);
   snprintf(part[3].text, sizeof part[3].text, "%s left", left);
   snprintf(part[4].text, sizeof part[4].text, "%.0f MiB", e->rss_mib);
@@ -150,12 +170,12 @@ static void say(duel_progress *p, const char *fmt, ...) {
 
 static void plain_line(duel_progress *p, const duel_train_event *e) {
   const duel_stats *s = &e->stats;
-  char left[24], gpu[32] = "";
+  char left[24], gpu[32] = "", scalars[256];
+  scalars_text(scalars, sizeof scalars, e, "  ", " ");
   duel_progress_duration(left, sizeof left, e->eta_s);
   if (e->gpu_mib > 0) snprintf(gpu, sizeof gpu, "  gpu %.0f MiB", e->gpu_mib);
-  say(p, "step %lld/%lld  epoch %.2f  D loss %.4f  G loss %.4f  %.2f ms/step  %.0f images/s  %s left  %.0f MiB%s",
-      (long long)s->step, (long long)s->steps, s->epoch, s->d_loss, s->g_loss, e->ms_per_step, e->images_per_sec, left,
-      e->rss_mib, gpu);
+  say(p, "step %lld/%lld  epoch %.2f  %s  %.2f ms/step  %.0f images/s  %s left  %.0f MiB%s", (long long)s->step,
+      (long long)s->steps, s->epoch, scalars, e->ms_per_step, e->images_per_sec, left, e->rss_mib, gpu);
 }
 
 static void json_event(const duel_train_event *e) {
@@ -169,19 +189,15 @@ static void json_event(const duel_train_event *e) {
     duel_cli_json_string(stdout, e->text);
   }
   printf(",\"step\":%lld,\"steps\":%lld", (long long)s->step, (long long)s->steps);
+  for (int i = 0; i < e->n_scalars; i++) {
+    printf(",\"%s\":", e->scalars[i].name);
+    duel_cli_json_number(stdout, e->scalars[i].value);
+  }
   const struct {
     const char *key;
     double value;
   } number[] = {{"epoch", s->epoch},
                 {"kimg", s->kimg},
-                {"d_loss", s->d_loss},
-                {"g_loss", s->g_loss},
-                {"d_loss_real", s->d_loss_real},
-                {"d_loss_fake", s->d_loss_fake},
-                {"score_real", s->score_real},
-                {"score_fake", s->score_fake},
-                {"lr_d", s->lr_d},
-                {"lr_g", s->lr_g},
                 {"ms_per_step", e->ms_per_step},
                 {"images_per_sec", e->images_per_sec},
                 {"rss_mib", e->rss_mib},
@@ -222,6 +238,7 @@ void duel_progress_event(void *progress, duel_run *run, const duel_train_event *
   if (p->mode == DUEL_PROGRESS_JSON) json_event(e);
   if (p->mode == DUEL_PROGRESS_JSON || p->mode == DUEL_PROGRESS_QUIET) return;
 
+  char scalars[256];
   int live = p->mode == DUEL_PROGRESS_LIVE, due = live && duel_cli_now() - p->drawn >= REDRAW_SECONDS;
   switch (e->kind) {
   case DUEL_EVENT_START:
@@ -236,7 +253,8 @@ void duel_progress_event(void *progress, duel_run *run, const duel_train_event *
     if (!live) plain_line(p, e);
     break;
   case DUEL_EVENT_EPOCH:
-    say(p, "Epoch:[%.0f] D loss: %.4f, G loss: %.4f", floor(e->stats.epoch + 1e-9), e->stats.d_loss, e->stats.g_loss);
+    scalars_text(scalars, sizeof scalars, e, ", ", ": ");
+    say(p, "Epoch:[%.0f] %s", floor(e->stats.epoch + 1e-9), scalars);
     if (due) draw(p, e); // else the next step draws it
     break;
   case DUEL_EVENT_NOTE:

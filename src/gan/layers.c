@@ -342,7 +342,7 @@ duel_val duel_forward(duel_pass *p, duel_val x) {
   const duel_layers *layers = &p->model->recipe->net[p->player].layers;
   if (!p->declare && !p->view) return DUEL_NONE; // no memory for the views: the graph knows
   p->cursor = p->slot = 0;
-  snprintf(p->prefix, sizeof p->prefix, "%s", p->player == DUEL_G ? "G" : "D");
+  snprintf(p->prefix, sizeof p->prefix, "%s", p->model->recipe->net[p->player].name);
   x = walk(p, layers, x);
   duel_scope(p->g, "%s", "");
   return x;

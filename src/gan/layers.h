@@ -13,10 +13,10 @@
 typedef struct duel_pass {
   duel_graph *g;
   duel_model *model;
-  int player; // DUEL_G or DUEL_D
+  int player; // the net, by its number in the model
   bool declare;
   bool train;
-  bool ema;     // infer with the moving average of the parameters and buffers (G only)
+  bool ema;     // infer with the moving average of the parameters and buffers (where the net has one)
   duel_val key; // key block of random draws; DUEL_NONE in declare and infer passes
   int number;   // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + slot
   int slot;     // next draw of this pass

@@ -2,55 +2,52 @@
 // weights.
 #include "gan/model.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "gan/game.h"
 #include "gan/layers.h"
-
-static const char *const letter[DUEL_PLAYERS] = {"G", "D"};
 
 // ---- declaring
 
-// Walks a player on a batch of the given item shape; yields the item shape that comes out.
-static duel_status declare_player(duel_model *m, int player, duel_shape item, duel_dtype real, duel_shape *result) {
+duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape *out) {
   duel_graph *g;
   duel_vars none = {0};
-  DUEL_TRY(duel_graph_open(&g, &none, real));
-  duel_shape batch = {.rank = item.rank + 1};
-  duel_status status = DUEL_OK;
-  if (batch.rank > DUEL_MAX_RANK) status = duel_fail(DUEL_ERR_USAGE, "%s reads too many sizes", letter[player]);
+  if (in.rank + 1 > DUEL_MAX_RANK)
+    return duel_fail(DUEL_ERR_USAGE, "%s reads too many sizes", m->recipe->net[net].name);
+  duel_shape batch = {.rank = in.rank + 1};
   batch.dim[0] = m->recipe->train.batch;
-  for (int i = 0; i < item.rank && batch.rank <= DUEL_MAX_RANK; i++) batch.dim[i + 1] = item.dim[i];
+  for (int i = 0; i < in.rank; i++) batch.dim[i + 1] = in.dim[i];
+  DUEL_TRY(duel_graph_open(&g, &none, m->real));
+  duel_pass pass = {.g = g, .model = m, .player = net, .declare = true, .key = DUEL_NONE};
+  const duel_val y = duel_forward(&pass, duel_constant(g, batch, 0));
+  const duel_status status = duel_graph_status(g);
   if (status == DUEL_OK) {
-    duel_pass pass = {.g = g, .model = m, .player = player, .declare = true, .key = DUEL_NONE};
-    duel_val y = duel_forward(&pass, duel_constant(g, batch, 0));
-    status = duel_graph_status(g);
-    if (status == DUEL_OK) {
-      duel_shape out = duel_val_shape(g, y);
-      result->rank = out.rank - 1;
-      for (int i = 0; i < result->rank; i++) result->dim[i] = out.dim[i + 1];
-    }
+    const duel_shape whole = duel_val_shape(g, y);
+    *out = (duel_shape){.rank = whole.rank - 1};
+    for (int i = 0; i < out->rank; i++) out->dim[i] = whole.dim[i + 1];
   }
+  m->player[net].reads = in;
   duel_graph_close(g);
   return status;
 }
 
-// Offsets of the player's parameters in its slab, and all its variables.
-static duel_status place_player(duel_model *m, int which, duel_vars *vars, duel_dtype real) {
-  duel_player *player = &m->player[which];
-  const duel_recipe *r = m->recipe;
+// Offsets of the net's parameters in its slab, and all its variables.
+static duel_status place_player(duel_model *m, int net, duel_vars *vars, duel_dtype real) {
+  duel_player *player = &m->player[net];
+  const duel_net *n = &m->recipe->net[net];
   int64_t align = DUEL_ALIGN / (int64_t)duel_dtype_size(real);
-  bool ema = which == DUEL_G && r->net[DUEL_G].ema.on;
   char name[160];
   player->slab = player->ema = player->m = player->v = -1;
   for (int i = 0; i < player->n; i++) {
     duel_param *p = &player->param[i];
     if (p->buffer) {
       DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, p->name, real, p->shape, &p->var));
-      if (!ema) continue;
-      snprintf(name, sizeof name, "G_ema%s", p->name + 1);
+      if (!n->ema.on) continue;
+      snprintf(name, sizeof name, "%s_ema%s", n->name, p->name + strlen(n->name));
       DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, name, real, p->shape, &p->ema_var));
       continue;
     }
@@ -60,61 +57,56 @@ static duel_status place_player(duel_model *m, int which, duel_vars *vars, duel_
     player->params += count;
     player->slab_size += (count + align - 1) / align * align;
     if (player->slab_size > INT64_C(1) << 34)
-      return duel_fail(DUEL_ERR_USAGE, "%s has more than 2^34 parameters", letter[which]);
+      return duel_fail(DUEL_ERR_USAGE, "%s has more than 2^34 parameters", n->name);
   }
   if (player->params == 0)
-    return duel_fail(DUEL_ERR_USAGE, "%s has no parameters to learn; give it at least one dense layer", letter[which]);
+    return duel_fail(DUEL_ERR_USAGE, "%s has no parameters to learn; give it at least one dense layer", n->name);
   duel_shape slab = DUEL_SHAPE(player->slab_size);
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, letter[which], real, slab, &player->slab));
-  if (ema) DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, "G_ema", real, slab, &player->ema));
-  snprintf(name, sizeof name, "opt.%s.m", letter[which]);
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, n->name, real, slab, &player->slab));
+  snprintf(name, sizeof name, "%s_ema", n->name);
+  if (n->ema.on) DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, name, real, slab, &player->ema));
+  snprintf(name, sizeof name, "opt.%s.m", n->name);
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->m));
-  if (!r->net[which].optim.adam) return DUEL_OK;
-  snprintf(name, sizeof name, "opt.%s.v", letter[which]);
+  if (!n->optim.adam) return DUEL_OK;
+  snprintf(name, sizeof name, "opt.%s.v", n->name);
   return duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->v);
 }
 
-static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars, duel_dtype real) {
-  duel_shape latent = DUEL_SHAPE(m->recipe->latent), logit = {0};
-  DUEL_TRY(declare_player(m, DUEL_G, latent, real, &m->item));
-  if (item.rank > 0 && !duel_shape_equal(item, m->item))
-    return duel_fail(
-        DUEL_ERR_USAGE,
-        "G yields %s but the data has %s; let G end with the data's shape, for example dense: $C*$H*$W, then "
-        "reshape: [$C, $H, $W]",
-        duel_shape_text(m->item), duel_shape_text(item));
-  if (m->item.rank != 3 && m->item.rank != 1)
-    return duel_fail(DUEL_ERR_USAGE,
-                     "G yields %s; images are C×H×W (let it end with reshape: [$C, $H, $W]) and points are one row",
-                     duel_shape_text(m->item));
-  DUEL_TRY(declare_player(m, DUEL_D, m->item, real, &logit));
-  if (logit.rank != 1 || logit.dim[0] != 1)
-    return duel_fail(DUEL_ERR_USAGE,
-                     "D yields %s an item but must yield one number (a logit); let it end with dense: 1",
-                     duel_shape_text(logit));
-  for (int player = 0; player < DUEL_PLAYERS; player++) DUEL_TRY(place_player(m, player, vars, real));
+static void name_player(duel_player *p, const char *name) {
+  size_t i = 0;
+  for (; name[i] && i + 1 < sizeof p->lower; i++) p->lower[i] = (char)tolower((unsigned char)name[i]);
+  p->lower[i] = 0;
+  snprintf(p->coef_name, sizeof p->coef_name, "coef.%.16s", name);
+  snprintf(p->average_name, sizeof p->average_name, "average.%.15s", name);
+}
+
+static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars) {
+  const duel_recipe *r = m->recipe;
+  for (int net = 0; net < r->n_nets; net++) name_player(&m->player[net], r->net[net].name);
+  DUEL_TRY(m->game->declare(m, item));
+  for (int net = 0; net < r->n_nets; net++) DUEL_TRY(place_player(m, net, vars, m->real));
+  for (int net = 0; net < r->n_nets; net++) {
+    DUEL_TRY(duel_init_check(&r->net[net].init));
+    for (int i = 0; i < m->player[net].n; i++) {
+      const duel_param *p = &m->player[net].param[i];
+      DUEL_TRY(duel_context(duel_init_check(&p->init), "%s", p->name));
+    }
+  }
   return DUEL_OK;
 }
 
 duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape item, duel_vars *vars,
                             duel_dtype real) {
-  *m = (duel_model){.recipe = recipe};
-  duel_status status = open_model(m, item, vars, real);
-  for (int player = 0; player < DUEL_PLAYERS && status == DUEL_OK; player++) {
-    status = duel_init_check(&recipe->net[player].init);
-    for (int i = 0; i < m->player[player].n && status == DUEL_OK; i++) {
-      const duel_param *p = &m->player[player].param[i];
-      status = duel_context(duel_init_check(&p->init), "%s", p->name);
-    }
-  }
+  *m = (duel_model){.recipe = recipe, .game = duel_game_of(recipe), .real = real};
+  const duel_status status = open_model(m, item, vars);
   if (status != DUEL_OK) duel_model_close(m);
   return status;
 }
 
 void duel_model_close(duel_model *m) {
-  for (int player = 0; player < DUEL_PLAYERS; player++) {
-    duel_free(m->player[player].param);
-    duel_free(m->player[player].row);
+  for (int net = 0; net < DUEL_MAX_NETS; net++) {
+    duel_free(m->player[net].param);
+    duel_free(m->player[net].row);
   }
   *m = (duel_model){0};
 }
@@ -203,22 +195,21 @@ static void print_padded(FILE *out, const char *text, int width) {
 void duel_model_print(const duel_model *m, FILE *out) {
   char text[32];
   int path = 14, kind = 12, output = 10; // widths of the columns
-  for (int which = 0; which < DUEL_PLAYERS; which++)
-    for (int i = 0; i < m->player[which].n_rows; i++) {
-      const duel_layer_row *row = &m->player[which].row[i];
+  for (int net = 0; net < m->recipe->n_nets; net++)
+    for (int i = 0; i < m->player[net].n_rows; i++) {
+      const duel_layer_row *row = &m->player[net].row[i];
       int length = (int)strlen(row->path), name = (int)strlen(row->kind),
           shape = (int)strlen(duel_shape_text(row->output));
       if (length > path) path = length;
       if (name > kind) kind = name;
       if (shape > output) output = shape;
     }
-  for (int which = 0; which < DUEL_PLAYERS; which++) {
-    const duel_player *player = &m->player[which];
-    bool g = which == DUEL_G;
-    fprintf(out, "%-*s  %-*s  %-*s  %10s\n", path, g ? "generator" : "discriminator", kind, "layer", output, "output",
+  for (int net = 0; net < m->recipe->n_nets; net++) {
+    const duel_player *player = &m->player[net];
+    fprintf(out, "%-*s  %-*s  %-*s  %10s\n", path, m->recipe->net[net].name, kind, "layer", output, "output",
             "parameters");
-    fprintf(out, "%-*s  %-*s  ", path, g ? "latent" : "item", kind, "");
-    print_padded(out, duel_shape_text(g ? DUEL_SHAPE(m->recipe->latent) : m->item), output);
+    fprintf(out, "%-*s  %-*s  ", path, "reads", kind, "");
+    print_padded(out, duel_shape_text(player->reads), output);
     fprintf(out, "  %10s\n", "-");
     for (int i = 0; i < player->n_rows; i++) {
       const duel_layer_row *row = &player->row[i];

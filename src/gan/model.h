@@ -1,15 +1,15 @@
-// The model: both players' tensors, where they live, and how they begin.
+// The model: the tensors of a game's nets, where they live, and how they begin.
 //
-// The parameters of a player are one flat slab (variable "G" or "D"), each tensor at an offset aligned to DUEL_ALIGN;
-// so are Adam's moments and the moving average, with the same layout. Buffers (running statistics) are variables of
-// their own.
+// The parameters of a net are one flat slab (a variable of the net's name), each tensor at an offset aligned to
+// DUEL_ALIGN; so are the optimizer's moments and the moving average, with the same layout. Buffers (running statistics)
+// are variables of their own.
 #ifndef DUEL_GAN_MODEL_H
 #define DUEL_GAN_MODEL_H
 
 #include "core/graph.h"
 #include "recipe/recipe.h"
 
-typedef struct duel_param { // one named tensor of a player
+typedef struct duel_param { // one named tensor of a net
   char name[128];           // "G.0.weight"
   duel_shape shape;
   bool buffer;      // running statistics: no gradient, own variable
@@ -17,7 +17,7 @@ typedef struct duel_param { // one named tensor of a player
   int var, ema_var; // buffer: its variable, and the moving average's (-1: none)
   duel_init init;
   int64_t fan_in, fan_out;
-  int64_t ordinal; // among the parameters of the model, G then D: k of its initial draw
+  int64_t ordinal; // among the parameters of the model, net after net: k of its initial draw
 } duel_param;
 
 typedef struct duel_layer_row { // a line of the layer table
@@ -27,28 +27,34 @@ typedef struct duel_layer_row { // a line of the layer table
 } duel_layer_row;
 
 typedef struct duel_player {
+  char lower[16], coef_name[24], average_name[24]; // "g", "coef.G", "average.G": in names of scalars and inputs
   duel_param *param;
   int n, cap;
   int64_t params;      // numbers in parameters
   int64_t slab_size;   // elements, gaps included
   int slab, ema, m, v; // variables; -1 where there is none
+  duel_shape reads;    // without the batch
   duel_layer_row *row;
   int n_rows, cap_rows;
 } duel_player;
 
 typedef struct duel_model {
   const duel_recipe *recipe;
-  duel_player player[DUEL_PLAYERS];
-  duel_shape item; // what G yields and D reads, without the batch
+  const struct duel_game *game;
+  duel_player player[DUEL_MAX_NETS]; // the recipe's n_nets
+  duel_shape item;                   // of the data, and of samples; without the batch
   int64_t ordinals;
+  duel_dtype real;
 } duel_model;
 
-// Walks both players' layers with a batch of recipe->train.batch: finds all tensors, checks all shapes, adds the
-// variables. `item` is the data's shape; an empty one (rank 0) takes whatever G yields (sampling from a checkpoint).
+// Walks the layers of all nets with a batch of recipe->train.batch: finds all tensors, checks all shapes, adds the
+// variables. `item` is the data's shape; an empty one (rank 0) takes whatever the game samples (from a checkpoint).
 // USAGE errors name the layer and both shapes.
 duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape item, duel_vars *vars,
                             duel_dtype real);
 void duel_model_close(duel_model *m);
+// For games: walks a net on items of the shape `in`; yields the shape of what comes out, both without the batch.
+duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape *out);
 
 // The initial value of a parameter (float32, shape's count) for the seed.
 void duel_param_init(const duel_param *p, const duel_init *standard, uint64_t seed, float *dst);

@@ -1,19 +1,11 @@
-// Builds a training step as one graph.
-//
-//   sub-step j:  real_j = batch(data, index_j);  z_j ~ N(0,1);  fake_j = G(z_j)
-//                separate:  D on real_j, update D;  D on fake_j, update D      joint: one update on the sum of both
-//                terms
-//   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it, update G;  moving average of G
-//
-// Merging never carries meaning: G is called once where one forward is meant.
 #include "gan/step.h"
 
+#include <math.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/rng.h"
+#include "gan/game.h"
 #include "gan/layers.h"
-#include "gan/losses.h"
 
 enum { SAMPLE_CHUNK = 64 };
 
@@ -24,87 +16,142 @@ static duel_shape with_batch(int64_t n, duel_shape item) {
   return s;
 }
 
-duel_status duel_step_vars(duel_step *s, const duel_model *m, duel_vars *vars, duel_dtype real, duel_dtype data,
-                           int64_t items, bool streamed) {
-  const duel_recipe *r = m->recipe;
-  *s = (duel_step){.updates_d = r->train.d_steps * (r->train.joint ? 1 : 2), .chunk = SAMPLE_CHUNK};
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, DUEL_SHAPE(s->chunk, r->latent), &s->latents));
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OUTPUT, "samples", real, with_batch(s->chunk, m->item), &s->samples));
-  if (items == 0) return DUEL_OK;
-  const int64_t per_step = r->train.d_steps * r->train.batch;
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "key", DUEL_I32, DUEL_SHAPE(4), &s->key));
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "index", DUEL_I32, DUEL_SHAPE(per_step), &s->index));
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "coef", real, DUEL_SHAPE((s->updates_d + 2) * DUEL_COEF), &s->coef));
-  DUEL_TRY(duel_vars_add(vars, streamed ? DUEL_ARENA_INPUT : DUEL_ARENA_DATA, "data", data,
-                         with_batch(streamed ? per_step : items, m->item), &s->data));
-  return duel_vars_add(vars, DUEL_ARENA_OUTPUT, "metrics", real, DUEL_SHAPE(DUEL_METRIC_COUNT), &s->metrics);
+// ---- fillers
+
+static void fill_key(const duel_step_input *in, const duel_moment *now, void *dst) {
+  const duel_recipe *r = in->ctx;
+  const uint64_t seed = r->train.seed;
+  const uint32_t key[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)now->step, 0};
+  memcpy(dst, key, sizeof key);
 }
 
-// What building a step carries along.
-typedef struct builder {
-  duel_graph *g;
-  const duel_step *s;
-  duel_model *m;
-  const duel_recipe *r;
-  const duel_loss *loss;
-  duel_val key;
-  duel_val *view[DUEL_PLAYERS]; // parameters at their newest version
-  int forwards;                 // training-mode forwards so far: numbers the draws of dropout
-  int n_reports;                // what the step reports, in the order of its metrics
-  duel_val report[DUEL_REPORT_TERMS];
-  duel_report_term term[DUEL_REPORT_TERMS];
-} builder;
+// Streamed items lie in the order of the step already.
+static void fill_as_they_come(const duel_step_input *in, const duel_moment *now, void *dst) {
+  (void)in;
+  for (int64_t i = 0; i < now->per_step; i++) ((int32_t *)dst)[i] = (int32_t)i;
+}
 
-// Adds mul·Σ f(x) to a metric.
-static void report(builder *b, duel_metric metric, duel_val x, duel_report_kind kind, double mul) {
-  if (b->n_reports == DUEL_REPORT_TERMS) {
-    duel_graph_error(b->g, "a step reports more than %d numbers", DUEL_REPORT_TERMS);
+double duel_step_rate(const duel_recipe *r, int net, const duel_moment *now) {
+  return duel_schedule_at(&r->net[net].optim.lr, now->step, now->steps, now->per_step, now->items);
+}
+
+// One row of coefficients, formed in double and rounded once: see graph.h, "Writers".
+static void write_row(float *row, const duel_optim *o, double lr, int64_t update) {
+  double decay = 1 - lr * o->weight_decay;
+  if (!o->adam) {
+    const double c[DUEL_COEF] = {lr, 0, 0, decay, o->momentum, 0, 0, 0};
+    for (int i = 0; i < DUEL_COEF; i++) row[i] = (float)c[i];
     return;
   }
-  b->term[b->n_reports] = (duel_report_term){.slot = metric, .kind = kind, .mul = mul};
-  b->report[b->n_reports++] = x;
+  double correct1 = 1 - pow(o->betas[0], (double)update), correct2 = 1 - pow(o->betas[1], (double)update);
+  const double c[DUEL_COEF] = {lr / correct1, 1 / sqrt(correct2), o->eps,      decay,
+                               o->betas[0],   1 - o->betas[0],    o->betas[1], 1 - o->betas[1]};
+  for (int i = 0; i < DUEL_COEF; i++) row[i] = (float)c[i];
 }
 
-// The mean of a pass's scores and that of their signs.
-static void report_scores(builder *b, duel_metric score, duel_metric sign, duel_val logits) {
-  const double mean = 1 / (double)duel_shape_count(duel_val_shape(b->g, logits));
-  report(b, score, logits, DUEL_REPORT_SUM, mean);
-  report(b, sign, logits, DUEL_REPORT_SIGN, mean);
+static void fill_coef(const duel_step_input *in, const duel_moment *now, void *dst) {
+  const duel_model *m = in->ctx;
+  const int updates = m->game->updates(m->recipe, in->net);
+  const double lr = duel_step_rate(m->recipe, in->net, now);
+  for (int i = 0; i < updates; i++)
+    write_row((float *)dst + i * DUEL_COEF, &m->recipe->net[in->net].optim, lr, now->updates[in->net] + i + 1);
 }
 
-static duel_val forward(builder *b, int player, duel_val x) {
-  duel_pass pass = {.g = b->g,
-                    .model = b->m,
-                    .player = player,
+static void fill_average(const duel_step_input *in, const duel_moment *now, void *dst) {
+  const duel_model *m = in->ctx;
+  const duel_length l = m->recipe->net[in->net].ema.half_life;
+  const double images[] = {
+      [DUEL_STEPS] = (double)now->per_step, [DUEL_EPOCHS] = (double)now->items, [DUEL_IMAGES] = 1, [DUEL_KIMG] = 1000};
+  const double half_life = l.n * images[l.unit];
+  const double kept = half_life > 0 ? pow(0.5, (double)now->per_step / half_life) : 0;
+  *(float *)dst = (float)(1 - kept);
+}
+
+// ---- variables
+
+static duel_status open_net(duel_step_vars *v, const duel_model *m, int net, duel_dtype real) {
+  const int updates = m->game->updates(m->recipe, net);
+  const duel_step_input coef = {.name = m->player[net].coef_name, .fill = fill_coef, .ctx = m, .net = net};
+  const duel_step_input average = {.name = m->player[net].average_name, .fill = fill_average, .ctx = m, .net = net};
+  DUEL_TRY(duel_inputs_add(&v->inputs, coef, real, DUEL_SHAPE(updates * DUEL_COEF), &v->coef[net]));
+  v->average[net] = -1;
+  if (m->player[net].ema < 0) return DUEL_OK;
+  return duel_inputs_add(&v->inputs, average, real, DUEL_SCALAR, &v->average[net]);
+}
+
+duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
+                           const duel_step_data *data) {
+  const duel_recipe *r = m->recipe;
+  *v = (duel_step_vars){.inputs.vars = vars, .chunk = SAMPLE_CHUNK};
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, DUEL_SHAPE(v->chunk, r->latent), &v->latents));
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OUTPUT, "samples", real, with_batch(v->chunk, m->item), &v->samples));
+  if (data->items == 0) return DUEL_OK;
+  const int64_t per_step = m->game->items(r);
+  const duel_step_input key = {.name = "key", .fill = fill_key, .ctx = r}, items = {.name = "data"};
+  const duel_step_input index = {
+      .name = "index", .fill = data->streamed ? fill_as_they_come : data->fill_index, .ctx = data->ctx};
+  DUEL_TRY(duel_inputs_add(&v->inputs, key, DUEL_I32, DUEL_SHAPE(4), &v->key));
+  DUEL_TRY(duel_inputs_add(&v->inputs, index, DUEL_I32, DUEL_SHAPE(per_step), &v->index));
+  for (int net = 0; net < r->n_nets; net++) DUEL_TRY(open_net(v, m, net, real));
+  if (data->streamed)
+    DUEL_TRY(duel_inputs_add(&v->inputs, items, data->dtype, with_batch(per_step, m->item), &v->data));
+  else
+    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_DATA, "data", data->dtype, with_batch(data->items, m->item), &v->data));
+  return duel_vars_add(vars, DUEL_ARENA_OUTPUT, "scalars", real, DUEL_SHAPE(DUEL_MAX_SCALARS), &v->reported);
+}
+
+void duel_step_report_rates(duel_step_vars *v, const duel_model *m) {
+  char name[DUEL_SCALAR_NAME];
+  for (int net = 0; net < m->recipe->n_nets; net++) {
+    snprintf(name, sizeof name, "lr_%s", m->player[net].lower);
+    v->rate[net] = duel_scalars_slot(&v->scalars, name, NULL, DUEL_LAST);
+  }
+}
+
+// ---- what games build with
+
+duel_val duel_step_real(duel_step *s, int64_t first, int64_t n) {
+  const duel_val index = duel_view(s->g, duel_input(s->g, s->vars->index), first, DUEL_SHAPE(n));
+  return duel_batch(s->g, duel_input(s->g, s->vars->data), index);
+}
+
+duel_val duel_step_latents(duel_step *s, uint32_t k) {
+  return duel_random_normal(s->g, s->key, DUEL_PURPOSE_LATENT, k, DUEL_SHAPE(s->r->train.batch, s->r->latent));
+}
+
+duel_val duel_step_forward(duel_step *s, int net, duel_val x) {
+  duel_pass pass = {.g = s->g,
+                    .model = s->m,
+                    .player = net,
                     .train = true,
-                    .key = b->key,
-                    .number = b->forwards++,
-                    .view = b->view[player]};
+                    .key = s->key,
+                    .number = s->forwards++,
+                    .view = s->view[net]};
   return duel_forward(&pass, x);
 }
 
-// Descends `loss` in the player's parameters, as its update number `row` of the step. Yields the parts of Σ grad².
-static duel_val update(builder *b, int which, duel_val loss, int row) {
-  duel_graph *g = b->g;
-  const duel_player *player = &b->m->player[which];
+duel_val duel_step_update(duel_step *s, int net, duel_val loss) {
+  duel_graph *g = s->g;
+  const duel_player *player = &s->m->player[net];
   duel_val slab = duel_state(g, player->slab);
   duel_val *wrt = duel_graph_alloc(g, (size_t)player->n * sizeof *wrt);
   duel_val *grad = duel_graph_alloc(g, (size_t)player->n * sizeof *grad);
   int64_t *offset = duel_graph_alloc(g, (size_t)player->n * sizeof *offset);
-  if (!wrt || !grad || !offset || !b->view[which]) return DUEL_NONE;
+  if (!wrt || !grad || !offset || !s->view[net]) return DUEL_NONE;
   int n = 0;
   for (int i = 0; i < player->n; i++) {
     const duel_param *p = &player->param[i];
     if (p->buffer) continue;
-    wrt[n] = b->view[which][i];
+    wrt[n] = s->view[net][i];
     offset[n++] = p->offset;
   }
   if (duel_grad(g, loss, n, wrt, grad) != DUEL_OK) return DUEL_NONE;
-  duel_scope(g, "%s update", which == DUEL_G ? "G" : "D");
+  duel_scope(g, "%s update", s->r->net[net].name);
   duel_val flat = duel_pack(g, n, grad, offset, player->slab_size);
-  duel_val coef = duel_view(g, duel_input(g, b->s->coef), (int64_t)row * DUEL_COEF, DUEL_SHAPE(DUEL_COEF));
+  const int64_t row = s->updates[net]++;
+  duel_val coef = duel_view(g, duel_input(g, s->vars->coef[net]), row * DUEL_COEF, DUEL_SHAPE(DUEL_COEF));
   duel_val m = duel_state(g, player->m), out[4], squares;
-  if (b->r->net[which].optim.adam) {
+  if (s->r->net[net].optim.adam) {
     duel_adam(g, slab, m, duel_state(g, player->v), flat, coef, out);
     squares = out[3];
   } else {
@@ -112,105 +159,76 @@ static duel_val update(builder *b, int which, duel_val loss, int row) {
     squares = out[2];
   }
   duel_scope(g, "%s", "");
-  b->view[which] = duel_parameters(g, player, false);
+  s->view[net] = duel_parameters(g, player, false);
   return squares;
 }
 
-static void report_d(builder *b, duel_val real, duel_val fake, duel_val real_loss, duel_val fake_loss) {
-  report(b, DUEL_METRIC_D_REAL, real_loss, DUEL_REPORT_SUM, 1);
-  report(b, DUEL_METRIC_D_FAKE, fake_loss, DUEL_REPORT_SUM, 1);
-  report_scores(b, DUEL_METRIC_SCORE_REAL, DUEL_METRIC_SIGN_REAL, real);
-  report_scores(b, DUEL_METRIC_SCORE_FAKE, DUEL_METRIC_SIGN_FAKE, fake);
-}
-
-// Sub-step j: trains D. Yields G(z_j).
-static duel_val train_d(builder *b, int j) {
-  duel_graph *g = b->g;
-  const duel_recipe *r = b->r;
-  bool last = j == r->train.d_steps - 1;
-  duel_val index = duel_view(g, duel_input(g, b->s->index), j * r->train.batch, DUEL_SHAPE(r->train.batch));
-  duel_val real = duel_batch(g, duel_input(g, b->s->data), index);
-  duel_val z = duel_random_normal(g, b->key, DUEL_PURPOSE_LATENT, (uint32_t)j, DUEL_SHAPE(r->train.batch, r->latent));
-  duel_val fake = forward(b, DUEL_G, z);
-
-  duel_val real_logits = forward(b, DUEL_D, real);
-  duel_val real_loss = b->loss->real(g, real_logits, r);
-  if (r->train.joint) {
-    duel_val fake_logits = forward(b, DUEL_D, fake);
-    duel_val fake_loss = b->loss->fake(g, fake_logits, r);
-    duel_val squares = update(b, DUEL_D, duel_add(g, real_loss, fake_loss), j);
-    if (last) report_d(b, real_logits, fake_logits, real_loss, fake_loss);
-    if (last) report(b, DUEL_METRIC_GRAD_D, squares, DUEL_REPORT_SUM, 1);
-    return fake;
-  }
-  duel_val real_squares = update(b, DUEL_D, real_loss, 2 * j);
-  duel_val fake_logits = forward(b, DUEL_D, fake);
-  duel_val fake_loss = b->loss->fake(g, fake_logits, r);
-  duel_val fake_squares = update(b, DUEL_D, fake_loss, 2 * j + 1);
-  if (last) {
-    report_d(b, real_logits, fake_logits, real_loss, fake_loss);
-    report(b, DUEL_METRIC_GRAD_D, real_squares, DUEL_REPORT_SUM, 1);
-    report(b, DUEL_METRIC_GRAD_D, fake_squares, DUEL_REPORT_SUM, 1);
-  }
-  return fake;
-}
-
-static void train_g(builder *b, duel_val fake) {
-  duel_graph *g = b->g;
-  const duel_recipe *r = b->r;
-  if (!r->train.shared) {
-    duel_shape shape = DUEL_SHAPE(r->train.batch, r->latent);
-    fake = forward(b, DUEL_G, duel_random_normal(g, b->key, DUEL_PURPOSE_LATENT, (uint32_t)r->train.d_steps, shape));
-  }
-  duel_val loss = b->loss->generator(g, forward(b, DUEL_D, fake), r);
-  report(b, DUEL_METRIC_G, loss, DUEL_REPORT_SUM, 1);
-  report(b, DUEL_METRIC_GRAD_G, update(b, DUEL_G, loss, b->s->updates_d), DUEL_REPORT_SUM, 1);
-
-  const duel_player *player = &b->m->player[DUEL_G];
+void duel_step_average(duel_step *s, int net) {
+  duel_graph *g = s->g;
+  const duel_player *player = &s->m->player[net];
   if (player->ema < 0) return;
-  duel_scope(g, "%s", "G_ema");
-  int64_t at = (int64_t)(b->s->updates_d + 1) * DUEL_COEF;
-  duel_val w = duel_view(g, duel_input(g, b->s->coef), at, DUEL_SCALAR);
-  duel_ema(g, duel_state(g, player->ema), duel_state(g, player->slab), w);
+  duel_scope(g, "%s_ema", s->r->net[net].name);
+  duel_ema(g, duel_state(g, player->ema), duel_state(g, player->slab), duel_input(g, s->vars->average[net]));
   for (int i = 0; i < player->n; i++)
     if (player->param[i].buffer)
       duel_assign(g, duel_state(g, player->param[i].ema_var), duel_state(g, player->param[i].var));
   duel_scope(g, "%s", "");
 }
 
-duel_status duel_step_train(duel_graph **g, const duel_step *s, duel_model *m, const duel_vars *vars, duel_dtype real) {
-  const duel_recipe *r = m->recipe;
-  builder b = {.s = s, .m = m, .r = r, .loss = duel_loss_find(r->loss.name)};
-  if (!b.loss) return duel_fail(DUEL_ERR_USAGE, "loss %s: no such loss; there is %s", r->loss.name, duel_loss_names());
-  DUEL_TRY(duel_graph_open(g, vars, real));
-  b.g = *g;
-  b.key = duel_input(b.g, s->key);
-  duel_val fake = DUEL_NONE;
-  for (int player = 0; player < DUEL_PLAYERS; player++)
-    b.view[player] = duel_parameters(b.g, &m->player[player], false);
-  for (int j = 0; j < r->train.d_steps; j++) fake = train_d(&b, j);
-  train_g(&b, fake);
-
-  duel_scope(b.g, "%s", "metrics");
-  duel_report(b.g, duel_state(b.g, s->metrics), b.n_reports, b.report, b.term);
-  duel_status status = duel_graph_status(b.g);
-  if (status != DUEL_OK) {
-    duel_graph_close(*g);
-    *g = NULL;
+void duel_step_report(duel_step *s, const char *name, const char *label, duel_scalar_mode mode, duel_val x,
+                      duel_report_kind kind, double mul) {
+  const int slot = duel_scalars_slot(&s->vars->scalars, name, label, mode);
+  if (s->n_reports == DUEL_REPORT_TERMS || slot < 0) {
+    duel_graph_error(s->g, "a step reports more than %d numbers", DUEL_REPORT_TERMS);
+    return;
   }
+  s->term[s->n_reports] = (duel_report_term){.slot = slot, .kind = kind, .mul = mul};
+  s->report[s->n_reports++] = x;
+  s->reported |= UINT64_C(1) << slot;
+}
+
+bool duel_step_every(duel_step *s, int64_t n) {
+  duel_step_vars *v = s->vars;
+  if (n == 1) return true;
+  int i = 0;
+  while (i < v->n_every && v->every[i] != n) i++;
+  if (i == DUEL_MAX_EVERY) {
+    duel_graph_error(s->g, "a recipe has at most %d different n in `every: n`", DUEL_MAX_EVERY);
+    return false;
+  }
+  if (i == v->n_every) v->every[v->n_every++] = n;
+  return s->on >> i & 1;
+}
+
+// ---- the graphs
+
+static duel_status finished(duel_graph **g) {
+  const duel_status status = duel_graph_status(*g);
+  if (status == DUEL_OK) return DUEL_OK;
+  duel_graph_close(*g);
+  *g = NULL;
   return status;
 }
 
-duel_status duel_step_sample(duel_graph **g, const duel_step *s, duel_model *m, const duel_vars *vars,
-                             duel_dtype real) {
+duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real,
+                            unsigned on, uint64_t *reported) {
+  duel_step s = {.vars = v, .m = m, .r = m->recipe, .on = on};
   DUEL_TRY(duel_graph_open(g, vars, real));
-  duel_pass pass = {.g = *g, .model = m, .player = DUEL_G, .ema = m->player[DUEL_G].ema >= 0, .key = DUEL_NONE};
-  pass.view = duel_parameters(*g, &m->player[DUEL_G], pass.ema);
-  duel_output(*g, s->samples, duel_forward(&pass, duel_input(*g, s->latents)));
-  duel_status status = duel_graph_status(*g);
-  if (status != DUEL_OK) {
-    duel_graph_close(*g);
-    *g = NULL;
-  }
-  return status;
+  s.g = *g;
+  s.key = duel_input(s.g, v->key);
+  for (int net = 0; net < s.r->n_nets; net++) s.view[net] = duel_parameters(s.g, &m->player[net], false);
+  m->game->train(&s);
+  duel_scope(s.g, "%s", "scalars");
+  duel_report(s.g, duel_state(s.g, v->reported), s.n_reports, s.report, s.term);
+  *reported = s.reported;
+  return finished(g);
+}
+
+duel_status duel_step_sample(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real) {
+  const int net = m->game->samples;
+  DUEL_TRY(duel_graph_open(g, vars, real));
+  duel_pass pass = {.g = *g, .model = m, .player = net, .ema = m->player[net].ema >= 0, .key = DUEL_NONE};
+  pass.view = duel_parameters(*g, &m->player[net], pass.ema);
+  duel_output(*g, v->samples, duel_forward(&pass, duel_input(*g, v->latents)));
+  return finished(g);
 }

@@ -1,44 +1,90 @@
-// The graphs of a run: one training step (every update of both players, draws included), and sampling from G.
+// A step as one graph: what games build it with, and the graphs of a run.
+//
+//   open     adds the variables of a step: its inputs with who fills them, its data, its scalars
+//   train    the game's own nodes, in this order of state: every forward in training mode, every update
+//   sample   from latents to samples, in inference mode
+//
+// Merging never carries meaning: a net is called once where one forward is meant.
 #ifndef DUEL_GAN_STEP_H
 #define DUEL_GAN_STEP_H
 
+#include "gan/inputs.h"
 #include "gan/model.h"
+#include "gan/scalars.h"
 
-enum { DUEL_COEF = 8 }; // numbers a row of the coefficient block
+enum { DUEL_COEF = 8 };      // numbers a row of coefficients
+enum { DUEL_MAX_EVERY = 3 }; // different n of `every: n` in one recipe
 
-// Scalars that a step reports, in the order of the OUTPUT variable "metrics". Those of D are the last sub-step's.
-typedef enum duel_metric {
-  DUEL_METRIC_D_REAL, // D's loss terms
-  DUEL_METRIC_D_FAKE,
-  DUEL_METRIC_G,
-  DUEL_METRIC_SCORE_REAL, // mean of D's output
-  DUEL_METRIC_SCORE_FAKE,
-  DUEL_METRIC_SIGN_REAL, // mean of its sign
-  DUEL_METRIC_SIGN_FAKE,
-  DUEL_METRIC_GRAD_D, // Σ grad² over the last sub-step's updates of D
-  DUEL_METRIC_GRAD_G, // Σ grad² of G's update
-  DUEL_METRIC_COUNT
-} duel_metric;
+// The variables of the steps of a run.
+typedef struct duel_step_vars {
+  duel_inputs inputs;
+  duel_scalars scalars;
+  int key;                       // i32 [4]: seed low, seed high, step, 0
+  int index;                     // i32 [items a step]: which they are
+  int data;                      // [items, ...]: the resident set; streamed: an input [items a step, ...]
+  int coef[DUEL_MAX_NETS];       // [updates a step · DUEL_COEF]: a row an update of the net
+  int average[DUEL_MAX_NETS];    // []: weight of the new values in the net's moving average; -1: none
+  int reported;                  // OUTPUT [DUEL_MAX_SCALARS]: one float a scalar
+  int latents, samples;          // sampling: INPUT [chunk, latent] and OUTPUT [chunk, ...]
+  int rate[DUEL_MAX_NETS];       // the scalar of the net's learning rate
+  int64_t chunk;                 // items a sampling run
+  int64_t every[DUEL_MAX_EVERY]; // what steps differ by: see duel_step_every
+  int n_every;
+} duel_step_vars;
 
+// A step under construction.
 typedef struct duel_step {
-  // Variables. INPUT: the host writes them before a step.
-  int key;              // i32[4]: seed low, seed high, step, 0
-  int index;            // i32[d_steps·batch]: items of the step
-  int coef;             // [updates_d + 2, DUEL_COEF]: one row an update of D, then G's, then {EMA weight}
-  int data;             // [items, ...]: the resident set; streamed: INPUT [d_steps·batch, ...], the items of the step
-  int metrics;          // OUTPUT, [DUEL_METRIC_COUNT]
-  int updates_d;        // updates of D in one step
-  int latents, samples; // sampling: INPUT [chunk, latent] and OUTPUT [chunk, ...]
-  int64_t chunk;        // items a sampling run
+  duel_graph *g;
+  duel_step_vars *vars;
+  duel_model *m;
+  const duel_recipe *r;
+  duel_val key;
+  duel_val *view[DUEL_MAX_NETS]; // parameters at their newest version
+  int updates[DUEL_MAX_NETS];    // so far
+  int forwards;                  // training-mode forwards so far: numbers the draws of dropout
+  unsigned on;                   // bit i: this step is one of those of every[i]
+  int n_reports;
+  duel_val report[DUEL_REPORT_TERMS];
+  duel_report_term term[DUEL_REPORT_TERMS];
+  uint64_t reported; // slots of scalars that it makes
 } duel_step;
 
-// Adds the variables (items 0: none of training's, sampling only). streamed: index then counts within the step's own
-// items, so that graph and bits are those of the resident set.
-duel_status duel_step_vars(duel_step *s, const duel_model *m, duel_vars *vars, duel_dtype real, duel_dtype data,
-                           int64_t items, bool streamed);
-// The graph of one training step, as DESIGN 4 "Steps, losses and penalties" orders it.
-duel_status duel_step_train(duel_graph **g, const duel_step *s, duel_model *m, const duel_vars *vars, duel_dtype real);
-// latents -> samples through G in inference mode (its moving average where there is one).
-duel_status duel_step_sample(duel_graph **g, const duel_step *s, duel_model *m, const duel_vars *vars, duel_dtype real);
+// ---- for games
+// The step's real items first … first + n − 1: [n, ...].
+duel_val duel_step_real(duel_step *s, int64_t first, int64_t n);
+// Latents of the step's draw k: [batch, latent].
+duel_val duel_step_latents(duel_step *s, uint32_t k);
+// The net on x [N, ...], in training mode.
+duel_val duel_step_forward(duel_step *s, int net, duel_val x);
+// Descends the loss in the net's parameters. Yields the parts of Σ grad².
+duel_val duel_step_update(duel_step *s, int net, duel_val loss);
+// Moves the net's average, if it has one.
+void duel_step_average(duel_step *s, int net);
+// Adds mul·Σ f(x) to a scalar. label: what lines for people call it, or NULL.
+void duel_step_report(duel_step *s, const char *name, const char *label, duel_scalar_mode mode, duel_val x,
+                      duel_report_kind kind, double mul);
+// Whether this step is one with step mod n = 0: each kind of step is a graph of its own.
+bool duel_step_every(duel_step *s, int64_t n);
+
+// ---- for runs
+double duel_step_rate(const duel_recipe *r, int net, const duel_moment *now); // the net's learning rate
+// Adds the variables (items 0: sampling's alone). index: who fills the input of that name, NULL where all items of a
+// step are inputs themselves (streamed).
+typedef struct duel_step_data {
+  duel_dtype dtype;
+  int64_t items;
+  bool streamed;
+  duel_filler *fill_index;
+  const void *ctx;
+} duel_step_data;
+duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
+                           const duel_step_data *data);
+// The graph of a training step; on: which of every[] it is a step of. *reported: the slots of scalars that it makes.
+duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real,
+                            unsigned on, uint64_t *reported);
+// Names the scalars of the nets' learning rates, behind those that the steps report.
+void duel_step_report_rates(duel_step_vars *v, const duel_model *m);
+// latents -> samples through the game's net in inference mode (its moving average where there is one).
+duel_status duel_step_sample(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real);
 
 #endif

@@ -1,6 +1,6 @@
 // A trainer's whole state as one safetensors file, and back.
 //
-// Tensors: G.*, D.* (parameters and buffers), G_ema.*, opt.<player>.<tensor>.m and .v. Strings: everything else that a
+// Tensors: NET.* (parameters and buffers), NET_ema.*, opt.NET.*.m and .v. Strings: everything else that a
 // bit-exact resume needs. No clock, host or path goes in, so equal states are equal bytes.
 #include <math.h>
 #include <stdio.h>
@@ -16,8 +16,9 @@ typedef struct item {
   char name[160];
   duel_shape shape;
   int var;
-  int64_t offset; // elements into the variable
-  bool weights;   // parameter or buffer (of G, D or the moving average); else a moment
+  int64_t offset;  // elements into the variable
+  bool weights;    // parameter or buffer (of a net or its moving average); else a moment
+  char plain[160]; // of a moving average: its net's tensor; else empty
 } item;
 
 typedef struct items {
@@ -25,28 +26,36 @@ typedef struct items {
   int n;
 } items;
 
-static void add_item(items *all, const char *prefix, const duel_param *p, const char *suffix, int var, int64_t offset,
-                     bool weights) {
+static item *add_item(items *all, const duel_param *p, int var, bool weights) {
   item *i = &all->list[all->n++];
-  *i = (item){.shape = p->shape, .var = var, .offset = offset, .weights = weights};
-  snprintf(i->name, sizeof i->name, "%s%s%s", prefix, weights ? p->name + 1 : p->name, suffix);
+  *i = (item){.shape = p->shape, .var = var, .offset = p->offset, .weights = weights};
+  snprintf(i->name, sizeof i->name, "%s", p->name);
+  return i;
+}
+
+static void add_tensor(items *all, const char *net, const duel_player *player, const duel_param *p) {
+  add_item(all, p, p->buffer ? p->var : player->slab, true);
+  if (player->ema >= 0) {
+    item *i = add_item(all, p, p->buffer ? p->ema_var : player->ema, true);
+    snprintf(i->plain, sizeof i->plain, "%s", p->name);
+    snprintf(i->name, sizeof i->name, "%s_ema%s", net, p->name + strlen(net));
+  }
+  const int moment[] = {player->m, player->v};
+  for (int k = 0; k < 2 && !p->buffer; k++)
+    if (moment[k] >= 0) {
+      item *i = add_item(all, p, moment[k], false);
+      snprintf(i->name, sizeof i->name, "opt.%s.%c", p->name, "mv"[k]);
+    }
 }
 
 static duel_status list_items(const duel_trainer *t, items *all) {
   int most = 0;
-  for (int which = 0; which < DUEL_PLAYERS; which++) most += 4 * t->model.player[which].n;
+  for (int net = 0; net < t->recipe->n_nets; net++) most += 4 * t->model.player[net].n;
   *all = (items){.list = duel_calloc((size_t)most, sizeof *all->list)};
   if (!all->list) return duel_fail_memory("a checkpoint", (size_t)most * sizeof *all->list);
-  for (int which = 0; which < DUEL_PLAYERS; which++) {
-    const duel_player *player = &t->model.player[which];
-    for (int i = 0; i < player->n; i++) {
-      const duel_param *p = &player->param[i];
-      add_item(all, which == DUEL_G ? "G" : "D", p, "", p->buffer ? p->var : player->slab, p->offset, true);
-      if (player->ema >= 0) add_item(all, "G_ema", p, "", p->buffer ? p->ema_var : player->ema, p->offset, true);
-      if (p->buffer) continue;
-      add_item(all, "opt.", p, ".m", player->m, p->offset, false);
-      if (player->v >= 0) add_item(all, "opt.", p, ".v", player->v, p->offset, false);
-    }
+  for (int net = 0; net < t->recipe->n_nets; net++) {
+    const duel_player *player = &t->model.player[net];
+    for (int i = 0; i < player->n; i++) add_tensor(all, t->recipe->net[net].name, player, &player->param[i]);
   }
   return DUEL_OK;
 }
@@ -108,6 +117,31 @@ static duel_status check_finite(const duel_trainer *t, const items *all, void *c
   return DUEL_OK;
 }
 
+static duel_status write_file(const duel_trainer *t, const duel_entry *entry, int n, const char *recipe,
+                              const char *path) {
+  char step[24], seed[24], fingerprint[16], key[DUEL_MAX_NETS][48], updates[DUEL_MAX_NETS][24];
+  snprintf(step, sizeof step, "%lld", (long long)t->step);
+  snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->recipe->train.seed);
+  snprintf(fingerprint, sizeof fingerprint, "%08x", (unsigned)t->data->fingerprint);
+  duel_meta meta[11 + DUEL_MAX_NETS] = {{"format", "duel"},
+                                        {"version", DUEL_VERSION},
+                                        {"step", step},
+                                        {"seed", seed},
+                                        {"recipe.name", t->recipe->name},
+                                        {"recipe", recipe},
+                                        {"data", t->data->name},
+                                        {"data.fingerprint", fingerprint},
+                                        {"precision", t->recipe->run.precision},
+                                        {"backend", t->api->name},
+                                        {"backend.identity", t->api->identity(t->backend)}};
+  for (int net = 0; net < t->recipe->n_nets; net++) {
+    snprintf(key[net], sizeof key[net], "updates.%s", t->recipe->net[net].name);
+    snprintf(updates[net], sizeof updates[net], "%lld", (long long)t->updates[net]);
+    meta[11 + net] = (duel_meta){key[net], updates[net]};
+  }
+  return duel_tensors_write(path, entry, n, meta, 11 + t->recipe->n_nets);
+}
+
 static duel_status write_items(duel_trainer *t, const items *all, void **copy, const char *path) {
   for (int var = 0; var < t->vars.n; var++)
     if (copy[var]) DUEL_TRY(duel_memory_read(&t->memory, var, copy[var]));
@@ -126,25 +160,7 @@ static duel_status write_items(duel_trainer *t, const items *all, void **copy, c
     duel_free(entry);
     return duel_fail_memory("a checkpoint", strlen(t->recipe->text));
   }
-  char step[24], seed[24], updates[DUEL_PLAYERS][24], fingerprint[16];
-  snprintf(step, sizeof step, "%lld", (long long)t->step);
-  snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->recipe->train.seed);
-  for (int p = 0; p < DUEL_PLAYERS; p++) snprintf(updates[p], sizeof updates[p], "%lld", (long long)t->updates[p]);
-  snprintf(fingerprint, sizeof fingerprint, "%08x", (unsigned)t->data->fingerprint);
-  const duel_meta meta[] = {{"format", "duel"},
-                            {"version", DUEL_VERSION},
-                            {"step", step},
-                            {"seed", seed},
-                            {"updates.G", updates[DUEL_G]},
-                            {"updates.D", updates[DUEL_D]},
-                            {"recipe.name", t->recipe->name},
-                            {"recipe", recipe},
-                            {"data", t->data->name},
-                            {"data.fingerprint", fingerprint},
-                            {"precision", t->recipe->run.precision},
-                            {"backend", t->api->name},
-                            {"backend.identity", t->api->identity(t->backend)}};
-  duel_status status = duel_tensors_write(path, entry, all->n, meta, sizeof meta / sizeof *meta);
+  const duel_status status = write_file(t, entry, all->n, recipe, path);
   duel_free(entry);
   duel_free(recipe);
   return status;
@@ -187,8 +203,7 @@ static duel_status read_items(duel_trainer *t, const items *all, void **copy, co
     if (!full && !it->weights) continue;
     const duel_entry *e = NULL;
     item plain = *it; // weights without a moving average begin it themselves
-    if (!full && !strncmp(it->name, "G_ema.", 6) && !duel_tensors_find(f, it->name))
-      snprintf(plain.name, sizeof plain.name, "G.%s", it->name + 6);
+    if (!full && *it->plain && !duel_tensors_find(f, it->name)) memcpy(plain.name, it->plain, sizeof plain.name);
     DUEL_TRY(find_entry(f, path, &plain, &e));
     memcpy((float *)copy[it->var] + it->offset, e->data, e->bytes);
     used++;
@@ -220,10 +235,13 @@ static duel_status meta_integer(const duel_tensor_file *f, const char *path, con
 }
 
 static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const char *path) {
-  int64_t step = 0, updates[DUEL_PLAYERS] = {0};
+  int64_t step = 0, updates[DUEL_MAX_NETS] = {0};
   DUEL_TRY(meta_integer(f, path, "step", &step));
-  DUEL_TRY(meta_integer(f, path, "updates.G", &updates[DUEL_G]));
-  DUEL_TRY(meta_integer(f, path, "updates.D", &updates[DUEL_D]));
+  for (int net = 0; net < t->recipe->n_nets; net++) {
+    char key[48];
+    snprintf(key, sizeof key, "updates.%s", t->recipe->net[net].name);
+    DUEL_TRY(meta_integer(f, path, key, &updates[net]));
+  }
   const char *fingerprint = duel_tensors_meta(f, "data.fingerprint");
   char now[16];
   snprintf(now, sizeof now, "%08x", (unsigned)t->data->fingerprint);
@@ -233,8 +251,7 @@ static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const
         "%s was trained on other data (fingerprint %s, %s here has %s); use --init to start anew from its weights",
         path, fingerprint ? fingerprint : "unknown", t->data->name, now);
   t->step = t->settled = step;
-  t->updates[DUEL_G] = updates[DUEL_G];
-  t->updates[DUEL_D] = updates[DUEL_D];
+  memcpy(t->updates, updates, sizeof updates);
   return DUEL_OK;
 }
 

@@ -9,7 +9,7 @@
 
 duel_status duel_run_profile(duel_run *run, int64_t steps, duel_node_time *node) {
   duel_trainer *t = run->trainer;
-  const duel_plan *plan = t->train_plan;
+  const duel_plan *plan = t->variant[0].plan;
   if (steps < 1 || steps > t->steps - t->step)
     return duel_fail(DUEL_ERR_USAGE, "a profile of %lld steps: %lld are left", (long long)steps,
                      (long long)(t->steps - t->step));

@@ -170,19 +170,32 @@ int duel_run_done(const duel_run *run) {
 
 duel_stats duel_run_latest(const duel_run *run) {
   const duel_trainer *t = run->trainer;
-  duel_stats stats = t->stats;
-  double seen = (double)t->settled * (double)duel_trainer_items_per_step(t);
-  stats.step = t->settled;
-  stats.steps = t->steps;
-  stats.epoch = t->items ? seen / (double)t->items : 0;
-  stats.kimg = seen / 1000;
-  return stats;
+  const double seen = (double)t->settled * (double)duel_trainer_items_per_step(t);
+  return (duel_stats){
+      .step = t->settled, .steps = t->steps, .epoch = t->items ? seen / (double)t->items : 0, .kimg = seen / 1000};
 }
 
 duel_status duel_run_stats(duel_run *run, duel_stats *stats) {
   DUEL_TRY(duel_trainer_settle(run->trainer));
   *stats = duel_run_latest(run);
   return DUEL_OK;
+}
+
+duel_status duel_run_scalars(duel_run *run, int restart, const duel_scalar **scalars, int *n) {
+  duel_scalars *all = &run->trainer->vars_of_step.scalars;
+  DUEL_TRY(duel_trainer_settle(run->trainer));
+  *n = duel_scalars_list(all, scalars);
+  if (restart) duel_scalars_tick(all);
+  return DUEL_OK;
+}
+
+double duel_run_scalar(duel_run *run, const char *name) {
+  const duel_scalar *scalar;
+  int n;
+  if (duel_run_scalars(run, 0, &scalar, &n) != DUEL_OK) return (double)NAN;
+  for (int i = 0; i < n; i++)
+    if (!strcmp(scalar[i].name, name)) return scalar[i].value;
+  return (double)NAN;
 }
 
 duel_status duel_run_save(duel_run *run, const char *path) {
@@ -211,14 +224,17 @@ duel_run_info duel_run_describe(const duel_run *run) {
       .rank = t->model.item.rank,
       .classes = t->data ? t->data->classes : 0,
       .latent = t->recipe->latent,
-      .parameters_g = t->model.player[DUEL_G].params,
-      .parameters_d = t->model.player[DUEL_D].params,
+      .n_nets = t->recipe->n_nets,
       .seed = t->recipe->train.seed,
   };
+  for (int net = 0; net < info.n_nets; net++) {
+    info.net[net].name = t->recipe->net[net].name;
+    info.net[net].parameters = t->model.player[net].params;
+  }
   info.warning = t->api->warning ? t->api->warning(t->backend) : run->why;
   if (t->api->host_memory) info.threads = t->recipe->run.threads > 0 ? t->recipe->run.threads : duel_host_threads();
-  if (t->train_plan) {
-    duel_plan_totals totals = duel_plan_sum(t->train_plan);
+  if (t->n_variants > 0) {
+    duel_plan_totals totals = duel_plan_sum(t->variant[0].plan);
     info.step_flops = totals.flops;
     info.step_bytes = totals.bytes;
     info.step_nodes = totals.nodes;
@@ -235,7 +251,7 @@ duel_status duel_run_print(duel_run *run, FILE *out, int plan) {
   static const char *const names[DUEL_ARENA_COUNT] = {"parameters", "optimizer", "buffers", "data",
                                                       "inputs",     "outputs",   "work"};
   duel_model_print(&t->model, out);
-  const duel_plan *p = t->train_plan ? t->train_plan : t->sample_plan;
+  const duel_plan *p = t->n_variants > 0 ? t->variant[0].plan : t->sample_plan;
   duel_plan_totals totals = duel_plan_sum(p);
   fprintf(out, "memory");
   for (int arena = 0; arena < DUEL_ARENA_COUNT; arena++)

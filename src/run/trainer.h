@@ -3,9 +3,10 @@
 //   plan      model -> variables -> graphs -> plans
 //   open      the same, then one allocation an arena
 //   init      draws the weights            load      takes them (and all else) from a checkpoint
-//   advance   per step: writes key, items and coefficients as one block and submits it; the device may fall behind.
-//             A set that is too large for memory is streamed: the block then holds the items themselves, read ahead
-//   settle    waits for what was submitted; metrics come in the order of the steps, as soon as they are there
+//   advance   per step: fills its inputs, one block, and submits it; the device may fall behind. A set that is too
+//   large
+//             for memory is streamed: the block then holds the items themselves, read ahead
+//   settle    waits for what was submitted; scalars come in the order of the steps, as soon as they are there
 #ifndef DUEL_RUN_TRAINER_H
 #define DUEL_RUN_TRAINER_H
 
@@ -15,33 +16,40 @@
 #include "io/data/prefetch.h"
 #include "io/safetensors.h"
 
+enum { DUEL_MAX_VARIANTS = 1 << DUEL_MAX_EVERY };
+
+// One kind of step: a plan of its own over the same memory.
+typedef struct duel_variant {
+  unsigned on; // which of vars_of_step.every it is one of
+  duel_plan *plan;
+  uint64_t reported; // slots of the scalars that it makes
+} duel_variant;
+
 typedef struct duel_trainer {
   duel_recipe *recipe; // owned
   const duel_backend_api *api;
   duel_backend *backend;
   duel_vars vars;
   duel_model model;
-  duel_step vars_of_step;
-  duel_plan *train_plan, *sample_plan;
+  duel_step_vars vars_of_step;
+  duel_variant variant[DUEL_MAX_VARIANTS];
+  int n_variants; // 0 without data
+  duel_plan *sample_plan;
   duel_memory memory;
   duel_exec *train, *sample;
   duel_dataset *data; // owned; NULL: sampling only
   int64_t items;      // of the data, 0 without
 
-  int64_t step, steps;           // submitted, and the recipe's length
-  int64_t settled;               // steps whose metrics were read: `stats` are those of the last of them
-  int64_t updates[DUEL_PLAYERS]; // Adam's t of each player
-  bool streamed;                 // the device has no room for the data, or the host has none
-  duel_prefetch *prefetch;       // then: reads them ahead
-  unsigned char *block;          // the inputs of one step, as they lie in their arena; the next three point into it
-  uint32_t *key;
-  int32_t *index;
-  float *coef;
+  int64_t step, steps;            // submitted, and the recipe's length
+  int64_t settled;                // steps whose scalars were read
+  int64_t updates[DUEL_MAX_NETS]; // of each net: Adam's t
+  bool streamed;                  // the device has no room for the data, or the host has none
+  duel_prefetch *prefetch;        // then: reads them ahead
+  unsigned char *block;           // the inputs of one step; prefetch's where there is one
   float *latents, *samples;
   int32_t *order; // the present epoch's order of items, unless streamed
   uint32_t *order_scratch;
   int64_t order_epoch; // -1: none yet
-  duel_stats stats;
 } duel_trainer;
 
 // Takes recipe and data over, also on failure. data NULL: sampling only.
@@ -53,14 +61,14 @@ duel_status duel_trainer_plan(duel_trainer **t, duel_recipe *recipe, duel_datase
 void duel_trainer_close(duel_trainer *t);
 
 duel_status duel_trainer_init(duel_trainer *t);
-// Submits at most so many steps; a step that diverged is found when its metrics come, which may be later.
+// Submits at most so many steps; a step that diverged is found when its scalars come, which may be later.
 duel_status duel_trainer_advance(duel_trainer *t, int64_t steps);
-// The same, each step waited for and its calls timed: adds to seconds[i] what the plan's i-th node took.
+// The same, each step waited for and its calls timed: adds to seconds[i] what the first variant's i-th node took.
 duel_status duel_trainer_profile(duel_trainer *t, int64_t steps, double *seconds);
-duel_status duel_trainer_settle(duel_trainer *t); // after it all state and stats are of step t->step
-// All parameters, G's then D's, each tensor in its own order, without the gaps of their slabs.
+duel_status duel_trainer_settle(duel_trainer *t); // after it all state and scalars are of step t->step
+// All parameters, net after net, each tensor in its own order, without the gaps of their slabs.
 duel_status duel_trainer_weights(duel_trainer *t, float *dst);
-// n latents [n, latent] through G in inference mode -> [n, item].
+// n latents [n, latent] through the net that samples, in inference mode -> [n, item].
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
 // Real items by their number in the set, as the batch op yields them: bytes become x/127.5 − 1.
 duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst);
@@ -70,6 +78,15 @@ duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n,
 duel_status duel_trainer_save(duel_trainer *t, const char *path);
 duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const char *path, bool full);
 
-int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items through D
+int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items
+int duel_trainer_variant(const duel_trainer *t, int64_t step);
+duel_moment duel_trainer_moment(const duel_trainer *t, int64_t step);
+
+// plans.c: all graphs and plans of a run, and their variables.
+duel_status duel_plans_open(duel_trainer *t);
+size_t duel_plans_work(const duel_trainer *t);                            // bytes of work memory that the largest takes
+duel_status duel_plans_advise(const duel_trainer *t, duel_status status); // adds to a failure what would fit
+void duel_plans_close(duel_trainer *t);
+void duel_trainer_fill_index(const duel_step_input *in, const duel_moment *now, void *dst); // ctx: the trainer
 
 #endif

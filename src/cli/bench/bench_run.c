@@ -39,7 +39,9 @@ static int64_t item_size(const duel_run_info *info) {
 }
 
 static int64_t weights_of(const duel_run_info *info) {
-  return info->parameters_g + info->parameters_d;
+  int64_t all = 0;
+  for (int net = 0; net < info->n_nets; net++) all += info->net[net].parameters;
+  return all;
 }
 
 static int advance(duel_bench_row *r, int64_t steps, duel_stats *stats) {
@@ -77,6 +79,16 @@ static int take_memory(const duel_bench *b, duel_bench_row *r) {
   return 1;
 }
 
+// The last step's labeled scalar number `which`, such as a GAN's D loss and G loss; 0 where there are fewer.
+static double labeled(duel_run *run, int which) {
+  const duel_scalar *scalar;
+  int n;
+  if (duel_run_scalars(run, 0, &scalar, &n) != DUEL_OK) return 0;
+  for (int i = 0; i < n; i++)
+    if (scalar[i].label && which-- == 0) return scalar[i].value;
+  return 0;
+}
+
 // The trajectory from step 0: losses step by step, and what G makes then.
 static void warm_up(const duel_bench *b, duel_bench_row *r) {
   tell(b, "warming up", r->asked);
@@ -86,8 +98,8 @@ static void warm_up(const duel_bench *b, duel_bench_row *r) {
   if (!begin(b, r, &o, &stats) || !take_memory(b, r)) return;
   for (int64_t i = 0; i < b->warmup; i++) {
     if (i > 0 && !advance(r, 1, &stats)) return;
-    r->d_loss[i] = stats.d_loss;
-    r->g_loss[i] = stats.g_loss;
+    r->d_loss[i] = labeled(r->run, 0);
+    r->g_loss[i] = labeled(r->run, 1);
   }
   uint64_t seeds[DUEL_BENCH_ITEMS];
   for (int i = 0; i < DUEL_BENCH_ITEMS; i++) seeds[i] = (uint64_t)i;

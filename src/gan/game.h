@@ -1,0 +1,25 @@
+// Games: which nets there are, what each reads and yields, and how a step trains them. One file a game.
+#ifndef DUEL_GAN_GAME_H
+#define DUEL_GAN_GAME_H
+
+#include "gan/step.h"
+
+typedef struct duel_game {
+  const char *name;
+  const char *net[DUEL_MAX_NETS + 1]; // names, in the order of their parameters; ends with NULL
+  // Declares each net on what it reads (duel_model_declare) and sets m->item, what it samples; item: of the data, rank
+  // 0 where it is not known. USAGE where shapes do not fit.
+  duel_status (*declare)(duel_model *m, duel_shape item);
+  int64_t (*items)(const duel_recipe *r);        // real items of a step
+  int (*updates)(const duel_recipe *r, int net); // of the net in a step
+  void (*train)(duel_step *s);                   // the nodes of a step
+  int samples;                                   // the net that draws samples from latents; -1: none does
+} duel_game;
+
+extern const duel_game duel_game_gan;
+
+const duel_game *duel_game_find(const char *name); // NULL: none of that name
+const duel_game *duel_game_of(const duel_recipe *r);
+duel_status duel_game_add(const duel_game *game); // at run time; it must outlive all runs
+
+#endif

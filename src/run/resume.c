@@ -1,0 +1,186 @@
+// Going on where a run directory stands: what may change, and how the directory becomes that of the step.
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "io/file.h"
+#include "run/training.h"
+
+duel_status duel_write_recipe(duel_training *t) {
+  char path[3200];
+  const char *text = t->run->trainer->recipe->text;
+  DUEL_TRY(duel_rundir_file(&t->dir, "recipe.yaml", path, sizeof path));
+  return duel_file_write(path, text, strlen(text));
+}
+
+// Sorts the differences between the checkpoint's recipe and the one asked for.
+typedef struct differences {
+  char allowed[2048], refused[2048];
+  bool length, same_data;
+} differences;
+
+static void add_line(char *text, size_t n, const char *key, const char *was, const char *is) {
+  size_t length = strlen(text);
+  snprintf(text + length, n - length, "%s%s: %s -> %s", length ? "\n" : "", key, was, is);
+}
+
+static void sort_difference(void *ctx, const char *key, const char *was, const char *is) {
+  differences *d = ctx;
+  bool length = !strcmp(key, "train.length");
+  d->length |= length;
+  if (!strncmp(key, "run.", 4)) return; // where it runs is no part of what is trained
+  bool moved = d->same_data && !strcmp(key, "data.path");
+  if (length || moved || !strncmp(key, "output.", 7))
+    add_line(d->allowed, sizeof d->allowed, key, was, is);
+  else
+    add_line(d->refused, sizeof d->refused, key, was, is);
+}
+
+static bool spans_the_run(const duel_schedule *s) {
+  return s->curve != DUEL_CURVE_CONSTANT && s->over.n == 0;
+}
+
+bool duel_resume_fixed_length(const duel_recipe *r) {
+  bool spans = false;
+  for (int net = 0; net < r->n_nets; net++) spans = spans || spans_the_run(&r->net[net].optim.lr);
+  return spans;
+}
+
+// What may change on resume, and what may not. Data may have moved: their fingerprint tells that they are the same.
+static duel_status check_resume(duel_training *t, const char *text, const duel_recipe *r, bool same_data,
+                                const char *path) {
+  differences d = {.same_data = same_data};
+  DUEL_TRY(duel_recipe_compare(text, r->text, sort_difference, &d));
+  if (*d.refused)
+    return duel_fail(DUEL_ERR_USAGE,
+                     "%s was trained with another recipe; a resume may change length, output, threads, backend, "
+                     "device and precision only. To start anew from its weights use --init %s\n%s",
+                     path, path, d.refused);
+  if (d.length && duel_resume_fixed_length(r))
+    return duel_fail(DUEL_ERR_USAGE,
+                     "a new length cannot be resumed: optim.lr changes over the whole run, so its past would "
+                     "have been different; give the schedule an `over`, or start anew with --init %s",
+                     path);
+  if (*d.allowed) duel_tell_note(t, d.allowed);
+  return DUEL_OK;
+}
+
+// A change of what decides the bits is no error, but worth a word.
+static void compare_identity(duel_training *t, const duel_tensor_file *f) {
+  const duel_trainer *trainer = t->run->trainer;
+  const char *was = duel_tensors_meta(f, "backend.identity"), *is = trainer->api->identity(trainer->backend);
+  char text[512];
+  if (was && !strcmp(was, is)) return;
+  snprintf(text, sizeof text, "the checkpoint was made by %s, this is %s: the bits may differ from an unbroken run's",
+           was ? was : "an unknown backend", is);
+  duel_tell(t, DUEL_EVENT_WARNING, text);
+}
+
+static bool sets_precision(const duel_run_options *o) {
+  bool given = o->recipe != NULL; // which has one of its own
+  for (int i = 0; i < o->n_set; i++) given = given || !strcmp(o->set[i].key, "run.precision");
+  return given;
+}
+
+static duel_status resume_with(duel_training *t, const duel_run_options *o, const duel_tensor_file *f,
+                               const char *path) {
+  const char *text, *name;
+  duel_recipe *recipe;
+  duel_dataset *data;
+  DUEL_TRY(duel_checkpoint_recipe(f, path, &text, &name));
+  DUEL_TRY(duel_run_resolve(&recipe, &data, o, o->recipe ? NULL : text, o->recipe ? NULL : name));
+  const char *fingerprint = duel_tensors_meta(f, "data.fingerprint");
+  char here[16];
+  snprintf(here, sizeof here, "%08x", (unsigned)data->fingerprint);
+  bool same_data = fingerprint && !strcmp(fingerprint, here);
+  duel_status status = check_resume(t, text, recipe, same_data, path); // before anything is built that would not fit
+  if (status != DUEL_OK) {
+    duel_recipe_close(recipe);
+    duel_dataset_close(data);
+    return status;
+  }
+  DUEL_TRY(duel_run_build(&t->run, o, recipe, data));
+  DUEL_TRY(duel_trainer_load(t->run->trainer, f, path, true));
+  compare_identity(t, f);
+  return DUEL_OK;
+}
+
+// In the precision in which the run has been trained, unless another is asked for.
+static duel_status resume_from(duel_training *t, const duel_tensor_file *f, const char *path) {
+  duel_run_options o = t->options;
+  const char *precision = duel_tensors_meta(f, "precision");
+  if (o.init) return duel_fail(DUEL_ERR_USAGE, "--resume goes on, --init starts anew: give one of them");
+  if (!precision || !strcmp(precision, "auto") || sets_precision(&o)) return resume_with(t, &o, f, path);
+  duel_set *set = duel_calloc((size_t)o.n_set + 1, sizeof *set);
+  if (!set) return duel_fail_memory("a resume", ((size_t)o.n_set + 1) * sizeof *set);
+  set[0] = (duel_set){"run.precision", precision, path};
+  for (int i = 0; i < o.n_set; i++) set[i + 1] = o.set[i];
+  o.set = set;
+  o.n_set++;
+  const duel_status status = resume_with(t, &o, f, path);
+  duel_free(set);
+  return status;
+}
+
+// The folder of a checkpoint, without links: `latest` names the run behind it. A copy that lies elsewhere is refused,
+// for a resume writes around it.
+static duel_status find_run(const char *checkpoint, char real[PATH_MAX]) {
+  char folder[3072], recipe[3200];
+  const char *slash = strrchr(checkpoint, '/'), *name = slash ? slash + 1 : checkpoint;
+  snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - checkpoint) + 1 : 2, slash ? checkpoint : "./");
+  snprintf(recipe, sizeof recipe, "%srecipe.yaml", folder);
+  if (strncmp(name, "checkpoint-", strlen("checkpoint-")) != 0 || access(recipe, F_OK) != 0)
+    return duel_fail(
+        DUEL_ERR_USAGE,
+        "%s lies in no run directory (with a recipe.yaml beside it), where a resume goes on; to start anew "
+        "from its weights use --init %s",
+        checkpoint, checkpoint);
+  if (duel_checkpoint_step(checkpoint) < 0)
+    return duel_fail(DUEL_ERR_USAGE,
+                     "%s is no present checkpoint of its run, by its name, so a resume would mix two pasts; to start "
+                     "anew from its weights use --init %s",
+                     checkpoint, checkpoint);
+  return realpath(folder, real) ? DUEL_OK : duel_fail(DUEL_ERR_IO, "%s cannot be found", folder);
+}
+
+duel_status duel_resume(duel_training *t) {
+  char path[3200], real[PATH_MAX], text[1024];
+  DUEL_TRY(duel_find_checkpoint(t->o->resume, t->o->outdir, path, sizeof path, text, sizeof text));
+  DUEL_TRY(find_run(path, real));
+  snprintf(t->result->directory, sizeof t->result->directory, "%s", real);
+  t->resumed = true;
+  if (!t->o->dry_run) DUEL_TRY(duel_rundir_open(&t->dir, real));
+
+  if (strcmp(path, t->o->resume) != 0) { // a run: say if its newest checkpoint could not be read
+    DUEL_TRY(duel_rundir_newest(real, path, sizeof path, text, sizeof text));
+    if (*text) duel_tell(t, DUEL_EVENT_WARNING, text);
+  }
+  duel_tensor_file f;
+  DUEL_TRY(duel_tensors_read(&f, path));
+  duel_status status = resume_from(t, &f, path);
+  duel_tensors_close(&f);
+  DUEL_TRY(status);
+  t->saved = t->run->trainer->step;
+  if (duel_checkpoint_step(path) != t->saved)
+    return duel_fail(DUEL_ERR_DATA, "%s holds step %" PRId64 ", which its name denies; rename it", path, t->saved);
+  snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", path);
+  return DUEL_OK;
+}
+
+// Makes the directory that of the step from which the run goes on.
+duel_status duel_resume_go_back(duel_training *t) {
+  char text[256];
+  const duel_status status = duel_rundir_set_aside(&t->dir, t->saved, text, sizeof text);
+  if (*text) { // what was done is told, also where something failed after it
+    char error[1024];
+    snprintf(error, sizeof error, "%s", duel_last_error());
+    duel_tell_note(t, text);
+    if (status != DUEL_OK) return duel_fail(status, "%s", error);
+  }
+  DUEL_TRY(status);
+  DUEL_TRY(duel_write_recipe(t));
+  return duel_rundir_cut(&t->dir, t->saved);
+}

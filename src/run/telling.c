@@ -1,0 +1,156 @@
+// Who hears what of a training: its events, log.txt and stats.jsonl. Scalars go to all of them by their names: a new
+// one needs nothing here.
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/host.h"
+#include "run/training.h"
+
+static double resident_mib(void) {
+  long pages = 0, resident = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (!f) return 0;
+  int got = fscanf(f, "%ld %ld", &pages, &resident);
+  fclose(f);
+  return got == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) / 1048576 : 0;
+}
+
+// Of the device, where it has memory of its own.
+static double device_mib(const duel_training *t) {
+  const duel_trainer *trainer = t->run->trainer;
+  return trainer->api->host_memory ? 0 : (double)duel_memory_total(&trainer->memory) / 1048576;
+}
+
+// Speed is that of the present tick once it has some steps, else that of the whole process.
+void duel_tell(duel_training *t, int kind, const char *text) {
+  if (!t->o->on_event) return;
+  duel_train_event e = {.kind = kind, .text = text, .elapsed_s = duel_now() - t->began, .rss_mib = resident_mib()};
+  if (t->run) {
+    e.stats = duel_run_latest(t->run);
+    e.n_scalars = duel_scalars_list(&t->run->trainer->vars_of_step.scalars, &e.scalars);
+    e.gpu_mib = device_mib(t);
+    int64_t steps = e.stats.step - t->first_step;
+    if (steps > 0) e.ms_per_step = 1000 * e.elapsed_s / (double)steps;
+    int64_t in_tick = e.stats.step - t->tick_step;
+    if (in_tick > 0) e.ms_per_step = 1000 * (duel_now() - t->tick_began) / (double)in_tick;
+    if (e.ms_per_step > 0)
+      e.images_per_sec = 1000 * (double)duel_trainer_items_per_step(t->run->trainer) / e.ms_per_step;
+    e.eta_s = 1e-3 * e.ms_per_step * (double)(e.stats.steps - e.stats.step);
+  }
+  t->o->on_event(t->o->ctx, t->run, &e);
+}
+
+void duel_tell_data(void *ctx, const char *what, int64_t done, int64_t items) {
+  const duel_training *t = ctx;
+  const duel_train_event e = {
+      .kind = DUEL_EVENT_DATA, .text = what, .done = done, .items = items, .elapsed_s = duel_now() - t->began};
+  if (t->o->on_event) t->o->on_event(t->o->ctx, NULL, &e);
+}
+
+void duel_tell_data_note(void *ctx, const char *text) {
+  duel_tell(ctx, DUEL_EVENT_NOTE, text); // there may be no log yet
+}
+
+void duel_tell_log(duel_training *t, const char *line) {
+  // The log is a courtesy: its failure is told once by the statistics that fail with it, and never stops training.
+  if (t->dir.lock >= 0) (void)duel_rundir_append(&t->dir, "log.txt", line);
+}
+
+void duel_tell_failure(duel_training *t) {
+  char text[1024];
+  snprintf(text, sizeof text, "%s", duel_last_error());
+  duel_tell_log(t, text);
+  duel_tell(t, DUEL_EVENT_WARNING, text);
+}
+
+// What the device does otherwise than asked: at the beginning, and once more if it grows.
+void duel_tell_device(duel_training *t) {
+  const char *text = duel_run_describe(t->run).warning;
+  const size_t told = t->device_told;
+  t->device_told = strlen(text);
+  if (t->device_told <= told) return;
+  duel_tell_log(t, text);
+  duel_tell(t, DUEL_EVENT_WARNING, text);
+}
+
+void duel_tell_note(duel_training *t, const char *text) {
+  duel_tell_log(t, text);
+  duel_tell(t, DUEL_EVENT_NOTE, text);
+}
+
+// A full disk would warn at each tick: it is told once, and again when it is over.
+static void keep_line(duel_training *t, const char *line) {
+  char text[128];
+  if (duel_rundir_append(&t->dir, "stats.jsonl", line) != DUEL_OK) {
+    if (t->ticks_lost++ == 0) duel_tell_failure(t);
+    return;
+  }
+  if (t->ticks_lost == 0) return;
+  snprintf(text, sizeof text, "stats.jsonl is written again; it misses %d line%s", t->ticks_lost,
+           t->ticks_lost == 1 ? "" : "s");
+  t->ticks_lost = 0;
+  duel_tell_note(t, text);
+}
+
+// ---- ticks
+
+typedef struct tick { // what a tick is told with
+  duel_stats stats;
+  const duel_scalar *scalar;
+  int n;
+  double at, ms_per_step, images_per_sec;
+} tick;
+
+static void stats_line(duel_training *t, const tick *k) {
+  char line[8192], when[32];
+  const time_t wall = time(NULL);
+  struct tm utc;
+  gmtime_r(&wall, &utc);
+  strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  int n = snprintf(line, sizeof line, "{\"step\": %" PRId64 ", \"epoch\": %.6g, \"kimg\": %.6g", k->stats.step,
+                   k->stats.epoch, k->stats.kimg);
+  for (int i = 0; i < k->n; i++)
+    n += snprintf(line + n, sizeof line - (size_t)n, ", \"%s\": %.9g", k->scalar[i].name, k->scalar[i].value);
+  snprintf(line + n, sizeof line - (size_t)n,
+           ", \"ms_per_step\": %.4g, \"images_per_sec\": %.5g, \"rss_mib\": %.5g, \"gpu_mib\": %.5g, "
+           "\"elapsed_s\": %.3f, \"eta_s\": %.3f, \"time\": \"%s\"}",
+           k->ms_per_step, k->images_per_sec, resident_mib(), device_mib(t), k->at - t->began,
+           1e-3 * k->ms_per_step * (double)(k->stats.steps - k->stats.step), when);
+  keep_line(t, line);
+}
+
+static void log_line(duel_training *t, const tick *k) {
+  char line[1024];
+  int n = snprintf(line, sizeof line, "step %" PRId64 "  epoch %.3f", k->stats.step, k->stats.epoch);
+  for (int i = 0; i < k->n && n < 900; i++)
+    if (k->scalar[i].label)
+      n += snprintf(line + n, sizeof line - (size_t)n, "  %s %.4f", k->scalar[i].label, k->scalar[i].value);
+  snprintf(line + n, sizeof line - (size_t)n, "  %.0f images/s  %.2f ms/step", k->images_per_sec, k->ms_per_step);
+  duel_tell_log(t, line);
+}
+
+static void event(duel_training *t, const tick *k) {
+  (void)k;
+  duel_tell(t, DUEL_EVENT_TICK, NULL);
+}
+
+// Whatever wants to hear of every tick.
+static void (*const sinks[])(duel_training *t, const tick *k) = {stats_line, log_line, event};
+
+duel_status duel_tell_tick(duel_training *t) {
+  tick k = {.at = duel_now()};
+  duel_tell_device(t);
+  DUEL_TRY(duel_run_stats(t->run, &k.stats));
+  k.ms_per_step = 1000 * (k.at - t->tick_began) / (double)(k.stats.step - t->tick_step);
+  k.images_per_sec = 1000 * (double)duel_trainer_items_per_step(t->run->trainer) / k.ms_per_step;
+  duel_scalars *scalars = &t->run->trainer->vars_of_step.scalars;
+  k.n = duel_scalars_list(scalars, &k.scalar);
+  for (size_t i = 0; i < sizeof sinks / sizeof *sinks; i++) sinks[i](t, &k);
+  duel_scalars_tick(scalars);
+  t->tick_step = k.stats.step;
+  t->tick_began = k.at;
+  return DUEL_OK;
+}
