@@ -201,7 +201,7 @@ static void what_does_not_fit(void **state) {
        "D.2 minibatch_stddev: minibatch_stddev cannot cut a batch of 7 (7×6×10×9) into groups of 3"},
       {{"D.2", "{minibatch_stddev: {group: 3, channels: 4}}", NULL},
        "D.2 minibatch_stddev: minibatch_stddev cannot average the 6 channels of 6×6×10×9 to 4"},
-      {{"G.3", "minibatch_stddev", NULL}, "it belongs in D"},
+      {{"G.3", "minibatch_stddev", NULL}, "it belongs in a net that judges"},
       {{"G.3.self_attention", "24", NULL}, "self_attention.pool 24 is larger than the image 6×6×20×28"},
       {{"D.1", "{residual: [{residual: [{residual: [{residual: [{residual: [relu]}]}]}]}]}", NULL},
        "D.1.0.residual.0.0.residual.0.0.residual.0.0.residual.0.0.residual.0: its name is too long; nest fewer"},

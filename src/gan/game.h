@@ -11,7 +11,7 @@ typedef struct duel_game {
   // 0 where it is not known. USAGE where shapes do not fit.
   duel_status (*declare)(duel_model *m, duel_shape item);
   int64_t (*items)(const duel_recipe *r);        // real items of a step
-  int (*updates)(const duel_recipe *r, int net); // of the net in a step
+  int (*updates)(const duel_recipe *r, int net); // of the net in a step, at most
   void (*train)(duel_step *s);                   // the nodes of a step
   int samples;                                   // the net that draws samples from latents; -1: none does
 } duel_game;

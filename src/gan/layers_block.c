@@ -1,6 +1,7 @@
 // Layers that are small nets or look at the whole batch, composed of ops: minibatch_stddev and self_attention.
 #include <inttypes.h>
 
+#include "gan/game.h"
 #include "gan/layer_kinds.h"
 
 // ---- minibatch_stddev: Karras et al. 2018, arXiv:1710.10196, section 3, grouped as in StyleGAN2
@@ -16,8 +17,11 @@ const duel_key duel_keys_minibatch_stddev[] = {
 duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_graph *g = p->g;
   const duel_shape in = duel_val_shape(g, x);
-  if (p->player == DUEL_G)
-    return duel_graph_error(g, "minibatch_stddev lets an item depend on those drawn with it: it belongs in D");
+  if (p->player == p->model->game->samples)
+    return duel_graph_error(g,
+                            "minibatch_stddev lets an item depend on those drawn with it: it belongs in a net that "
+                            "judges, not in %s",
+                            p->model->recipe->net[p->player].name);
   if (in.rank < 2) return duel_graph_error(g, "minibatch_stddev needs channels, but gets %s", duel_shape_text(in));
   const int64_t batch = in.dim[0], added = duel_layer_int(l, CHANNELS);
   const int64_t group = duel_layer_int(l, GROUP) < batch ? duel_layer_int(l, GROUP) : batch;

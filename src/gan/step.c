@@ -211,8 +211,8 @@ static duel_status finished(duel_graph **g) {
 }
 
 duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real,
-                            unsigned on, uint64_t *reported) {
-  duel_step s = {.vars = v, .m = m, .r = m->recipe, .on = on};
+                            duel_step_made *made) {
+  duel_step s = {.vars = v, .m = m, .r = m->recipe, .on = made->on};
   DUEL_TRY(duel_graph_open(g, vars, real));
   s.g = *g;
   s.key = duel_input(s.g, v->key);
@@ -220,7 +220,8 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
   m->game->train(&s);
   duel_scope(s.g, "%s", "scalars");
   duel_report(s.g, duel_state(s.g, v->reported), s.n_reports, s.report, s.term);
-  *reported = s.reported;
+  made->reported = s.reported;
+  memcpy(made->updates, s.updates, sizeof made->updates);
   return finished(g);
 }
 

@@ -22,7 +22,7 @@ typedef struct duel_step_vars {
   int key;                       // i32 [4]: seed low, seed high, step, 0
   int index;                     // i32 [items a step]: which they are
   int data;                      // [items, ...]: the resident set; streamed: an input [items a step, ...]
-  int coef[DUEL_MAX_NETS];       // [updates a step · DUEL_COEF]: a row an update of the net
+  int coef[DUEL_MAX_NETS];       // [most updates a step · DUEL_COEF]: a row an update of the net
   int average[DUEL_MAX_NETS];    // []: weight of the new values in the net's moving average; -1: none
   int reported;                  // OUTPUT [DUEL_MAX_SCALARS]: one float a scalar
   int latents, samples;          // sampling: INPUT [chunk, latent] and OUTPUT [chunk, ...]
@@ -79,9 +79,15 @@ typedef struct duel_step_data {
 } duel_step_data;
 duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
                            const duel_step_data *data);
-// The graph of a training step; on: which of every[] it is a step of. *reported: the slots of scalars that it makes.
+// What a kind of step does, as its graph has it.
+typedef struct duel_step_made {
+  unsigned on;                // which of every[] it is a step of
+  uint64_t reported;          // slots of the scalars that it makes
+  int updates[DUEL_MAX_NETS]; // of each net
+} duel_step_made;
+// The graph of a training step that is one of made->on; fills in the rest.
 duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real,
-                            unsigned on, uint64_t *reported);
+                            duel_step_made *made);
 // Names the scalars of the nets' learning rates, behind those that the steps report.
 void duel_step_report_rates(duel_step_vars *v, const duel_model *m);
 // latents -> samples through the game's net in inference mode (its moving average where there is one).

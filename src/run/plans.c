@@ -18,16 +18,16 @@ static unsigned kind_of(const duel_step_vars *v, int64_t step) {
 int duel_trainer_variant(const duel_trainer *t, int64_t step) {
   const unsigned on = kind_of(&t->vars_of_step, step);
   int v = 0;
-  while (v + 1 < t->n_variants && t->variant[v].on != on) v++;
+  while (v + 1 < t->n_variants && t->variant[v].made.on != on) v++;
   return v;
 }
 
 static duel_status plan_variant(duel_trainer *t, unsigned on) {
   duel_graph *g;
   duel_variant *v = &t->variant[t->n_variants];
-  DUEL_TRY(duel_step_train(&g, &t->vars_of_step, &t->model, &t->vars, t->api->real, on, &v->reported));
+  v->made.on = on;
+  DUEL_TRY(duel_step_train(&g, &t->vars_of_step, &t->model, &t->vars, t->api->real, &v->made));
   DUEL_TRY(duel_plan_for(&v->plan, g, DUEL_PASS_ALL, t->api, t->backend));
-  v->on = on;
   t->n_variants++;
   return DUEL_OK;
 }
@@ -38,7 +38,7 @@ static duel_status plan_variants(duel_trainer *t) {
   duel_step_vars *v = &t->vars_of_step;
   DUEL_TRY(plan_variant(t, (1U << DUEL_MAX_EVERY) - 1));
   const unsigned all = (1U << v->n_every) - 1;
-  t->variant[0].on = all;
+  t->variant[0].made.on = all;
   for (unsigned on = 0; on < all; on++) {
     bool occurs = true;
     int64_t together = 1; // least common multiple of those that are on

@@ -189,7 +189,7 @@ duel_moment duel_trainer_moment(const duel_trainer *t, int64_t step) {
 static duel_status take_scalars(duel_trainer *t, const float *reported) {
   duel_step_vars *v = &t->vars_of_step;
   const duel_moment then = duel_trainer_moment(t, t->settled);
-  const uint64_t set = t->variant[duel_trainer_variant(t, t->settled)].reported;
+  const uint64_t set = t->variant[duel_trainer_variant(t, t->settled)].made.reported;
   DUEL_TRY(duel_scalars_take(&v->scalars, reported, set, t->settled));
   for (int net = 0; net < t->recipe->n_nets; net++)
     duel_scalars_put(&v->scalars, v->rate[net], duel_step_rate(t->recipe, net, &then));
@@ -217,8 +217,9 @@ static duel_status fill_block(duel_trainer *t) {
 }
 
 static void count_step(duel_trainer *t) {
+  const duel_variant *v = &t->variant[duel_trainer_variant(t, t->step)];
+  for (int net = 0; net < t->recipe->n_nets; net++) t->updates[net] += v->made.updates[net];
   t->step++;
-  for (int net = 0; net < t->recipe->n_nets; net++) t->updates[net] += t->model.game->updates(t->recipe, net);
 }
 
 static duel_status check_trains(const duel_trainer *t) {

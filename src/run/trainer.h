@@ -20,9 +20,8 @@ enum { DUEL_MAX_VARIANTS = 1 << DUEL_MAX_EVERY };
 
 // One kind of step: a plan of its own over the same memory.
 typedef struct duel_variant {
-  unsigned on; // which of vars_of_step.every it is one of
   duel_plan *plan;
-  uint64_t reported; // slots of the scalars that it makes
+  duel_step_made made;
 } duel_variant;
 
 typedef struct duel_trainer {
