@@ -140,6 +140,8 @@ bool duel_case_is_exact(const duel_case *c) {
   case DUEL_OP_GROUPNORM_GRAD:
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_BCE_LOGITS_GRAD:
+  case DUEL_OP_SOFTMAX_CE:
+  case DUEL_OP_SOFTMAX_CE_GRAD:
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:
   case DUEL_OP_EMA:
@@ -348,6 +350,15 @@ void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel
   case DUEL_OP_BCE_LOGITS_GRAD:
     out[0] = duel_bce_logits_grad(g, in[0], in[1], a->bce.target);
     break;
+  case DUEL_OP_SOFTMAX_CE:
+    out[0] = duel_softmax_ce(g, in[0], in[1], a->softmax.smoothing);
+    break;
+  case DUEL_OP_SOFTMAX_CE_GRAD:
+    out[0] = duel_softmax_ce_grad(g, in[0], in[1], in[2], a->softmax.smoothing);
+    break;
+  case DUEL_OP_HITS:
+    out[0] = duel_hits(g, in[0], in[1]);
+    break;
   case DUEL_OP_ADAM: // by no builder: they know no gaps
   case DUEL_OP_SGD: {
     const duel_node *n = duel_node_add(g, c->op, c->n_in, in, a, NULL);
@@ -452,6 +463,8 @@ static uint32_t fill_seed(const duel_case *c, int input, uint32_t seed) {
 // How many rows an index may name.
 static int64_t rows_of(const duel_case *c) {
   if (c->op == DUEL_OP_EMBEDDING_GRAD) return c->shape.dim[0];
+  if (c->op == DUEL_OP_SOFTMAX_CE || c->op == DUEL_OP_SOFTMAX_CE_GRAD || c->op == DUEL_OP_HITS)
+    return c->in[0].shape.dim[1]; // classes
   return c->op == DUEL_OP_ONE_HOT ? c->shape.dim[1] : c->in[0].shape.dim[0];
 }
 

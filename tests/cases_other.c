@@ -125,6 +125,37 @@ static void losses(void) {
   bce((duel_shape)S(2, 1, 5, 7), DUEL_FILL_WIDE, 0);
 }
 
+static void softmax(int64_t rows, int64_t classes, duel_fill fill, duel_fill labels, double smoothing) {
+  static const duel_op ops[] = {DUEL_OP_SOFTMAX_CE, DUEL_OP_SOFTMAX_CE_GRAD, DUEL_OP_HITS};
+  for (int i = 0; i < 3; i++) {
+    duel_case *c = duel_case_add2(ops[i], (duel_shape)S(rows, classes), fill, (duel_shape)S(rows), labels);
+    c->in[1].dtype = DUEL_I32;
+    if (ops[i] != DUEL_OP_HITS) c->attr.softmax.smoothing = smoothing;
+    if (ops[i] != DUEL_OP_SOFTMAX_CE_GRAD) continue;
+    c->n_in = 3;
+    c->in[2] = (duel_case_in){SCALAR, DUEL_FILL_POSITIVE, DUEL_REAL};
+    c->zeros = classes == 1;
+  }
+}
+
+static void classifications(void) {
+  static const int64_t rows[] = {1, 64, 257}, classes[] = {1, 2, 10, 1000};
+  static const double smoothing[] = {0, 0.1, 1};
+  for (int i = 0; i < LENGTH(rows); i++)
+    for (int k = 0; k < LENGTH(classes); k++)
+      for (int s = 0; s < 2; s++)
+        softmax(rows[i], classes[k], s == i % 2 ? DUEL_FILL_WIDE : DUEL_FILL_UNIFORM, DUEL_FILL_INDEX, smoothing[s]);
+  softmax(9, 33, DUEL_FILL_OFFSET, DUEL_FILL_INDEX, 0.1);
+  softmax(5, 7, DUEL_FILL_WIDE, DUEL_FILL_INDEX, smoothing[2]);
+  softmax(7, 10, DUEL_FILL_ZERO, DUEL_FILL_INDEX, 0); // all alike: the first wins
+  softmax(300, 3, DUEL_FILL_WIDE, DUEL_FILL_INDEX, 0.1);
+  for (int s = 0; s < 2; s++) {
+    softmax(64, 29, DUEL_FILL_LARGE, DUEL_FILL_INDEX, smoothing[s]);
+    softmax(64, 5, DUEL_FILL_EXTREME, DUEL_FILL_INDEX, smoothing[s]);
+    softmax(64, 10, DUEL_FILL_UNIFORM, DUEL_FILL_WILD_INDEX, smoothing[s]);
+  }
+}
+
 static void draw(duel_shape shape, uint32_t purpose, uint32_t k) {
   for (int normal = 0; normal < 2; normal++) {
     duel_case *c =
@@ -161,10 +192,12 @@ static void batches(void) {
               {S(9, 3, 5, 7), 33},
               {S(4, 2, 3, 2, 5), 2}};
   for (int i = 0; i < LENGTH(sets); i++)
-    for (int bytes = 0; bytes < 2; bytes++) {
-      duel_case *c = duel_case_add2(DUEL_OP_BATCH, sets[i].data, bytes ? DUEL_FILL_BYTE : DUEL_FILL_UNIFORM,
+    for (int k = 0; k < 3; k++) {
+      static const int dtype[] = {DUEL_F32, DUEL_U8, DUEL_I32};
+      if (k == 2 && sets[i].data.rank > 1) continue; // labels are a list
+      duel_case *c = duel_case_add2(DUEL_OP_BATCH, sets[i].data, k ? DUEL_FILL_BYTE : DUEL_FILL_UNIFORM,
                                     (duel_shape)S(sets[i].rows), DUEL_FILL_INDEX);
-      c->in[0].dtype = bytes ? DUEL_U8 : DUEL_F32;
+      c->in[0].dtype = dtype[k];
       c->in[1].dtype = DUEL_I32;
     }
 }
@@ -304,6 +337,7 @@ void duel_cases_other(void) {
   reductions();
   batchnorms();
   losses();
+  classifications();
   draws();
   batches();
   rows_by_number();

@@ -77,6 +77,9 @@ static double terms(const duel_case *c, int output) {
   case DUEL_OP_GROUPNORM_GRAD:
     for (int i = 1; i < a.rank; i++) n *= (double)a.dim[i];
     return n / (double)c->attr.groupnorm.groups;
+  case DUEL_OP_SOFTMAX_CE:
+  case DUEL_OP_SOFTMAX_CE_GRAD: // classes
+    return (double)a.dim[1];
   case DUEL_OP_EMBEDDING_GRAD: // at most all rows
     return (double)a.dim[0];
   case DUEL_OP_REPORT:
@@ -134,6 +137,8 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   case DUEL_OP_REPORT:
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_BCE_LOGITS_GRAD: // sigmoid(x) − 1 and softplus(x) − x cancel
+  case DUEL_OP_SOFTMAX_CE:
+  case DUEL_OP_SOFTMAX_CE_GRAD: // softmax(x) − 1 and log Σ exp(x) − x too
     return (duel_tolerance){nmse * 1e4, 16 * u, 16 * u * sums, NULL};
   case DUEL_OP_EMBEDDING_GRAD:
   case DUEL_OP_REDUCE_SUM:

@@ -103,7 +103,7 @@ static duel_ref draw(duel_op op, const duel_attr *attr, duel_ref key_block, duel
 static duel_ref batch(duel_ref data, duel_ref index) {
   duel_shape s = data.shape;
   s.dim[0] = index.count;
-  duel_ref out = duel_ref_new(DUEL_F32, s);
+  duel_ref out = duel_ref_new(data.dtype == DUEL_I32 ? DUEL_I32 : DUEL_F32, s);
   const int64_t item = data.count / data.shape.dim[0];
   for (int64_t i = 0; i < out.count; i++) {
     double x = data.data[(int64_t)index.data[i / item] * item + i % item];
@@ -265,6 +265,66 @@ static duel_ref bce_logits_grad(const duel_attr *attr, duel_ref x, duel_ref d_lo
   return out;
 }
 
+// ---- softmax cross-entropy on logits, with label smoothing (Szegedy et al. 2016; torch's cross_entropy)
+
+typedef struct row_sum {
+  double max, sum; // of exp(x − max)
+} row_sum;
+
+static row_sum sum_row(const double *x, int64_t n) {
+  row_sum r = {-INFINITY, 0};
+  for (int64_t i = 0; i < n; i++) r.max = fmax(r.max, x[i]);
+  for (int64_t i = 0; i < n; i++) r.sum += exp(x[i] - r.max);
+  return r;
+}
+
+static duel_ref softmax_ce(const duel_attr *attr, duel_ref x, duel_ref labels) {
+  duel_ref out = duel_ref_new(x.dtype, (duel_shape){0});
+  const int64_t n = x.shape.dim[0], classes = x.shape.dim[1];
+  const double s = attr->softmax.smoothing;
+  for (int64_t row = 0; row < n; row++) {
+    const double *at = x.data + row * classes;
+    const row_sum r = sum_row(at, classes);
+    double loss = NAN;
+    if (within(labels.data[row], classes)) {
+      loss = (1 - s) * (log(r.sum) + (r.max - at[(int64_t)labels.data[row]]));
+      for (int64_t i = 0; s > 0 && i < classes; i++) loss += s / (double)classes * (log(r.sum) + (r.max - at[i]));
+    }
+    out.data[0] += loss / (double)n;
+  }
+  return out;
+}
+
+static duel_ref softmax_ce_grad(const duel_attr *attr, duel_ref x, duel_ref labels, duel_ref d_loss) {
+  duel_ref out = duel_ref_new(x.dtype, x.shape);
+  const int64_t n = x.shape.dim[0], classes = x.shape.dim[1];
+  const double s = attr->softmax.smoothing;
+  for (int64_t i = 0; i < x.count; i++) {
+    const int64_t row = i / classes;
+    const row_sum r = sum_row(x.data + row * classes, classes);
+    const double share = exp(x.data[i] - r.max) / r.sum;
+    const double target = s / (double)classes + (labels.data[row] == (double)(i % classes) ? 1 - s : 0);
+    out.data[i] = within(labels.data[row], classes) ? (share - target) * d_loss.data[0] / (double)n : NAN;
+  }
+  return out;
+}
+
+static duel_ref hits(duel_ref x, duel_ref labels) {
+  duel_ref out = duel_ref_new(x.dtype, (duel_shape){0});
+  const int64_t classes = x.shape.dim[1];
+  for (int64_t row = 0; row < labels.count; row++) {
+    const double *at = x.data + row * classes;
+    int64_t best = 0;
+    bool number = true;
+    for (int64_t i = 0; i < classes; i++) {
+      if (at[i] > at[best]) best = i;
+      number &= !isnan(at[i]);
+    }
+    out.data[0] += number && labels.data[row] == (double)best;
+  }
+  return out;
+}
+
 // ---- writers
 
 // Kingma and Ba 2015 with decoupled decay; coef as in core/graph.h.
@@ -397,6 +457,15 @@ bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_r
     return true;
   case DUEL_OP_BCE_LOGITS_GRAD:
     out[0] = bce_logits_grad(attr, in[0], in[1]);
+    return true;
+  case DUEL_OP_SOFTMAX_CE:
+    out[0] = softmax_ce(attr, in[0], in[1]);
+    return true;
+  case DUEL_OP_SOFTMAX_CE_GRAD:
+    out[0] = softmax_ce_grad(attr, in[0], in[1], in[2]);
+    return true;
+  case DUEL_OP_HITS:
+    out[0] = hits(in[0], in[1]);
     return true;
   case DUEL_OP_ADAM:
     adam(attr, in, out);

@@ -304,7 +304,8 @@ static bool is_written(const duel_case *c, int i) {
 
 static duel_status run_case(const duel_case *c, duel_rig *r, duel_case_mode mode, const duel_ref *in,
                             const duel_ref *want, duel_ref *out) {
-  int var[DUEL_CASE_MAX_IN], result[DUEL_MAX_OUT];
+  enum { LABELS = 256 };
+  int var[DUEL_CASE_MAX_IN], result[DUEL_MAX_OUT], ramp = -1;
   duel_val value[DUEL_CASE_MAX_IN], made[DUEL_MAX_OUT];
   const int n_out = duel_case_outputs(c);
   for (int i = 0; i < c->n_in; i++) {
@@ -315,6 +316,8 @@ static duel_status run_case(const duel_case *c, duel_rig *r, duel_case_mode mode
       result[i] = var[i];
     else
       DUEL_TRY(duel_rig_var(r, DUEL_ARENA_OUTPUT, DUEL_REAL, want[i].shape, true, &result[i]));
+  if (want[0].dtype == DUEL_I32) // only real numbers come out of a graph: labels do as those of a ramp
+    DUEL_TRY(duel_rig_var(r, DUEL_ARENA_INPUT, DUEL_REAL, DUEL_SHAPE(LABELS), false, &ramp));
   DUEL_TRY(duel_rig_graph(r));
   for (int i = 0; i < c->n_in; i++) {
     const bool state = duel_case_is_state(c, i);
@@ -323,10 +326,16 @@ static duel_status run_case(const duel_case *c, duel_rig *r, duel_case_mode mode
       value[i] = duel_slice(r->graph, value[i], (int64_t[DUEL_MAX_RANK]){0}, c->in[i].shape); // exact, even of −0
   }
   duel_case_build(r->graph, c, value, made);
+  if (want[0].dtype == DUEL_I32) made[0] = duel_embedding(r->graph, duel_input(r->graph, ramp), made[0]);
   for (int i = 0; i < n_out; i++)
     if (!is_written(c, i)) duel_output(r->graph, result[i], made[i]);
   DUEL_TRY(duel_rig_start(r, mode.rig));
   for (int i = 0; i < c->n_in; i++) duel_rig_set(r, var[i], in[i].data);
+  if (want[0].dtype == DUEL_I32) {
+    double number[LABELS];
+    for (int i = 0; i < LABELS; i++) number[i] = i;
+    duel_rig_set(r, ramp, number);
+  }
   DUEL_TRY(duel_rig_run(r));
   for (int i = 0; i < n_out; i++) {
     out[i] = duel_ref_new(r->api->real, want[i].shape);

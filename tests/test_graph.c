@@ -123,6 +123,14 @@ static void shapes_follow_from_the_inputs(void **state) {
   assert_shape(rows, DUEL_SHAPE(64, 3, 5));
   assert_shape(duel_embedding_grad(g, rows, duel_input(g, index), 10), DUEL_SHAPE(10, 3, 5));
   assert_shape(duel_one_hot(g, duel_input(g, index), 10), DUEL_SHAPE(64, 10));
+  int list = add_var(DUEL_ARENA_DATA, "labels", DUEL_I32, DUEL_SHAPE(100));
+  duel_val labels = duel_batch(g, duel_input(g, list), duel_input(g, index)), logits = zeros(DUEL_SHAPE(64, 10));
+  assert_shape(labels, DUEL_SHAPE(64));
+  assert_int_equal(g->value[labels].dtype, DUEL_I32);
+  duel_val loss = duel_softmax_ce(g, logits, labels, 0.1);
+  assert_shape(loss, DUEL_SCALAR);
+  assert_shape(duel_softmax_ce_grad(g, logits, labels, loss, 0.1), DUEL_SHAPE(64, 10));
+  assert_shape(duel_hits(g, logits, labels), DUEL_SCALAR);
 }
 
 static void costs_count_work_and_traffic(void **state) {
@@ -147,6 +155,8 @@ static void decompositions_have_the_shapes_of_their_op(void **state) {
   duel_groupnorm(g, x, c, c, 2, 1e-5, out);
   duel_groupnorm_grad(g, x, x, c, out[1], out[2], 2, 1e-5, out);
   duel_bce_logits_grad(g, x, duel_bce_logits(g, x, 0.9), 0.9);
+  duel_val labels = duel_input(g, add_var(DUEL_ARENA_INPUT, "labels", DUEL_I32, DUEL_SHAPE(6)));
+  duel_softmax_ce_grad(g, x, labels, duel_softmax_ce(g, x, labels, 0.1), 0);
   assert_ok();
   int fused = 0;
   for (int i = 0, n = g->n_nodes; i < n; i++) {
@@ -158,7 +168,7 @@ static void decompositions_have_the_shapes_of_their_op(void **state) {
     for (int k = 0; k < node->n_out; k++) assert_shape(expanded[k], duel_val_shape(g, node->out[k]));
     for (int k = n; k < g->n_nodes; k++) assert_null(duel_op_records[g->node[k]->op]->expand); // primitives only
   }
-  assert_int_equal(fused, 8);
+  assert_int_equal(fused, 10);
 }
 
 static void mistakes_of_convolutions(void **state) {
@@ -266,6 +276,14 @@ static void mistakes_name_layer_op_and_shapes(void **state) {
                  "embedding_grad: the indices are 4 and must be a list, one a row");
   assert_mistake(duel_one_hot(g, duel_input(g, matrix), 10),
                  "one_hot: the indices are 4×1 and must be a list, one a row");
+  assert_mistake(duel_softmax_ce(g, zeros(DUEL_SHAPE(5, 3)), duel_input(g, list), 0),
+                 "softmax_ce: logits are 5×3 and labels 4; they must be N×K and N");
+  assert_mistake(duel_softmax_ce(g, zeros(DUEL_SHAPE(4, 3)), duel_input(g, list), 1.5),
+                 "softmax_ce: a label smoothing of 1.5 is not between 0 and 1");
+  assert_mistake(duel_softmax_ce_grad(g, zeros(DUEL_SHAPE(4, 3)), duel_input(g, list), zeros(DUEL_SHAPE(4)), 0),
+                 "softmax_ce_grad: d_loss has shape 4 and must have scalar");
+  assert_mistake(duel_hits(g, zeros(DUEL_SHAPE(4)), duel_input(g, list)),
+                 "hits: logits are 4 and labels 4; they must be N×K and N");
   assert_mistake(duel_one_hot(g, duel_input(g, list), 0), "one_hot: a result of shape 4×0 is empty or too large");
   duel_val key = input("float key", DUEL_SHAPE(4));
   assert_mistake(duel_random_normal(g, key, 2, 0, DUEL_SHAPE(3)), "random_normal: input 0 (4) is f32 and must be i32");

@@ -210,6 +210,7 @@ static bool has_gradient(duel_op op) {
   case DUEL_OP_RANDOM_UNIFORM:
   case DUEL_OP_BATCH:
   case DUEL_OP_ONE_HOT:
+  case DUEL_OP_HITS:
   case DUEL_OP_ADAM:
   case DUEL_OP_SGD:
   case DUEL_OP_EMA:

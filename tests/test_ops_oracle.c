@@ -216,9 +216,41 @@ static void test_oracle(void **state) {
   duel_ref_free(&out[0]);
 }
 
+// Of torch.nn.functional.cross_entropy(x, y, label_smoothing=s) and its gradient, from the formula of its documentation
+// with sums by Python's math.fsum. A row that holds 1e30 twice shares its probability between the two.
+static void test_oracle_of_softmax(void **state) {
+  (void)state;
+  static const double loss[] = {1.3008590754231473, 1.305025742089814};
+  static const double grad[2][6] = {{0.04501528658519022, 0.12236423552739879, -0.16737952211258916,
+                                     -0.4442712644748986, 0.2497588649066075, 0.19451239956829114},
+                                    {0.02834861991852355, 0.10569756886073213, -0.13404618877925584,
+                                     -0.4109379311415653, 0.23309219823994085, 0.17784573290162448}};
+  double x[] = {1, 2, 3, -1, 0.5, 0.25}, y[] = {2, 0}, one[] = {1}, huge[] = {1e30, 0, 1e30};
+  duel_ref in[3] = {{DUEL_F64, {2, {2, 3}}, 6, x}, {DUEL_I32, {1, {2}}, 2, y}, {DUEL_F64, {0, {0}}, 1, one}};
+  duel_ref out[DUEL_MAX_OUT];
+  for (int s = 0; s < 2; s++) {
+    const duel_attr attr = {.softmax = {.smoothing = s * 0.1}};
+    assert_true(duel_ref_op(DUEL_OP_SOFTMAX_CE, &attr, 2, in, NULL, out));
+    assert_true(fabs(out[0].data[0] - loss[s]) < 1e-15);
+    duel_ref_free(&out[0]);
+    assert_true(duel_ref_op(DUEL_OP_SOFTMAX_CE_GRAD, &attr, 3, in, NULL, out));
+    for (int i = 0; i < 6; i++) assert_true(fabs(out[0].data[i] - grad[s][i]) < 1e-15);
+    duel_ref_free(&out[0]);
+  }
+  assert_true(duel_ref_op(DUEL_OP_HITS, NULL, 2, in, NULL, out));
+  assert_true(out[0].data[0] == 1);
+  duel_ref_free(&out[0]);
+  in[0] = (duel_ref){DUEL_F64, {2, {1, 3}}, 3, huge};
+  in[1] = (duel_ref){DUEL_I32, {1, {1}}, 1, y};
+  assert_true(duel_ref_op(DUEL_OP_SOFTMAX_CE_GRAD, &(duel_attr){.softmax = {0}}, 3, in, NULL, out));
+  assert_true(out[0].data[0] == 0.5 && out[0].data[1] == 0 && out[0].data[2] == -0.5);
+  duel_ref_free(&out[0]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_oracle),
+      cmocka_unit_test(test_oracle_of_softmax),
       cmocka_unit_test(test_cases_are_trusted),
       cmocka_unit_test(test_float32),
       cmocka_unit_test(test_float32_shared_memory),

@@ -17,8 +17,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "duel.h"
 #include "io/data/npy.h"
+#include "io/data/prefetch.h"
 #include "io_help.h"
 #include "picture_help.h"
 
@@ -175,6 +177,40 @@ static void run_directories(void **state) {
   free(png);
 }
 
+// Read ahead: items and, where they are wanted, labels beside them, in the order of the seed, over epochs; from any
+// step on. What else is in a block is not touched.
+static void labels_read_ahead(void **state) {
+  (void)state;
+  enum { N = 7, ITEM = 3072, LABELS = 8, VALUES = LABELS + N * 4, BYTES = VALUES + N * ITEM + 8 };
+  static const int64_t steps[] = {0, 1, 2, 3, 4, 5, 6, 2, 3, 11};
+  duel_dataset *d;
+  duel_prefetch *p;
+  uint8_t item[ITEM];
+  int32_t order[41];
+  uint32_t sort[3 * 41];
+  put_cifar();
+  must(duel_dataset_open_with(&d, scratch("cifar.bin"), &(duel_dataset_options){.memory = 1, .threads = 1}));
+  assert_null(d->values);
+  must(duel_prefetch_open(&p, d, 5, N, BYTES, VALUES));
+  duel_prefetch_labels(p, LABELS);
+  for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+    unsigned char *block;
+    must(duel_prefetch_take(p, steps[s], &block));
+    for (int64_t i = 0; i < N; i++) {
+      const int64_t q = steps[s] * N + i;
+      int32_t label;
+      duel_data_order(5, (uint64_t)(q / 41), 41, order, sort);
+      must(duel_dataset_read(d, &order[q % 41], 1, item));
+      memcpy(&label, block + LABELS + 4 * i, sizeof label);
+      assert_int_equal(label, order[q % 41] % 10);
+      assert_memory_equal(block + VALUES + i * ITEM, item, ITEM);
+    }
+    for (int i = 0; i < 8; i++) assert_true(block[i] == 0 && block[BYTES - 8 + i] == 0);
+  }
+  duel_prefetch_close(p);
+  duel_dataset_close(d);
+}
+
 static void damage_ends_the_run(void **state) {
   (void)state;
   put_npy();
@@ -265,6 +301,7 @@ int main(void) {
       WITH_FOLDER(cifar),
       WITH_FOLDER(npy),
       WITH_FOLDER(run_directories),
+      WITH_FOLDER(labels_read_ahead),
       WITH_FOLDER(damage_ends_the_run),
       WITH_FOLDER(advancing_allocates_nothing),
       WITH_FOLDER(every_allocation_may_fail),

@@ -124,6 +124,9 @@ typedef struct duel_attr {
       double target;
     } bce;
     struct {
+      double smoothing;
+    } softmax;
+    struct {
       const duel_report_term *term;
     } report; // one term an input but the first (owned by the graph)
     struct {
@@ -285,7 +288,7 @@ duel_val duel_maxpool2d(duel_graph *g, duel_val x, duel_val v, const duel_window
 duel_val duel_maxpool2d_dx(duel_graph *g, duel_val x, duel_val d_y, const duel_window *w);
 duel_val duel_random_normal(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
 duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
-duel_val duel_batch(duel_graph *g, duel_val data, duel_val index);
+duel_val duel_batch(duel_graph *g, duel_val data, duel_val index);      // of i32 data, labels say, i32
 duel_val duel_embedding(duel_graph *g, duel_val table, duel_val index); // NaN where an index is out of range
 duel_val duel_embedding_grad(duel_graph *g, duel_val d_y, duel_val index, int64_t rows); // of the table
 duel_val duel_one_hot(duel_graph *g, duel_val index, int64_t classes); // zeros where an index is out of range
@@ -306,6 +309,13 @@ void duel_groupnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale
                          int64_t groups, double eps, duel_val out[3]);
 duel_val duel_bce_logits(duel_graph *g, duel_val logits, double target);
 duel_val duel_bce_logits_grad(duel_graph *g, duel_val logits, duel_val d_loss, double target);
+// Mean over rows of −Σ t·log softmax(logits), logits [N, K], labels i32 [N]. t is 1 at the label and 0 elsewhere,
+// (1 − smoothing)·t + smoothing/K with label smoothing (Szegedy et al. 2016). NaN where a label is out of range.
+duel_val duel_softmax_ce(duel_graph *g, duel_val logits, duel_val labels, double smoothing);
+duel_val duel_softmax_ce_grad(duel_graph *g, duel_val logits, duel_val labels, duel_val d_loss, double smoothing);
+// How many rows have their largest number, the first of equal ones, at the label. Rows with NaN there and rows whose
+// label is out of range do not count: a batch may be filled up with labels of −1.
+duel_val duel_hits(duel_graph *g, duel_val logits, duel_val labels);
 // Writers. coef is f32[8], written by the host each step: lr/(1−β1ᵗ), 1/sqrt(1−β2ᵗ), eps, 1 − lr·weight_decay, β1,
 // 1−β1, β2, 1−β2 (sgd: lr, 0, 0, 1 − lr·weight_decay, momentum, 0, 0, 0).
 // Σ grad² comes in parts: part b is the sum over elements [b·span, (b+1)·span).

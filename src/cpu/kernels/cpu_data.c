@@ -1,4 +1,4 @@
-// The batch: rows of the resident data set by index. uint8 becomes x/127.5 − 1, floats are taken as they are.
+// The batch: rows of the resident data set by index. uint8 becomes x/127.5 − 1, floats and i32 are taken as they are.
 #include "cpu/kernels/cpu_kernel.h"
 
 enum { GRAIN = 8192 };
@@ -22,6 +22,11 @@ static void batch_run(const duel_call *call, int phase, int64_t piece) {
   const duel_range r = duel_piece(call->out[0].shape.dim[0], 1, pieces[0], piece);
   const int32_t *index = call->in[1].data;
   for (int64_t row = r.begin; row < r.end; row++) {
+    if (call->in[0].dtype == DUEL_I32) {
+      memcpy((int32_t *)call->out[0].data + row * n, (const int32_t *)call->in[0].data + index[row] * n,
+             (size_t)n * sizeof(int32_t));
+      continue;
+    }
     real *dst = (real *)call->out[0].data + row * n;
     const int64_t at = index[row] * n;
     if (call->in[0].dtype == DUEL_U8) {

@@ -1,6 +1,7 @@
 // The batch: rows of the resident data set by index, which lies in device memory. uint8 becomes x/127.5 − 1, the CPU's
 // bits (a quotient and a difference, each rounded; without a product there is nothing to contract); floats are taken as
-// they are. Invariant: index holds rows of the set, the host's to see to.
+// they are, and so are i32, whose four bytes are moved like a float's. Invariant: index holds rows of the set, the
+// host's to see to.
 #include "cuda/kernels/nest.cuh"
 
 static __device__ __forceinline__ float value_of(uint8_t x) {

@@ -10,16 +10,10 @@
 
 #include "base/crc32c.h"
 #include "base/mem.h"
-#include "io/data/cache.h"
+#include "io/data/opened.h"
 #include "io/data/synthetic.h"
 
 enum { JOB_BYTES = 1 << 20 };
-
-typedef struct opened { // what duel_dataset_close frees
-  duel_dataset set;
-  void *value_block, *label_block; // the allocations that values and labels lie in
-  duel_cache cache;                // open where the values are not in memory
-} opened;
 
 int64_t duel_dataset_item_bytes(const duel_dataset *d) {
   return d->item_count * (d->is_float ? (int64_t)sizeof(float) : 1);
@@ -47,12 +41,12 @@ static uint32_t fingerprint_tail(const duel_dataset *d, uint32_t crc) {
   return d->labels ? duel_crc32c(crc, d->labels, (size_t)d->items) : crc;
 }
 
-static uint32_t fingerprint(const duel_dataset *d) {
+uint32_t duel_dataset_fingerprint(const duel_dataset *d) {
   const size_t bytes = (size_t)(d->items * duel_dataset_item_bytes(d));
   return fingerprint_tail(d, duel_crc32c(fingerprint_head(d), d->values, bytes));
 }
 
-static uint32_t fingerprint_of_items(const duel_dataset *d, const uint32_t *item_crc) {
+uint32_t duel_dataset_fingerprint_of(const duel_dataset *d, const uint32_t *item_crc) {
   duel_crc32c_joint joint;
   uint32_t crc = fingerprint_head(d);
   duel_crc32c_join(&joint, (uint64_t)duel_dataset_item_bytes(d));
@@ -62,7 +56,7 @@ static uint32_t fingerprint_of_items(const duel_dataset *d, const uint32_t *item
 
 // ---- what a source and a cache say of a set
 
-static duel_status describe_source(opened *o, const duel_source *s) {
+static duel_status describe_source(duel_opened *o, const duel_source *s) {
   duel_dataset *d = &o->set;
   d->name = duel_strdup(s->found.name);
   if (!d->name) return duel_fail_memory(s->found.name, sizeof s->found.name);
@@ -79,7 +73,7 @@ static duel_status describe_source(opened *o, const duel_source *s) {
   return DUEL_OK;
 }
 
-static duel_status describe_cache(opened *o, const duel_cache *c, const char *name) {
+static duel_status describe_cache(duel_opened *o, const duel_cache *c, const char *name) {
   duel_dataset *d = &o->set;
   d->name = duel_strdup(name);
   if (!d->name) return duel_fail_memory(name, strlen(name));
@@ -160,7 +154,7 @@ static duel_status fill_all(filling *f, const duel_dataset_options *o, int threa
   return status;
 }
 
-static duel_status need_values(opened *o) {
+static duel_status need_values(duel_opened *o) {
   const size_t bytes = (size_t)(o->set.items * duel_dataset_item_bytes(&o->set));
   o->value_block = o->set.values = duel_malloc(bytes);
   return o->value_block ? DUEL_OK : duel_fail_memory(o->set.name, bytes);
@@ -172,16 +166,18 @@ static bool fits_memory(const duel_dataset *d, const duel_dataset_options *o) {
 
 // ---- from the cache
 
-static void forget(opened *o) {
+static void forget(duel_opened *o) {
   duel_free(o->set.name);
   duel_free(o->value_block);
   duel_free(o->label_block);
+  duel_free(o->place);
+  duel_pool_close(&o->pool);
   duel_cache_close(&o->cache);
-  *o = (opened){.cache.fd = -1};
+  *o = (duel_opened){.cache.fd = -1};
 }
 
 // The cache c becomes the set. DATA if a value is damaged.
-static duel_status adopt(opened *o, duel_cache *c, const char *name, const duel_dataset_options *options) {
+static duel_status adopt(duel_opened *o, duel_cache *c, const char *name, const duel_dataset_options *options) {
   o->cache = *c;
   *c = (duel_cache){.fd = -1};
   DUEL_TRY(describe_cache(o, &o->cache, name));
@@ -197,7 +193,7 @@ static duel_status adopt(opened *o, duel_cache *c, const char *name, const duel_
 }
 
 // *used: there was one.
-static duel_status use_cache(opened *o, const duel_source *s, const duel_cache_place *place, bool *used) {
+static duel_status use_cache(duel_opened *o, const duel_source *s, const duel_cache_place *place, bool *used) {
   const char *const path[2] = {place->beside, place->home};
   *used = false;
   for (int i = 0; i < 2 && !*used; i++) {
@@ -226,7 +222,7 @@ static void folder_of(const char *path, char folder[PATH_MAX]) {
   snprintf(folder, PATH_MAX, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
 }
 
-static duel_status write_cache(const opened *o, const duel_source *s, const duel_cache_place *place,
+static duel_status write_cache(const duel_opened *o, const duel_source *s, const duel_cache_place *place,
                                uint32_t *item_crc) {
   const duel_dataset *d = &o->set;
   duel_cache c = {.items = d->items,
@@ -253,14 +249,14 @@ static duel_status write_cache(const opened *o, const duel_source *s, const duel
 }
 
 // Pictures are decoded into memory, and then kept in a cache; that this fails is no error.
-static duel_status decode(opened *o, duel_source *s, const duel_cache_place *place) {
+static duel_status decode(duel_opened *o, duel_source *s, const duel_cache_place *place) {
   DUEL_TRY(need_values(o));
   uint32_t *item_crc = duel_malloc((size_t)o->set.items * sizeof *item_crc);
   if (!item_crc) return duel_fail_memory(o->set.name, (size_t)o->set.items * sizeof *item_crc);
   filling f = {.source = s, .set = &o->set, .values = o->value_block, .item_crc = item_crc, .what = "Decoding"};
   duel_status status = fill_all(&f, s->options, s->threads);
   if (status == DUEL_OK) {
-    o->set.fingerprint = fingerprint_of_items(&o->set, item_crc);
+    o->set.fingerprint = duel_dataset_fingerprint_of(&o->set, item_crc);
     if (write_cache(o, s, place, item_crc) != DUEL_OK) {
       note(s->options, "the pictures of %s are decoded anew each time: %s", s->found.root, duel_last_error());
       duel_clear_error();
@@ -271,7 +267,7 @@ static duel_status decode(opened *o, duel_source *s, const duel_cache_place *pla
 }
 
 // A file that was inflated into memory stays where it is; other records are read.
-static duel_status read_records(opened *o, duel_source *s) {
+static duel_status read_records(duel_opened *o, duel_source *s) {
   const duel_records *r = &s->records[0];
   duel_store *store = &s->store[0];
   duel_dataset *d = &o->set;
@@ -290,11 +286,11 @@ static duel_status read_records(opened *o, duel_source *s) {
     filling f = {.source = s, .set = d, .values = o->value_block};
     DUEL_TRY(fill_all(&f, s->options, s->threads));
   }
-  d->fingerprint = fingerprint(d);
+  d->fingerprint = duel_dataset_fingerprint(d);
   return DUEL_OK;
 }
 
-static duel_status fill_draft(opened *o, duel_source *s, duel_draft *draft, uint32_t *item_crc) {
+static duel_status fill_draft(duel_opened *o, duel_source *s, duel_draft *draft, uint32_t *item_crc) {
   duel_dataset *d = &o->set;
   const int64_t values = d->items * duel_dataset_item_bytes(d);
   filling f = {.source = s,
@@ -309,7 +305,7 @@ static duel_status fill_draft(opened *o, duel_source *s, duel_draft *draft, uint
                   .classes = d->classes,
                   .rank = d->rank,
                   .is_float = d->is_float,
-                  .fingerprint = fingerprint_of_items(d, item_crc),
+                  .fingerprint = duel_dataset_fingerprint_of(d, item_crc),
                   .item_crc = item_crc,
                   .labels = d->labels};
   memcpy(c.dim, d->dim, sizeof c.dim);
@@ -321,7 +317,7 @@ static duel_status fill_draft(opened *o, duel_source *s, duel_draft *draft, uint
 }
 
 // What memory does not hold goes into the cache piece by piece, and stays there.
-static duel_status spill(opened *o, duel_source *s, const duel_cache_place *place) {
+static duel_status spill(duel_opened *o, duel_source *s, const duel_cache_place *place) {
   const duel_dataset *d = &o->set;
   const size_t items = (size_t)d->items;
   char path[PATH_MAX], folder[PATH_MAX];
@@ -351,7 +347,7 @@ static duel_status spill(opened *o, duel_source *s, const duel_cache_place *plac
   return adopt(o, &c, s->found.name, s->options);
 }
 
-static duel_status load(opened *o, duel_source *s) {
+static duel_status load(duel_opened *o, duel_source *s) {
   duel_cache_place place;
   bool used;
   duel_cache_find(&place, s);
@@ -365,7 +361,7 @@ static duel_status load(opened *o, duel_source *s) {
   DUEL_TRY(describe_source(o, s));
   if (fits_memory(&o->set, s->options)) return s->found.pictures ? decode(o, s, &place) : read_records(o, s);
   if (!s->found.pictures) {
-    opened fresh = {.cache.fd = -1};
+    duel_opened fresh = {.cache.fd = -1};
     DUEL_TRY(use_cache(&fresh, s, &place, &used));
     if (used) {
       forget(o);
@@ -378,7 +374,7 @@ static duel_status load(opened *o, duel_source *s) {
 
 // ---- opening
 
-static duel_status make_synthetic(opened *o, const char *name, const duel_dataset_options *options) {
+static duel_status make_synthetic(duel_opened *o, const char *name, const duel_dataset_options *options) {
   duel_dataset *d = &o->set;
   if (options->height || options->channels)
     return duel_fail(DUEL_ERR_USAGE, "data.size and data.channels: synthetic:%s is made at a size of its own", name);
@@ -386,17 +382,32 @@ static duel_status make_synthetic(opened *o, const char *name, const duel_datase
   o->value_block = d->values;
   o->label_block = d->labels;
   DUEL_TRY(status);
-  d->fingerprint = fingerprint(d);
+  d->fingerprint = duel_dataset_fingerprint(d);
   return DUEL_OK;
 }
 
-static duel_status fill(opened *o, const char *spec, const duel_dataset_options *options) {
+static duel_status keep_names(duel_opened *o, const duel_source *s) {
+  const duel_folder *f = &s->folder;
+  o->pictures = s->found.pictures;
+  if (!f->class_name) return DUEL_OK;
+  const char **name = duel_pool_alloc(&o->pool, (size_t)f->classes * sizeof *name);
+  if (!name) return duel_fail_memory(f->root, (size_t)f->classes * sizeof *name);
+  for (int64_t i = 0; i < f->classes; i++) {
+    name[i] = duel_pool_text(&o->pool, f->class_name[i], strlen(f->class_name[i]));
+    if (!name[i]) return duel_fail_memory(f->root, strlen(f->class_name[i]));
+  }
+  o->set.class_name = name;
+  return DUEL_OK;
+}
+
+static duel_status fill(duel_opened *o, const char *spec, const duel_dataset_options *options) {
   static const char synthetic[] = "synthetic:";
   if (!strncmp(spec, synthetic, sizeof synthetic - 1)) return make_synthetic(o, spec + sizeof synthetic - 1, options);
   duel_source *s = duel_malloc(sizeof *s);
   if (!s) return duel_fail_memory(spec, sizeof *s);
   duel_status status = duel_source_open(s, spec, options);
   if (status == DUEL_OK) status = load(o, s);
+  if (status == DUEL_OK) status = keep_names(o, s);
   duel_source_close(s);
   duel_free(s);
   return status;
@@ -407,10 +418,14 @@ duel_status duel_dataset_open_with(duel_dataset **d, const char *spec, const due
   if (!spec || !spec[0]) return duel_fail(DUEL_ERR_USAGE, "no data set is named");
   if (options->limit < 0)
     return duel_fail(DUEL_ERR_USAGE, "a limit of %lld items makes no sense", (long long)options->limit);
-  opened *o = duel_calloc(1, sizeof *o);
+  duel_opened *o = duel_calloc(1, sizeof *o);
   if (!o) return duel_fail_memory(spec, sizeof *o);
   o->cache.fd = -1;
   duel_status s = fill(o, spec, options);
+  if (s == DUEL_OK) {
+    o->spec = duel_pool_text(&o->pool, spec, strlen(spec));
+    if (!o->spec) s = duel_fail_memory(spec, strlen(spec));
+  }
   if (s != DUEL_OK) {
     duel_dataset_close(&o->set);
     return s;
@@ -425,7 +440,7 @@ duel_status duel_dataset_open(duel_dataset **d, const char *spec, int64_t limit)
 
 void duel_dataset_close(duel_dataset *d) {
   if (!d) return;
-  opened *o = (opened *)d; // its first member
+  duel_opened *o = (duel_opened *)d; // its first member
   forget(o);
   duel_free(o);
 }
@@ -434,17 +449,19 @@ void duel_dataset_close(duel_dataset *d) {
 
 duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int64_t n, void *dst) {
   const int64_t bytes = duel_dataset_item_bytes(d);
-  const duel_cache *c = &((const opened *)d)->cache;
+  const duel_opened *o = (const duel_opened *)d;
+  const duel_cache *c = &o->cache;
   uint8_t *to = dst;
   for (int64_t i = 0; i < n; i++, to += bytes) {
     if (d->values) {
       memcpy(to, (const uint8_t *)d->values + number[i] * bytes, (size_t)bytes);
       continue;
     }
-    DUEL_TRY(duel_file_read_at(c->fd, c->path, to, (size_t)bytes, DUEL_CACHE_VALUES + number[i] * bytes));
+    const int32_t place = o->place ? o->place[number[i]] : number[i];
+    DUEL_TRY(duel_file_read_at(c->fd, c->path, to, (size_t)bytes, DUEL_CACHE_VALUES + place * bytes));
     if (duel_crc32c(0, to, (size_t)bytes) != c->item_crc[number[i]])
       return duel_fail(DUEL_ERR_DATA, "%s was damaged (in item %d): remove it, and it will be made anew", c->path,
-                       (int)number[i]);
+                       (int)place);
   }
   return DUEL_OK;
 }

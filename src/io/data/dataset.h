@@ -8,16 +8,17 @@
 #include "base/status.h"
 
 typedef struct duel_dataset {
-  char *name;           // short, for the run directory: "fashion-mnist", "ring", "train-images"
-  int64_t items;        // M
-  int rank;             // 3: images, C H W; 1: points
-  int64_t dim[3];       // C, H, W or the point's size
-  int64_t item_count;   // elements of one item
-  int is_float;         // 0: uint8 images; 1: float32 taken as they are
-  void *values;         // [items, item_count] row-major, uint8 or float; NULL: in a file, see duel_dataset_read
-  uint8_t *labels;      // [items], or NULL
-  int64_t classes;      // 0 without labels
-  uint32_t fingerprint; // CRC-32C over shape, kind, values and labels
+  char *name;         // short, for the run directory: "fashion-mnist", "ring", "train-images"
+  int64_t items;      // M
+  int rank;           // 3: images, C H W; 1: points
+  int64_t dim[3];     // C, H, W or the point's size
+  int64_t item_count; // elements of one item
+  int is_float;       // 0: uint8 images; 1: float32 taken as they are
+  void *values;       // [items, item_count] row-major, uint8 or float; NULL: in a file, see duel_dataset_read
+  uint8_t *labels;    // [items], or NULL
+  int64_t classes;    // 0 without labels
+  const char *const *class_name; // [classes], or NULL: they have numbers alone
+  uint32_t fingerprint; // CRC-32C over shape, kind, values and labels of all items, those taken out for a test too
 } duel_dataset;
 
 typedef struct duel_dataset_options { // {0}: everything as it is
@@ -43,6 +44,19 @@ typedef struct duel_dataset_options { // {0}: everything as it is
 duel_status duel_dataset_open_with(duel_dataset **d, const char *spec, const duel_dataset_options *options);
 duel_status duel_dataset_open(duel_dataset **d, const char *spec, int64_t limit); // only limited
 void duel_dataset_close(duel_dataset *d);
+
+// The test set of a set, which no item of the training set is in:
+//   name      a set by its spec, as above
+//   name NULL what lies beside the set's files (io/data/find.h), such as t10k-images… beside train-images…; without
+//             that, the last ⌈M/10⌉ of the M items in the order of key 0, purpose 3, t = 2³² − 1 (duel_data_order), the
+//             same whatever the seed of the training. They are taken out of data; both sets keep the order that
+//             their items had, and the fingerprint of data stays that of the whole.
+// options: those that data was opened with; the limit counts in each set. DATA where the two sets are not alike: items,
+// labels, names and number of classes.
+duel_status duel_dataset_open_test(duel_dataset **test, duel_dataset *data, const char *name,
+                                   const duel_dataset_options *options);
+// Whether a classifier can learn from the set: it has labels, of two classes or more, and each class has items. DATA.
+duel_status duel_dataset_check_labels(const duel_dataset *d);
 
 // Items by their number, one after another, wherever they are; any threads. DATA if the cache has been damaged.
 duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int64_t n, void *dst);

@@ -199,6 +199,47 @@ duel_status duel_find(duel_found *f, const char *spec) {
   return find_labels(f, path);
 }
 
+// ---- the test set beside a set
+
+// Beside the file: the same name with another word for its last "train", plain or .gz.
+static bool find_test_file(char path[PATH_MAX], const char *file) {
+  static const char *const words[] = {"t10k", "test"};
+  const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file, *train = NULL;
+  const int folder = (int)(base - file);
+  if (!strncmp(base, "data_batch_", 11))
+    return snprintf(path, PATH_MAX, "%.*stest_batch.bin", folder, file) < PATH_MAX && exists(path);
+  for (const char *p = base; (p = strstr(p, "train")) != NULL; p++) train = p;
+  for (int i = 0; train && i < 4; i++) {
+    const char *end = train + strlen("train");
+    const int n = snprintf(path, PATH_MAX, "%.*s%s%.*s%s", (int)(train - file), file, words[i / 2],
+                           (int)stem_length(end), end, i % 2 ? ".gz" : "");
+    if (n < PATH_MAX && exists(path)) return true;
+  }
+  return false;
+}
+
+// Beside the folder, if it is called train.
+static bool find_test_folder(char path[PATH_MAX], const char *folder) {
+  static const char *const names[] = {"test", "val", "valid"};
+  char whole[PATH_MAX];
+  if (!realpath(folder, whole)) return false;
+  char *base = strrchr(whole, '/');
+  if (strcmp(base, "/train")) return false;
+  *base = 0;
+  for (int i = 0; i < 3; i++)
+    if (join(path, whole, names[i]) && is_folder(path)) return true;
+  return false;
+}
+
+duel_status duel_find_test(char path[PATH_MAX], const char *spec) {
+  duel_found f;
+  duel_status status = duel_find(&f, spec);
+  if (status == DUEL_OK && !(f.pictures ? find_test_folder(path, f.root) : find_test_file(path, f.file[0])))
+    path[0] = 0;
+  duel_found_close(&f);
+  return status;
+}
+
 void duel_found_close(duel_found *f) {
   duel_pool_close(&f->pool);
   *f = (duel_found){.files = 0};

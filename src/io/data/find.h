@@ -26,4 +26,9 @@ typedef struct duel_found {
 duel_status duel_find(duel_found *f, const char *spec);
 void duel_found_close(duel_found *f);
 
+// Where files say that the test set of a set lies: t10k- or test-images… beside train-images… (as for any file with
+// "train" in its name), test_batch.bin beside CIFAR-10's batches, test.bin beside CIFAR-100's, a folder test, val or
+// valid beside a folder train of pictures. path[0] is 0 where there is none. Errors as duel_find.
+duel_status duel_find_test(char path[PATH_MAX], const char *spec);
+
 #endif

@@ -85,8 +85,10 @@ static duel_status find_classes(duel_folder *f) {
     if (!name[classes++]) return duel_fail_memory(f->root, length);
   }
   qsort(name, (size_t)classes, sizeof *name, by_name);
+  f->class_name = duel_pool_alloc(&f->pool, (size_t)classes * sizeof *name);
   f->label = duel_malloc((size_t)f->n);
-  if (!f->label) return duel_fail_memory(f->root, (size_t)f->n);
+  if (!f->class_name || !f->label) return duel_fail_memory(f->root, (size_t)f->n);
+  memcpy(f->class_name, name, (size_t)classes * sizeof *name);
   for (int64_t i = 0; i < f->n; i++) {
     char own[NAME_MAX + 1];
     snprintf(own, sizeof own, "%.*s", (int)(strchr(f->file[i].path, '/') - f->file[i].path), f->file[i].path);

@@ -19,8 +19,9 @@ typedef struct duel_folder {
   char *root;
   duel_folder_file *file; // by path, bytewise
   int64_t n;
-  int64_t classes; // 0: none
-  uint8_t *label;  // [n], or NULL
+  int64_t classes;         // 0: none
+  const char **class_name; // [classes], of the pool
+  uint8_t *label;          // [n], or NULL
 } duel_folder;
 
 // All files below root, hidden ones (a dot in front) left out, links followed. If all lie in folders of root, the class

@@ -16,6 +16,8 @@ struct duel_prefetch {
   uint64_t seed;
   int64_t n; // items of a step
   size_t bytes, offset;
+  bool labeled;
+  size_t label_offset;
   unsigned char *block; // [SLOTS, bytes]
   int32_t *order;       // of the reader: the present epoch's
   uint32_t *scratch;
@@ -51,6 +53,16 @@ static unsigned char *block_of(const duel_prefetch *p, int64_t step) {
   return p->block + (size_t)(step % SLOTS) * p->bytes;
 }
 
+static duel_status fill_block(duel_prefetch *p, int64_t step) {
+  unsigned char *block = block_of(p, step);
+  take_numbers(p, step);
+  for (int64_t i = 0; p->labeled && i < p->n; i++) {
+    const int32_t label = p->data->labels[p->number[i]];
+    memcpy(block + p->label_offset + (size_t)i * sizeof label, &label, sizeof label);
+  }
+  return duel_dataset_read(p->data, p->number, p->n, block + p->offset);
+}
+
 static void *read_ahead(void *arg) {
   duel_prefetch *p = arg;
   pthread_mutex_lock(&p->lock);
@@ -61,8 +73,7 @@ static void *read_ahead(void *arg) {
     }
     const int64_t step = p->filled, turn = p->turn;
     pthread_mutex_unlock(&p->lock);
-    take_numbers(p, step);
-    const duel_status status = duel_dataset_read(p->data, p->number, p->n, block_of(p, step) + p->offset);
+    const duel_status status = fill_block(p, step);
     pthread_mutex_lock(&p->lock);
     if (turn != p->turn) continue;
     if (status == DUEL_OK) {
@@ -102,6 +113,13 @@ duel_status duel_prefetch_open(duel_prefetch **result, const duel_dataset *d, ui
   }
   *result = p;
   return DUEL_OK;
+}
+
+void duel_prefetch_labels(duel_prefetch *p, size_t offset) {
+  pthread_mutex_lock(&p->lock); // which the reader passes before it fills anything
+  p->labeled = true;
+  p->label_offset = offset;
+  pthread_mutex_unlock(&p->lock);
 }
 
 duel_status duel_prefetch_take(duel_prefetch *p, int64_t step, unsigned char **block) {

@@ -10,6 +10,8 @@ typedef struct duel_prefetch duel_prefetch;
 // `bytes`, at `offset` (the rest of a block is the caller's, and keeps what he writes). d outlives it.
 duel_status duel_prefetch_open(duel_prefetch **p, const duel_dataset *d, uint64_t seed, int64_t n, size_t bytes,
                                size_t offset);
+// From now on a block also has its items' labels, i32 [n], at `offset`; d has labels. Before the first block is taken.
+void duel_prefetch_labels(duel_prefetch *p, size_t offset);
 // The block of a step, valid until the next call; waits for it. Any step may be the first; after that they follow each
 // other, or the reading starts anew. Allocates nothing.
 duel_status duel_prefetch_take(duel_prefetch *p, int64_t step, unsigned char **block);
