@@ -55,7 +55,7 @@ const duel_case *duel_cases(int *n) {
 
 int duel_case_outputs(const duel_case *c) {
   static const int n_out[] = {
-#define DUEL_OP(ENUM, name, min_in, max_in, n_out) n_out,
+#define DUEL_OP(ENUM, name, KIND, min_in, max_in, n_out) n_out,
 #include "core/ops/ops.def"
 #undef DUEL_OP
   };

@@ -165,9 +165,11 @@ static void test_groups(void **state) {
     in[2 * i + 1] = (duel_operand){i % 3 ? small[i] : x[i], DUEL_F32, DUEL_SHAPE(10)};
     out[2 * i + 1] = in[2 * i + 1];
     out[2 * i + 1].data = i % 3 ? small[i + 1] : x[i + 1];
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; k < 2; k++) {
       calls[2 * i + k] = (duel_call){
           .op = DUEL_OP_AFFINE, .n_in = 1, .n_out = 1, .in = &in[2 * i + k], .out = &out[2 * i + k], .attr = &attr};
+      calls[2 * i + k].cost = duel_call_cost(&calls[2 * i + k]);
+    }
     end[i] = 2 * i + 2;
   }
   for (int threads = 1; threads <= 4; threads++) {

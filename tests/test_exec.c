@@ -16,19 +16,15 @@
 // ---- a backend that computes nothing
 static int allocations_left, open_allocations, prepared, released;
 
-static void fake_run(const duel_call *call, int phase, int64_t piece) {
-  (void)call, (void)phase, (void)piece;
-}
-static size_t fake_scratch(const duel_call *call) {
-  assert_null(call->in[0].data);
-  return call->n_in == 3 ? 640 : 0;
-}
-static const duel_kernel fake_kernel = {.run = fake_run, .scratch = fake_scratch};
-static const duel_kernel plain_kernel = {.run = fake_run};
-static const duel_kernel *fake_find(duel_backend *b, duel_op op) {
+static bool fake_has(duel_backend *b, duel_op op) {
   (void)b;
-  if (op == DUEL_OP_INPUT || op == DUEL_OP_STATE || op == DUEL_OP_RESHAPE || op == DUEL_OP_VIEW) return NULL;
-  return op == DUEL_OP_LOG ? NULL : op == DUEL_OP_CONSTANT ? &plain_kernel : &fake_kernel;
+  assert_int_not_equal(duel_op_records[op]->kind, DUEL_KIND_NONE);
+  return op != DUEL_OP_LOG;
+}
+static size_t fake_scratch(duel_backend *b, const duel_call *call) {
+  (void)b;
+  for (int i = 0; i < call->n_in; i++) assert_null(call->in[i].data);
+  return call->n_in == 3 ? 640 : 0;
 }
 static duel_status fake_alloc(duel_backend *b, size_t bytes, void **p) {
   (void)b;
@@ -49,10 +45,14 @@ static duel_status fake_upload(duel_backend *b, void *dst, const void *src, size
   memcpy(dst, src, bytes);
   return DUEL_OK;
 }
-static duel_status fake_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
-                                const duel_feed *feed, void **program) {
-  (void)b, (void)calls, (void)feed;
+static const duel_call *prepared_calls[2]; // the last ones
+static duel_status fake_prepare(duel_backend *b, duel_call *calls, const int *group_end, int n_groups, void *ring,
+                                void **program) {
+  (void)b;
+  assert_null(ring);
   if (n_groups && group_end[0] == 0) return DUEL_ERR_INTERNAL;
+  prepared_calls[0] = prepared_calls[1];
+  prepared_calls[1] = calls;
   *program = duel_malloc(1);
   if (!*program) return duel_fail_memory("a program", 1);
   prepared++;
@@ -70,7 +70,8 @@ static void fake_release(duel_backend *b, void *program) {
 static const duel_backend_api fake = {.name = "fake",
                                       .real = DUEL_F32,
                                       .host_memory = true,
-                                      .kernel = fake_find,
+                                      .has = fake_has,
+                                      .scratch = fake_scratch,
                                       .alloc = fake_alloc,
                                       .free = fake_free,
                                       .upload = fake_upload,

@@ -217,7 +217,7 @@ static void test_rounding(void **state) {
     duel_operand in[2] = {{x, DUEL_F32, DUEL_SHAPE(N, 1)}, {&one, DUEL_F32, DUEL_SHAPE(1, 1)}};
     duel_operand out = {y, DUEL_F32, DUEL_SHAPE(N, 1)};
     const duel_attr attr = {0};
-    const duel_call call = {.op = DUEL_OP_MATMUL, .n_in = 2, .n_out = 1, .in = in, .out = &out, .attr = &attr};
+    duel_call call = {.op = DUEL_OP_MATMUL, .n_in = 2, .n_out = 1, .in = in, .out = &out, .attr = &attr};
     const int end = 1;
     void *program;
     assert_int_equal(duel_cpu_backend.prepare(setups[s].backend, &call, &end, 1, NULL, &program), DUEL_OK);

@@ -139,14 +139,14 @@ static duel_status open_step(duel_trainer *t) {
     if (!block) return duel_fail_memory("the inputs of a step", feed.in_bytes);
     use_block(t, block);
   }
-  return duel_exec_open(&t->train, t->train_plan, &t->memory, &feed);
+  return duel_exec_open(&t->train, &t->train_plan, 1, &t->memory, &feed);
 }
 
 static duel_status open_memory(duel_trainer *t) {
   void *values = t->data && !t->streamed ? t->data->values : NULL;
   duel_status status = duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, work_bytes(t), values);
   if (status != DUEL_OK) return advise(t, status);
-  DUEL_TRY(duel_exec_open(&t->sample, t->sample_plan, &t->memory, NULL));
+  DUEL_TRY(duel_exec_open(&t->sample, &t->sample_plan, 1, &t->memory, NULL));
   const duel_step *s = &t->vars_of_step;
   int64_t item = duel_shape_count(t->model.item);
   t->latents = duel_malloc((size_t)(s->chunk * t->recipe->latent) * sizeof *t->latents);
@@ -399,7 +399,7 @@ duel_status duel_trainer_advance(duel_trainer *t, int64_t steps) {
   for (; steps > 0 && t->step < t->steps; steps--) {
     DUEL_TRY(collect(t, true, duel_exec_ahead(t->train) - 1));
     DUEL_TRY(fill_block(t));
-    DUEL_TRY(duel_exec_submit(t->train, t->block));
+    DUEL_TRY(duel_exec_submit(t->train, 0, t->block));
     count_step(t);
   }
   return collect(t, false, 0);
@@ -411,7 +411,7 @@ duel_status duel_trainer_profile(duel_trainer *t, int64_t steps, double *seconds
   DUEL_TRY(duel_trainer_settle(t));
   for (; steps > 0 && t->step < t->steps; steps--) {
     DUEL_TRY(fill_block(t));
-    DUEL_TRY(duel_exec_profile(t->train, t->block, m, seconds));
+    DUEL_TRY(duel_exec_profile(t->train, 0, t->block, m, seconds));
     count_step(t);
     DUEL_TRY(take_metrics(t, m));
   }
@@ -459,7 +459,7 @@ duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n
     memset(t->latents, 0, (size_t)(s->chunk * latent) * sizeof *t->latents);
     memcpy(t->latents, latents + first * latent, (size_t)(now * latent) * sizeof *t->latents);
     DUEL_TRY(duel_memory_write(&t->memory, s->latents, t->latents));
-    DUEL_TRY(duel_exec_run(t->sample));
+    DUEL_TRY(duel_exec_run(t->sample, 0));
     DUEL_TRY(duel_memory_read(&t->memory, s->samples, t->samples));
     memcpy(dst + first * item, t->samples, (size_t)(now * item) * sizeof *dst);
   }
