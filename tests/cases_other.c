@@ -125,7 +125,7 @@ static void losses(void) {
   bce((duel_shape)S(2, 1, 5, 7), DUEL_FILL_WIDE, 0);
 }
 
-static void draw(duel_shape shape, uint32_t purpose, uint32_t k) {
+static void draw_from(int64_t first, duel_shape shape, uint32_t purpose, uint32_t k) {
   for (int normal = 0; normal < 2; normal++) {
     duel_case *c =
         duel_case_add1(normal ? DUEL_OP_RANDOM_NORMAL : DUEL_OP_RANDOM_UNIFORM, (duel_shape)S(4), DUEL_FILL_KEY);
@@ -133,7 +133,12 @@ static void draw(duel_shape shape, uint32_t purpose, uint32_t k) {
     c->shape = shape;
     c->attr.random.purpose = purpose;
     c->attr.random.k = k;
+    c->attr.random.first = first;
   }
+}
+
+static void draw(duel_shape shape, uint32_t purpose, uint32_t k) {
+  draw_from(0, shape, purpose, k);
 }
 
 static void draws(void) {
@@ -144,6 +149,11 @@ static void draws(void) {
   draw((duel_shape)S(64, 1), 5, 3);
   draw((duel_shape)S(3, 5, 7), 9, (1 << 24) - 1);
   draw((duel_shape)S(2, 3, 4, 5, 3), 255, 4096 * 3 + 7);
+  for (int i = 1; i < 9; i++) draw_from(i, (duel_shape)S(9 - i), 2, 0);
+  draw_from(3200, (duel_shape)S(32, 100), 2, 0); // the second half of mlp's latents
+  draw_from(2099, (duel_shape)S(40009), 9, 4096);
+  draw_from((INT64_C(1) << 34) - 1000, (duel_shape)S(1000), 3, 1); // to the last element that there is
+  draw_from((INT64_C(1) << 34) - 7, (duel_shape)S(7), 3, 1);
 }
 
 static void batches(void) {

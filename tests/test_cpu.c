@@ -104,11 +104,7 @@ static const setting settings[] = {
 // Products multiply and add in one instruction where the level has it, and round once less; in bf16 they have their
 // own.
 static bool same_arithmetic(duel_op op, const setting *a, const setting *b) {
-  static const duel_op products[] = {DUEL_OP_MATMUL,     DUEL_OP_DENSE,         DUEL_OP_MATMUL_GRAD,
-                                     DUEL_OP_CONV2D,     DUEL_OP_CONV2D_DX,     DUEL_OP_CONV2D_DW,
-                                     DUEL_OP_CONV2D_ACT, DUEL_OP_CONV2D_DX_ACT, DUEL_OP_CONV2D_DX_GRAD};
-  bool fused = false;
-  for (size_t i = 0; i < sizeof products / sizeof *products; i++) fused = fused || op == products[i];
+  const bool fused = duel_op_records[op]->kind == DUEL_KIND_PRODUCT;
   return !fused || ((a->level == DUEL_LEVEL_V2) == (b->level == DUEL_LEVEL_V2) && !a->precision == !b->precision);
 }
 

@@ -57,7 +57,9 @@ static int close_all(void **state) {
 }
 
 static bool multiplies(const duel_case *c) { // has a kernel of its own in bf16
-  return duel_cpu_backend.kernel(setups[0].backend, c->op) != duel_cpu_backend.kernel(plain, c->op);
+  const bool own = duel_cpu_kernel_of(setups[0].backend, c->op) != duel_cpu_kernel_of(plain, c->op);
+  assert_int_equal(own, duel_op_records[c->op]->kind == DUEL_KIND_PRODUCT);
+  return own;
 }
 
 // To the nearest of 8 significant bits, ties to even: in double precision, from the definition.

@@ -24,7 +24,7 @@ typedef struct duel_call {
   int n_in, n_out;
   const duel_operand *in, *out;
   const duel_attr *attr;
-  duel_cost cost; // the op record's
+  duel_cost cost; // the op record's, less what the plan has in place already
   void *scratch;  // as many bytes as the backend's scratch() said, aligned to DUEL_ALIGN, contents undefined
   void *ctx;      // what the backend hands its kernels. CUDA: the lane that the call runs on; CPU: NULL
 } duel_call;
@@ -56,7 +56,7 @@ typedef struct duel_backend_api {
   // What decides the bits, "x86-64-v4, OpenBLAS 0.3.21 Haswell": no host, no threads.
   const char *(*identity)(duel_backend *b);
   bool (*has)(duel_backend *b, duel_op op);                      // a kernel for it
-  size_t (*scratch)(duel_backend *b, const duel_call *call);     // bytes that its kernel wants; data pointers are NULL
+  size_t (*scratch)(duel_backend *b, const duel_call *call);     // bytes that its kernel wants; no data, no cost yet
   double (*room)(duel_backend *b);                               // bytes that can be had yet; 0: unknown
   duel_status (*alloc)(duel_backend *b, size_t bytes, void **p); // aligned to DUEL_ALIGN, zeroed
   void (*free)(duel_backend *b, void *p);

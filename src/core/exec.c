@@ -11,19 +11,14 @@ typedef struct compiler {
   duel_operand *operand; // room for those of any node
 } compiler;
 
-// The call of a node; operands as duel_call has them, without data.
+// The call of a node before there is a plan: without data and cost.
 static duel_call describe(const duel_graph *g, const duel_node *n, duel_operand *operand) {
   for (int i = 0; i < n->n_in + n->n_out; i++) {
     const duel_value *v = &g->value[i < n->n_in ? n->in[i] : n->out[i - n->n_in]];
     operand[i] = (duel_operand){.dtype = v->dtype, .shape = v->shape};
   }
-  return (duel_call){.op = n->op,
-                     .n_in = n->n_in,
-                     .n_out = n->n_out,
-                     .in = operand,
-                     .out = operand + n->n_in,
-                     .attr = &n->attr,
-                     .cost = duel_op_records[n->op]->cost(g, n)};
+  return (duel_call){
+      .op = n->op, .n_in = n->n_in, .n_out = n->n_out, .in = operand, .out = operand + n->n_in, .attr = &n->attr};
 }
 
 static size_t scratch_of(void *ctx, const duel_graph *g, const duel_node *n) {
@@ -110,6 +105,7 @@ static duel_operand *bind(duel_call *call, duel_operand *next, const duel_plan *
   for (int i = 0; i < plan->n_order; i++) {
     const duel_node *n = plan->order[i];
     call[i] = describe(plan->graph, n, next);
+    call[i].cost = duel_plan_cost(plan, n);
     for (int k = 0; k < operands_of(n); k++) {
       const duel_place *place = &plan->place[k < n->n_in ? n->in[k] : n->out[k - n->n_in]];
       next[k].data = at(m, place->arena, place->offset);

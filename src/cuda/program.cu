@@ -228,10 +228,10 @@ static void close_slots(slots *s) {
   if (s->device) cudaFree(s->device);
 }
 
+// Its programs were released, which waited for all that used it.
 void duel_cuda_close_ring(duel_backend *b, void *ring_) {
   ring *r = (ring *)ring_;
   cudaSetDevice(b->device);
-  cudaStreamSynchronize(b->lane[0].stream);
   for (int i = 0; i < DUEL_RING; i++)
     if (r->event[i]) cudaEventDestroy(r->event[i]);
   if (r->number) cudaFree(r->number);
