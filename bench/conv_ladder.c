@@ -21,7 +21,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cpu/products/cpu_gemm.h"
@@ -46,9 +45,7 @@ static _Noreturn void die(const char *what) {
 }
 
 static double now_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+  return 1e3 * duel_now();
 }
 
 static float *numbers(size_t n) { // small, so that nothing overflows or turns subnormal

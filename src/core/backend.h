@@ -1,4 +1,4 @@
-// The seam between core and a backend: one const table of kernels plus these calls.
+// The seam between core and a backend: one const table of calls; which kernels are behind it is the backend's own.
 #ifndef DUEL_CORE_BACKEND_H
 #define DUEL_CORE_BACKEND_H
 
@@ -117,7 +117,7 @@ typedef struct duel_memory {
 duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
                              size_t work_bytes);
 // The same, with the arena of data in memory that the caller holds until close, where the backend's is the host's
-// (api-> host_memory) and data is not NULL: a large set need not be there twice. That arena is aligned as the caller's
+// (api->host_memory) and data is not NULL: a large set need not be there twice. That arena is aligned as the caller's
 // memory is.
 duel_status duel_memory_open_lent(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
                                   size_t work_bytes, void *data);

@@ -14,6 +14,8 @@
 enum { DUEL_GEMM_ROWS = 8, DUEL_GEMM_VECTORS = 2 };
 #elif defined __AVX2__
 enum { DUEL_GEMM_ROWS = 6, DUEL_GEMM_VECTORS = 2 };
+#elif defined __aarch64__
+enum { DUEL_GEMM_ROWS = 8, DUEL_GEMM_VECTORS = 2 };
 #else
 enum { DUEL_GEMM_ROWS = 4, DUEL_GEMM_VECTORS = 2 };
 #endif
