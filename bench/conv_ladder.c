@@ -21,7 +21,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cpu/products/cpu_gemm.h"
@@ -46,9 +45,7 @@ static _Noreturn void die(const char *what) {
 }
 
 static double now_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+  return 1e3 * duel_now();
 }
 
 static float *numbers(size_t n) { // small, so that nothing overflows or turns subnormal
@@ -242,7 +239,7 @@ typedef struct calls { // of one op on pieces of the batch, side by side
   duel_call call[MOST_CALLS];
   duel_operand in[MOST_CALLS][2], out[MOST_CALLS];
   duel_attr attr;
-  const duel_kernel *kernel;
+  const duel_cpu_kernel *kernel;
   void *program;
 } calls;
 
@@ -252,7 +249,7 @@ static void make_calls(calls *of, const work *v, duel_backend *b, int images, fl
   memset(of, 0, sizeof *of);
   of->attr.conv = (duel_conv){
       .stride = {l->stride, l->stride}, .dilation = {1, 1}, .pad = {l->pad, l->pad, l->pad, l->pad}, .groups = 1};
-  of->kernel = duel_cpu_backend.kernel(b, ops[v->kind]);
+  of->kernel = duel_cpu_kernel_of(b, ops[v->kind]);
   for (int i = 0; i < BATCH; i += images, of->n++) {
     const int n = BATCH - i < images ? BATCH - i : images;
     const duel_operand x = {(float *)v->x + (size_t)i * v->x_image, DUEL_F32, DUEL_SHAPE(n, l->c, l->h, l->w)};
@@ -265,7 +262,8 @@ static void make_calls(calls *of, const work *v, duel_backend *b, int images, fl
     to->data = out + (v->kind == DW ? 0 : (size_t)i * (v->kind == DX ? v->x_image : v->y_image));
     duel_call *call = &of->call[of->n];
     *call = (duel_call){.op = ops[v->kind], .n_in = 2, .n_out = 1, .in = in, .out = to, .attr = &of->attr};
-    const size_t bytes = of->kernel->scratch ? of->kernel->scratch(call) : 0;
+    call->cost.flops = 2.0 * n * l->k * l->p * l->q * l->c * l->r * l->s;
+    const size_t bytes = duel_cpu_backend.scratch(b, call);
     if (duel_cpu_backend.alloc(b, bytes, &call->scratch)) die(duel_last_error());
   }
   if (duel_cpu_backend.prepare(b, of->call, &(int){of->n}, 1, NULL, &of->program)) die(duel_last_error());

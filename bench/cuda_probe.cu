@@ -53,8 +53,8 @@ bool quick = true;
 #else
 bool quick = false;
 #endif
-duel_lane lane[DUEL_LANES];
-cudaEvent_t forked, joined[DUEL_LANES], begun, ended;
+duel_lane lane[DUEL_MOST_LANES];
+cudaEvent_t forked, joined[DUEL_MOST_LANES], begun, ended;
 
 // ---- failing
 __attribute__((format(printf, 2, 3), noreturn)) void die(int code, const char *fmt, ...) {
@@ -205,9 +205,9 @@ void increments(duel_lane *on, int n, int blocks, float *x) {
 void forks(int groups, float *x) {
   for (int g = 0; g < groups; g++) {
     must(cudaEventRecord(forked, lane[0].stream), "forking");
-    for (int i = 1; i < DUEL_LANES; i++) must(cudaStreamWaitEvent(lane[i].stream, forked, 0), "forking");
-    for (int i = 0; i < DUEL_LANES; i++) increments(&lane[i], 1, 1, x + i * DUEL_BLOCK);
-    for (int i = 1; i < DUEL_LANES; i++) {
+    for (int i = 1; i < DUEL_MOST_LANES; i++) must(cudaStreamWaitEvent(lane[i].stream, forked, 0), "forking");
+    for (int i = 0; i < DUEL_MOST_LANES; i++) increments(&lane[i], 1, 1, x + i * DUEL_BLOCK);
+    for (int i = 1; i < DUEL_MOST_LANES; i++) {
       must(cudaEventRecord(joined[i], lane[i].stream), "joining");
       must(cudaStreamWaitEvent(lane[0].stream, joined[i], 0), "joining");
     }
@@ -228,9 +228,9 @@ void measure_nodes(results *r) {
   r->fixed = replay([&] { empties(1); }).us;
   r->host = replay([&] { increments(&lane[0], many, 1, x); }).host_us;
   r->host_line = r->host / many;
-  r->host_forked = replay([&] { forks(groups, x); }).host_us / (groups * DUEL_LANES);
+  r->host_forked = replay([&] { forks(groups, x); }).host_us / (groups * DUEL_MOST_LANES);
   r->group = slope("forks", quick ? 2 : 15, groups, [&](int n) { forks(n, x); });
-  r->line = slope("kernels in a line", few, many, [&](int n) { increments(&lane[0], n, 1, x); }) * DUEL_LANES;
+  r->line = slope("kernels in a line", few, many, [&](int n) { increments(&lane[0], n, 1, x); }) * DUEL_MOST_LANES;
   must(cudaFree(x), "memory of the nodes");
 }
 
@@ -351,7 +351,7 @@ void open_device(results *r) {
   cudaFuncAttributes attributes;
   must(cudaFuncGetAttributes(&attributes, (const void *)increment), "looking for this GPU's code");
   const size_t workspace = duel_cuda_workspace(r->device.major);
-  for (int i = 0; i < DUEL_LANES; i++) {
+  for (int i = 0; i < DUEL_MOST_LANES; i++) {
     must(cudaStreamCreateWithFlags(&lane[i].stream, cudaStreamNonBlocking), "a stream");
     must(cudaEventCreateWithFlags(&joined[i], cudaEventDisableTiming), "an event");
   }
@@ -368,7 +368,7 @@ void open_device(results *r) {
 void close_device() {
   must(cublasDestroy(lane[0].blas), "closing");
   must(cudaFree(lane[0].workspace), "closing");
-  for (int i = 0; i < DUEL_LANES; i++) {
+  for (int i = 0; i < DUEL_MOST_LANES; i++) {
     must(cudaEventDestroy(joined[i]), "closing");
     must(cudaStreamDestroy(lane[i].stream), "closing");
   }

@@ -53,13 +53,82 @@ const duel_case *duel_cases(int *n) {
   return list;
 }
 
+// ---- what an op's results owe
+static const duel_op_rule rules[DUEL_OP_COUNT] = {
+    [DUEL_OP_INPUT] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_STATE] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_CONSTANT] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_RESHAPE] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_VIEW] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_PACK] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_TRANSPOSE] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_SLICE] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_PAD] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_CONCAT] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_BROADCAST] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_ADD] = {DUEL_ROUNDS_ONCE, .whole = true, .same = true},
+    [DUEL_OP_SUB] = {DUEL_ROUNDS_ONCE, .whole = true, .same = true},
+    [DUEL_OP_MUL] = {DUEL_ROUNDS_ONCE, .whole = true, .same = true},
+    [DUEL_OP_DIV] = {DUEL_ROUNDS_ONCE},
+    [DUEL_OP_LESS_EQUAL] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_SELECT] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_AFFINE] = {DUEL_ROUNDS_FEW, .whole = true},
+    [DUEL_OP_EXP] = {DUEL_ROUNDS_FUNCTION},
+    [DUEL_OP_LOG] = {DUEL_ROUNDS_FUNCTION},
+    [DUEL_OP_SQRT] = {DUEL_ROUNDS_ONCE},
+    [DUEL_OP_TANH] = {DUEL_ROUNDS_FUNCTION},
+    [DUEL_OP_SIGMOID] = {DUEL_ROUNDS_FUNCTION},
+    [DUEL_OP_SOFTPLUS] = {DUEL_ROUNDS_FUNCTION},
+    [DUEL_OP_ERF] = {DUEL_ROUNDS_FUNCTION},
+    [DUEL_OP_LEAKY_RELU] = {DUEL_ROUNDS_ONCE, .whole = true},
+    [DUEL_OP_TANH_GRAD] = {DUEL_ROUNDS_FEW, .whole = true},
+    [DUEL_OP_SIGMOID_GRAD] = {DUEL_ROUNDS_FEW, .whole = true},
+    [DUEL_OP_LEAKY_RELU_GRAD] = {DUEL_ROUNDS_ONCE, .whole = true},
+    [DUEL_OP_REDUCE_SUM] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_REDUCE_MAX] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_MATMUL] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_CONV2D] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_CONV2D_DX] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_CONV2D_DW] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_RESAMPLE2D] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_RESAMPLE2D_DX] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_MAXPOOL2D] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_MAXPOOL2D_DX] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_RANDOM_NORMAL] = {DUEL_ROUNDS_NORMAL, .same = true},
+    [DUEL_OP_RANDOM_UNIFORM] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_BATCH] = {DUEL_ROUNDS_BYTES, .whole = true, .same = true},
+    [DUEL_OP_EMBEDDING] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_EMBEDDING_GRAD] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_ONE_HOT] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_DENSE] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_MATMUL_GRAD] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_CONV2D_ACT] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_CONV2D_DX_ACT] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_CONV2D_DX_GRAD] = {DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_BATCHNORM] = {DUEL_ROUNDS_SUM},
+    [DUEL_OP_BATCHNORM_GRAD] = {DUEL_ROUNDS_SUM},
+    [DUEL_OP_GROUPNORM] = {DUEL_ROUNDS_SUM},
+    [DUEL_OP_GROUPNORM_GRAD] = {DUEL_ROUNDS_SUM},
+    [DUEL_OP_BCE_LOGITS] = {DUEL_ROUNDS_CANCELS},
+    [DUEL_OP_BCE_LOGITS_GRAD] = {DUEL_ROUNDS_CANCELS},
+    [DUEL_OP_SOFTMAX_CE] = {DUEL_ROUNDS_CANCELS},
+    [DUEL_OP_SOFTMAX_CE_GRAD] = {DUEL_ROUNDS_CANCELS},
+    [DUEL_OP_HITS] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_ADAM] = {DUEL_ROUNDS_UPDATE},
+    [DUEL_OP_SGD] = {DUEL_ROUNDS_UPDATE},
+    [DUEL_OP_EMA] = {DUEL_ROUNDS_FEW},
+    [DUEL_OP_RUNNING] = {DUEL_ROUNDS_FEW},
+    [DUEL_OP_REPORT] = {DUEL_ROUNDS_CANCELS},
+    [DUEL_OP_ASSIGN] = {DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+};
+
+duel_op_rule duel_rule_of(duel_op op) {
+  if (rules[op].rounding == 0) abort(); // a new op without a row
+  return rules[op];
+}
+
 int duel_case_outputs(const duel_case *c) {
-  static const int n_out[] = {
-#define DUEL_OP(ENUM, name, min_in, max_in, n_out) n_out,
-#include "core/ops/ops.def"
-#undef DUEL_OP
-  };
-  return n_out[c->op];
+  return duel_op_records[c->op]->n_out;
 }
 
 bool duel_case_is_state(const duel_case *c, int input) {
@@ -102,16 +171,19 @@ static bool is_dyadic_resampling(const duel_case *c) {
   return is_dyadic(0.5 / (double)r->size[0]) && is_dyadic(0.5 / (double)r->size[1]);
 }
 
+// Of a fused op: whether its activation takes whole numbers to dyadic ones.
+static bool is_dyadic_act(int act, double slope) {
+  return act == DUEL_ACT_NONE || (act == DUEL_ACT_LEAKY_RELU && is_dyadic(slope));
+}
+
 bool duel_case_is_exact(const duel_case *c) {
   switch (c->op) {
   case DUEL_OP_DENSE:
-    return c->attr.matmul.act == DUEL_ACT_NONE ||
-           (c->attr.matmul.act == DUEL_ACT_LEAKY_RELU && is_dyadic(c->attr.matmul.slope));
+    return is_dyadic_act(c->attr.matmul.act, c->attr.matmul.slope);
   case DUEL_OP_CONV2D_ACT:
   case DUEL_OP_CONV2D_DX_ACT:
-    return c->attr.conv_act.act == DUEL_ACT_NONE ||
-           (c->attr.conv_act.act == DUEL_ACT_LEAKY_RELU && is_dyadic(c->attr.conv_act.slope));
-  case DUEL_OP_CONV2D_DX_GRAD:
+    return is_dyadic_act(c->attr.conv_act.act, c->attr.conv_act.slope);
+  case DUEL_OP_CONV2D_DX_GRAD: // the slopes of tanh and sigmoid are whole where their result is
     return c->attr.conv_act.act != DUEL_ACT_LEAKY_RELU || is_dyadic(c->attr.conv_act.slope);
   case DUEL_OP_MATMUL_GRAD:
     return c->attr.matmul.act != DUEL_ACT_LEAKY_RELU || is_dyadic(c->attr.matmul.slope);
@@ -125,31 +197,8 @@ bool duel_case_is_exact(const duel_case *c) {
   case DUEL_OP_RESAMPLE2D:
   case DUEL_OP_RESAMPLE2D_DX:
     return is_dyadic_resampling(c);
-  case DUEL_OP_DIV:
-  case DUEL_OP_EXP:
-  case DUEL_OP_LOG:
-  case DUEL_OP_SQRT:
-  case DUEL_OP_TANH:
-  case DUEL_OP_SIGMOID:
-  case DUEL_OP_SOFTPLUS:
-  case DUEL_OP_ERF:
-  case DUEL_OP_RANDOM_NORMAL:
-  case DUEL_OP_BATCHNORM:
-  case DUEL_OP_BATCHNORM_GRAD:
-  case DUEL_OP_GROUPNORM:
-  case DUEL_OP_GROUPNORM_GRAD:
-  case DUEL_OP_BCE_LOGITS:
-  case DUEL_OP_BCE_LOGITS_GRAD:
-  case DUEL_OP_SOFTMAX_CE:
-  case DUEL_OP_SOFTMAX_CE_GRAD:
-  case DUEL_OP_ADAM:
-  case DUEL_OP_SGD:
-  case DUEL_OP_EMA:
-  case DUEL_OP_RUNNING:
-  case DUEL_OP_REPORT:
-    return false;
   default:
-    return true;
+    return duel_rule_of(c->op).whole;
   }
 }
 
@@ -177,209 +226,12 @@ const char *duel_case_name(const duel_case *c, char text[256]) {
 }
 
 void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel_val *out) {
-  const duel_attr *a = &c->attr;
-  switch (c->op) {
-  case DUEL_OP_INPUT:
-  case DUEL_OP_STATE:
+  if (c->op == DUEL_OP_INPUT || c->op == DUEL_OP_STATE) { // which are in[0]
     out[0] = in[0];
-    break;
-  case DUEL_OP_CONSTANT:
-    out[0] = duel_constant(g, c->shape, a->constant.value);
-    break;
-  case DUEL_OP_RESHAPE:
-    out[0] = duel_reshape(g, in[0], c->shape);
-    break;
-  case DUEL_OP_VIEW:
-    out[0] = duel_view(g, in[0], a->view.offset, c->shape);
-    break;
-  case DUEL_OP_PACK:
-    out[0] = duel_pack(g, c->n_in, in, a->pack.offset, a->pack.count);
-    break;
-  case DUEL_OP_TRANSPOSE:
-    out[0] = duel_transpose(g, in[0], a->transpose.perm);
-    break;
-  case DUEL_OP_SLICE:
-    out[0] = duel_slice(g, in[0], a->slice.start, c->shape);
-    break;
-  case DUEL_OP_PAD:
-    out[0] = duel_pad(g, in[0], a->pad.before, c->shape);
-    break;
-  case DUEL_OP_CONCAT:
-    out[0] = duel_concat(g, c->n_in, in, a->concat.axis);
-    break;
-  case DUEL_OP_BROADCAST:
-    out[0] = duel_broadcast(g, in[0], c->shape);
-    break;
-  case DUEL_OP_ADD:
-    out[0] = duel_add(g, in[0], in[1]);
-    break;
-  case DUEL_OP_SUB:
-    out[0] = duel_sub(g, in[0], in[1]);
-    break;
-  case DUEL_OP_MUL:
-    out[0] = duel_mul(g, in[0], in[1]);
-    break;
-  case DUEL_OP_DIV:
-    out[0] = duel_div(g, in[0], in[1]);
-    break;
-  case DUEL_OP_LESS_EQUAL:
-    out[0] = duel_less_equal(g, in[0], in[1]);
-    break;
-  case DUEL_OP_SELECT:
-    out[0] = duel_select(g, in[0], in[1], in[2]);
-    break;
-  case DUEL_OP_AFFINE:
-    out[0] = duel_affine(g, in[0], a->affine.mul, a->affine.add);
-    break;
-  case DUEL_OP_EXP:
-    out[0] = duel_exp(g, in[0]);
-    break;
-  case DUEL_OP_LOG:
-    out[0] = duel_log(g, in[0]);
-    break;
-  case DUEL_OP_SQRT:
-    out[0] = duel_sqrt(g, in[0]);
-    break;
-  case DUEL_OP_TANH:
-    out[0] = duel_tanh(g, in[0]);
-    break;
-  case DUEL_OP_SIGMOID:
-    out[0] = duel_sigmoid(g, in[0]);
-    break;
-  case DUEL_OP_SOFTPLUS:
-    out[0] = duel_softplus(g, in[0]);
-    break;
-  case DUEL_OP_ERF:
-    out[0] = duel_erf(g, in[0]);
-    break;
-  case DUEL_OP_LEAKY_RELU:
-    out[0] = duel_leaky_relu(g, in[0], a->leaky.slope);
-    break;
-  case DUEL_OP_TANH_GRAD:
-    out[0] = duel_tanh_grad(g, in[0], in[1]);
-    break;
-  case DUEL_OP_SIGMOID_GRAD:
-    out[0] = duel_sigmoid_grad(g, in[0], in[1]);
-    break;
-  case DUEL_OP_LEAKY_RELU_GRAD:
-    out[0] = duel_leaky_relu_grad(g, in[0], in[1], a->leaky.slope);
-    break;
-  case DUEL_OP_REDUCE_SUM:
-    out[0] = duel_reduce_sum(g, in[0], a->reduce.axes);
-    break;
-  case DUEL_OP_REDUCE_MAX:
-    out[0] = duel_reduce_max(g, in[0], a->reduce.axes);
-    break;
-  case DUEL_OP_MATMUL:
-    out[0] = duel_matmul(g, in[0], in[1], a->matmul.trans_a, a->matmul.trans_b);
-    break;
-  case DUEL_OP_CONV2D:
-    out[0] = duel_conv2d(g, in[0], in[1], &a->conv);
-    break;
-  case DUEL_OP_CONV2D_DX:
-    out[0] = duel_conv2d_dx(g, in[0], in[1], &a->conv, c->shape);
-    break;
-  case DUEL_OP_CONV2D_ACT:
-    out[0] = duel_conv2d_act(g, in[0], in[1], c->n_in == 3 ? in[2] : DUEL_NONE, &a->conv, (duel_act)a->conv_act.act,
-                             a->conv_act.slope);
-    break;
-  case DUEL_OP_CONV2D_DX_ACT:
-    out[0] = duel_conv2d_dx_act(g, in[0], in[1], c->n_in == 3 ? in[2] : DUEL_NONE, &a->conv, c->shape,
-                                (duel_act)a->conv_act.act, a->conv_act.slope);
-    break;
-  case DUEL_OP_CONV2D_DX_GRAD:
-    out[0] = duel_conv2d_dx_grad(g, in[0], in[1], in[2], &a->conv, (duel_act)a->conv_act.act, a->conv_act.slope);
-    break;
-  case DUEL_OP_CONV2D_DW:
-    out[0] = duel_conv2d_dw(g, in[0], in[1], &a->conv, c->shape);
-    break;
-  case DUEL_OP_RESAMPLE2D:
-    out[0] = duel_resample2d(g, in[0], &a->resample);
-    break;
-  case DUEL_OP_RESAMPLE2D_DX:
-    out[0] = duel_resample2d_dx(g, in[0], &a->resample, c->shape);
-    break;
-  case DUEL_OP_MAXPOOL2D:
-    out[0] = duel_maxpool2d(g, in[0], in[1], &a->window);
-    break;
-  case DUEL_OP_MAXPOOL2D_DX:
-    out[0] = duel_maxpool2d_dx(g, in[0], in[1], &a->window);
-    break;
-  case DUEL_OP_RANDOM_NORMAL:
-    out[0] = duel_random_normal(g, in[0], a->random.purpose, a->random.k, c->shape);
-    break;
-  case DUEL_OP_RANDOM_UNIFORM:
-    out[0] = duel_random_uniform(g, in[0], a->random.purpose, a->random.k, c->shape);
-    break;
-  case DUEL_OP_BATCH:
-    out[0] = duel_batch(g, in[0], in[1]);
-    break;
-  case DUEL_OP_EMBEDDING:
-    out[0] = duel_embedding(g, in[0], in[1]);
-    break;
-  case DUEL_OP_EMBEDDING_GRAD:
-    out[0] = duel_embedding_grad(g, in[0], in[1], c->shape.dim[0]);
-    break;
-  case DUEL_OP_ONE_HOT:
-    out[0] = duel_one_hot(g, in[0], c->shape.dim[1]);
-    break;
-  case DUEL_OP_DENSE:
-    out[0] = duel_dense(g, in[0], in[1], c->n_in == 3 ? in[2] : DUEL_NONE, a->matmul.trans_a, a->matmul.trans_b,
-                        (duel_act)a->matmul.act, a->matmul.slope);
-    break;
-  case DUEL_OP_MATMUL_GRAD:
-    duel_matmul_grad(g, in[0], in[1], in[2], a->matmul.trans_a, a->matmul.trans_b, (duel_act)a->matmul.act,
-                     a->matmul.slope, out);
-    break;
-  case DUEL_OP_BATCHNORM:
-    duel_batchnorm(g, in[0], in[1], in[2], a->batchnorm.eps, (duel_act)a->batchnorm.act, a->batchnorm.slope, out);
-    break;
-  case DUEL_OP_BATCHNORM_GRAD:
-    duel_batchnorm_grad(g, in[0], in[1], in[2], in[3], in[4], in[5], a->batchnorm.eps, (duel_act)a->batchnorm.act,
-                        a->batchnorm.slope, out);
-    break;
-  case DUEL_OP_GROUPNORM:
-    duel_groupnorm(g, in[0], in[1], in[2], a->groupnorm.groups, a->groupnorm.eps, out);
-    break;
-  case DUEL_OP_GROUPNORM_GRAD:
-    duel_groupnorm_grad(g, in[0], in[1], in[2], in[3], in[4], a->groupnorm.groups, a->groupnorm.eps, out);
-    break;
-  case DUEL_OP_BCE_LOGITS:
-    out[0] = duel_bce_logits(g, in[0], a->bce.target);
-    break;
-  case DUEL_OP_BCE_LOGITS_GRAD:
-    out[0] = duel_bce_logits_grad(g, in[0], in[1], a->bce.target);
-    break;
-  case DUEL_OP_SOFTMAX_CE:
-    out[0] = duel_softmax_ce(g, in[0], in[1], a->softmax.smoothing);
-    break;
-  case DUEL_OP_SOFTMAX_CE_GRAD:
-    out[0] = duel_softmax_ce_grad(g, in[0], in[1], in[2], a->softmax.smoothing);
-    break;
-  case DUEL_OP_HITS:
-    out[0] = duel_hits(g, in[0], in[1]);
-    break;
-  case DUEL_OP_ADAM: // by no builder: they know no gaps
-  case DUEL_OP_SGD: {
-    const duel_node *n = duel_node_add(g, c->op, c->n_in, in, a, NULL);
-    for (int i = 0; i < duel_case_outputs(c); i++) out[i] = n ? n->out[i] : DUEL_NONE;
-    break;
+    return;
   }
-  case DUEL_OP_RUNNING:
-    duel_running(g, in[0], in[1], in[2], in[3], a->running.weight, a->running.unbias, out);
-    break;
-  case DUEL_OP_REPORT:
-    out[0] = duel_report(g, in[0], c->n_in - 1, in + 1, a->report.term);
-    break;
-  case DUEL_OP_EMA:
-    out[0] = duel_ema(g, in[0], in[1], in[2]);
-    break;
-  case DUEL_OP_ASSIGN:
-    out[0] = duel_assign(g, in[0], in[1]);
-    break;
-  default:
-    duel_graph_error(g, "no builder for op %d in the case list", (int)c->op);
-  }
+  const duel_node *n = duel_node_add(g, c->op, c->n_in, in, &c->attr, &c->shape);
+  for (int i = 0; i < duel_case_outputs(c); i++) out[i] = n ? n->out[i] : DUEL_NONE;
 }
 
 // ---- fillings

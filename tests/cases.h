@@ -28,6 +28,25 @@ typedef enum duel_fill {
   DUEL_FILL_SGD,
 } duel_fill;
 
+// How an op's results come to be, which says how near to the exact ones they are (compare.c has the bounds).
+typedef enum duel_rounding {
+  DUEL_ROUNDS_EQUAL = 1, // moved or chosen
+  DUEL_ROUNDS_ONCE,      // one operation
+  DUEL_ROUNDS_FEW,       // a few
+  DUEL_ROUNDS_FUNCTION,  // a polynomial of our own
+  DUEL_ROUNDS_SUM,       // many terms
+  DUEL_ROUNDS_CANCELS,   // a sum of differences of functions
+  DUEL_ROUNDS_UPDATE,    // an optimizer's, and Σ grad²
+  DUEL_ROUNDS_BYTES,     // equal, but bytes become real numbers
+  DUEL_ROUNDS_NORMAL,    // normal draws
+} duel_rounding;
+
+typedef struct duel_op_rule {
+  duel_rounding rounding;
+  bool whole; // of small whole numbers the results are exact, where its attributes are dyadic (duel_case_is_exact)
+  bool same;  // all backends yield the same bits
+} duel_op_rule;
+
 typedef struct duel_case_in {
   duel_shape shape;
   duel_fill fill;
@@ -47,6 +66,7 @@ typedef struct duel_case {
 
 const duel_case *duel_cases(int *n); // the list; made at the first call, never freed
 
+duel_op_rule duel_rule_of(duel_op op);
 int duel_case_outputs(const duel_case *c);
 bool duel_case_is_state(const duel_case *c, int input); // a variable that the op overwrites (or the state leaf reads)
 bool duel_case_is_real(const duel_case *c, int input);
@@ -54,7 +74,7 @@ bool duel_case_is_extreme(const duel_case *c);
 bool duel_case_is_exact(const duel_case *c); // integer inputs give exact results in any order of summation
 const char *duel_case_name(const duel_case *c, char text[256]); // "matmul [17×33, 33×65] nt"
 
-// Makes the case's node by its builder. out: duel_case_outputs() values.
+// Makes the case's node. out: duel_case_outputs() values.
 void duel_case_build(duel_graph *g, const duel_case *c, const duel_val *in, duel_val *out);
 
 // Contents of an input: floats, as doubles. integer: small integers instead of real numbers. Different seeds differ.

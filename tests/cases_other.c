@@ -125,6 +125,62 @@ static void losses(void) {
   bce((duel_shape)S(2, 1, 5, 7), DUEL_FILL_WIDE, 0);
 }
 
+static void draw_from(int64_t first, duel_shape shape, uint32_t purpose, uint32_t k) {
+  for (int normal = 0; normal < 2; normal++) {
+    duel_case *c =
+        duel_case_add1(normal ? DUEL_OP_RANDOM_NORMAL : DUEL_OP_RANDOM_UNIFORM, (duel_shape)S(4), DUEL_FILL_KEY);
+    c->in[0].dtype = DUEL_I32;
+    c->shape = shape;
+    c->attr.random.purpose = purpose;
+    c->attr.random.k = k;
+    c->attr.random.first = first;
+  }
+}
+
+static void draw(duel_shape shape, uint32_t purpose, uint32_t k) {
+  draw_from(0, shape, purpose, k);
+}
+
+static void draws(void) {
+  for (int i = 0; i < LENGTH(counts); i++) draw((duel_shape)S(counts[i]), 1 + (uint32_t)i % 9, (uint32_t)i);
+  for (int i = 4; i < 9; i++) draw((duel_shape)S(i), 2, 0);
+  draw((duel_shape)SCALAR, 1, 0);
+  draw((duel_shape)S(64, 100), 2, 0); // mlp's latents
+  draw((duel_shape)S(64, 1), 5, 3);
+  draw((duel_shape)S(3, 5, 7), 9, (1 << 24) - 1);
+  draw((duel_shape)S(2, 3, 4, 5, 3), 255, 4096 * 3 + 7);
+  for (int i = 1; i < 9; i++) draw_from(i, (duel_shape)S(9 - i), 2, 0);
+  draw_from(3200, (duel_shape)S(32, 100), 2, 0); // the second half of mlp's latents
+  draw_from(2099, (duel_shape)S(40009), 9, 4096);
+  draw_from((INT64_C(1) << 34) - 1000, (duel_shape)S(1000), 3, 1); // to the last element that there is
+  draw_from((INT64_C(1) << 34) - 7, (duel_shape)S(7), 3, 1);
+}
+
+static void batches(void) {
+  static const struct {
+    duel_shape data;
+    int64_t rows;
+  } sets[] = {{S(1), 1},
+              {S(1), 5},
+              {S(7), 3},
+              {S(10, 3), 16},
+              {S(5, 17), 4},
+              {S(100, 2), 64},
+              {S(3, 1, 28, 28), 7},
+              {S(200, 1, 28, 28), 64},
+              {S(9, 3, 5, 7), 33},
+              {S(4, 2, 3, 2, 5), 2}};
+  for (int i = 0; i < LENGTH(sets); i++)
+    for (int k = 0; k < 3; k++) {
+      static const int dtype[] = {DUEL_F32, DUEL_U8, DUEL_I32};
+      if (k == 2 && sets[i].data.rank > 1) continue; // labels are a list
+      duel_case *c = duel_case_add2(DUEL_OP_BATCH, sets[i].data, k ? DUEL_FILL_BYTE : DUEL_FILL_UNIFORM,
+                                    (duel_shape)S(sets[i].rows), DUEL_FILL_INDEX);
+      c->in[0].dtype = dtype[k];
+      c->in[1].dtype = DUEL_I32;
+    }
+}
+
 static void softmax(int64_t rows, int64_t classes, duel_fill fill, duel_fill labels, double smoothing) {
   static const duel_op ops[] = {DUEL_OP_SOFTMAX_CE, DUEL_OP_SOFTMAX_CE_GRAD, DUEL_OP_HITS};
   for (int i = 0; i < 3; i++) {
@@ -154,52 +210,6 @@ static void classifications(void) {
     softmax(64, 5, DUEL_FILL_EXTREME, DUEL_FILL_INDEX, smoothing[s]);
     softmax(64, 10, DUEL_FILL_UNIFORM, DUEL_FILL_WILD_INDEX, smoothing[s]);
   }
-}
-
-static void draw(duel_shape shape, uint32_t purpose, uint32_t k) {
-  for (int normal = 0; normal < 2; normal++) {
-    duel_case *c =
-        duel_case_add1(normal ? DUEL_OP_RANDOM_NORMAL : DUEL_OP_RANDOM_UNIFORM, (duel_shape)S(4), DUEL_FILL_KEY);
-    c->in[0].dtype = DUEL_I32;
-    c->shape = shape;
-    c->attr.random.purpose = purpose;
-    c->attr.random.k = k;
-  }
-}
-
-static void draws(void) {
-  for (int i = 0; i < LENGTH(counts); i++) draw((duel_shape)S(counts[i]), 1 + (uint32_t)i % 9, (uint32_t)i);
-  for (int i = 4; i < 9; i++) draw((duel_shape)S(i), 2, 0);
-  draw((duel_shape)SCALAR, 1, 0);
-  draw((duel_shape)S(64, 100), 2, 0); // mlp's latents
-  draw((duel_shape)S(64, 1), 5, 3);
-  draw((duel_shape)S(3, 5, 7), 9, (1 << 24) - 1);
-  draw((duel_shape)S(2, 3, 4, 5, 3), 255, 4096 * 3 + 7);
-}
-
-static void batches(void) {
-  static const struct {
-    duel_shape data;
-    int64_t rows;
-  } sets[] = {{S(1), 1},
-              {S(1), 5},
-              {S(7), 3},
-              {S(10, 3), 16},
-              {S(5, 17), 4},
-              {S(100, 2), 64},
-              {S(3, 1, 28, 28), 7},
-              {S(200, 1, 28, 28), 64},
-              {S(9, 3, 5, 7), 33},
-              {S(4, 2, 3, 2, 5), 2}};
-  for (int i = 0; i < LENGTH(sets); i++)
-    for (int k = 0; k < 3; k++) {
-      static const int dtype[] = {DUEL_F32, DUEL_U8, DUEL_I32};
-      if (k == 2 && sets[i].data.rank > 1) continue; // labels are a list
-      duel_case *c = duel_case_add2(DUEL_OP_BATCH, sets[i].data, k ? DUEL_FILL_BYTE : DUEL_FILL_UNIFORM,
-                                    (duel_shape)S(sets[i].rows), DUEL_FILL_INDEX);
-      c->in[0].dtype = dtype[k];
-      c->in[1].dtype = DUEL_I32;
-    }
 }
 
 // Rows of a table by number and back; fewer rows than indices, and more.

@@ -105,68 +105,37 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
   const double u = real == DUEL_F32 ? 0x1p-24 : 0x1p-53, sums = sqrt(terms(c, output)) * (c->coarse ? 100 : 1);
   const double tiny = real == DUEL_F32 ? 0x1p-126 : 0x1p-1022; // subnormal results may be flushed
   const double nmse = (real == DUEL_F32 ? 1e-7 : 1e-24) * (c->coarse ? 10 : 1);
-  switch (c->op) {
-  case DUEL_OP_ADD:
-  case DUEL_OP_SUB:
-  case DUEL_OP_MUL:
-  case DUEL_OP_DIV:
-  case DUEL_OP_SQRT:
-  case DUEL_OP_LEAKY_RELU:
-  case DUEL_OP_LEAKY_RELU_GRAD:
+  switch (duel_rule_of(c->op).rounding) {
+  case DUEL_ROUNDS_ONCE:
     return (duel_tolerance){nmse, 2 * u, tiny, NULL};
-  case DUEL_OP_EXP:
-  case DUEL_OP_LOG:
-  case DUEL_OP_TANH:
-  case DUEL_OP_SIGMOID:
-  case DUEL_OP_SOFTPLUS:
-  case DUEL_OP_ERF:
+  case DUEL_ROUNDS_FUNCTION:
     return (duel_tolerance){nmse, 8 * u, tiny, NULL};
-  case DUEL_OP_AFFINE:
-  case DUEL_OP_TANH_GRAD:
-  case DUEL_OP_SIGMOID_GRAD:
-  case DUEL_OP_EMA:
-  case DUEL_OP_RUNNING:
+  case DUEL_ROUNDS_FEW:
     return (duel_tolerance){nmse, 4 * u, 4 * u, NULL};
-  case DUEL_OP_BATCH:
+  case DUEL_ROUNDS_BYTES:
     return (duel_tolerance){c->in[0].dtype == DUEL_U8 ? nmse : 0, 0, c->in[0].dtype == DUEL_U8 ? 2 * u : 0, NULL};
-  case DUEL_OP_RANDOM_NORMAL:
+  case DUEL_ROUNDS_NORMAL:
     return (duel_tolerance){1e-7, 0, 2e-6, NULL};
-  case DUEL_OP_ADAM:
-  case DUEL_OP_SGD: // last: Σ grad², all of one sign
+  case DUEL_ROUNDS_UPDATE: // last: Σ grad², all of one sign
     return (duel_tolerance){nmse, (output == duel_case_outputs(c) - 1 ? 64 : 16) * u, 4 * u, NULL};
-  case DUEL_OP_REPORT:
-  case DUEL_OP_BCE_LOGITS:
-  case DUEL_OP_BCE_LOGITS_GRAD: // sigmoid(x) − 1 and softplus(x) − x cancel
-  case DUEL_OP_SOFTMAX_CE:
-  case DUEL_OP_SOFTMAX_CE_GRAD: // softmax(x) − 1 and log Σ exp(x) − x too
+  case DUEL_ROUNDS_CANCELS: // sigmoid(x) − 1 and softplus(x) − x
     return (duel_tolerance){nmse * 1e4, 16 * u, 16 * u * sums, NULL};
-  case DUEL_OP_EMBEDDING_GRAD:
-  case DUEL_OP_REDUCE_SUM:
-  case DUEL_OP_MATMUL:
-  case DUEL_OP_DENSE:
-  case DUEL_OP_MATMUL_GRAD:
-  case DUEL_OP_CONV2D:
-  case DUEL_OP_CONV2D_DX:
-  case DUEL_OP_CONV2D_DW:
-  case DUEL_OP_CONV2D_ACT:
-  case DUEL_OP_CONV2D_DX_ACT:
-  case DUEL_OP_CONV2D_DX_GRAD:
-  case DUEL_OP_RESAMPLE2D:
-  case DUEL_OP_RESAMPLE2D_DX:
-  case DUEL_OP_MAXPOOL2D_DX:
-  case DUEL_OP_BATCHNORM:
-  case DUEL_OP_BATCHNORM_GRAD:
-  case DUEL_OP_GROUPNORM:
-  case DUEL_OP_GROUPNORM_GRAD:
+  case DUEL_ROUNDS_SUM:
     return (duel_tolerance){nmse, 16 * u, 16 * u * sums, NULL};
-  default:
-    return (duel_tolerance){0, 0, 0, NULL}; // movement and choice: equal
+  case DUEL_ROUNDS_EQUAL:
+    break;
   }
+  return (duel_tolerance){0, 0, 0, NULL};
 }
 
 // ---- products of a foreign BLAS
 bool duel_has_foreign_products(const duel_backend_api *api) {
   return !strcmp(api->name, "cuda");
+}
+
+// Matrix or convolution times an activation's slopes, which a third input yields.
+static bool is_product_with_slopes(duel_op op) {
+  return op == DUEL_OP_MATMUL_GRAD || op == DUEL_OP_CONV2D_DX_GRAD;
 }
 
 // The op without its activation, whose slope is at most 1.
@@ -184,22 +153,10 @@ static duel_attr linear(const duel_case *c) {
 void duel_case_product_error(const duel_case *c, const duel_ref *in, const duel_ref *want,
                              duel_ref more[DUEL_MAX_OUT]) {
   memset(more, 0, DUEL_MAX_OUT * sizeof *more);
-  switch (c->op) {
-  case DUEL_OP_MATMUL:
-  case DUEL_OP_DENSE:
-  case DUEL_OP_MATMUL_GRAD:
-  case DUEL_OP_CONV2D:
-  case DUEL_OP_CONV2D_DX:
-  case DUEL_OP_CONV2D_DW:
-  case DUEL_OP_CONV2D_ACT:
-  case DUEL_OP_CONV2D_DX_ACT:
-    break;
-  default:
-    return;
-  }
+  if (duel_op_records[c->op]->kind != DUEL_KIND_PRODUCT) return;
   duel_ref squares[DUEL_CASE_MAX_IN] = {{0}};
   const duel_attr attr = linear(c);
-  const int factors = c->op == DUEL_OP_MATMUL_GRAD ? 2 : c->n_in; // its third input gives the slopes
+  const int factors = is_product_with_slopes(c->op) ? 2 : c->n_in;
   for (int k = 0; k < c->n_in; k++) {
     squares[k] = duel_ref_new(in[k].dtype, in[k].shape);
     for (int64_t i = 0; i < in[k].count; i++) squares[k].data[i] = in[k].data[i] * (k < factors ? in[k].data[i] : 1);

@@ -55,6 +55,18 @@ void duel_box_free(duel_box *b) {
   for (int i = 0; i < b->call.n_in; i++) free(b->in[i].data);
 }
 
+duel_cost duel_call_cost(const duel_call *call) {
+  duel_value value[8 + 4]; // as many as a box has
+  duel_val in[8];
+  duel_node n = {.op = call->op, .n_in = call->n_in, .n_out = call->n_out, .in = in, .attr = *call->attr};
+  for (int i = 0; i < call->n_in + call->n_out; i++) {
+    const duel_operand *o = i < call->n_in ? &call->in[i] : &call->out[i - call->n_in];
+    value[i] = (duel_value){.dtype = o->dtype, .shape = o->shape};
+    *(i < call->n_in ? &in[i] : &n.out[i - call->n_in]) = i;
+  }
+  return duel_op_records[call->op]->cost(&(duel_graph){.real = DUEL_F32, .value = value}, &n);
+}
+
 void duel_box_run(duel_box *b, duel_op op, const char *isa, const char *precision, int threads) {
   if (isa) setenv("DUEL_CPU_ISA", isa, 1);
   duel_backend *backend;
@@ -65,10 +77,10 @@ void duel_box_run(duel_box *b, duel_op op, const char *isa, const char *precisio
   b->call.in = b->in;
   b->call.out = b->out;
   b->call.attr = &b->attr;
-  const duel_kernel *kernel = duel_cpu_backend.kernel(backend, op);
-  assert_non_null(kernel);
+  b->call.cost = duel_call_cost(&b->call);
+  assert_true(duel_cpu_backend.has(backend, op));
   void *scratch = NULL;
-  const size_t bytes = kernel->scratch ? kernel->scratch(&b->call) : 0;
+  const size_t bytes = duel_cpu_backend.scratch(backend, &b->call);
   if (bytes > 0) {
     assert_int_equal(duel_cpu_backend.alloc(backend, bytes, &scratch), DUEL_OK);
     memset(scratch, 0xff, bytes);

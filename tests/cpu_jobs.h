@@ -27,5 +27,6 @@ duel_operand duel_box_operand(duel_dtype dtype, duel_shape shape); // zeros
 // Runs it at a level and in a precision (NULL: the best, fp32); checks that nothing is allocated meanwhile.
 void duel_box_run(duel_box *b, duel_op op, const char *isa, const char *precision, int threads);
 void duel_box_free(duel_box *b);
+duel_cost duel_call_cost(const duel_call *call); // as core has it of the node
 
 #endif

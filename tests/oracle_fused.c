@@ -84,15 +84,16 @@ static duel_ref draw(duel_op op, const duel_attr *attr, duel_ref key_block, duel
   uint32_t block[3]; // seed low, seed high, t
   for (int i = 0; i < 3; i++) block[i] = (uint32_t)(int64_t)key_block.data[i];
   for (int64_t i = 0; i < out.count; i++) {
-    const uint32_t counter[4] = {(uint32_t)(i / 4), block[2], attr->random.purpose + 256 * attr->random.k, 0};
+    const int64_t element = attr->random.first + i, lane = element % 4;
+    const uint32_t counter[4] = {(uint32_t)(element / 4), block[2], attr->random.purpose + 256 * attr->random.k, 0};
     uint32_t w[4];
     duel_ref_philox(counter, block, w);
     if (op == DUEL_OP_RANDOM_UNIFORM) {
-      out.data[i] = uniform(w[i % 4]);
+      out.data[i] = uniform(w[lane]);
     } else { // Box and Muller 1958 on the pairs (0, 1) and (2, 3)
-      const uint32_t *pair = w + (i % 4 / 2) * 2;
+      const uint32_t *pair = w + lane / 2 * 2;
       const double s = sqrt(-2 * log(uniform(pair[0]))), angle = 2 * M_PI * (pair[1] * 0x1p-32 + 0x1p-33);
-      out.data[i] = i % 2 ? s * cos(angle) : s * sin(angle);
+      out.data[i] = lane % 2 ? s * cos(angle) : s * sin(angle);
     }
   }
   return out;

@@ -98,8 +98,6 @@ typedef struct span { // of work memory
 
 static size_t scratch_of(void *ctx, const duel_graph *g, const duel_node *n) {
   const duel_rig *r = ctx;
-  const duel_kernel *kernel = r->api->kernel(r->backend, n->op);
-  if (!kernel || !kernel->scratch) return 0;
   duel_operand operand[MAX_OPERANDS] = {{0}};
   if (n->n_in + n->n_out > MAX_OPERANDS) abort();
   for (int i = 0; i < n->n_in + n->n_out; i++) {
@@ -109,7 +107,7 @@ static size_t scratch_of(void *ctx, const duel_graph *g, const duel_node *n) {
   }
   duel_call call = {
       .op = n->op, .n_in = n->n_in, .n_out = n->n_out, .in = operand, .out = operand + n->n_in, .attr = &n->attr};
-  return kernel->scratch(&call);
+  return r->api->scratch(r->backend, &call);
 }
 
 static int by_start(const void *a, const void *b) {
@@ -164,8 +162,7 @@ static duel_status plan_graph(duel_rig *r, duel_rig_mode mode) {
   }
   for (int i = 0; i < graph->n_nodes; i++) {
     const duel_op op = graph->node[i]->op;
-    const bool works = op != DUEL_OP_INPUT && op != DUEL_OP_STATE && op != DUEL_OP_RESHAPE && op != DUEL_OP_VIEW;
-    if (!works || r->api->kernel(r->backend, op)) continue;
+    if (duel_op_records[op]->kind == DUEL_KIND_NONE || r->api->has(r->backend, op)) continue;
     duel_graph_close(graph);
     return duel_fail(DUEL_ERR_DEVICE, "%s has no kernel on %s", duel_op_name(op), r->api->name);
   }
@@ -198,7 +195,7 @@ duel_status duel_rig_start(duel_rig *r, duel_rig_mode mode) {
   }
   for (int i = 0; i < n; i++) memset(r->planned + s[i].start, 1, s[i].end - s[i].start);
   free(s);
-  return duel_exec_open(&r->exec, r->plan, &r->memory, NULL);
+  return duel_exec_open(&r->exec, &r->plan, 1, &r->memory, NULL);
 }
 
 void duel_rig_close(duel_rig *r) {
@@ -284,8 +281,7 @@ static duel_status check_guards(const duel_rig *r) {
 duel_status duel_rig_run(duel_rig *r) {
   for (int i = 0; i < DUEL_ARENA_COUNT; i++)
     DUEL_TRY(r->api->upload(r->backend, r->memory.arena[i], r->before[i], r->memory.bytes[i]));
-  DUEL_TRY(duel_exec_run(r->exec));
-  DUEL_TRY(r->api->sync(r->backend));
+  DUEL_TRY(duel_exec_run(r->exec, 0));
   for (int i = 0; i < DUEL_ARENA_COUNT; i++)
     DUEL_TRY(r->api->download(r->backend, r->after[i], r->memory.arena[i], r->memory.bytes[i]));
   return check_guards(r);

@@ -104,11 +104,7 @@ static const setting settings[] = {
 // Products multiply and add in one instruction where the level has it, and round once less; in bf16 they have their
 // own.
 static bool same_arithmetic(duel_op op, const setting *a, const setting *b) {
-  static const duel_op products[] = {DUEL_OP_MATMUL,     DUEL_OP_DENSE,         DUEL_OP_MATMUL_GRAD,
-                                     DUEL_OP_CONV2D,     DUEL_OP_CONV2D_DX,     DUEL_OP_CONV2D_DW,
-                                     DUEL_OP_CONV2D_ACT, DUEL_OP_CONV2D_DX_ACT, DUEL_OP_CONV2D_DX_GRAD};
-  bool fused = false;
-  for (size_t i = 0; i < sizeof products / sizeof *products; i++) fused = fused || op == products[i];
+  const bool fused = duel_op_records[op]->kind == DUEL_KIND_PRODUCT;
   return !fused || ((a->level == DUEL_LEVEL_V2) == (b->level == DUEL_LEVEL_V2) && !a->precision == !b->precision);
 }
 
@@ -165,9 +161,11 @@ static void test_groups(void **state) {
     in[2 * i + 1] = (duel_operand){i % 3 ? small[i] : x[i], DUEL_F32, DUEL_SHAPE(10)};
     out[2 * i + 1] = in[2 * i + 1];
     out[2 * i + 1].data = i % 3 ? small[i + 1] : x[i + 1];
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; k < 2; k++) {
       calls[2 * i + k] = (duel_call){
           .op = DUEL_OP_AFFINE, .n_in = 1, .n_out = 1, .in = &in[2 * i + k], .out = &out[2 * i + k], .attr = &attr};
+      calls[2 * i + k].cost = duel_call_cost(&calls[2 * i + k]);
+    }
     end[i] = 2 * i + 2;
   }
   for (int threads = 1; threads <= 4; threads++) {

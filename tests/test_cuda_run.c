@@ -16,7 +16,9 @@
 #include "base/mem.h"
 #include "duel.h"
 #include "io/safetensors.h"
+#include "run/registry.h"
 #include "run_help.h"
+#include "variants.h"
 
 static const size_t EMULATED_MEMORY = (size_t)8 << 30; // the emulator's default
 
@@ -425,6 +427,82 @@ static void test_a_gpu_that_is_too_small(void **state) {
   duel_run_close(run);
 }
 
+// ---- variants of a step
+static const char *const patterns[] = {"A",
+                                       "BBBBBBBBBBBB",
+                                       "ABABABABABABABAB",
+                                       "AAABAAABAAABAAAB",
+                                       "AAAAAAAABBBBBBBBAAAAAAAAABBBBBBB",
+                                       "AAAAAAAAAAAAAAABAAAAAAAAAAAAAAABAAAAAAAAAAAAAAAB"};
+
+static void test_variants_change_no_bit(void **state) {
+  (void)state;
+  const duel_backend_api *cuda;
+  must(duel_backend_find("cuda", &cuda));
+  static duel_variants_result captured, launched;
+  for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+    const duel_backend_options plain = {0}, no_capture = {.no_capture = true};
+    duel_variants_check(cuda, &plain, patterns[i]);
+    duel_variants_check(cuda, &no_capture, patterns[i]);
+    must(duel_variants_run(cuda, &plain, patterns[i], DUEL_TOGETHER, 20, &captured, NULL));
+    must(duel_variants_run(cuda, &no_capture, patterns[i], DUEL_TOGETHER, 20, &launched, NULL));
+    assert_memory_equal(&captured, &launched, sizeof captured);
+  }
+}
+
+// Eight steps of one variant are one graph, wherever they stand; others are one each.
+static void test_variants_are_launched_in_runs(void **state) {
+  (void)state;
+  if (!count_of) skip();
+  static const struct {
+    const char *pattern;
+    unsigned graphs;
+  } launches[] = {{"AAAAAAAAAAAAAAAA", 2}, {"AAAAAAAABBBBBBBB", 2}, {"AAAAAAAABAAAAAAAA", 10}, {"ABABABAB", 8}};
+  const duel_backend_api *cuda;
+  must(duel_backend_find("cuda", &cuda));
+  static duel_variants_result result;
+  for (size_t i = 0; i < sizeof launches / sizeof *launches; i++) {
+    const unsigned long long before = count_of("graph");
+    must(duel_variants_run(cuda, &(duel_backend_options){0}, launches[i].pattern, DUEL_TOGETHER, 64, &result, NULL));
+    const unsigned graphs = (unsigned)(count_of("graph") - before);
+    if (graphs != launches[i].graphs) fail_msg("%s: %u launches of graphs", launches[i].pattern, graphs);
+  }
+}
+
+// A variant that cannot be captured is launched call by call beside one that is; a launch that fails is told.
+static void test_a_variant_may_fail(void **state) {
+  (void)state;
+  if (!fail_at) skip();
+  const duel_backend_api *cuda;
+  must(duel_backend_find("cuda", &cuda));
+  const duel_backend_options options = {0};
+  static duel_variants_result want, got;
+  char warning[256];
+  static const char pattern[] = "ABBBBBBBBBBBBBBAABAB";
+  must(duel_variants_run(cuda, &options, pattern, DUEL_TOGETHER, 16, &want, warning));
+  assert_string_equal(warning, "");
+  const unsigned long long captures = count_of("capture"), graphs = count_of("graph");
+  must(duel_variants_run(cuda, &options, pattern, DUEL_TOGETHER, 16, &got, NULL));
+  const unsigned long long all[] = {count_of("capture") - captures, count_of("graph") - graphs};
+  static const char *const kinds[] = {"capture", "graph"};
+  for (int k = 0; k < 2; k++)
+    for (unsigned long long n = 1; n <= all[k]; n++) {
+      fail_at(kinds[k], n, "once");
+      const duel_status status = duel_variants_run(cuda, &options, pattern, DUEL_TOGETHER, 16, &got, warning);
+      fail_at(NULL, 0, NULL);
+      if (k == 0) {
+        must(status);
+        assert_non_null(strstr(warning, "steps are not captured"));
+        assert_memory_equal(&got, &want, sizeof got);
+      } else {
+        assert_int_equal(status, DUEL_ERR_DEVICE);
+        assert_non_null(strstr(duel_last_error(), "cuda: a launch"));
+      }
+      assert_int_equal(bytes_in_use(), 0);
+    }
+  assert_true(all[0] >= 4 && all[1] >= 8);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_capture_changes_no_bit),
                                      cmocka_unit_test(test_lazy_streams_change_no_bit),
@@ -437,6 +515,9 @@ int main(void) {
                                      cmocka_unit_test(test_two_devices),
                                      cmocka_unit_test(test_a_checkpoint_names_cublas),
                                      cmocka_unit_test(test_the_host_runs_ahead),
+                                     cmocka_unit_test(test_variants_change_no_bit),
+                                     cmocka_unit_test(test_variants_are_launched_in_runs),
+                                     cmocka_unit_test(test_a_variant_may_fail),
                                      cmocka_unit_test(test_every_call_may_fail),
                                      cmocka_unit_test(test_a_gpu_that_is_too_small)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);

@@ -12,23 +12,20 @@
 #include "mini_gan.h"
 #include "plan_check.h"
 #include "small_graph.h"
+#include "variants.h"
 
 // ---- a backend that computes nothing
 static int allocations_left, open_allocations, prepared, released;
 
-static void fake_run(const duel_call *call, int phase, int64_t piece) {
-  (void)call, (void)phase, (void)piece;
-}
-static size_t fake_scratch(const duel_call *call) {
-  assert_null(call->in[0].data);
-  return call->n_in == 3 ? 640 : 0;
-}
-static const duel_kernel fake_kernel = {.run = fake_run, .scratch = fake_scratch};
-static const duel_kernel plain_kernel = {.run = fake_run};
-static const duel_kernel *fake_find(duel_backend *b, duel_op op) {
+static bool fake_has(duel_backend *b, duel_op op) {
   (void)b;
-  if (op == DUEL_OP_INPUT || op == DUEL_OP_STATE || op == DUEL_OP_RESHAPE || op == DUEL_OP_VIEW) return NULL;
-  return op == DUEL_OP_LOG ? NULL : op == DUEL_OP_CONSTANT ? &plain_kernel : &fake_kernel;
+  assert_int_not_equal(duel_op_records[op]->kind, DUEL_KIND_NONE);
+  return op != DUEL_OP_LOG;
+}
+static size_t fake_scratch(duel_backend *b, const duel_call *call) {
+  (void)b;
+  for (int i = 0; i < call->n_in; i++) assert_null(call->in[i].data);
+  return call->n_in == 3 ? 640 : 0;
 }
 static duel_status fake_alloc(duel_backend *b, size_t bytes, void **p) {
   (void)b;
@@ -49,10 +46,14 @@ static duel_status fake_upload(duel_backend *b, void *dst, const void *src, size
   memcpy(dst, src, bytes);
   return DUEL_OK;
 }
-static duel_status fake_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
-                                const duel_feed *feed, void **program) {
-  (void)b, (void)calls, (void)feed;
+static const duel_call *prepared_calls[2]; // the last ones
+static duel_status fake_prepare(duel_backend *b, duel_call *calls, const int *group_end, int n_groups, void *ring,
+                                void **program) {
+  (void)b;
+  assert_null(ring);
   if (n_groups && group_end[0] == 0) return DUEL_ERR_INTERNAL;
+  prepared_calls[0] = prepared_calls[1];
+  prepared_calls[1] = calls;
   *program = duel_malloc(1);
   if (!*program) return duel_fail_memory("a program", 1);
   prepared++;
@@ -70,7 +71,8 @@ static void fake_release(duel_backend *b, void *program) {
 static const duel_backend_api fake = {.name = "fake",
                                       .real = DUEL_F32,
                                       .host_memory = true,
-                                      .kernel = fake_find,
+                                      .has = fake_has,
+                                      .scratch = fake_scratch,
                                       .alloc = fake_alloc,
                                       .free = fake_free,
                                       .upload = fake_upload,
@@ -90,6 +92,33 @@ static void test_a_missing_kernel_is_named(void **state) {
   assert_string_equal(duel_last_error(), "D.3 log: op log has no kernel on backend fake");
 }
 
+// Call i of a plan, as variant v's, points to where the plan has its operands.
+static void check_call(const duel_plan *p, int i, const duel_memory *memory, int v) {
+  const duel_call *call = &prepared_calls[v][i];
+  const duel_node *node = p->order[i];
+  assert_int_equal(call->op, node->op);
+  assert_ptr_equal(call->attr, &node->attr);
+  assert_int_equal(call->n_in, node->n_in);
+  assert_int_equal(call->n_out, node->n_out);
+  const duel_cost cost = duel_plan_cost(p, node);
+  assert_true(call->cost.flops == cost.flops && call->cost.bytes == cost.bytes);
+  for (int k = 0; k < node->n_in + node->n_out; k++) {
+    const duel_operand *o = k < node->n_in ? &call->in[k] : &call->out[k - node->n_in];
+    duel_val value = k < node->n_in ? node->in[k] : node->out[k - node->n_in];
+    const duel_place *at = &p->place[value];
+    assert_true(at->offset + at->bytes <= memory->bytes[at->arena]);
+    assert_ptr_equal(o->data, (char *)memory->arena[at->arena] + at->offset);
+    assert_true(duel_shape_equal(o->shape, p->graph->value[value].shape));
+    assert_int_equal(o->dtype, p->graph->value[value].dtype);
+  }
+  if (p->scratch_bytes[i]) {
+    assert_int_equal(p->scratch_bytes[i], 640);
+    assert_ptr_equal(call->scratch, (char *)memory->arena[DUEL_ARENA_WORK] + p->scratch[i]);
+  } else {
+    assert_null(call->scratch);
+  }
+}
+
 static void test_calls_point_into_memory(void **state) {
   (void)state;
   mini_gan m = mini_gan_small(DUEL_F32);
@@ -101,45 +130,21 @@ static void test_calls_point_into_memory(void **state) {
   assert_int_equal(duel_plan_for(&p, mini_gan_step(&m), DUEL_PASS_ALL, &fake, NULL), DUEL_OK);
   check_plan(p);
   assert_int_equal(duel_memory_open(&memory, &fake, NULL, &m.vars, p->work_bytes), DUEL_OK);
-  assert_int_equal(duel_exec_open(&e, p, &memory, NULL), DUEL_OK);
-  int n;
-  const duel_call *call = duel_exec_calls(e, &n);
-  assert_int_equal(n, p->n_order);
-  for (int i = 0; i < n; i++) {
-    const duel_node *node = p->order[i];
-    assert_int_equal(call[i].op, node->op);
-    assert_ptr_equal(call[i].attr, &node->attr);
-    assert_int_equal(call[i].n_in, node->n_in);
-    assert_int_equal(call[i].n_out, node->n_out);
-    for (int k = 0; k < node->n_in + node->n_out; k++) {
-      const duel_operand *o = k < node->n_in ? &call[i].in[k] : &call[i].out[k - node->n_in];
-      duel_val v = k < node->n_in ? node->in[k] : node->out[k - node->n_in];
-      const duel_place *at = &p->place[v];
-      assert_true(at->offset + at->bytes <= memory.bytes[at->arena]);
-      assert_ptr_equal(o->data, (char *)memory.arena[at->arena] + at->offset);
-      assert_true(duel_shape_equal(o->shape, p->graph->value[v].shape));
-      assert_int_equal(o->dtype, p->graph->value[v].dtype);
-    }
-    if (p->scratch_bytes[i]) {
-      assert_int_equal(p->scratch_bytes[i], 640);
-      assert_ptr_equal(call[i].scratch, (char *)memory.arena[DUEL_ARENA_WORK] + p->scratch[i]);
-    } else {
-      assert_null(call[i].scratch);
-    }
-  }
+  assert_int_equal(duel_exec_open(&e, (duel_plan *[]){p, p}, 2, &memory, NULL), DUEL_OK);
+  for (int i = 0; i < 2 * p->n_order; i++) check_call(p, i % p->n_order, &memory, i / p->n_order);
   float coef[24], back[24];
   for (int i = 0; i < 24; i++) coef[i] = (float)i;
   assert_int_equal(duel_memory_write(&memory, m.coef, coef), DUEL_OK);
   assert_int_equal(duel_memory_read(&memory, m.coef, back), DUEL_OK);
   assert_memory_equal(coef, back, sizeof coef);
   uint64_t before = duel_mem_count();
-  assert_int_equal(duel_exec_run(e), DUEL_OK);
+  for (int v = 0; v < 2; v++) assert_int_equal(duel_exec_run(e, v), DUEL_OK);
   assert_int_equal(duel_mem_count(), before);
   duel_exec_close(e);
   duel_memory_close(&memory);
   assert_int_equal(open_allocations, 0);
   assert_int_equal(duel_memory_open(&memory, &fake, NULL, &m.vars, p->work_bytes - 256), DUEL_OK);
-  assert_int_equal(duel_exec_open(&e, p, &memory, NULL), DUEL_ERR_INTERNAL);
+  assert_int_equal(duel_exec_open(&e, &p, 1, &memory, NULL), DUEL_ERR_INTERNAL);
   assert_null(e);
   duel_memory_close(&memory);
   duel_plan_close(p);
@@ -174,8 +179,8 @@ static bool whole_way(void) {
   status = step ? duel_plan_for(&p, step, DUEL_PASS_ALL | DUEL_PASS_EXPAND, &fake, NULL) : DUEL_ERR_DEVICE;
   if (status == DUEL_OK) status = duel_memory_open(&memory, &fake, NULL, &m.vars, p->work_bytes);
   if (status == DUEL_OK) {
-    status = duel_exec_open(&e, p, &memory, NULL);
-    if (status == DUEL_OK) status = duel_exec_run(e);
+    status = duel_exec_open(&e, (duel_plan *[]){p, p}, 2, &memory, NULL); // the second variant may fail alone
+    if (status == DUEL_OK) status = duel_exec_run(e, 1);
     duel_exec_close(e);
     duel_memory_close(&memory);
   }
@@ -208,12 +213,21 @@ static void test_every_allocation_may_fail(void **state) {
   }
 }
 
+static void test_variants_share_a_step(void **state) {
+  (void)state;
+  static const char *const patterns[] = {"A", "BBBB", "ABABABAB", "AAABAAABAAAB", "BAABBBAAAABBBBBAAAAAA"};
+  for (int threads = 1; threads <= 2; threads++)
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
+      duel_variants_check(&duel_cpu_backend, &(duel_backend_options){.threads = threads}, patterns[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       SMALL_TEST(a_missing_kernel_is_named),
       SMALL_TEST(calls_point_into_memory),
       SMALL_TEST(lack_of_device_memory),
       SMALL_TEST(every_allocation_may_fail),
+      cmocka_unit_test(test_variants_share_a_step),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

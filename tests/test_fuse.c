@@ -329,7 +329,7 @@ static double *train(unsigned which, bool expand_after, bool reshape_first, size
   if (duel_plan_for(&plan, s, expand_after ? DUEL_PASS_EXPAND : 0, api, b) != DUEL_OK)
     fail_msg("%s", duel_last_error());
   assert_int_equal(duel_memory_open(&memory, api, b, &m.vars, plan->work_bytes), DUEL_OK);
-  assert_int_equal(duel_exec_open(&e, plan, &memory, NULL), DUEL_OK);
+  assert_int_equal(duel_exec_open(&e, &plan, 1, &memory, NULL), DUEL_OK);
   memset(memory.arena[DUEL_ARENA_WORK], 0xFF, plan->work_bytes); // NaN: nobody reads what nobody wrote, gaps included
 
   uint32_t seed = 1;
@@ -357,7 +357,7 @@ static double *train(unsigned which, bool expand_after, bool reshape_first, size
     assert_int_equal(duel_memory_write(&memory, i, bytes), DUEL_OK);
     free(bytes);
   }
-  for (int i = 0; i < 3; i++) assert_int_equal(duel_exec_run(e), DUEL_OK);
+  for (int i = 0; i < 3; i++) assert_int_equal(duel_exec_run(e, 0), DUEL_OK);
   double *all = calloc(*count, sizeof *all), *next = all;
   assert_non_null(all);
   for (int i = 0; i < m.vars.n; i++) {

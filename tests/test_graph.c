@@ -287,6 +287,17 @@ static void mistakes_name_layer_op_and_shapes(void **state) {
   assert_mistake(duel_one_hot(g, duel_input(g, list), 0), "one_hot: a result of shape 4×0 is empty or too large");
   duel_val key = input("float key", DUEL_SHAPE(4));
   assert_mistake(duel_random_normal(g, key, 2, 0, DUEL_SHAPE(3)), "random_normal: input 0 (4) is f32 and must be i32");
+  for (int i = 0; i < 2; i++) {
+    duel_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.random.purpose = 2;
+    attr.random.first = i ? (INT64_C(1) << 34) - 2 : -1;
+    const duel_val block = duel_input(g, list);
+    const duel_shape three = DUEL_SHAPE(3);
+    assert_null(duel_node_add(g, DUEL_OP_RANDOM_UNIFORM, 1, &block, &attr, &three));
+    assert_mistake(DUEL_NONE, i ? "random_uniform: 3 from element 17179869182 on: a draw has elements 0 … 2^34 − 1"
+                                : "random_uniform: 3 from element -1 on: a draw has elements 0 … 2^34 − 1");
+  }
 }
 
 static void sizes_are_checked_for_overflow(void **state) {

@@ -168,6 +168,14 @@ static void test_equal_nodes_merge(void **state) {
                      : duel_random_normal(small_graph, key, 9, i == 2, shape);
     small_keep(draw[i]);
   }
+  const duel_shape half = DUEL_SHAPE(2, 6);
+  for (int i = 0; i < 3; i++) { // rows 0 and 1, and rows 2 and 3 twice, of draw 3
+    duel_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.random.purpose = 9;
+    attr.random.first = i ? 12 : 0;
+    small_keep(duel_node_add(small_graph, DUEL_OP_RANDOM_UNIFORM, 1, &key, &attr, &half)->out[0]);
+  }
   small_keep(duel_exp(small_graph, duel_add(small_graph, x, y)));
   small_keep(duel_exp(small_graph, duel_add(small_graph, y, x)));
   small_keep(duel_exp(small_graph, duel_sub(small_graph, x, y)));
@@ -176,10 +184,11 @@ static void test_equal_nodes_merge(void **state) {
   small_passes(DUEL_PASS_CSE);
   assert_int_equal(small_count(DUEL_OP_RANDOM_NORMAL), 3); // 0 and 1 are one
   assert_int_equal(small_kept(0), small_kept(1));
-  assert_int_equal(small_count(DUEL_OP_RANDOM_UNIFORM), 1);
-  assert_int_equal(small_kept(5), small_kept(6));
+  assert_int_equal(small_count(DUEL_OP_RANDOM_UNIFORM), 3); // 6 and 7 are one
+  assert_int_equal(small_kept(6), small_kept(7));
+  assert_int_equal(small_kept(8), small_kept(9));
   assert_int_equal(small_count(DUEL_OP_EXP), 3);
-  assert_int_equal(small_count(DUEL_OP_ASSIGN), 10);
+  assert_int_equal(small_count(DUEL_OP_ASSIGN), 13);
 }
 
 static void test_packs_merge_by_content(void **state) {

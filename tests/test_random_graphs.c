@@ -192,7 +192,6 @@ static void build_random(random_graph *r, uint64_t seed) {
 }
 
 static size_t kernel_scratch(void *ctx, const duel_graph *graph, const duel_node *n) {
-  const duel_kernel *kernel = duel_cpu_f64_backend.kernel(ctx, n->op);
   duel_operand operand[16];
   assert_true(n->n_in + n->n_out <= 16);
   for (int i = 0; i < n->n_in + n->n_out; i++) {
@@ -201,7 +200,7 @@ static size_t kernel_scratch(void *ctx, const duel_graph *graph, const duel_node
   }
   duel_call call = {
       .op = n->op, .n_in = n->n_in, .n_out = n->n_out, .in = operand, .out = operand + n->n_in, .attr = &n->attr};
-  return kernel->scratch ? kernel->scratch(&call) : 0;
+  return duel_cpu_f64_backend.scratch(ctx, &call);
 }
 
 // Two runs of the random graph; yields the variables.
@@ -217,7 +216,7 @@ static double *run_random(uint64_t seed, unsigned passes, bool no_reuse, duel_ba
   if (duel_plan_make(&p, graph, &options) != DUEL_OK) fail_msg("seed %" PRIu64 ": %s", seed, duel_last_error());
   check_plan(p);
   assert_int_equal(duel_memory_open(&memory, &duel_cpu_f64_backend, b, &r.vars, p->work_bytes), DUEL_OK);
-  assert_int_equal(duel_exec_open(&e, p, &memory, NULL), DUEL_OK);
+  assert_int_equal(duel_exec_open(&e, &p, 1, &memory, NULL), DUEL_OK);
   memset(memory.arena[DUEL_ARENA_WORK], 0xFF, p->work_bytes); // NaN: nothing is read before it is written
   double number[16 * 1024];
   for (int i = 0; i < r.vars.n; i++) {
@@ -226,7 +225,7 @@ static double *run_random(uint64_t seed, unsigned passes, bool no_reuse, duel_ba
     for (size_t k = 0; k < n; k++) number[k] = (double)draw(&r, 2001) / 1000 - 1;
     assert_int_equal(duel_memory_write(&memory, i, number), DUEL_OK);
   }
-  for (int i = 0; i < 2; i++) assert_int_equal(duel_exec_run(e), DUEL_OK);
+  for (int i = 0; i < 2; i++) assert_int_equal(duel_exec_run(e, 0), DUEL_OK);
   *count = 0;
   for (int i = 0; i < r.vars.n; i++) *count += r.vars.var[i].bytes / sizeof(double);
   double *all = malloc(*count * sizeof *all), *next = all;

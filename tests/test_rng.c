@@ -90,11 +90,11 @@ static void golden_bits(void **state) {
 
 static void uniform_edges(void **state) {
   (void)state;
-  assert_true(duel_unit(0) == 0x1p-33f);
-  assert_true(duel_unit(1) == 0x1.8p-32f);
-  assert_true(duel_unit(0x80000000u) == 0.5f);
-  assert_true(duel_unit(UINT32_MAX) == 1.0f);
-  assert_true(duel_unit(0xffffff00u) < 1.0f);
+  assert_true(duel_uniform_of(0) == 0x1p-33f);
+  assert_true(duel_uniform_of(1) == 0x1.8p-32f);
+  assert_true(duel_uniform_of(0x80000000u) == 0.5f);
+  assert_true(duel_uniform_of(UINT32_MAX) == 1.0f);
+  assert_true(duel_uniform_of(0xffffff00u) < 1.0f);
 }
 
 static void normal_extremes(void **state) {

@@ -20,7 +20,7 @@
 #endif
 
 // A uniform number in (0, 1], as cuRAND's.
-DUEL_HD float duel_unit(uint32_t x) {
+DUEL_HD float duel_uniform_of(uint32_t x) {
   return DUEL_FADD(DUEL_FMUL((float)x, 0x1p-32f), 0x1p-33f);
 }
 
@@ -51,7 +51,7 @@ DUEL_HD float duel_ln(float u) {
 // Box and Muller: two independent normal numbers, sqrt(−2 ln u(x))·(sin, cos) of 2π(y·2⁻³² + 2⁻³³). The angle is q
 // right angles and a rest within ±π/4, split in integers.
 DUEL_HD void duel_normal_pair(uint32_t x, uint32_t y, float *first, float *second) {
-  float s = DUEL_FSQRT(DUEL_FMUL(-2.0f, duel_ln(duel_unit(x))));
+  float s = DUEL_FSQRT(DUEL_FMUL(-2.0f, duel_ln(duel_uniform_of(x))));
   uint32_t q = (y + 0x20000000u) >> 30;
   int32_t rest = (int32_t)(y - (q << 30));                                           // times 2⁻³² of a turn
   float a = DUEL_FMUL((float)(2 * rest + 1), 0x1.921fb6p-31f), aa = DUEL_FMUL(a, a); // π·2⁻³²

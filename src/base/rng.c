@@ -29,7 +29,7 @@ static void to_words(const lanes src, void *restrict dst) {
 static void to_uniform(const lanes src, void *restrict dst) {
   float *out = dst;
   for (int j = 0; j < CHUNK; j++)
-    for (int lane = 0; lane < 4; lane++) out[4 * j + lane] = duel_unit(src[lane][j]);
+    for (int lane = 0; lane < 4; lane++) out[4 * j + lane] = duel_uniform_of(src[lane][j]);
 }
 
 static void to_normal(const lanes src, void *restrict dst) {

@@ -1,4 +1,4 @@
-// The seam between core and a backend: one const table of kernels plus these calls.
+// The seam between core and a backend: one const table of calls; which kernels are behind it is the backend's own.
 #ifndef DUEL_CORE_BACKEND_H
 #define DUEL_CORE_BACKEND_H
 
@@ -10,29 +10,27 @@ typedef struct duel_operand {
   duel_shape shape;
 } duel_operand;
 
-// One node with its operands resolved: all that a kernel sees. Shapes were validated by core.
+// Elements of an operand.
+static inline int64_t duel_count(const duel_operand *o) {
+  int64_t n = 1;
+  for (int i = 0; i < o->shape.rank; i++) n *= o->shape.dim[i];
+  return n;
+}
+
+// One node with its operands resolved: all that a kernel sees. Shapes were validated by core. A kernel may read and
+// write only its operands and scratch, and must not allocate.
 typedef struct duel_call {
   duel_op op;
   int n_in, n_out;
   const duel_operand *in, *out;
   const duel_attr *attr;
-  void *scratch; // as many bytes as the kernel's scratch() said, aligned to DUEL_ALIGN, contents undefined
-  void *stream;  // CUDA: the stream; CPU: NULL
+  duel_cost cost; // the op record's, less what the plan has in place already
+  void *scratch;  // as many bytes as the backend's scratch() said, aligned to DUEL_ALIGN, contents undefined
+  void *ctx;      // what the backend hands its kernels. CUDA: the lane that the call runs on; CPU: NULL
 } duel_call;
 
-enum { DUEL_MAX_PHASE = 3 };
-
-// A kernel on one backend. CPU kernels run in phases, each cut into pieces that may run in any order and on any thread;
-// all pieces of a phase end before the next phase begins. The cut depends on shapes alone, so the bits do not depend on
-// the number of threads. A kernel may read and write only its operands and scratch, and must not allocate.
-typedef struct duel_kernel {
-  size_t (*scratch)(const duel_call *call);                          // NULL: none. data pointers are NULL here
-  int (*cut)(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]); // number of phases; NULL: one phase, one piece
-  void (*run)(const duel_call *call, int phase, int64_t piece);
-} duel_kernel;
-
 typedef struct duel_backend duel_backend; // one opened device
-typedef struct duel_exec duel_exec;       // one plan, prepared to run on it
+typedef struct duel_exec duel_exec;       // plans, prepared to run on it
 
 typedef struct duel_backend_options {
   int threads; // 0: what affinity and the cgroup's quota allow
@@ -41,8 +39,7 @@ typedef struct duel_backend_options {
   bool no_capture;       // CUDA: calls are launched one by one, for debugging
 } duel_backend_options;
 
-// Memory that a program's host writes before a run (in) and reads after it (out): each one contiguous piece of an
-// arena.
+// Memory that the host writes before a step (in) and reads after it (out): each one contiguous piece of an arena.
 typedef struct duel_feed {
   void *in, *out; // device addresses
   size_t in_bytes, out_bytes;
@@ -58,25 +55,29 @@ typedef struct duel_backend_api {
   const char *(*describe)(duel_backend *b); // "AMD EPYC, 2 threads, x86-64-v4, OpenBLAS 0.3.21 Haswell"
   // What decides the bits, "x86-64-v4, OpenBLAS 0.3.21 Haswell": no host, no threads.
   const char *(*identity)(duel_backend *b);
-  const duel_kernel *(*kernel)(duel_backend *b, duel_op op);     // NULL: no such kernel here
+  bool (*has)(duel_backend *b, duel_op op);                      // a kernel for it
+  size_t (*scratch)(duel_backend *b, const duel_call *call);     // bytes that its kernel wants; no data, no cost yet
   double (*room)(duel_backend *b);                               // bytes that can be had yet; 0: unknown
   duel_status (*alloc)(duel_backend *b, size_t bytes, void **p); // aligned to DUEL_ALIGN, zeroed
   void (*free)(duel_backend *b, void *p);
   duel_status (*upload)(duel_backend *b, void *dst, const void *src, size_t bytes);
   duel_status (*download)(duel_backend *b, void *dst, const void *src, size_t bytes);
-  duel_status (*sync)(duel_backend *b);
-  // Prepares n calls in n_groups groups (as in duel_plan) for running again and again; then runs them once. feed NULL:
-  // the program is never submitted.
-  duel_status (*prepare)(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
-                         const duel_feed *feed, void **program);
+  // Prepares calls in n_groups groups (as in duel_plan) for running again and again; then runs them once. calls and
+  // group_end stay where they are while the program lives; the calls' ctx is the backend's to set. ring: whose steps it
+  // may run, or NULL.
+  duel_status (*prepare)(duel_backend *b, duel_call *calls, const int *group_end, int n_groups, void *ring,
+                         void **program);
   duel_status (*run)(duel_backend *b, void *program);
   void (*release)(duel_backend *b, void *program);
-  // A device that works beside the host: ahead() runs at most may be submitted and not collected yet. submit copies the
-  // inputs and returns; collect takes the outputs of the oldest such run: wait for it, or *got tells whether it was
-  // there. Runs happen in order. All three are NULL where the host does the work.
-  int (*ahead)(const void *program);
-  duel_status (*submit)(duel_backend *b, void *program, const void *in);
-  duel_status (*collect)(duel_backend *b, void *program, void *out, bool wait, bool *got);
+  // A device that works beside the host is fed through a ring, which all programs of a feed share: ahead() steps at
+  // most may be submitted and not collected yet. submit copies the inputs of a step that `program` shall run, and
+  // returns; collect takes the outputs of the oldest such step: wait for it, or *got tells whether it was there. Steps
+  // happen in order. All five are NULL where the host does the work. A ring is closed after its programs were released.
+  duel_status (*open_ring)(duel_backend *b, const duel_feed *feed, void **ring);
+  void (*close_ring)(duel_backend *b, void *ring);
+  int (*ahead)(const void *ring);
+  duel_status (*submit)(duel_backend *b, void *ring, void *program, const void *in);
+  duel_status (*collect)(duel_backend *b, void *ring, void *out, bool wait, bool *got);
   // Runs a program that waits for nothing once more and adds to seconds[i] what call i took: all calls one after
   // another on a device that would run some side by side. The first time takes what this needs, so that other runs pay
   // nothing.
@@ -116,7 +117,7 @@ typedef struct duel_memory {
 duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
                              size_t work_bytes);
 // The same, with the arena of data in memory that the caller holds until close, where the backend's is the host's
-// (api-> host_memory) and data is not NULL: a large set need not be there twice. That arena is aligned as the caller's
+// (api->host_memory) and data is not NULL: a large set need not be there twice. That arena is aligned as the caller's
 // memory is.
 duel_status duel_memory_open_lent(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
                                   size_t work_bytes, void *data);
@@ -132,19 +133,20 @@ duel_status duel_memory_read(duel_memory *m, int var, void *dst);
 // missing.
 duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, const duel_backend_api *api,
                           duel_backend *b);
-// Binds a plan to memory. One allocation here (of the backend's own besides), none in a run. The plan must outlive the
-// exec. feed, or NULL: see submit.
-duel_status duel_exec_open(duel_exec **e, const duel_plan *plan, duel_memory *m, const duel_feed *feed);
-duel_status duel_exec_run(duel_exec *e);
-// Writes the inputs of the feed and runs, now or later: at most duel_exec_ahead() runs may wait to be collected.
-duel_status duel_exec_submit(duel_exec *e, const void *in);
-// The outputs of the oldest run that was not collected yet. Without wait it may be too early: then *got is false.
+// Binds plans to memory: n variants of one step, which share all variables, the work memory (m's is that of the
+// largest) and the feed. feed NULL: nothing is submitted. One allocation here (of the backend's own besides), none in a
+// run. The plans must outlive the exec.
+duel_status duel_exec_open(duel_exec **e, duel_plan *const *plan, int n, duel_memory *m, const duel_feed *feed);
+duel_status duel_exec_run(duel_exec *e, int variant);
+// Writes the inputs of the feed and runs a variant, now or later: at most duel_exec_ahead() steps may wait to be
+// collected. Steps happen in the order of their submission, whichever variants they are.
+duel_status duel_exec_submit(duel_exec *e, int variant, const void *in);
+// The outputs of the oldest step that was not collected yet. Without wait it may be too early: then *got is false.
 duel_status duel_exec_collect(duel_exec *e, void *out, bool wait, bool *got);
 int duel_exec_ahead(const duel_exec *e); // at least 1
-// One run from the feed's inputs to its outputs, with all before it collected; adds to seconds[i] the time of call i.
-// Without a feed, both may be NULL. After the first, allocates nothing.
-duel_status duel_exec_profile(duel_exec *e, const void *in, void *out, double *seconds);
+// One step from the feed's inputs to its outputs, with all before it collected; adds to seconds[i] the time of call i.
+// Without a feed, both may be NULL. After a variant's first, allocates nothing.
+duel_status duel_exec_profile(duel_exec *e, int variant, const void *in, void *out, double *seconds);
 void duel_exec_close(duel_exec *e);
-const duel_call *duel_exec_calls(const duel_exec *e, int *n); // resolved calls in plan order (tests, bench)
 
 #endif

@@ -15,7 +15,7 @@
 #include "base/tensor.h"
 
 typedef enum duel_op {
-#define DUEL_OP(ENUM, name, min_in, max_in, n_out) DUEL_OP_##ENUM,
+#define DUEL_OP(ENUM, name, KIND, min_in, max_in, n_out) DUEL_OP_##ENUM,
 #include "core/ops/ops.def"
 #undef DUEL_OP
   DUEL_OP_COUNT
@@ -111,7 +111,8 @@ typedef struct duel_attr {
     duel_window window; // maxpool2d and its adjoint
     struct {
       uint32_t purpose, k;
-    } random; // counter word c2 = purpose + 256·k
+      int64_t first;
+    } random; // counter word c2 = purpose + 256·k; output i is element first + i of the draw: a shard's rows of a batch
     struct {
       int act;
       double slope, eps;
@@ -351,8 +352,12 @@ typedef struct duel_cost {
   double flops, bytes;
 } duel_cost;
 
+// Which kernels an op has (ops.def).
+typedef enum duel_op_kind { DUEL_KIND_NONE, DUEL_KIND_PLAIN, DUEL_KIND_PRODUCT } duel_op_kind;
+
 typedef struct duel_op_record {
   const char *name;
+  duel_op_kind kind;
   int min_in, max_in, n_out; // max_in -1: any number
   // Sets value.dtype and value.shape of all outputs (already appended), or calls duel_graph_error. shape as above.
   void (*infer)(duel_graph *g, const duel_node *n, const duel_shape *shape);

@@ -8,23 +8,23 @@
 #include "base/mem.h"
 #include "cpu/cpu.h"
 
-typedef const duel_kernel *const kernel_table[DUEL_OP_COUNT];
+typedef const duel_cpu_kernel *const kernel_table[DUEL_OP_COUNT];
 #if defined(__x86_64__)
 extern kernel_table duel_cpu_table_v2, duel_cpu_table_v3, duel_cpu_table_v4, duel_cpu_table_v3_bf16,
     duel_cpu_table_v4_bf16;
-static const duel_kernel *const *const tables[DUEL_LEVEL_COUNT] = {
+static const duel_cpu_kernel *const *const tables[DUEL_LEVEL_COUNT] = {
     [DUEL_LEVEL_V2] = duel_cpu_table_v2, [DUEL_LEVEL_V3] = duel_cpu_table_v3, [DUEL_LEVEL_V4] = duel_cpu_table_v4};
 // With products in bf16, where the level is at least v3: without and with the CPU's own instructions for them.
-static const duel_kernel *const *const bf16_tables[2] = {duel_cpu_table_v3_bf16, duel_cpu_table_v4_bf16};
+static const duel_cpu_kernel *const *const bf16_tables[2] = {duel_cpu_table_v3_bf16, duel_cpu_table_v4_bf16};
 #else
 extern kernel_table duel_cpu_table_portable;
-static const duel_kernel *const *const tables[DUEL_LEVEL_COUNT] = {[DUEL_LEVEL_PORTABLE] = duel_cpu_table_portable};
-static const duel_kernel *const *const bf16_tables[2] = {NULL, NULL};
+static const duel_cpu_kernel *const *const tables[DUEL_LEVEL_COUNT] = {[DUEL_LEVEL_PORTABLE] = duel_cpu_table_portable};
+static const duel_cpu_kernel *const *const bf16_tables[2] = {NULL, NULL};
 #endif
 extern kernel_table duel_cpu_table_f64;
 
 struct duel_backend {
-  const duel_kernel *const *table;
+  const duel_cpu_kernel *const *table;
   duel_team *team;
   const char *remark; // for people, behind the identity
   char text[256], identity[128];
@@ -113,8 +113,17 @@ static const char *cpu_identity(duel_backend *b) {
   return b->identity;
 }
 
-static const duel_kernel *cpu_kernel(duel_backend *b, duel_op op) {
+const duel_cpu_kernel *duel_cpu_kernel_of(const duel_backend *b, duel_op op) {
   return b->table[op];
+}
+
+static bool cpu_has(duel_backend *b, duel_op op) {
+  return b->table[op] != NULL;
+}
+
+static size_t cpu_scratch(duel_backend *b, const duel_call *call) {
+  const duel_cpu_kernel *kernel = b->table[call->op];
+  return kernel->scratch ? kernel->scratch(call) : 0;
 }
 
 static double cpu_room(duel_backend *b) {
@@ -150,14 +159,9 @@ static duel_status cpu_copy(duel_backend *b, void *dst, const void *src, size_t 
   return DUEL_OK;
 }
 
-static duel_status cpu_sync(duel_backend *b) {
-  (void)b;
-  return DUEL_OK;
-}
-
-static duel_status cpu_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
-                               const duel_feed *feed, void **program) {
-  (void)feed; // nothing runs ahead
+static duel_status cpu_prepare(duel_backend *b, duel_call *calls, const int *group_end, int n_groups, void *ring,
+                               void **program) {
+  (void)ring; // nothing runs ahead
   duel_program *p;
   const duel_status status = duel_program_make(&p, b->table, calls, group_end, n_groups);
   *program = p;
@@ -181,8 +185,8 @@ static void cpu_release(duel_backend *b, void *program) {
 #define CPU_API(label, type, opener)                                                                                   \
   {                                                                                                                    \
     .name = label, .real = type, .host_memory = true, .open = opener, .close = cpu_close, .describe = cpu_describe,    \
-    .identity = cpu_identity, .kernel = cpu_kernel, .room = cpu_room, .alloc = cpu_alloc, .free = cpu_free,            \
-    .upload = cpu_copy, .download = cpu_copy, .sync = cpu_sync, .prepare = cpu_prepare, .run = cpu_run,                \
+    .identity = cpu_identity, .has = cpu_has, .scratch = cpu_scratch, .room = cpu_room, .alloc = cpu_alloc,            \
+    .free = cpu_free, .upload = cpu_copy, .download = cpu_copy, .prepare = cpu_prepare, .run = cpu_run,                \
     .release = cpu_release, .profile = cpu_profile                                                                     \
   }
 

@@ -1,9 +1,11 @@
 // The BLAS behind the matrix products: one thread a call, and trusted only after it has multiplied correctly.
 #include <cblas.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "core/ops/conv.h"
 #include "cpu/cpu.h"
 
 // Small integers: every sum is exact in any order, so the comparison is too.
@@ -108,4 +110,24 @@ void duel_blas_describe(char *name, size_t n) {
   int words = 0, end = 0;
   while (config[end] && !(config[end] == ' ' && ++words == 2)) end++;
   snprintf(name, n, "%.*s %s", end, config, openblas_get_corename());
+}
+
+// ---- dimensions, which BLAS takes as int
+duel_status duel_blas_check(const duel_call *call) {
+  for (int i = 0; i < call->n_in; i++)
+    for (int axis = 0; axis < call->in[i].shape.rank; axis++)
+      if (call->in[i].shape.dim[axis] > INT_MAX)
+        return duel_fail(DUEL_ERR_DEVICE, "cpu: %s: operand %d is %s, but BLAS takes at most %d a dimension",
+                         duel_op_name(call->op), i, duel_shape_text(call->in[i].shape), INT_MAX);
+  return DUEL_OK;
+}
+
+// Those of a convolution are of one image or one kernel, and of cut pieces of them.
+duel_status duel_blas_check_conv(const duel_call *call) {
+  const duel_conv_sizes z = duel_conv_sizes_of(call);
+  if (z.h * z.w > INT_MAX || z.p * z.q > INT_MAX || z.depth > INT_MAX || z.k_group * z.r * z.s > INT_MAX)
+    return duel_fail(DUEL_ERR_DEVICE, "cpu: %s of %s and %s: an image or a kernel has more than %d numbers",
+                     duel_op_name(call->op), duel_shape_text(call->in[0].shape), duel_shape_text(call->in[1].shape),
+                     INT_MAX);
+  return duel_blas_check(call);
 }

@@ -5,6 +5,17 @@
 #include "base/host.h"
 #include "core/backend.h"
 
+// A kernel runs in phases, each cut into pieces that may run in any order and on any thread; all pieces of a phase end
+// before the next phase begins. The cut depends on shapes alone, so the bits do not depend on the number of threads.
+enum { DUEL_MAX_PHASE = 3 };
+typedef struct duel_cpu_kernel {
+  duel_status (*check)(const duel_call *call);                       // whether it can run this call; NULL: any
+  size_t (*scratch)(const duel_call *call);                          // bytes; NULL: none
+  int (*cut)(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]); // number of phases; NULL: one phase, one piece
+  void (*run)(const duel_call *call, int phase, int64_t piece);
+} duel_cpu_kernel;
+const duel_cpu_kernel *duel_cpu_kernel_of(const duel_backend *b, duel_op op); // NULL: none (backend.c)
+
 // ---- level.c
 // The instruction set levels that kernels are compiled for, best last.
 typedef enum duel_level {
@@ -27,6 +38,9 @@ duel_status duel_blas_open(duel_dtype real, int threads);
 int duel_blas_enter(void);
 void duel_blas_leave(int before);
 void duel_blas_describe(char *name, size_t n); // "OpenBLAS 0.3.21 SkylakeX"
+// Whether a product's dimensions are such as BLAS takes them.
+duel_status duel_blas_check(const duel_call *call);
+duel_status duel_blas_check_conv(const duel_call *call);
 
 // ---- team.c: the backend's threads
 typedef struct duel_team duel_team;
@@ -54,7 +68,7 @@ void duel_team_run(duel_team *team, const duel_team_job *job);
 typedef struct duel_program duel_program;
 
 // Calls must stay where they are as long as the program lives.
-duel_status duel_program_make(duel_program **program, const duel_kernel *const *table, const duel_call *calls,
+duel_status duel_program_make(duel_program **program, const duel_cpu_kernel *const *table, const duel_call *calls,
                               const int *group_end, int n_groups);
 void duel_program_run(duel_program *program, duel_team *team);
 // The same, adding to seconds[i] the time of call i; together they are that of the run.

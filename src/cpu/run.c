@@ -2,11 +2,7 @@
 // in any order and at once. Nothing is allocated. Which thread runs a piece has no influence on its bits.
 //
 // A stage too small to share is serial, and neighbors of that kind become one stage.
-#include <limits.h>
-#include <time.h>
-
 #include "base/mem.h"
-#include "core/ops/conv.h"
 #include "cpu/cpu.h"
 
 typedef struct piece {
@@ -25,53 +21,11 @@ struct duel_program {
 };
 
 // ---- preparing
-enum { SHARE_WORK = 6000 }; // elements touched below which sharing costs more than a second thread saves
+enum { SHARE_WORK = 24000 }; // bytes touched below which sharing costs more than a second thread saves
 
-static int64_t count_of(const duel_operand *o) {
-  return duel_shape_count(o->shape);
-}
-
-static bool is_product(duel_op op) {
-  return op == DUEL_OP_MATMUL || op == DUEL_OP_DENSE || op == DUEL_OP_MATMUL_GRAD;
-}
-
-static bool is_convolution(duel_op op) {
-  return op == DUEL_OP_CONV2D || op == DUEL_OP_CONV2D_DW || op == DUEL_OP_CONV2D_ACT || duel_is_conv2d_dx(op);
-}
-
-// A rough measure of a call's time, in elements touched.
-static int64_t work_of(const duel_call *call) {
-  int64_t work = 0;
-  for (int i = 0; i < call->n_in; i++) work += count_of(&call->in[i]);
-  for (int i = 0; i < call->n_out; i++) work += count_of(&call->out[i]);
-  if (call->op == DUEL_OP_BATCH) work = 2 * count_of(&call->out[0]);
-  if (is_product(call->op)) {
-    const duel_shape *a = &call->in[0].shape;
-    const int64_t k = a->dim[a->rank - (call->attr->matmul.trans_a ? 2 : 1)];
-    work += count_of(&call->out[0]) * k / 16;
-  }
-  if (is_convolution(call->op)) {
-    const duel_conv_sizes z = duel_conv_sizes_of(call);
-    work += z.n * z.k * z.p * z.q * z.depth / 16;
-  }
-  return work;
-}
-
-// BLAS takes dimensions as int; a convolution's are those of one image or one kernel, and of cut pieces of them.
-static duel_status check_product(const duel_call *call) {
-  if (is_convolution(call->op)) {
-    const duel_conv_sizes z = duel_conv_sizes_of(call);
-    if (z.h * z.w > INT_MAX || z.p * z.q > INT_MAX || z.depth > INT_MAX || z.k_group * z.r * z.s > INT_MAX)
-      return duel_fail(DUEL_ERR_DEVICE, "cpu: %s of %s and %s: an image or a kernel has more than %d numbers",
-                       duel_op_name(call->op), duel_shape_text(call->in[0].shape), duel_shape_text(call->in[1].shape),
-                       INT_MAX);
-  }
-  for (int i = 0; i < call->n_in; i++)
-    for (int axis = 0; axis < call->in[i].shape.rank; axis++)
-      if (call->in[i].shape.dim[axis] > INT_MAX)
-        return duel_fail(DUEL_ERR_DEVICE, "cpu: %s: operand %d is %s, but BLAS takes at most %d a dimension",
-                         duel_op_name(call->op), i, duel_shape_text(call->in[i].shape), INT_MAX);
-  return DUEL_OK;
+// A rough measure of a call's time, in bytes touched.
+static double work_of(const duel_call *call) {
+  return call->cost.bytes + call->cost.flops / 8;
 }
 
 typedef struct cut {
@@ -79,19 +33,20 @@ typedef struct cut {
   int64_t pieces[DUEL_MAX_PHASE];
 } cut;
 
-static cut cut_of(const duel_kernel *kernel, const duel_call *call) {
+static cut cut_of(const duel_cpu_kernel *kernel, const duel_call *call) {
   cut c = {1, {1, 0, 0}};
   if (kernel->cut) c.phases = kernel->cut(call, c.pieces);
   return c;
 }
 
 // Appends the stage that phase `phase` of the calls [first, last) makes, if it has any pieces.
-static void add_stage(duel_program *p, const duel_kernel *const *table, const duel_call *calls, int first, int last,
+static void add_stage(duel_program *p, const duel_cpu_kernel *const *table, const duel_call *calls, int first, int last,
                       int phase) {
   const int64_t before = p->n_stages > 0 ? p->stage[p->n_stages - 1].end : 0;
-  int64_t end = before, work = 0;
+  int64_t end = before;
+  double work = 0;
   for (int i = first; i < last; i++) {
-    const duel_kernel *kernel = table[calls[i].op];
+    const duel_cpu_kernel *kernel = table[calls[i].op];
     const cut c = cut_of(kernel, &calls[i]);
     if (phase >= c.phases) continue;
     for (int64_t k = 0; k < c.pieces[phase]; k++) p->piece[end++] = (piece){&calls[i], kernel->run, k, phase};
@@ -106,15 +61,15 @@ static void add_stage(duel_program *p, const duel_kernel *const *table, const du
   }
 }
 
-duel_status duel_program_make(duel_program **program, const duel_kernel *const *table, const duel_call *calls,
+duel_status duel_program_make(duel_program **program, const duel_cpu_kernel *const *table, const duel_call *calls,
                               const int *group_end, int n_groups) {
   *program = NULL;
   const int n_calls = n_groups > 0 ? group_end[n_groups - 1] : 0;
   size_t pieces = 0;
   for (int i = 0; i < n_calls; i++) {
-    const duel_kernel *kernel = table[calls[i].op];
+    const duel_cpu_kernel *kernel = table[calls[i].op];
     if (!kernel) return duel_fail(DUEL_ERR_INTERNAL, "cpu: no kernel for %s", duel_op_name(calls[i].op));
-    if (is_product(calls[i].op) || is_convolution(calls[i].op)) DUEL_TRY(check_product(&calls[i]));
+    if (kernel->check) DUEL_TRY(kernel->check(&calls[i]));
     const cut c = cut_of(kernel, &calls[i]);
     for (int phase = 0; phase < c.phases; phase++) pieces += (size_t)c.pieces[phase];
   }

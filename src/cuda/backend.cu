@@ -84,7 +84,7 @@ static duel_status choose_precision(duel_backend *b, const char *name, const cud
 // How many streams share a group's calls; the bits are the same.
 static duel_status choose_lanes(duel_backend *b) {
   const char *lanes = getenv("DUEL_CUDA_LANES");
-  b->lanes = DUEL_LANES;
+  b->lanes = DUEL_MOST_LANES;
   if (!lanes || !*lanes || !strcmp(lanes, "4")) return DUEL_OK;
   b->lanes = 1;
   if (!strcmp(lanes, "1")) return DUEL_OK;
@@ -111,7 +111,7 @@ static void close_lane(duel_lane *lane) {
 static void cuda_close(duel_backend *b) {
   if (b->lane[0].stream) cudaSetDevice(b->device); // else nothing was opened
   for (int i = 0; i < b->lanes; i++) close_lane(&b->lane[i]);
-  for (int i = 0; i < DUEL_LANES; i++)
+  for (int i = 0; i < DUEL_MOST_LANES; i++)
     if (b->joined[i]) cudaEventDestroy(b->joined[i]);
   if (b->forked) cudaEventDestroy(b->forked);
   for (int i = 0; i < 2; i++) {
@@ -200,8 +200,13 @@ static const char *cuda_warning(duel_backend *b) {
   return b->warning;
 }
 
-static const duel_kernel *cuda_kernel(duel_backend *, duel_op op) {
-  return duel_cuda_kernel(op);
+static bool cuda_has(duel_backend *, duel_op op) {
+  return duel_cuda_kernel_of(op) != NULL;
+}
+
+static size_t cuda_scratch(duel_backend *, const duel_call *call) {
+  const duel_cuda_kernel *kernel = duel_cuda_kernel_of(call->op);
+  return kernel->scratch ? kernel->scratch(call) : 0;
 }
 
 // ---- captures
@@ -282,12 +287,6 @@ static void cuda_free(duel_backend *b, void *p) {
   cudaFree(p);
 }
 
-static duel_status cuda_sync(duel_backend *b) {
-  DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
-  DUEL_CUDA_TRY(cudaStreamSynchronize(b->lane[0].stream), "the work under way");
-  return DUEL_OK;
-}
-
 // Through two pinned buffers, so that the copy of one piece and the transfer of the next overlap.
 static duel_status cuda_upload(duel_backend *b, void *dst, const void *src, size_t bytes) {
   DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
@@ -299,7 +298,8 @@ static duel_status cuda_upload(duel_backend *b, void *dst, const void *src, size
     DUEL_CUDA_TRY(cudaMemcpyAsync((char *)dst + at, b->stage[i], n, cudaMemcpyHostToDevice, stream), "an upload");
     DUEL_CUDA_TRY(cudaEventRecord(b->staged[i], stream), "an upload");
   }
-  return cuda_sync(b);
+  DUEL_CUDA_TRY(cudaStreamSynchronize(stream), "an upload");
+  return DUEL_OK;
 }
 
 static duel_status cuda_download(duel_backend *b, void *dst, const void *src, size_t bytes) {
@@ -322,29 +322,35 @@ static duel_status cuda_download(duel_backend *b, void *dst, const void *src, si
   return DUEL_OK;
 }
 
+// C++ before 20 has no designated initializers.
+static constexpr duel_backend_api make_api() {
+  duel_backend_api api = {};
+  api.name = "cuda";
+  api.real = DUEL_F32;
+  api.open = cuda_open;
+  api.close = cuda_close;
+  api.probe = cuda_probe;
+  api.describe = cuda_describe;
+  api.identity = cuda_identity;
+  api.has = cuda_has;
+  api.scratch = cuda_scratch;
+  api.room = cuda_room;
+  api.alloc = cuda_alloc;
+  api.free = cuda_free;
+  api.upload = cuda_upload;
+  api.download = cuda_download;
+  api.prepare = duel_cuda_prepare;
+  api.run = duel_cuda_run;
+  api.release = duel_cuda_release;
+  api.open_ring = duel_cuda_open_ring;
+  api.close_ring = duel_cuda_close_ring;
+  api.ahead = duel_cuda_ahead;
+  api.submit = duel_cuda_submit;
+  api.collect = duel_cuda_collect;
+  api.profile = duel_cuda_profile;
+  api.warning = cuda_warning;
+  return api;
+}
+
 extern const duel_backend_api duel_cuda_backend;
-const duel_backend_api duel_cuda_backend = {
-    "cuda",
-    DUEL_F32,
-    false,
-    cuda_open,
-    cuda_close,
-    cuda_probe,
-    cuda_describe,
-    cuda_identity,
-    cuda_kernel,
-    cuda_room,
-    cuda_alloc,
-    cuda_free,
-    cuda_upload,
-    cuda_download,
-    cuda_sync,
-    duel_cuda_prepare,
-    duel_cuda_run,
-    duel_cuda_release,
-    duel_cuda_ahead,
-    duel_cuda_submit,
-    duel_cuda_collect,
-    duel_cuda_profile,
-    cuda_warning,
-};
+constexpr duel_backend_api duel_cuda_backend = make_api();

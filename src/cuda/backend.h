@@ -4,7 +4,7 @@
 
 #include "cuda/cuda.h"
 
-constexpr int DUEL_LANES = 4;                       // streams that share the calls of a group, at most
+constexpr int DUEL_MOST_LANES = 4;                  // streams that share the calls of a group, at most
 constexpr size_t DUEL_STAGE = (size_t)4 << 20;      // of each pinned buffer that copies go through
 constexpr int DUEL_RING = 256;                      // steps that may be submitted and not collected, at most
 constexpr size_t DUEL_RING_BYTES = (size_t)4 << 20; // of a ring, unless that held fewer than two launches
@@ -19,10 +19,10 @@ struct duel_backend {
   int device;
   bool capture;     // programs to come are captured
   bool warm;        // each lane's cuBLAS has multiplied
-  int lanes;        // open, 1 or DUEL_LANES
+  int lanes;        // open, 1 or DUEL_MOST_LANES
   size_t workspace; // bytes of cuBLAS's, a lane
-  duel_lane lane[DUEL_LANES];
-  cudaEvent_t forked, joined[DUEL_LANES];
+  duel_lane lane[DUEL_MOST_LANES];
+  cudaEvent_t forked, joined[DUEL_MOST_LANES];
   void *stage[2];
   cudaEvent_t staged[2]; // the last transfer of each buffer
   char text[320], identity[128];
@@ -30,13 +30,15 @@ struct duel_backend {
 };
 
 // ---- program.cu: duel_backend_api's calls of these names
-duel_status duel_cuda_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
-                              const duel_feed *feed, void **program);
+duel_status duel_cuda_open_ring(duel_backend *b, const duel_feed *feed, void **ring);
+void duel_cuda_close_ring(duel_backend *b, void *ring);
+duel_status duel_cuda_prepare(duel_backend *b, duel_call *calls, const int *group_end, int n_groups, void *ring,
+                              void **program);
 duel_status duel_cuda_run(duel_backend *b, void *program);
 void duel_cuda_release(duel_backend *b, void *program);
-int duel_cuda_ahead(const void *program);
-duel_status duel_cuda_submit(duel_backend *b, void *program, const void *in);
-duel_status duel_cuda_collect(duel_backend *b, void *program, void *out, bool wait, bool *got);
+int duel_cuda_ahead(const void *ring);
+duel_status duel_cuda_submit(duel_backend *b, void *ring, void *program, const void *in);
+duel_status duel_cuda_collect(duel_backend *b, void *ring, void *out, bool wait, bool *got);
 duel_status duel_cuda_profile(duel_backend *b, void *program, double *seconds);
 duel_status duel_cuda_check_code(void); // DEVICE if this build has no machine code for the current device
 

@@ -25,7 +25,7 @@ extern "C" {
 // How matrix products round their factors; sums, statistics and updates are float32 always.
 enum duel_precision { DUEL_FP32, DUEL_TF32, DUEL_BF16_PRODUCTS };
 
-// A stream with a BLAS handle and workspace of its own: where a call runs. duel_call.stream points to it.
+// A stream with a BLAS handle and workspace of its own: where a call runs. duel_call.ctx points to it.
 struct duel_lane {
   cudaStream_t stream;
   cublasHandle_t blas;
@@ -35,7 +35,7 @@ struct duel_lane {
 };
 
 static inline duel_lane *duel_lane_of(const duel_call *call) {
-  return (duel_lane *)call->stream;
+  return (duel_lane *)call->ctx;
 }
 
 // ---- errors (backend.cu)
@@ -63,16 +63,13 @@ struct duel_gemm {
 void duel_cuda_gemm(duel_lane *lane, const duel_gemm *g); // k = 0 gives zeros; a failure stays in the lane
 
 // ---- kernels
-const duel_kernel *duel_cuda_kernel(duel_op op); // NULL: none (cuda_table.cu)
-#define DUEL_OP(ENUM, name, min_in, max_in, n_out) extern const duel_kernel duel_cuda_##name;
+struct duel_cuda_kernel {
+  size_t (*scratch)(const duel_call *call); // bytes; NULL: none
+  void (*run)(const duel_call *call);       // launches on duel_lane_of(call)
+};
+const duel_cuda_kernel *duel_cuda_kernel_of(duel_op op); // NULL: none (cuda_table.cu)
+#define DUEL_OP(ENUM, name, KIND, min_in, max_in, n_out) extern const duel_cuda_kernel duel_cuda_##name;
 #include "core/ops/ops.def"
 #undef DUEL_OP
-
-// Elements of an operand.
-static inline int64_t duel_count(const duel_operand *o) {
-  int64_t n = 1;
-  for (int i = 0; i < o->shape.rank; i++) n *= o->shape.dim[i];
-  return n;
-}
 
 #endif

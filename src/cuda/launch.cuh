@@ -97,8 +97,8 @@ template <int ACT> static __device__ __forceinline__ float duel_act_slope_of(flo
   return 1.0f;
 }
 
-// Runs a statement with ACT as a constant of the activation: DUEL_BY_ACT(act, DUEL_LAUNCH(lane, (k<ACT>), …)).
-#define DUEL_BY_ACT(act, ...)                                                                                          \
+// Runs a statement with ACT as a constant of the activation: DUEL_WITH_ACT(act, DUEL_LAUNCH(lane, (k<ACT>), …)).
+#define DUEL_WITH_ACT(act, ...)                                                                                        \
   switch (act) {                                                                                                       \
   case DUEL_ACT_LEAKY_RELU: {                                                                                          \
     constexpr int ACT = DUEL_ACT_LEAKY_RELU;                                                                           \

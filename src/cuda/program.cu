@@ -1,14 +1,15 @@
-// A program: a plan's calls on one device, and the rings that feed it.
+// A program: a plan's calls on one device; and the ring that feeds the programs of a feed.
 //
 //   submit    copies a step's inputs into a slot of a pinned ring; every DUEL_LAUNCH_STEPS steps are launched at once:
-//             their slots are copied to the device's ring, one graph replays the steps, the outputs' slots come back
+//             their slots are copied to the device's ring, graphs replay the steps, the outputs' slots come back
 //   a step    takes the inputs from the slot of the step's number, runs all calls, puts the outputs into its slot. The
-//             number is counted in device memory, so that one captured graph serves every step
+//             number is counted in device memory, so that one captured graph serves every step of a program
 //   collect   reads outputs from the pinned ring once the event behind their launch has happened
 //   profile   runs the calls alone, one after another, with timed events between them
 //
 // So the host only waits when it asks for outputs that are not there yet. A slot is free again when its outputs were
-// collected. Without capture the same work is enqueued call by call.
+// collected. A launch's steps may be of several programs: DUEL_LAUNCH_STEPS of one program are one graph, else each
+// step is one. Without capture the same work is enqueued call by call.
 #include <string.h>
 
 #include "cuda/backend.h"
@@ -16,9 +17,22 @@
 
 namespace {
 
-struct ring { // one slot a step, in pinned and in device memory
+struct slots { // one a step, in pinned and in device memory
   unsigned char *host, *device;
   size_t stride; // bytes of a slot
+};
+
+struct program;
+
+struct ring {
+  duel_feed feed;
+  slots in, out;
+  int n;            // slots of both
+  unsigned *number; // device: steps done so far
+  int64_t submitted, launched, collected;
+  program *runs[DUEL_RING];         // per slot: what runs its step
+  cudaEvent_t event[DUEL_RING];     // behind the launch that had this slot as its last
+  int64_t end_of_launch[DUEL_RING]; // per slot: step behind the last one of its launch
 };
 
 // Constants of a plan's first group, made by the kernel that takes the inputs.
@@ -34,21 +48,14 @@ struct fill_list {
 };
 
 struct program {
+  ring *fed; // its steps' inputs and outputs; NULL: none
   fill_list fills;
+  const duel_call *call; // each with its lane; without one: a constant that is among the fills
   int n_groups;
-  int *group_end;
-  duel_call *call; // each with its lane; without one: a constant that is among the fills
-  duel_feed feed;
-  bool fed;
-  ring in, out;
-  int slots;        // of both rings
-  unsigned *number; // device: steps done so far
-  int64_t submitted, launched, collected;
-  cudaEvent_t event[DUEL_RING];     // behind the launch that had this slot as its last
-  int64_t end_of_launch[DUEL_RING]; // per slot: step behind the last one of its launch
-  cudaGraphExec_t one, several;     // a step, and DUEL_LAUNCH_STEPS steps
-  cudaEvent_t *mark;                // of a profile: before each call, and behind the last; NULL until there is one
-  cudaGraphExec_t timed;            // with capture: the calls between their marks
+  const int *group_end;
+  cudaGraphExec_t one, several; // a step, and DUEL_LAUNCH_STEPS steps
+  cudaEvent_t *mark;            // of a profile: before each call, and behind the last; NULL until there is one
+  cudaGraphExec_t timed;        // with capture: the calls between their marks
 };
 
 constexpr int FEED_BLOCK = 256;
@@ -93,11 +100,11 @@ static duel_status lanes_status(duel_backend *b) {
 // The calls of a group run side by side: lane 0 forks into as many lanes as they need and waits for them.
 static duel_status enqueue_group(duel_backend *b, const program *p, int first, int last) {
   int lanes = 0;
-  for (int i = first; i < last && lanes < b->lanes; i++) lanes += p->call[i].stream != NULL;
+  for (int i = first; i < last && lanes < b->lanes; i++) lanes += p->call[i].ctx != NULL;
   if (lanes > 1) DUEL_CUDA_TRY(cudaEventRecord(b->forked, b->lane[0].stream), "forking");
   for (int i = 1; i < lanes; i++) DUEL_CUDA_TRY(cudaStreamWaitEvent(b->lane[i].stream, b->forked, 0), "forking");
   for (int i = first; i < last; i++)
-    if (p->call[i].stream) duel_cuda_kernel(p->call[i].op)->run(&p->call[i], 0, 0);
+    if (p->call[i].ctx) duel_cuda_kernel_of(p->call[i].op)->run(&p->call[i]);
   for (int i = 1; i < lanes; i++) {
     DUEL_CUDA_TRY(cudaEventRecord(b->joined[i], b->lane[i].stream), "joining");
     DUEL_CUDA_TRY(cudaStreamWaitEvent(b->lane[0].stream, b->joined[i], 0), "joining");
@@ -113,13 +120,14 @@ static duel_status enqueue_calls(duel_backend *b, const program *p) {
 
 static duel_status enqueue_step(duel_backend *b, const program *p) {
   duel_lane *lane = &b->lane[0];
-  if (!p->fed) return enqueue_calls(b, p);
-  const int64_t in = (int64_t)p->feed.in_bytes / 4, out = (int64_t)p->feed.out_bytes / 4;
-  DUEL_LAUNCH(lane, take_inputs, duel_blocks(in, FEED_BLOCK), FEED_BLOCK, 0, (const uint32_t *)p->in.device,
-              (uint32_t *)p->feed.in, in, (int64_t)p->in.stride / 4, (unsigned)p->slots, p->number, p->fills);
+  const ring *r = p->fed;
+  if (!r) return enqueue_calls(b, p);
+  const int64_t in = (int64_t)r->feed.in_bytes / 4, out = (int64_t)r->feed.out_bytes / 4;
+  DUEL_LAUNCH(lane, take_inputs, duel_blocks(in, FEED_BLOCK), FEED_BLOCK, 0, (const uint32_t *)r->in.device,
+              (uint32_t *)r->feed.in, in, (int64_t)r->in.stride / 4, (unsigned)r->n, r->number, p->fills);
   DUEL_TRY(enqueue_calls(b, p));
-  DUEL_LAUNCH(lane, put_outputs, 1, FEED_BLOCK, 0, (const uint32_t *)p->feed.out, (uint32_t *)p->out.device, out,
-              (int64_t)p->out.stride / 4, (unsigned)p->slots, p->number);
+  DUEL_LAUNCH(lane, put_outputs, 1, FEED_BLOCK, 0, (const uint32_t *)r->feed.out, (uint32_t *)r->out.device, out,
+              (int64_t)r->out.stride / 4, (unsigned)r->n, r->number);
   return lanes_status(b);
 }
 
@@ -132,9 +140,9 @@ static duel_status enqueue_timed(duel_backend *b, const program *p, unsigned how
   cudaStream_t stream = b->lane[0].stream;
   for (int i = 0; i < calls_of(p); i++) {
     duel_call call = p->call[i];
-    call.stream = &b->lane[0];
+    call.ctx = &b->lane[0];
     DUEL_CUDA_TRY(cudaEventRecordWithFlags(p->mark[i], stream, how), "a mark");
-    duel_cuda_kernel(call.op)->run(&call, 0, 0);
+    duel_cuda_kernel_of(call.op)->run(&call);
   }
   DUEL_CUDA_TRY(cudaEventRecordWithFlags(p->mark[calls_of(p)], stream, how), "a mark");
   return lanes_status(b);
@@ -171,34 +179,68 @@ static duel_status capture_program(duel_backend *b, program *p) {
   return duel_cuda_give_up_capture(b);
 }
 
-// ---- preparing
+// ---- the ring
 // Slots are copied whole, with what is behind their words: zeros.
-static duel_status open_ring(duel_backend *b, ring *r, int slots) {
-  DUEL_CUDA_TRY(cudaMallocHost((void **)&r->host, r->stride * slots), "a pinned ring");
-  memset(r->host, 0, r->stride * slots);
-  DUEL_CUDA_TRY(cudaMalloc((void **)&r->device, r->stride * slots), "a ring");
-  DUEL_CUDA_TRY(cudaMemsetAsync(r->device, 0, r->stride * slots, b->lane[0].stream), "a ring");
+static duel_status open_slots(duel_backend *b, slots *s, int n) {
+  DUEL_CUDA_TRY(cudaMallocHost((void **)&s->host, s->stride * n), "a pinned ring");
+  memset(s->host, 0, s->stride * n);
+  DUEL_CUDA_TRY(cudaMalloc((void **)&s->device, s->stride * n), "a ring");
+  DUEL_CUDA_TRY(cudaMemsetAsync(s->device, 0, s->stride * n, b->lane[0].stream), "a ring");
   return DUEL_OK;
 }
 
-static int slots_of(const program *p) {
-  const size_t stride = p->in.stride > p->out.stride ? p->in.stride : p->out.stride, n = DUEL_RING_BYTES / stride;
+static int slots_of(const ring *r) {
+  const size_t stride = r->in.stride > r->out.stride ? r->in.stride : r->out.stride, n = DUEL_RING_BYTES / stride;
   return n < 2 * DUEL_LAUNCH_STEPS ? 2 * DUEL_LAUNCH_STEPS : n < DUEL_RING ? (int)n : DUEL_RING;
 }
 
-static duel_status open_feed(duel_backend *b, program *p) {
-  p->in.stride = (p->feed.in_bytes + 15) / 16 * 16;
-  p->out.stride = (p->feed.out_bytes + 15) / 16 * 16;
-  p->slots = slots_of(p);
-  DUEL_TRY(open_ring(b, &p->in, p->slots));
-  DUEL_TRY(open_ring(b, &p->out, p->slots));
-  DUEL_CUDA_TRY(cudaMalloc((void **)&p->number, sizeof *p->number), "a counter");
-  DUEL_CUDA_TRY(cudaMemsetAsync(p->number, 0, sizeof *p->number, b->lane[0].stream), "a counter");
-  for (int i = 0; i < p->slots; i++)
-    DUEL_CUDA_TRY(cudaEventCreateWithFlags(&p->event[i], cudaEventDisableTiming), "an event");
+static duel_status open_slots_and_events(duel_backend *b, ring *r) {
+  r->in.stride = (r->feed.in_bytes + 15) / 16 * 16;
+  r->out.stride = (r->feed.out_bytes + 15) / 16 * 16;
+  r->n = slots_of(r);
+  DUEL_TRY(open_slots(b, &r->in, r->n));
+  DUEL_TRY(open_slots(b, &r->out, r->n));
+  DUEL_CUDA_TRY(cudaMalloc((void **)&r->number, sizeof *r->number), "a counter");
+  DUEL_CUDA_TRY(cudaMemsetAsync(r->number, 0, sizeof *r->number, b->lane[0].stream), "a counter");
+  for (int i = 0; i < r->n; i++)
+    DUEL_CUDA_TRY(cudaEventCreateWithFlags(&r->event[i], cudaEventDisableTiming), "an event");
   return DUEL_OK;
 }
 
+duel_status duel_cuda_open_ring(duel_backend *b, const duel_feed *feed, void **result) {
+  *result = NULL;
+  DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
+  ring *r = (ring *)duel_malloc(sizeof *r);
+  if (!r) return duel_fail_memory("a ring", sizeof *r);
+  memset(r, 0, sizeof *r);
+  r->feed = *feed;
+  const duel_status status = open_slots_and_events(b, r);
+  if (status != DUEL_OK) {
+    duel_cuda_close_ring(b, r);
+    return status;
+  }
+  *result = r;
+  return DUEL_OK;
+}
+
+static void close_slots(slots *s) {
+  if (s->host) cudaFreeHost(s->host);
+  if (s->device) cudaFree(s->device);
+}
+
+// Its programs were released, which waited for all that used it.
+void duel_cuda_close_ring(duel_backend *b, void *ring_) {
+  ring *r = (ring *)ring_;
+  cudaSetDevice(b->device);
+  for (int i = 0; i < DUEL_RING; i++)
+    if (r->event[i]) cudaEventDestroy(r->event[i]);
+  if (r->number) cudaFree(r->number);
+  close_slots(&r->in);
+  close_slots(&r->out);
+  duel_free(r);
+}
+
+// ---- preparing
 // A constant of the first group of a plan that is fed: true if the kernel that takes the inputs can make it too.
 static bool becomes_a_fill(program *p, int group, const duel_call *call) {
   if (!p->fed || group > 0 || call->op != DUEL_OP_CONSTANT || p->fills.n == MOST_FILLS ||
@@ -210,45 +252,29 @@ static bool becomes_a_fill(program *p, int group, const duel_call *call) {
   return true;
 }
 
-static duel_status fill(duel_backend *b, program *p, const duel_call *calls, const int *group_end, int n_groups) {
-  const int n = n_groups > 0 ? group_end[n_groups - 1] : 0;
-  p->n_groups = n_groups;
-  p->group_end = (int *)duel_malloc((size_t)(n_groups + 1) * sizeof *p->group_end);
-  p->call = (duel_call *)duel_malloc((size_t)(n + 1) * sizeof *p->call);
-  if (!p->group_end || !p->call) return duel_fail_memory("a program", (size_t)n * sizeof *p->call);
-  for (int g = 0, first = 0; g < n_groups; first = group_end[g++]) {
-    p->group_end[g] = group_end[g];
-    for (int i = first, lane = 0; i < group_end[g]; i++) {
-      p->call[i] = calls[i];
-      p->call[i].stream = becomes_a_fill(p, g, &calls[i]) ? NULL : &b->lane[lane++ % b->lanes];
-    }
-  }
-  if (p->fed) DUEL_TRY(open_feed(b, p));
-  DUEL_CUDA_TRY(cudaStreamSynchronize(b->lane[0].stream), "preparing");
-  return b->capture ? capture_program(b, p) : DUEL_OK;
-}
-
-duel_status duel_cuda_prepare(duel_backend *b, const duel_call *calls, const int *group_end, int n_groups,
-                              const duel_feed *feed, void **result) {
+duel_status duel_cuda_prepare(duel_backend *b, duel_call *calls, const int *group_end, int n_groups, void *ring_,
+                              void **result) {
   *result = NULL;
   DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
   program *p = (program *)duel_malloc(sizeof *p);
   if (!p) return duel_fail_memory("a program", sizeof *p);
   memset(p, 0, sizeof *p);
-  p->fed = feed != NULL;
-  if (feed) p->feed = *feed;
-  const duel_status status = fill(b, p, calls, group_end, n_groups);
+  p->fed = (ring *)ring_;
+  p->call = calls;
+  p->n_groups = n_groups;
+  p->group_end = group_end;
+  for (int g = 0, first = 0; g < n_groups; first = group_end[g++])
+    for (int i = first, lane = 0; i < group_end[g]; i++)
+      calls[i].ctx = becomes_a_fill(p, g, &calls[i]) ? NULL : &b->lane[lane++ % b->lanes];
+  const cudaError_t error = cudaStreamSynchronize(b->lane[0].stream);
+  duel_status status = error == cudaSuccess ? DUEL_OK : duel_cuda_fail(error, "preparing");
+  if (status == DUEL_OK && b->capture) status = capture_program(b, p);
   if (status != DUEL_OK) {
     duel_cuda_release(b, p);
     return status;
   }
   *result = p;
   return DUEL_OK;
-}
-
-static void close_ring(ring *r) {
-  if (r->host) cudaFreeHost(r->host);
-  if (r->device) cudaFree(r->device);
 }
 
 void duel_cuda_release(duel_backend *b, void *program_) {
@@ -261,13 +287,6 @@ void duel_cuda_release(duel_backend *b, void *program_) {
   for (int i = 0; p->mark && i <= calls_of(p); i++)
     if (p->mark[i]) cudaEventDestroy(p->mark[i]);
   duel_free(p->mark);
-  for (int i = 0; i < DUEL_RING; i++)
-    if (p->event[i]) cudaEventDestroy(p->event[i]);
-  if (p->number) cudaFree(p->number);
-  close_ring(&p->in);
-  close_ring(&p->out);
-  duel_free(p->call);
-  duel_free(p->group_end);
   duel_free(p);
 }
 
@@ -281,25 +300,34 @@ duel_status duel_cuda_run(duel_backend *b, void *program_) {
 }
 
 // Copies the slots of n steps from `first` on, of which some may lie at the ring's beginning again.
-static duel_status copy_slots(duel_backend *b, const ring *r, int slots, int64_t first, int n, cudaMemcpyKind kind) {
+static duel_status copy_slots(duel_backend *b, const slots *s, int all, int64_t first, int n, cudaMemcpyKind kind) {
   for (int done = 0, part; done < n; done += part) {
-    const int slot = (int)((first + done) % slots);
-    part = n - done < slots - slot ? n - done : slots - slot;
-    unsigned char *host = r->host + (size_t)slot * r->stride, *device = r->device + (size_t)slot * r->stride;
+    const int slot = (int)((first + done) % all);
+    part = n - done < all - slot ? n - done : all - slot;
+    unsigned char *host = s->host + (size_t)slot * s->stride, *device = s->device + (size_t)slot * s->stride;
     const bool up = kind == cudaMemcpyHostToDevice;
     DUEL_CUDA_TRY(
-        cudaMemcpyAsync(up ? device : host, up ? host : device, (size_t)part * r->stride, kind, b->lane[0].stream),
+        cudaMemcpyAsync(up ? device : host, up ? host : device, (size_t)part * s->stride, kind, b->lane[0].stream),
         "feeding a step");
   }
   return DUEL_OK;
 }
 
+// How many of n submitted steps from `first` on are one program's, and may so be one graph: DUEL_LAUNCH_STEPS or 1.
+static int steps_at_once(const ring *r, int64_t first, int n) {
+  if (n < DUEL_LAUNCH_STEPS) return 1;
+  for (int i = 1; i < DUEL_LAUNCH_STEPS; i++)
+    if (r->runs[(first + i) % r->n] != r->runs[first % r->n]) return 1;
+  return DUEL_LAUNCH_STEPS;
+}
+
 // Launches the next n submitted steps.
-static duel_status launch(duel_backend *b, program *p, int n) {
+static duel_status launch(duel_backend *b, ring *r, int n) {
   cudaStream_t stream = b->lane[0].stream;
-  DUEL_TRY(copy_slots(b, &p->in, p->slots, p->launched, n, cudaMemcpyHostToDevice));
+  DUEL_TRY(copy_slots(b, &r->in, r->n, r->launched, n, cudaMemcpyHostToDevice));
   for (int done = 0; done < n;) {
-    const int steps = n - done >= DUEL_LAUNCH_STEPS ? DUEL_LAUNCH_STEPS : 1;
+    const program *p = r->runs[(r->launched + done) % r->n];
+    const int steps = steps_at_once(r, r->launched + done, n - done);
     if (p->several) {
       DUEL_CUDA_TRY(cudaGraphLaunch(steps > 1 ? p->several : p->one, stream), "a launch");
     } else {
@@ -307,39 +335,41 @@ static duel_status launch(duel_backend *b, program *p, int n) {
     }
     done += steps;
   }
-  DUEL_TRY(copy_slots(b, &p->out, p->slots, p->launched, n, cudaMemcpyDeviceToHost));
-  for (int i = 0; i < n; i++) p->end_of_launch[(p->launched + i) % p->slots] = p->launched + n;
-  p->launched += n;
-  DUEL_CUDA_TRY(cudaEventRecord(p->event[(p->launched - 1) % p->slots], stream), "a launch");
+  DUEL_TRY(copy_slots(b, &r->out, r->n, r->launched, n, cudaMemcpyDeviceToHost));
+  for (int i = 0; i < n; i++) r->end_of_launch[(r->launched + i) % r->n] = r->launched + n;
+  r->launched += n;
+  DUEL_CUDA_TRY(cudaEventRecord(r->event[(r->launched - 1) % r->n], stream), "a launch");
   return DUEL_OK;
 }
 
-int duel_cuda_ahead(const void *program_) {
-  return ((const program *)program_)->slots;
+int duel_cuda_ahead(const void *ring_) {
+  return ((const ring *)ring_)->n;
 }
 
-duel_status duel_cuda_submit(duel_backend *b, void *program_, const void *in) {
-  program *p = (program *)program_;
-  if (p->submitted - p->collected >= p->slots)
-    return duel_fail(DUEL_ERR_INTERNAL, "cuda: %d steps are submitted and none is collected", p->slots);
-  memcpy(p->in.host + (size_t)(p->submitted % p->slots) * p->in.stride, in, p->feed.in_bytes);
-  p->submitted++;
-  if (p->submitted - p->launched < DUEL_LAUNCH_STEPS) return DUEL_OK;
+duel_status duel_cuda_submit(duel_backend *b, void *ring_, void *program_, const void *in) {
+  ring *r = (ring *)ring_;
+  if (r->submitted - r->collected >= r->n)
+    return duel_fail(DUEL_ERR_INTERNAL, "cuda: %d steps are submitted and none is collected", r->n);
+  const int64_t slot = r->submitted % r->n;
+  memcpy(r->in.host + (size_t)slot * r->in.stride, in, r->feed.in_bytes);
+  r->runs[slot] = (program *)program_;
+  r->submitted++;
+  if (r->submitted - r->launched < DUEL_LAUNCH_STEPS) return DUEL_OK;
   DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
-  return launch(b, p, DUEL_LAUNCH_STEPS);
+  return launch(b, r, DUEL_LAUNCH_STEPS);
 }
 
-duel_status duel_cuda_collect(duel_backend *b, void *program_, void *out, bool wait, bool *got) {
-  program *p = (program *)program_;
+duel_status duel_cuda_collect(duel_backend *b, void *ring_, void *out, bool wait, bool *got) {
+  ring *r = (ring *)ring_;
   *got = false;
-  if (p->collected == p->submitted) return duel_fail(DUEL_ERR_INTERNAL, "cuda: there is no step to collect");
+  if (r->collected == r->submitted) return duel_fail(DUEL_ERR_INTERNAL, "cuda: there is no step to collect");
   DUEL_CUDA_TRY(cudaSetDevice(b->device), "choosing the GPU");
-  if (p->collected == p->launched) {
+  if (r->collected == r->launched) {
     if (!wait) return DUEL_OK;
-    DUEL_TRY(launch(b, p, (int)(p->submitted - p->launched)));
+    DUEL_TRY(launch(b, r, (int)(r->submitted - r->launched)));
   }
-  const int slot = (int)(p->collected % p->slots);
-  cudaEvent_t event = p->event[(p->end_of_launch[slot] - 1) % p->slots];
+  const int slot = (int)(r->collected % r->n);
+  cudaEvent_t event = r->event[(r->end_of_launch[slot] - 1) % r->n];
   cudaError_t error = cudaEventQuery(event);
   if (error == cudaErrorNotReady) {
     cudaGetLastError(); // no error, but kept as if it were one
@@ -347,8 +377,8 @@ duel_status duel_cuda_collect(duel_backend *b, void *program_, void *out, bool w
     error = cudaEventSynchronize(event);
   }
   if (error != cudaSuccess) return duel_cuda_fail(error, "a step");
-  memcpy(out, p->out.host + (size_t)slot * p->out.stride, p->feed.out_bytes);
-  p->collected++;
+  memcpy(out, r->out.host + (size_t)slot * r->out.stride, r->feed.out_bytes);
+  r->collected++;
   *got = true;
   return DUEL_OK;
 }

@@ -104,7 +104,7 @@ static duel_status open_probe(probe *p, const duel_trainer *t, probe_graph *buil
   DUEL_TRY(duel_plan_for(&p->plan, given, DUEL_PASS_ALL, t->api, t->backend));
   DUEL_TRY(duel_memory_open(&p->memory, t->api, t->backend, &p->vars, p->plan->work_bytes));
   DUEL_TRY(fill_inputs(p));
-  DUEL_TRY(duel_exec_open(&p->exec, p->plan, &p->memory, NULL));
+  DUEL_TRY(duel_exec_open(&p->exec, &p->plan, 1, &p->memory, NULL));
   p->seconds = duel_calloc((size_t)p->plan->n_order, sizeof *p->seconds);
   return p->seconds ? DUEL_OK : duel_fail_memory("a measurement", (size_t)p->plan->n_order * sizeof *p->seconds);
 }
@@ -130,7 +130,7 @@ static duel_status run_probe(probe *p, int runs, probed *best) {
   for (int k = 0; k <= runs; k++) {
     double pass = 0;
     memset(p->seconds, 0, (size_t)n * sizeof *p->seconds);
-    DUEL_TRY(duel_exec_profile(p->exec, NULL, NULL, p->seconds));
+    DUEL_TRY(duel_exec_profile(p->exec, 0, NULL, NULL, p->seconds));
     for (int i = 0; i < n; i++) {
       const duel_cost cost = duel_plan_cost(p->plan, p->plan->order[i]);
       pass += p->seconds[i];

@@ -28,13 +28,15 @@ static duel_status open_step(duel_trainer *t) {
     t->block = duel_calloc(1, feed.in_bytes);
     if (!t->block) return duel_fail_memory("the inputs of a step", feed.in_bytes);
   }
-  return duel_exec_open(&t->train, t->variant[0].plan, &t->memory, &feed);
+  duel_plan *plans[DUEL_MAX_VARIANTS];
+  for (int v = 0; v < t->n_variants; v++) plans[v] = t->variant[v].plan;
+  return duel_exec_open(&t->train, plans, t->n_variants, &t->memory, &feed);
 }
 
 static duel_status open_sampling(duel_trainer *t) {
   const int64_t chunk = t->vars_of_step.chunk, item = duel_shape_count(t->model.item);
   if (!t->sample_plan) return DUEL_OK;
-  DUEL_TRY(duel_exec_open(&t->sample, t->sample_plan, &t->memory, NULL));
+  DUEL_TRY(duel_exec_open(&t->sample, &t->sample_plan, 1, &t->memory, NULL));
   t->latents = duel_malloc((size_t)(chunk * t->recipe->latent) * sizeof *t->latents);
   t->samples = duel_malloc((size_t)(chunk * item) * sizeof *t->samples);
   if (!t->latents || !t->samples) return duel_fail_memory("sampling", (size_t)(chunk * item) * sizeof *t->samples);
@@ -231,23 +233,28 @@ duel_status duel_trainer_advance(duel_trainer *t, int64_t steps) {
   for (; steps > 0 && t->step < t->steps; steps--) {
     DUEL_TRY(collect(t, true, duel_exec_ahead(t->train) - 1));
     DUEL_TRY(fill_block(t));
-    DUEL_TRY(duel_exec_submit(t->train, t->block));
+    DUEL_TRY(duel_exec_submit(t->train, duel_trainer_variant(t, t->step), t->block));
     count_step(t);
   }
   return collect(t, false, 0);
 }
 
+// Only steps of the first kind have a clock in them.
 duel_status duel_trainer_profile(duel_trainer *t, int64_t steps, double *seconds) {
   float reported[DUEL_MAX_SCALARS];
   DUEL_TRY(check_trains(t));
-  DUEL_TRY(duel_trainer_settle(t));
   for (; steps > 0 && t->step < t->steps; steps--) {
+    DUEL_TRY(duel_trainer_settle(t));
+    if (duel_trainer_variant(t, t->step) > 0) {
+      DUEL_TRY(duel_trainer_advance(t, 1));
+      continue;
+    }
     DUEL_TRY(fill_block(t));
-    DUEL_TRY(duel_exec_profile(t->train, t->block, reported, seconds));
+    DUEL_TRY(duel_exec_profile(t->train, 0, t->block, reported, seconds));
     count_step(t);
     DUEL_TRY(take_scalars(t, reported));
   }
-  return DUEL_OK;
+  return duel_trainer_settle(t);
 }
 
 duel_status duel_trainer_settle(duel_trainer *t) {
@@ -291,7 +298,7 @@ duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n
     memset(t->latents, 0, (size_t)(s->chunk * latent) * sizeof *t->latents);
     memcpy(t->latents, latents + first * latent, (size_t)(now * latent) * sizeof *t->latents);
     DUEL_TRY(duel_memory_write(&t->memory, s->latents, t->latents));
-    DUEL_TRY(duel_exec_run(t->sample));
+    DUEL_TRY(duel_exec_run(t->sample, 0));
     DUEL_TRY(duel_memory_read(&t->memory, s->samples, t->samples));
     memcpy(dst + first * item, t->samples, (size_t)(now * item) * sizeof *dst);
   }

@@ -6,16 +6,21 @@
 
 #include "core/graph.h"
 
-#define DUEL_OP(ENUM, name, min_in, max_in, n_out)                                                                     \
+#define DUEL_OP(ENUM, name, KIND, min_in, max_in, n_out)                                                               \
+  enum { duel_kind_##name = DUEL_KIND_##KIND };                                                                        \
   enum { duel_min_in_##name = (min_in), duel_max_in_##name = (max_in), duel_n_out_##name = (n_out) };                  \
   extern const duel_op_record duel_record_##name;
 #include "core/ops/ops.def"
 #undef DUEL_OP
 
-// Defines the record of an op; name and arity come from ops.def.
+// Defines the record of an op; name, kind and arity come from ops.def.
 #define DUEL_RECORD(op, ...)                                                                                           \
-  const duel_op_record duel_record_##op = {                                                                            \
-      .name = #op, .min_in = duel_min_in_##op, .max_in = duel_max_in_##op, .n_out = duel_n_out_##op, __VA_ARGS__}
+  const duel_op_record duel_record_##op = {.name = #op,                                                                \
+                                           .kind = (duel_op_kind)duel_kind_##op,                                       \
+                                           .min_in = duel_min_in_##op,                                                 \
+                                           .max_in = duel_max_in_##op,                                                 \
+                                           .n_out = duel_n_out_##op,                                                   \
+                                           __VA_ARGS__}
 
 // Parameter lists of shape rules and gradients, as in duel_op_record; most read only some of them.
 #define DUEL_UNUSED __attribute__((unused))

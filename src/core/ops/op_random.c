@@ -12,8 +12,10 @@ static void infer_random(DUEL_INFER_ARGS) {
                      n->attr.random.k);
     return;
   }
-  if (!duel_shape_checked_count(*shape, &count) || count > INT64_C(1) << 34) {
-    duel_graph_error(g, "%s: a draw of %s has more than 2^34 elements", duel_op_name(n->op), duel_shape_text(*shape));
+  const int64_t most = INT64_C(1) << 34, first = n->attr.random.first;
+  if (!duel_shape_checked_count(*shape, &count) || first < 0 || first > most || count > most - first) {
+    duel_graph_error(g, "%s: %s from element %" PRId64 " on: a draw has elements 0 … 2^34 − 1", duel_op_name(n->op),
+                     duel_shape_text(*shape), first);
     return;
   }
   duel_set_out(g, n, 0, g->real, *shape);

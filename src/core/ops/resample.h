@@ -13,18 +13,19 @@
 #include "base/hd.h"
 #include "core/backend.h"
 
-typedef struct duel_axis {
+typedef struct duel_resample_axis {
   int mode; // a duel_sampling; windows of maxpool2d are those of average
   int32_t x, y, kernel, stride, pad;
-} duel_axis;
+} duel_resample_axis;
 
 typedef struct duel_reach { // [begin, end), empty if end <= begin
   int32_t begin, end;
 } duel_reach;
 
 // Axis i (0 down, 1 right) of images x that become y.
-static inline duel_axis duel_axis_of(int mode, const duel_window *w, const duel_shape *x, const duel_shape *y, int i) {
-  duel_axis a;
+static inline duel_resample_axis duel_axis_of(int mode, const duel_window *w, const duel_shape *x, const duel_shape *y,
+                                              int i) {
+  duel_resample_axis a;
   a.mode = mode;
   a.x = (int32_t)x->dim[2 + i];
   a.y = (int32_t)y->dim[2 + i];
@@ -42,13 +43,13 @@ DUEL_HD int32_t duel_clip(int32_t i, int32_t n) { // into 0 … n
 }
 
 // Twice Y times the place of y[i] in x, of bilinear: whole numbers.
-DUEL_HD int32_t duel_axis_place(const duel_axis *a, int32_t i) {
+DUEL_HD int32_t duel_axis_place(const duel_resample_axis *a, int32_t i) {
   const int32_t place = (2 * i + 1) * a->x - a->y;
   return place > 0 ? place : 0;
 }
 
 // The pixels of x that make y[i].
-DUEL_HD duel_reach duel_axis_taps(const duel_axis *a, int32_t i) {
+DUEL_HD duel_reach duel_axis_taps(const duel_resample_axis *a, int32_t i) {
   duel_reach t;
   if (a->mode == DUEL_AVERAGE) {
     const int32_t first = i * a->stride - a->pad;
@@ -65,7 +66,7 @@ DUEL_HD duel_reach duel_axis_taps(const duel_axis *a, int32_t i) {
 }
 
 // The first i for which y[i]'s first pixel is x[h] or a later one.
-DUEL_HD int32_t duel_axis_first(const duel_axis *a, int32_t h) {
+DUEL_HD int32_t duel_axis_first(const duel_resample_axis *a, int32_t h) {
   if (h <= 0) return 0;
   const int32_t scaled = a->mode == DUEL_BILINEAR ? (2 * h + 1) * a->y - a->x : h * a->y;
   const int32_t unit = a->mode == DUEL_BILINEAR ? 2 * a->x : a->x;
@@ -73,7 +74,7 @@ DUEL_HD int32_t duel_axis_first(const duel_axis *a, int32_t h) {
 }
 
 // The pixels of y that x[h] takes part in.
-DUEL_HD duel_reach duel_axis_adjoint_taps(const duel_axis *a, int32_t h) {
+DUEL_HD duel_reach duel_axis_adjoint_taps(const duel_resample_axis *a, int32_t h) {
   duel_reach t;
   if (a->mode == DUEL_AVERAGE) {
     const int32_t last = h + a->pad, before = last - a->kernel; // of windows by where they begin, within the padding
@@ -87,13 +88,13 @@ DUEL_HD duel_reach duel_axis_adjoint_taps(const duel_axis *a, int32_t h) {
 }
 
 // The part that x[h] has in y[i], of so many parts in all.
-DUEL_HD int32_t duel_axis_weight(const duel_axis *a, int32_t i, int32_t h) {
+DUEL_HD int32_t duel_axis_weight(const duel_resample_axis *a, int32_t i, int32_t h) {
   if (a->mode != DUEL_BILINEAR) return 1;
   const int32_t place = duel_axis_place(a, i), low = duel_ratio(place, 2 * a->y), rest = place - low * 2 * a->y;
   if (h > low) return rest;
   return low + 1 < a->x ? 2 * a->y - rest : 2 * a->y;
 }
-DUEL_HD int32_t duel_axis_whole(const duel_axis *a) {
+DUEL_HD int32_t duel_axis_whole(const duel_resample_axis *a) {
   return a->mode == DUEL_AVERAGE ? a->kernel : a->mode == DUEL_BILINEAR ? 2 * a->y : 1;
 }
 

@@ -27,7 +27,7 @@ static layout layout_of(const duel_call *call, const duel_operand *x) {
   return l;
 }
 
-static duel_range channels_of(const layout *l, int64_t piece) {
+static duel_span channels_of(const layout *l, int64_t piece) {
   return duel_piece(l->c, l->s == 1 ? LEAST : 1, l->pieces, piece);
 }
 
@@ -145,7 +145,7 @@ static void backward_block(const layout *l, const duel_call *call, int64_t c, in
 static void forward_channel(const layout *l, const duel_call *call, int64_t c) {
   const real *src = (const real *)call->in[0].data + c * l->s;
   const int64_t row = l->c * l->s;
-  real lane[DUEL_LANES] = {0};
+  real lane[DUEL_SUM_LANES] = {0};
   for (int64_t r = 0; r < l->n; r++) DUEL_SUM_RUN(lane, l->s, src[r * row + i]);
   const real mean = duel_lanes_sum(lane) / l->count;
   memset(lane, 0, sizeof lane);
@@ -166,7 +166,7 @@ static void backward_channel(const layout *l, const duel_call *call, int64_t c) 
   const real scale = ((const real *)call->in[2].data)[c], mean = ((const real *)call->in[3].data)[c];
   const real invstd = 1 / duel_sqrt_real(((const real *)call->in[4].data)[c] + l->eps);
   real *d_x = (real *)call->out[0].data + first;
-  real lane_d[DUEL_LANES] = {0}, lane_dx[DUEL_LANES] = {0};
+  real lane_d[DUEL_SUM_LANES] = {0}, lane_dx[DUEL_SUM_LANES] = {0};
   for (int64_t r = 0; r < l->n; r++) {
     real *d = d_x + r * row;
     const real *xr = x + r * row;
@@ -189,23 +189,23 @@ static void backward_channel(const layout *l, const duel_call *call, int64_t c) 
 static void batchnorm_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const layout l = layout_of(call, &call->in[0]);
-  const duel_range r = channels_of(&l, piece);
+  const duel_span r = channels_of(&l, piece);
   if (l.s == 1) {
     for (int64_t c = r.begin; c < r.end; c += BLOCK) forward_block(&l, call, c, duel_min(BLOCK, r.end - c));
   } else {
     for (int64_t c = r.begin; c < r.end; c++) forward_channel(&l, call, c);
   }
 }
-const duel_kernel DUEL_CPU_NAME(batchnorm) = {.cut = forward_cut, .run = batchnorm_run};
+const duel_cpu_kernel DUEL_CPU_NAME(batchnorm) = {.cut = forward_cut, .run = batchnorm_run};
 
 static void batchnorm_grad_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const layout l = layout_of(call, &call->in[1]);
-  const duel_range r = channels_of(&l, piece);
+  const duel_span r = channels_of(&l, piece);
   if (l.s == 1) {
     for (int64_t c = r.begin; c < r.end; c += BLOCK) backward_block(&l, call, c, duel_min(BLOCK, r.end - c));
   } else {
     for (int64_t c = r.begin; c < r.end; c++) backward_channel(&l, call, c);
   }
 }
-const duel_kernel DUEL_CPU_NAME(batchnorm_grad) = {.cut = backward_cut, .run = batchnorm_grad_run};
+const duel_cpu_kernel DUEL_CPU_NAME(batchnorm_grad) = {.cut = backward_cut, .run = batchnorm_grad_run};

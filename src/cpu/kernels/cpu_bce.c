@@ -29,13 +29,13 @@ static void bce_logits_run(const duel_call *call, int phase, int64_t piece) {
     out[0] = total / (real)count;
     return;
   }
-  const duel_range r = duel_piece(count, DUEL_LANES, n > 0 ? n : 1, piece);
+  const duel_span r = duel_piece(count, DUEL_SUM_LANES, n > 0 ? n : 1, piece);
   const real *x = call->in[0].data;
   const real target = (real)call->attr->bce.target;
-  real lane[DUEL_LANES] = {0};
+  real lane[DUEL_SUM_LANES] = {0};
   int64_t i = r.begin;
-  for (; i + DUEL_LANES <= r.end; i += DUEL_LANES) {
-    DUEL_SIMD for (int j = 0; j < DUEL_LANES; j++) lane[j] += duel_softplus_real(x[i + j]) - target * x[i + j];
+  for (; i + DUEL_SUM_LANES <= r.end; i += DUEL_SUM_LANES) {
+    DUEL_SIMD for (int j = 0; j < DUEL_SUM_LANES; j++) lane[j] += duel_softplus_real(x[i + j]) - target * x[i + j];
   }
   for (int j = 0; i + j < r.end; j++) lane[j] += duel_softplus_real(x[i + j]) - target * x[i + j];
   const real sum = duel_lanes_sum(lane);
@@ -45,7 +45,7 @@ static void bce_logits_run(const duel_call *call, int phase, int64_t piece) {
     out[0] = sum / (real)count;
   }
 }
-const duel_kernel DUEL_CPU_NAME(bce_logits) = {
+const duel_cpu_kernel DUEL_CPU_NAME(bce_logits) = {
     .scratch = bce_logits_scratch, .cut = bce_logits_cut, .run = bce_logits_run};
 
 static int bce_logits_grad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
@@ -56,10 +56,10 @@ static int bce_logits_grad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PH
 static void bce_logits_grad_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const int64_t count = duel_count(&call->in[0]);
-  const duel_range r = duel_piece(count, DUEL_LANES, bce_pieces(call), piece);
+  const duel_span r = duel_piece(count, DUEL_SUM_LANES, bce_pieces(call), piece);
   const real *x = call->in[0].data;
   real *dst = call->out[0].data;
   const real target = (real)call->attr->bce.target, scale = ((const real *)call->in[1].data)[0] / (real)count;
   DUEL_SIMD for (int64_t i = r.begin; i < r.end; i++) dst[i] = (duel_sigmoid_real(x[i]) - target) * scale;
 }
-const duel_kernel DUEL_CPU_NAME(bce_logits_grad) = {.cut = bce_logits_grad_cut, .run = bce_logits_grad_run};
+const duel_cpu_kernel DUEL_CPU_NAME(bce_logits_grad) = {.cut = bce_logits_grad_cut, .run = bce_logits_grad_run};

@@ -19,7 +19,7 @@ static void batch_run(const duel_call *call, int phase, int64_t piece) {
   int64_t pieces[DUEL_MAX_PHASE];
   batch_cut(call, pieces);
   const int64_t n = row_length(call);
-  const duel_range r = duel_piece(call->out[0].shape.dim[0], 1, pieces[0], piece);
+  const duel_span r = duel_piece(call->out[0].shape.dim[0], 1, pieces[0], piece);
   const int32_t *index = call->in[1].data;
   for (int64_t row = r.begin; row < r.end; row++) {
     if (call->in[0].dtype == DUEL_I32) {
@@ -41,4 +41,4 @@ static void batch_run(const duel_call *call, int phase, int64_t piece) {
     }
   }
 }
-const duel_kernel DUEL_CPU_NAME(batch) = {.cut = batch_cut, .run = batch_run};
+const duel_cpu_kernel DUEL_CPU_NAME(batch) = {.cut = batch_cut, .run = batch_run};

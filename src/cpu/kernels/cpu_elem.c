@@ -14,25 +14,25 @@ static int cut_costly(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
   return 1;
 }
 
-static duel_range flat_piece(const duel_call *call, int64_t grain, int64_t piece) {
+static duel_span flat_piece(const duel_call *call, int64_t grain, int64_t piece) {
   const int64_t count = duel_count(&call->out[0]);
-  return duel_piece(count, DUEL_LANES, duel_pieces(count, grain), piece);
+  return duel_piece(count, DUEL_SUM_LANES, duel_pieces(count, grain), piece);
 }
 
 static void constant_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
-  const duel_range r = flat_piece(call, CHEAP, piece);
+  const duel_span r = flat_piece(call, CHEAP, piece);
   const real value = (real)call->attr->constant.value;
   real *dst = call->out[0].data;
   DUEL_SIMD for (int64_t i = r.begin; i < r.end; i++) dst[i] = value;
 }
-const duel_kernel DUEL_CPU_NAME(constant) = {.cut = cut_cheap, .run = constant_run};
+const duel_cpu_kernel DUEL_CPU_NAME(constant) = {.cut = cut_cheap, .run = constant_run};
 
 // ---- one operand
 #define UNARY(name, cut_fn, grain, SETUP, EXPR)                                                                        \
   static void name##_run(const duel_call *call, int phase, int64_t piece) {                                            \
     (void)phase;                                                                                                       \
-    const duel_range r = flat_piece(call, grain, piece);                                                               \
+    const duel_span r = flat_piece(call, grain, piece);                                                                \
     const real *src = call->in[0].data;                                                                                \
     real *dst = call->out[0].data;                                                                                     \
     SETUP;                                                                                                             \
@@ -41,7 +41,7 @@ const duel_kernel DUEL_CPU_NAME(constant) = {.cut = cut_cheap, .run = constant_r
       dst[i] = (EXPR);                                                                                                 \
     }                                                                                                                  \
   }                                                                                                                    \
-  const duel_kernel DUEL_CPU_NAME(name) = {.cut = cut_fn, .run = name##_run}
+  const duel_cpu_kernel DUEL_CPU_NAME(name) = {.cut = cut_fn, .run = name##_run}
 
 UNARY(affine, cut_cheap, CHEAP, const real mul = (real)call->attr->affine.mul;
       const real add = (real)call->attr->affine.add, mul *x + add);
@@ -59,7 +59,7 @@ UNARY(erf, cut_costly, COSTLY, , duel_erf_real(x));
 typedef void row_fn(real *dst, const real *const *in, const int64_t *stride, int64_t n, const duel_attr *attr);
 
 static void broadcast_run(const duel_call *call, int64_t piece, row_fn *row) {
-  const duel_range r = flat_piece(call, CHEAP, piece);
+  const duel_span r = flat_piece(call, CHEAP, piece);
   duel_nd nd = {.rank = call->out[0].shape.rank, .n = call->n_in};
   memcpy(nd.size, call->out[0].shape.dim, sizeof nd.size);
   for (int o = 0; o < call->n_in; o++) duel_nd_operand(&nd, o, &call->in[o].shape);
@@ -100,7 +100,7 @@ static void broadcast_run(const duel_call *call, int64_t piece, row_fn *row) {
     (void)phase;                                                                                                       \
     broadcast_run(call, piece, name##_row);                                                                            \
   }                                                                                                                    \
-  const duel_kernel DUEL_CPU_NAME(name) = {.cut = cut_cheap, .run = name##_run}
+  const duel_cpu_kernel DUEL_CPU_NAME(name) = {.cut = cut_cheap, .run = name##_run}
 
 BINARY(add, , x + y);
 BINARY(sub, , x - y);
@@ -127,4 +127,4 @@ static void select_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   broadcast_run(call, piece, select_row);
 }
-const duel_kernel DUEL_CPU_NAME(select) = {.cut = cut_cheap, .run = select_run};
+const duel_cpu_kernel DUEL_CPU_NAME(select) = {.cut = cut_cheap, .run = select_run};

@@ -9,7 +9,7 @@ static int cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
   return 1;
 }
 
-static duel_range rows_of(const duel_call *call, int64_t piece) {
+static duel_span rows_of(const duel_call *call, int64_t piece) {
   int64_t pieces[DUEL_MAX_PHASE];
   cut(call, pieces);
   return duel_piece(call->out[0].shape.dim[0], 1, pieces[0], piece);
@@ -23,7 +23,7 @@ static int64_t row_length(const duel_call *call) {
 
 static void embedding_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
-  const duel_range r = rows_of(call, piece);
+  const duel_span r = rows_of(call, piece);
   const int64_t n = row_length(call), rows = call->in[0].shape.dim[0];
   const int32_t *index = call->in[1].data;
   for (int64_t i = r.begin; i < r.end; i++) {
@@ -34,11 +34,11 @@ static void embedding_run(const duel_call *call, int phase, int64_t piece) {
       for (int64_t j = 0; j < n; j++) dst[j] = (real)NAN;
   }
 }
-const duel_kernel DUEL_CPU_NAME(embedding) = {.cut = cut, .run = embedding_run};
+const duel_cpu_kernel DUEL_CPU_NAME(embedding) = {.cut = cut, .run = embedding_run};
 
 static void embedding_grad_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
-  const duel_range r = rows_of(call, piece);
+  const duel_span r = rows_of(call, piece);
   const int64_t n = row_length(call), rows = call->in[1].shape.dim[0];
   const int32_t *index = call->in[1].data;
   real *table = call->out[0].data;
@@ -50,11 +50,11 @@ static void embedding_grad_run(const duel_call *call, int phase, int64_t piece) 
     DUEL_SIMD for (int64_t j = 0; j < n; j++) dst[j] += src[j];
   }
 }
-const duel_kernel DUEL_CPU_NAME(embedding_grad) = {.cut = cut, .run = embedding_grad_run};
+const duel_cpu_kernel DUEL_CPU_NAME(embedding_grad) = {.cut = cut, .run = embedding_grad_run};
 
 static void one_hot_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
-  const duel_range r = rows_of(call, piece);
+  const duel_span r = rows_of(call, piece);
   const int64_t n = row_length(call);
   const int32_t *index = call->in[0].data;
   for (int64_t i = r.begin; i < r.end; i++) {
@@ -63,4 +63,4 @@ static void one_hot_run(const duel_call *call, int phase, int64_t piece) {
     if (index[i] >= 0 && index[i] < n) dst[index[i]] = 1;
   }
 }
-const duel_kernel DUEL_CPU_NAME(one_hot) = {.cut = cut, .run = one_hot_run};
+const duel_cpu_kernel DUEL_CPU_NAME(one_hot) = {.cut = cut, .run = one_hot_run};

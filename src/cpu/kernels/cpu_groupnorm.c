@@ -37,7 +37,7 @@ static void forward_row(const layout *l, const duel_call *call, int64_t r) {
   const real *scale = (const real *)call->in[1].data + r % l->groups * l->runs;
   const real *shift = (const real *)call->in[2].data + r % l->groups * l->runs;
   real *y = (real *)call->out[0].data + r * l->row;
-  real lane[DUEL_LANES] = {0};
+  real lane[DUEL_SUM_LANES] = {0};
   DUEL_SUM_RUN(lane, l->row, x[i]);
   const real mean = duel_lanes_sum(lane) / l->count;
   memset(lane, 0, sizeof lane);
@@ -61,22 +61,22 @@ static int forward_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 static void groupnorm_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const layout l = layout_of(call, &call->in[0], &call->in[1]);
-  const duel_range r = duel_piece(l.rows, 1, l.pieces, piece);
+  const duel_span r = duel_piece(l.rows, 1, l.pieces, piece);
   for (int64_t i = r.begin; i < r.end; i++) forward_row(&l, call, i);
 }
-const duel_kernel DUEL_CPU_NAME(groupnorm) = {.cut = forward_cut, .run = groupnorm_run};
+const duel_cpu_kernel DUEL_CPU_NAME(groupnorm) = {.cut = forward_cut, .run = groupnorm_run};
 
 // ---- backward
 // Σd and Σ d·x̂ of one run.
 static void sum_run(int64_t n, const real *d, const real *x, real mean, real invstd, real *d_scale, real *d_shift) {
   real sum_d = 0, sum_dx = 0;
-  if (n < DUEL_LANES) {
+  if (n < DUEL_SUM_LANES) {
     for (int64_t i = 0; i < n; i++) {
       sum_d += d[i];
       sum_dx += d[i] * (x[i] - mean);
     }
   } else {
-    real lane_d[DUEL_LANES] = {0}, lane_dx[DUEL_LANES] = {0};
+    real lane_d[DUEL_SUM_LANES] = {0}, lane_dx[DUEL_SUM_LANES] = {0};
     DUEL_SUM_RUN(lane_d, n, d[i]);
     DUEL_SUM_RUN(lane_dx, n, d[i] * (x[i] - mean));
     sum_d = duel_lanes_sum(lane_d);
@@ -108,7 +108,7 @@ static void backward_row(const layout *l, const duel_call *call, int64_t r) {
     for (int64_t k = 0; k < l->runs; k++)
       sum_run(l->length, d + k * l->length, x + k * l->length, mean, invstd, &d_scale[k], &d_shift[k]);
   }
-  real lane[DUEL_LANES] = {0};
+  real lane[DUEL_SUM_LANES] = {0};
   DUEL_SUM_RUN(lane, l->runs, scale[i] * d_shift[i]);
   const real mean_d = duel_lanes_sum(lane) / l->count;
   memset(lane, 0, sizeof lane);
@@ -132,7 +132,7 @@ static int backward_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 static void groupnorm_grad_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const layout l = layout_of(call, &call->in[1], &call->in[2]);
-  const duel_range r = duel_piece(l.rows, 1, l.pieces, piece);
+  const duel_span r = duel_piece(l.rows, 1, l.pieces, piece);
   for (int64_t i = r.begin; i < r.end; i++) backward_row(&l, call, i);
 }
-const duel_kernel DUEL_CPU_NAME(groupnorm_grad) = {.cut = backward_cut, .run = groupnorm_grad_run};
+const duel_cpu_kernel DUEL_CPU_NAME(groupnorm_grad) = {.cut = backward_cut, .run = groupnorm_grad_run};

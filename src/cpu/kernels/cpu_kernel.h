@@ -4,7 +4,7 @@
 //
 //   - the cut into pieces, and so every bit of the result, depends on shapes alone (and for products on the precision),
 //     never on threads or level;
-//   - sums run in DUEL_LANES explicit lanes and fixed chunks, so that all levels add in the same order;
+//   - sums run in DUEL_SUM_LANES explicit lanes and fixed chunks, so that all levels add in the same order;
 //   - a piece writes only its own part of the outputs and of the scratch.
 #ifndef DUEL_CPU_KERNELS_CPU_KERNEL_H
 #define DUEL_CPU_KERNELS_CPU_KERNEL_H
@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/backend.h"
+#include "cpu/cpu.h"
 #include "cpu/kernels/cpu_math.h"
 
 typedef DUEL_REAL real;
@@ -26,11 +26,12 @@ typedef DUEL_REAL real;
 #define DUEL_CPU_PLAIN(x) DUEL_CPU_NAME(x)
 #endif
 
-// Every op's kernel has its op's name; the table (cpu_table.c) lists those that exist.
-#define DUEL_OP(ENUM, name, min_in, max_in, n_out) extern const duel_kernel DUEL_CPU_NAME(name), DUEL_CPU_PLAIN(name);
+// Every op's kernel has its op's name.
+#define DUEL_OP(ENUM, name, KIND, min_in, max_in, n_out)                                                               \
+  extern const duel_cpu_kernel DUEL_CPU_NAME(name), DUEL_CPU_PLAIN(name);
 #include "core/ops/ops.def"
 #undef DUEL_OP
-extern const duel_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT];
+extern const duel_cpu_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT];
 
 // A loop whose iterations are independent: dst may be exactly src, which plain C would not let the compiler use. Not in
 // double, where libm's functions stand in such loops.
@@ -52,9 +53,9 @@ static inline real duel_sqrt_real(real x) {
 }
 
 // ---- cutting
-typedef struct duel_range {
+typedef struct duel_span {
   int64_t begin, end;
-} duel_range;
+} duel_span;
 
 static inline int64_t duel_min(int64_t a, int64_t b) {
   return a < b ? a : b;
@@ -70,29 +71,23 @@ static inline int64_t duel_pieces(int64_t count, int64_t grain) {
 }
 
 // Piece i of n; all begin at multiples of align.
-static inline duel_range duel_piece(int64_t count, int64_t align, int64_t n, int64_t i) {
+static inline duel_span duel_piece(int64_t count, int64_t align, int64_t n, int64_t i) {
   const int64_t blocks = duel_ceil_div(count, align);
-  return (duel_range){duel_min(blocks * i / n * align, count), duel_min(blocks * (i + 1) / n * align, count)};
+  return (duel_span){duel_min(blocks * i / n * align, count), duel_min(blocks * (i + 1) / n * align, count)};
 }
 
 // ---- operands
-static inline int64_t duel_count(const duel_operand *o) {
-  int64_t n = 1;
-  for (int i = 0; i < o->shape.rank; i++) n *= o->shape.dim[i];
-  return n;
-}
-
 // Element i of a small block of numbers that the host may have written in another precision than the kernels'.
 static inline real duel_number(const duel_operand *o, int64_t i) {
   return o->dtype == DUEL_F64 ? (real)((const double *)o->data)[i] : (real)((const float *)o->data)[i];
 }
 
 // ---- sums
-enum { DUEL_LANES = 32, DUEL_CHUNK_ROWS = 64 };
+enum { DUEL_SUM_LANES = 32, DUEL_CHUNK_ROWS = 64 };
 
 // The fixed tree that joins the lanes.
 static inline real duel_lanes_sum(real *lane) {
-  for (int width = DUEL_LANES / 2; width > 0; width /= 2)
+  for (int width = DUEL_SUM_LANES / 2; width > 0; width /= 2)
     for (int j = 0; j < width; j++) lane[j] += lane[j + width];
   return lane[0];
 }
@@ -101,8 +96,8 @@ static inline real duel_lanes_sum(real *lane) {
 #define DUEL_SUM_RUN(lane, n, EXPR)                                                                                    \
   do {                                                                                                                 \
     int64_t base = 0;                                                                                                  \
-    for (; base + DUEL_LANES <= (n); base += DUEL_LANES) {                                                             \
-      DUEL_SIMD for (int j = 0; j < DUEL_LANES; j++) {                                                                 \
+    for (; base + DUEL_SUM_LANES <= (n); base += DUEL_SUM_LANES) {                                                     \
+      DUEL_SIMD for (int j = 0; j < DUEL_SUM_LANES; j++) {                                                             \
         const int64_t i = base + j;                                                                                    \
         lane[j] += (EXPR);                                                                                             \
       }                                                                                                                \

@@ -7,7 +7,7 @@
 enum { GRAIN = 16384, STRIP = 256 };
 
 typedef struct windows {
-  duel_axis down, right;
+  duel_resample_axis down, right;
   int64_t planes, in, out; // numbers of a plane of x and of y
 } windows;
 
@@ -40,9 +40,9 @@ static void read_taps(const real *row, int32_t width, int32_t c, int32_t stride,
 
 // The maxima of n windows from (p, q) on and their places in the plane. The loops over whole lanes go on behind n.
 static void find(const windows *w, const real *plane, int32_t p, int32_t q, int32_t n, real *best, int32_t *place) {
-  const duel_axis *a = &w->right;
+  const duel_resample_axis *a = &w->right;
   const duel_reach rows = duel_axis_taps(&w->down, p);
-  const int32_t left = q * a->stride - a->pad, wide = (n + DUEL_LANES - 1) / DUEL_LANES * DUEL_LANES;
+  const int32_t left = q * a->stride - a->pad, wide = (n + DUEL_SUM_LANES - 1) / DUEL_SUM_LANES * DUEL_SUM_LANES;
   real tap[STRIP];
   DUEL_SIMD for (int32_t i = 0; i < wide; i++) { // places: of the windows' first pixels, all may be −∞
     const int32_t c = left + i * a->stride;
@@ -53,8 +53,8 @@ static void find(const windows *w, const real *plane, int32_t p, int32_t q, int3
     for (int32_t s = 0; s < a->kernel; s++) {
       const int32_t first = r * a->x + left + s, stride = a->stride;
       read_taps(plane + (int64_t)r * a->x, a->x, left + s, stride, n, tap);
-      for (int32_t i = 0; i < wide; i += DUEL_LANES) {
-        DUEL_SIMD for (int32_t k = i; k < i + DUEL_LANES; k++) {
+      for (int32_t i = 0; i < wide; i += DUEL_SUM_LANES) {
+        DUEL_SIMD for (int32_t k = i; k < i + DUEL_SUM_LANES; k++) {
           const bool better = tap[k] > best[k] || (tap[k] != tap[k] && best[k] == best[k]);
           best[k] = better ? tap[k] : best[k];
           place[k] = better ? first + k * stride : place[k];
@@ -78,7 +78,7 @@ static void maxpool2d_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const windows w = windows_of(call);
   const real *x = call->in[0].data, *v = call->in[1].data;
-  const duel_range rows = duel_piece(w.planes * w.down.y, 1, row_pieces(&w), piece);
+  const duel_span rows = duel_piece(w.planes * w.down.y, 1, row_pieces(&w), piece);
   real *dst = (real *)call->out[0].data + rows.begin * w.right.y, best[STRIP];
   int32_t place[STRIP];
   for (int64_t row = rows.begin; row < rows.end; row++)
@@ -92,7 +92,7 @@ static void maxpool2d_run(const duel_call *call, int phase, int64_t piece) {
       dst += n;
     }
 }
-const duel_kernel DUEL_CPU_NAME(maxpool2d) = {.cut = maxpool2d_cut, .run = maxpool2d_run};
+const duel_cpu_kernel DUEL_CPU_NAME(maxpool2d) = {.cut = maxpool2d_cut, .run = maxpool2d_run};
 
 // ---- maxpool2d_dx
 static int64_t plane_pieces(const windows *w) {
@@ -108,7 +108,7 @@ static int maxpool2d_dx_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE
 static void maxpool2d_dx_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const windows w = windows_of(call);
-  const duel_range planes = duel_piece(w.planes, 1, plane_pieces(&w), piece);
+  const duel_span planes = duel_piece(w.planes, 1, plane_pieces(&w), piece);
   const real *x = (const real *)call->in[0].data + planes.begin * w.in;
   const real *d_y = (const real *)call->in[1].data + planes.begin * w.out;
   real *d_x = (real *)call->out[0].data + planes.begin * w.in, best[STRIP];
@@ -123,4 +123,4 @@ static void maxpool2d_dx_run(const duel_call *call, int phase, int64_t piece) {
         d_y += n;
       }
 }
-const duel_kernel DUEL_CPU_NAME(maxpool2d_dx) = {.cut = maxpool2d_dx_cut, .run = maxpool2d_dx_run};
+const duel_cpu_kernel DUEL_CPU_NAME(maxpool2d_dx) = {.cut = maxpool2d_dx_cut, .run = maxpool2d_dx_run};

@@ -28,7 +28,7 @@ static void copy_run(char *dst, int64_t dst_stride, const char *src, int64_t src
 }
 
 // Copies the elements [begin, end) of a box. Operand 0 of the nest is dst, 1 is src.
-static void copy_box(duel_nd *box, void *dst, const void *src, size_t size, duel_range r) {
+static void copy_box(duel_nd *box, void *dst, const void *src, size_t size, duel_span r) {
   duel_nd_merge(box);
   const int inner = box->rank - 1;
   duel_nd_at at;
@@ -47,8 +47,8 @@ static int cut_output(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
   return 1;
 }
 
-static duel_range piece_of(int64_t count, int64_t piece) {
-  return duel_piece(count, DUEL_LANES, duel_pieces(count, GRAIN), piece);
+static duel_span piece_of(int64_t count, int64_t piece) {
+  return duel_piece(count, DUEL_SUM_LANES, duel_pieces(count, GRAIN), piece);
 }
 
 static void transpose_run(const duel_call *call, int phase, int64_t piece) {
@@ -61,7 +61,7 @@ static void transpose_run(const duel_call *call, int phase, int64_t piece) {
   for (int axis = 0; axis < box.rank; axis++) box.stride[1][axis] = stride[call->attr->transpose.perm[axis]];
   copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece_of(duel_count(dst), piece));
 }
-const duel_kernel DUEL_CPU_NAME(transpose) = {.cut = cut_output, .run = transpose_run};
+const duel_cpu_kernel DUEL_CPU_NAME(transpose) = {.cut = cut_output, .run = transpose_run};
 
 static void broadcast_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
@@ -71,7 +71,7 @@ static void broadcast_run(const duel_call *call, int phase, int64_t piece) {
   duel_nd_operand(&box, 1, &src->shape);
   copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece_of(duel_count(dst), piece));
 }
-const duel_kernel DUEL_CPU_NAME(broadcast) = {.cut = cut_output, .run = broadcast_run};
+const duel_cpu_kernel DUEL_CPU_NAME(broadcast) = {.cut = cut_output, .run = broadcast_run};
 
 static void slice_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
@@ -84,7 +84,7 @@ static void slice_run(const duel_call *call, int phase, int64_t piece) {
   for (int axis = 0; axis < box.rank; axis++) first += call->attr->slice.start[axis] * box.stride[1][axis];
   copy_box(&box, dst->data, (const char *)src->data + first * (int64_t)size, size, piece_of(duel_count(dst), piece));
 }
-const duel_kernel DUEL_CPU_NAME(slice) = {.cut = cut_output, .run = slice_run};
+const duel_cpu_kernel DUEL_CPU_NAME(slice) = {.cut = cut_output, .run = slice_run};
 
 // Phase 0 zeroes the output, phase 1 copies the box.
 static int pad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
@@ -97,7 +97,7 @@ static void pad_run(const duel_call *call, int phase, int64_t piece) {
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
   const size_t size = duel_dtype_size(src->dtype);
   if (phase == 0) {
-    const duel_range r = piece_of(duel_count(dst), piece);
+    const duel_span r = piece_of(duel_count(dst), piece);
     memset((char *)dst->data + r.begin * (int64_t)size, 0, (size_t)(r.end - r.begin) * size);
     return;
   }
@@ -108,7 +108,7 @@ static void pad_run(const duel_call *call, int phase, int64_t piece) {
   for (int axis = 0; axis < box.rank; axis++) first += call->attr->pad.before[axis] * box.stride[0][axis];
   copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece_of(duel_count(src), piece));
 }
-const duel_kernel DUEL_CPU_NAME(pad) = {.cut = pad_cut, .run = pad_run};
+const duel_cpu_kernel DUEL_CPU_NAME(pad) = {.cut = pad_cut, .run = pad_run};
 
 // The pieces of the inputs, one input after the other.
 static int concat_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
@@ -137,7 +137,7 @@ static void concat_run(const duel_call *call, int phase, int64_t piece) {
   const int64_t first = before * box.stride[0][axis];
   copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece_of(duel_count(src), piece));
 }
-const duel_kernel DUEL_CPU_NAME(concat) = {.cut = concat_cut, .run = concat_run};
+const duel_cpu_kernel DUEL_CPU_NAME(concat) = {.cut = concat_cut, .run = concat_run};
 
 // ---- pack
 // The planner lets most inputs be computed at their place in the slab: those are left alone. A copy's bits do not
@@ -162,7 +162,7 @@ static int pack_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 static void pack_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const int64_t size = (int64_t)duel_dtype_size(call->out[0].dtype);
-  const duel_range r = duel_piece(call->attr->pack.count, DUEL_LANES, pack_pieces(call), piece);
+  const duel_span r = duel_piece(call->attr->pack.count, DUEL_SUM_LANES, pack_pieces(call), piece);
   char *dst = call->out[0].data;
   for (int64_t done = r.begin; done < r.end;) {
     int here = -1;
@@ -185,4 +185,4 @@ static void pack_run(const duel_call *call, int phase, int64_t piece) {
     done = end;
   }
 }
-const duel_kernel DUEL_CPU_NAME(pack) = {.cut = pack_cut, .run = pack_run};
+const duel_cpu_kernel DUEL_CPU_NAME(pack) = {.cut = pack_cut, .run = pack_run};

@@ -17,7 +17,7 @@ static int flat_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 // ---- adam, sgd: pieces are whole parts of Σ grad², each summed in lanes
 // From r.begin the longest stretch within one gap or between two, and whether it is a gap. *next: the first gap to look
 // at, from 0 on and then as it was left.
-static int64_t stretch(const duel_call *call, duel_range r, int64_t *next, bool *gap) {
+static int64_t stretch(const duel_call *call, duel_span r, int64_t *next, bool *gap) {
   const int64_t *at = call->attr->optim.gap, n = call->attr->optim.gaps;
   while (*next < n && at[2 * *next + 1] <= r.begin) (*next)++;
   *gap = *next < n && at[2 * *next] <= r.begin;
@@ -28,8 +28,8 @@ static int64_t stretch(const duel_call *call, duel_range r, int64_t *next, bool 
 #define FOR_LANES(r, ONE)                                                                                              \
   do {                                                                                                                 \
     int64_t base = (r).begin;                                                                                          \
-    for (; base + DUEL_LANES <= (r).end; base += DUEL_LANES) {                                                         \
-      DUEL_SIMD for (int j = 0; j < DUEL_LANES; j++) {                                                                 \
+    for (; base + DUEL_SUM_LANES <= (r).end; base += DUEL_SUM_LANES) {                                                 \
+      DUEL_SIMD for (int j = 0; j < DUEL_SUM_LANES; j++) {                                                             \
         ONE(base + j, j);                                                                                              \
       }                                                                                                                \
     }                                                                                                                  \
@@ -39,27 +39,27 @@ static int64_t stretch(const duel_call *call, duel_range r, int64_t *next, bool 
   } while (0)
 
 // An update of elements r with the coefficients c, whose grad² go to the lanes; in a gap the gradient is 0.
-typedef void update_stretch(const duel_call *call, duel_range r, bool gap, const real *c, real *lane);
+typedef void update_stretch(const duel_call *call, duel_span r, bool gap, const real *c, real *lane);
 
 DUEL_INLINE void update(const duel_call *call, int64_t piece, update_stretch *run, real *squares) {
   real c[8];
   for (int i = 0; i < 8; i++) c[i] = duel_number(&call->in[call->n_in - 1], i);
   const int64_t count = duel_count(&call->in[0]), span = duel_squares_span(count), parts = duel_squares_parts(count);
-  const duel_range all = duel_piece(parts, 1, flat_pieces(call), piece);
+  const duel_span all = duel_piece(parts, 1, flat_pieces(call), piece);
   int64_t next = 0;
   for (int64_t part = all.begin; part < all.end; part++) {
-    const duel_range whole = {part * span, duel_min((part + 1) * span, count)};
-    real lane[DUEL_LANES] = {0};
-    for (duel_range r = whole; r.begin < whole.end; r.begin = r.end) {
+    const duel_span whole = {part * span, duel_min((part + 1) * span, count)};
+    real lane[DUEL_SUM_LANES] = {0};
+    for (duel_span r = whole; r.begin < whole.end; r.begin = r.end) {
       bool gap;
-      r.end = stretch(call, (duel_range){r.begin, whole.end}, &next, &gap);
+      r.end = stretch(call, (duel_span){r.begin, whole.end}, &next, &gap);
       run(call, r, gap, c, lane);
     }
     squares[part] = duel_lanes_sum(lane);
   }
 }
 
-DUEL_INLINE void adam_stretch(const duel_call *call, duel_range r, bool gap, const real *c, real *lane) {
+DUEL_INLINE void adam_stretch(const duel_call *call, duel_span r, bool gap, const real *c, real *lane) {
   const real *p_in = call->in[0].data, *m_in = call->in[1].data, *v_in = call->in[2].data, *grad = call->in[3].data;
   real *p_out = call->out[0].data, *m_out = call->out[1].data, *v_out = call->out[2].data;
   const real rate = c[0], v_scale = c[1], eps = c[2], keep = c[3], beta1 = c[4], mix1 = c[5], beta2 = c[6], mix2 = c[7];
@@ -83,9 +83,9 @@ static void adam_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   update(call, piece, adam_stretch, call->out[3].data);
 }
-const duel_kernel DUEL_CPU_NAME(adam) = {.cut = flat_cut, .run = adam_run};
+const duel_cpu_kernel DUEL_CPU_NAME(adam) = {.cut = flat_cut, .run = adam_run};
 
-DUEL_INLINE void sgd_stretch(const duel_call *call, duel_range r, bool gap, const real *c, real *lane) {
+DUEL_INLINE void sgd_stretch(const duel_call *call, duel_span r, bool gap, const real *c, real *lane) {
   const real *p_in = call->in[0].data, *m_in = call->in[1].data, *grad = call->in[2].data;
   real *p_out = call->out[0].data, *m_out = call->out[1].data;
   const real rate = c[0], keep = c[3], momentum = c[4];
@@ -107,23 +107,23 @@ static void sgd_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   update(call, piece, sgd_stretch, call->out[2].data);
 }
-const duel_kernel DUEL_CPU_NAME(sgd) = {.cut = flat_cut, .run = sgd_run};
+const duel_cpu_kernel DUEL_CPU_NAME(sgd) = {.cut = flat_cut, .run = sgd_run};
 
 // ---- ema, running, assign
 static void ema_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
-  const duel_range r = duel_piece(duel_count(&call->in[0]), DUEL_LANES, flat_pieces(call), piece);
+  const duel_span r = duel_piece(duel_count(&call->in[0]), DUEL_SUM_LANES, flat_pieces(call), piece);
   const real *old = call->in[0].data, *x = call->in[1].data;
   const real w = duel_number(&call->in[2], 0);
   real *dst = call->out[0].data;
   DUEL_SIMD for (int64_t i = r.begin; i < r.end; i++) dst[i] = old[i] + w * (x[i] - old[i]);
 }
-const duel_kernel DUEL_CPU_NAME(ema) = {.cut = flat_cut, .run = ema_run};
+const duel_cpu_kernel DUEL_CPU_NAME(ema) = {.cut = flat_cut, .run = ema_run};
 
 // The unbiased variance is rounded before it is subtracted from, as a node of its own would.
 static void running_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
-  const duel_range r = duel_piece(duel_count(&call->in[0]), DUEL_LANES, flat_pieces(call), piece);
+  const duel_span r = duel_piece(duel_count(&call->in[0]), DUEL_SUM_LANES, flat_pieces(call), piece);
   const real *mean = call->in[0].data, *var = call->in[1].data, *x = call->in[2].data, *y = call->in[3].data;
   const real w = (real)call->attr->running.weight, unbias = (real)call->attr->running.unbias;
   real *mean_out = call->out[0].data, *var_out = call->out[1].data;
@@ -132,15 +132,15 @@ static void running_run(const duel_call *call, int phase, int64_t piece) {
     var_out[i] = var[i] + w * (unbias * y[i] - var[i]);
   }
 }
-const duel_kernel DUEL_CPU_NAME(running) = {.cut = flat_cut, .run = running_run};
+const duel_cpu_kernel DUEL_CPU_NAME(running) = {.cut = flat_cut, .run = running_run};
 
 // A copy, of any element type. The value may have been computed in place already.
 static void assign_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   if (call->out[0].data == call->in[1].data) return;
-  const duel_range r = duel_piece(duel_count(&call->in[0]), DUEL_LANES, flat_pieces(call), piece);
+  const duel_span r = duel_piece(duel_count(&call->in[0]), DUEL_SUM_LANES, flat_pieces(call), piece);
   const size_t size = duel_dtype_size(call->out[0].dtype);
   memcpy((char *)call->out[0].data + (size_t)r.begin * size, (const char *)call->in[1].data + (size_t)r.begin * size,
          (size_t)(r.end - r.begin) * size);
 }
-const duel_kernel DUEL_CPU_NAME(assign) = {.cut = flat_cut, .run = assign_run};
+const duel_cpu_kernel DUEL_CPU_NAME(assign) = {.cut = flat_cut, .run = assign_run};

@@ -21,18 +21,19 @@ typedef void fill_fn(duel_draw d, int64_t first, int64_t n, float *dst);
 
 static void random_run(const duel_call *call, int64_t piece, fill_fn *fill) {
   const int64_t count = duel_count(&call->out[0]);
-  const duel_range r = duel_piece(count, DUEL_LANES, duel_pieces(count, GRAIN), piece);
+  const duel_span r = duel_piece(count, DUEL_SUM_LANES, duel_pieces(count, GRAIN), piece);
   const duel_draw draw = draw_of(call);
+  const int64_t first = call->attr->random.first; // of the draw's elements: the output's number 0
   real *dst = call->out[0].data;
 #ifdef DUEL_REAL_IS_double
   for (int64_t i = r.begin; i < r.end; i += BLOCK) { // the same float draws, widened
     float block[BLOCK];
     const int64_t n = duel_min(BLOCK, r.end - i);
-    fill(draw, i, n, block);
+    fill(draw, first + i, n, block);
     for (int64_t j = 0; j < n; j++) dst[i + j] = block[j];
   }
 #else
-  fill(draw, r.begin, r.end - r.begin, dst + r.begin);
+  fill(draw, first + r.begin, r.end - r.begin, dst + r.begin);
 #endif
 }
 
@@ -40,10 +41,10 @@ static void random_normal_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   random_run(call, piece, duel_draw_normal);
 }
-const duel_kernel DUEL_CPU_NAME(random_normal) = {.cut = random_cut, .run = random_normal_run};
+const duel_cpu_kernel DUEL_CPU_NAME(random_normal) = {.cut = random_cut, .run = random_normal_run};
 
 static void random_uniform_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   random_run(call, piece, duel_draw_uniform);
 }
-const duel_kernel DUEL_CPU_NAME(random_uniform) = {.cut = random_cut, .run = random_uniform_run};
+const duel_cpu_kernel DUEL_CPU_NAME(random_uniform) = {.cut = random_cut, .run = random_uniform_run};

@@ -66,25 +66,25 @@ static inline real join(real a, real b, bool max) {
 // One segment of n contiguous elements.
 static inline real join_segment(const real *src, int64_t n, bool max) {
   const real none = max ? -(real)INFINITY : 0;
-  if (n < DUEL_LANES) {
+  if (n < DUEL_SUM_LANES) {
     real total = none;
     for (int64_t i = 0; i < n; i++) total = join(total, src[i], max);
     return total;
   }
-  real lane[DUEL_LANES];
-  for (int j = 0; j < DUEL_LANES; j++) lane[j] = none;
+  real lane[DUEL_SUM_LANES];
+  for (int j = 0; j < DUEL_SUM_LANES; j++) lane[j] = none;
   int64_t i = 0;
-  for (; i + DUEL_LANES <= n; i += DUEL_LANES) {
-    DUEL_SIMD for (int j = 0; j < DUEL_LANES; j++) lane[j] = join(lane[j], src[i + j], max);
+  for (; i + DUEL_SUM_LANES <= n; i += DUEL_SUM_LANES) {
+    DUEL_SIMD for (int j = 0; j < DUEL_SUM_LANES; j++) lane[j] = join(lane[j], src[i + j], max);
   }
   for (int j = 0; i + j < n; j++) lane[j] = join(lane[j], src[i + j], max);
-  for (int width = DUEL_LANES / 2; width > 0; width /= 2)
+  for (int width = DUEL_SUM_LANES / 2; width > 0; width /= 2)
     for (int j = 0; j < width; j++) lane[j] = join(lane[j], lane[j + width], max);
   return lane[0];
 }
 
 // Rows [r.begin, r.end) of one output.
-static inline real join_rows(const layout *l, const real *src, duel_range r, bool max) {
+static inline real join_rows(const layout *l, const real *src, duel_span r, bool max) {
   const real none = max ? -(real)INFINITY : 0;
   if (r.begin >= r.end) return none;
   duel_nd_at at;
@@ -107,7 +107,7 @@ static inline real join_rows(const layout *l, const real *src, duel_range r, boo
 }
 
 // Rows [r.begin, r.end) of n <= STRIP neighboring outputs.
-static inline void join_strip(const layout *l, const real *src, duel_range r, int64_t n, real *dst, bool max) {
+static inline void join_strip(const layout *l, const real *src, duel_span r, int64_t n, real *dst, bool max) {
   const real none = max ? -(real)INFINITY : 0;
   real total[STRIP], chunk[STRIP];
   for (int64_t j = 0; j < n; j++) total[j] = none;
@@ -130,7 +130,7 @@ static inline void reduce_run(const duel_call *call, int phase, int64_t piece, b
   const layout l = layout_of(call);
   real *partial = call->scratch, *out = call->out[0].data;
   if (phase == 1) {
-    const duel_range r = duel_piece(l.outputs, DUEL_LANES, duel_pieces(l.outputs, GRAIN), piece);
+    const duel_span r = duel_piece(l.outputs, DUEL_SUM_LANES, duel_pieces(l.outputs, GRAIN), piece);
     memcpy(out + r.begin, partial + r.begin, (size_t)(r.end - r.begin) * sizeof *out);
     for (int64_t s = 1; s < l.splits; s++) {
       const real *row = partial + s * l.outputs;
@@ -139,7 +139,7 @@ static inline void reduce_run(const duel_call *call, int phase, int64_t piece, b
     return;
   }
   const int64_t unit = piece / l.splits, split = piece % l.splits;
-  const duel_range rows = {l.rows * split / l.splits, l.rows * (split + 1) / l.splits};
+  const duel_span rows = {l.rows * split / l.splits, l.rows * (split + 1) / l.splits};
   real *dst = l.splits > 1 ? partial + split * l.outputs : out;
   const real *src = call->in[0].data;
   duel_nd_at at;
@@ -173,9 +173,9 @@ static int reduce_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 static void reduce_sum_run(const duel_call *call, int phase, int64_t piece) {
   reduce_run(call, phase, piece, false);
 }
-const duel_kernel DUEL_CPU_NAME(reduce_sum) = {.scratch = reduce_scratch, .cut = reduce_cut, .run = reduce_sum_run};
+const duel_cpu_kernel DUEL_CPU_NAME(reduce_sum) = {.scratch = reduce_scratch, .cut = reduce_cut, .run = reduce_sum_run};
 
 static void reduce_max_run(const duel_call *call, int phase, int64_t piece) {
   reduce_run(call, phase, piece, true);
 }
-const duel_kernel DUEL_CPU_NAME(reduce_max) = {.scratch = reduce_scratch, .cut = reduce_cut, .run = reduce_max_run};
+const duel_cpu_kernel DUEL_CPU_NAME(reduce_max) = {.scratch = reduce_scratch, .cut = reduce_cut, .run = reduce_max_run};

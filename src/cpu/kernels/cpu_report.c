@@ -8,7 +8,7 @@ static int report_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 
 static real sum_of(const real *x, int64_t n, const duel_report_term *t) {
   const real target = (real)t->target;
-  real lane[DUEL_LANES] = {0};
+  real lane[DUEL_SUM_LANES] = {0};
   switch (t->kind) {
   case DUEL_REPORT_SIGN:
     DUEL_SUM_RUN(lane, n, (real)((x[i] >= 0 ? 1 : 0) - (x[i] <= 0 ? 1 : 0)));
@@ -32,4 +32,4 @@ static void report_run(const duel_call *call, int phase, int64_t piece) {
   }
   ((real *)call->out[0].data)[piece] = total;
 }
-const duel_kernel DUEL_CPU_NAME(report) = {.cut = report_cut, .run = report_run};
+const duel_cpu_kernel DUEL_CPU_NAME(report) = {.cut = report_cut, .run = report_run};

@@ -10,7 +10,7 @@ enum { GRAIN = 16384, MAX_PIECES = 64 };
 typedef enum way { TABLE, REPEAT, JOIN } way;
 
 typedef struct plan {
-  duel_axis down, right;
+  duel_resample_axis down, right;
   bool adjoint;
   way way;
   int64_t rows;                  // of all planes of the result
@@ -21,7 +21,7 @@ typedef struct plan {
   real scale;                    // of whole numbers to weights
 } plan;
 
-static way way_of(const duel_axis *a, bool adjoint) {
+static way way_of(const duel_resample_axis *a, bool adjoint) {
   if (a->mode == DUEL_NEAREST && a->y == 2 * a->x) return adjoint ? JOIN : REPEAT;
   if (a->mode == DUEL_AVERAGE && a->kernel == 2 && a->stride == 2 && a->pad == 0) {
     if (!adjoint && 2 * a->y <= a->x) return JOIN;
@@ -30,10 +30,10 @@ static way way_of(const duel_axis *a, bool adjoint) {
   return TABLE;
 }
 
-static duel_reach taps_of(const plan *p, const duel_axis *a, int32_t i) {
+static duel_reach taps_of(const plan *p, const duel_resample_axis *a, int32_t i) {
   return p->adjoint ? duel_axis_adjoint_taps(a, i) : duel_axis_taps(a, i);
 }
-static real weight_of(const plan *p, const duel_axis *a, int32_t i, int32_t tap) {
+static real weight_of(const plan *p, const duel_resample_axis *a, int32_t i, int32_t tap) {
   return (real)(p->adjoint ? duel_axis_weight(a, tap, i) : duel_axis_weight(a, i, tap));
 }
 
@@ -54,7 +54,7 @@ static plan plan_of(const duel_call *call) {
   }
   const int64_t in = duel_count(&call->in[0]), out = duel_count(&call->out[0]);
   p.pieces = duel_min(duel_min(duel_pieces(in > out ? in : out, GRAIN), MAX_PIECES), p.rows);
-  p.line = duel_ceil_div(p.from_width + 1, DUEL_LANES) * DUEL_LANES;
+  p.line = duel_ceil_div(p.from_width + 1, DUEL_SUM_LANES) * DUEL_SUM_LANES;
   p.scale = 1 / ((real)duel_axis_whole(&p.down) * (real)duel_axis_whole(&p.right));
   return p;
 }
@@ -130,7 +130,7 @@ static void resample_run(const duel_call *call, int phase, int64_t piece) {
     make_table(&p, weight, place);
     return;
   }
-  const duel_range rows = duel_piece(p.rows, 1, p.pieces, piece);
+  const duel_span rows = duel_piece(p.rows, 1, p.pieces, piece);
   const real *src = call->in[0].data;
   const int64_t plane = (int64_t)p.from_rows * p.from_width;
   real *dst = (real *)call->out[0].data + rows.begin * p.width;
@@ -148,6 +148,7 @@ static void resample_run(const duel_call *call, int phase, int64_t piece) {
     before = r;
   }
 }
-const duel_kernel DUEL_CPU_NAME(resample2d) = {.scratch = resample_scratch, .cut = resample_cut, .run = resample_run};
-const duel_kernel DUEL_CPU_NAME(resample2d_dx) = {
+const duel_cpu_kernel DUEL_CPU_NAME(resample2d) = {
+    .scratch = resample_scratch, .cut = resample_cut, .run = resample_run};
+const duel_cpu_kernel DUEL_CPU_NAME(resample2d_dx) = {
     .scratch = resample_scratch, .cut = resample_cut, .run = resample_run};

@@ -24,25 +24,25 @@ static bool in_range(const rows *r, int64_t row) {
 }
 
 static real largest(const real *x, int64_t n) {
-  real lane[DUEL_LANES];
-  for (int j = 0; j < DUEL_LANES; j++) lane[j] = -(real)INFINITY;
+  real lane[DUEL_SUM_LANES];
+  for (int j = 0; j < DUEL_SUM_LANES; j++) lane[j] = -(real)INFINITY;
   int64_t i = 0;
-  for (; i + DUEL_LANES <= n; i += DUEL_LANES) {
-    DUEL_SIMD for (int j = 0; j < DUEL_LANES; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+  for (; i + DUEL_SUM_LANES <= n; i += DUEL_SUM_LANES) {
+    DUEL_SIMD for (int j = 0; j < DUEL_SUM_LANES; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
   }
   for (int j = 0; i + j < n; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
-  for (int j = 1; j < DUEL_LANES; j++) lane[0] = lane[j] > lane[0] ? lane[j] : lane[0];
+  for (int j = 1; j < DUEL_SUM_LANES; j++) lane[0] = lane[j] > lane[0] ? lane[j] : lane[0];
   return lane[0];
 }
 
 static real sum_exp(const real *x, int64_t n, real max) {
-  real lane[DUEL_LANES] = {0};
+  real lane[DUEL_SUM_LANES] = {0};
   DUEL_SUM_RUN(lane, n, duel_exp_real(x[i] - max));
   return duel_lanes_sum(lane);
 }
 
 static real sum_below(const real *x, int64_t n, real max) {
-  real lane[DUEL_LANES] = {0};
+  real lane[DUEL_SUM_LANES] = {0};
   DUEL_SUM_RUN(lane, n, x[i] - max);
   return duel_lanes_sum(lane);
 }
@@ -61,7 +61,7 @@ static int row_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 
 static real sum_rows(const duel_call *call) {
   const real *row = call->scratch;
-  real lane[DUEL_LANES] = {0};
+  real lane[DUEL_SUM_LANES] = {0};
   DUEL_SUM_RUN(lane, call->in[0].shape.dim[0], row[i]);
   return duel_lanes_sum(lane);
 }
@@ -80,12 +80,12 @@ static void softmax_ce_run(const duel_call *call, int phase, int64_t piece) {
     ((real *)call->out[0].data)[0] = sum_rows(call) / (real)r.n;
     return;
   }
-  const duel_range part = duel_piece(r.n, 1, row_pieces(&r), piece);
+  const duel_span part = duel_piece(r.n, 1, row_pieces(&r), piece);
   real *dst = call->scratch;
   for (int64_t row = part.begin; row < part.end; row++)
     dst[row] = loss_of(&r, row, (real)call->attr->softmax.smoothing);
 }
-const duel_kernel DUEL_CPU_NAME(softmax_ce) = {.scratch = row_scratch, .cut = row_cut, .run = softmax_ce_run};
+const duel_cpu_kernel DUEL_CPU_NAME(softmax_ce) = {.scratch = row_scratch, .cut = row_cut, .run = softmax_ce_run};
 
 // The label's number is as large as those behind it and larger than those before it; a NaN among them is neither.
 static bool is_hit(const rows *r, int64_t row) {
@@ -104,11 +104,11 @@ static void hits_run(const duel_call *call, int phase, int64_t piece) {
     ((real *)call->out[0].data)[0] = sum_rows(call);
     return;
   }
-  const duel_range part = duel_piece(r.n, 1, row_pieces(&r), piece);
+  const duel_span part = duel_piece(r.n, 1, row_pieces(&r), piece);
   real *dst = call->scratch;
   for (int64_t row = part.begin; row < part.end; row++) dst[row] = is_hit(&r, row);
 }
-const duel_kernel DUEL_CPU_NAME(hits) = {.scratch = row_scratch, .cut = row_cut, .run = hits_run};
+const duel_cpu_kernel DUEL_CPU_NAME(hits) = {.scratch = row_scratch, .cut = row_cut, .run = hits_run};
 
 // ---- softmax_ce_grad
 static int grad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
@@ -120,7 +120,7 @@ static int grad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 static void softmax_ce_grad_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const rows r = rows_of(call);
-  const duel_range part = duel_piece(r.n, 1, row_pieces(&r), piece);
+  const duel_span part = duel_piece(r.n, 1, row_pieces(&r), piece);
   const double s = call->attr->softmax.smoothing, low = s / (double)r.classes;
   const real other = (real)low, hot = (real)(1 - s + low);
   const real scale = ((const real *)call->in[2].data)[0] / (real)r.n;
@@ -137,4 +137,4 @@ static void softmax_ce_grad_run(const duel_call *call, int phase, int64_t piece)
     dst[at] = (duel_exp_real(x[at] - max) / sum - hot) * scale;
   }
 }
-const duel_kernel DUEL_CPU_NAME(softmax_ce_grad) = {.cut = grad_cut, .run = softmax_ce_grad_run};
+const duel_cpu_kernel DUEL_CPU_NAME(softmax_ce_grad) = {.cut = grad_cut, .run = softmax_ce_grad_run};

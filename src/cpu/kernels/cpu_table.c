@@ -1,67 +1,13 @@
-// The kernels of one level; products have their own at levels of bf16. Inputs, states and views compute nothing and
-// stay empty.
+// The kernels of one level, made from ops.def: an op without a kernel does not link. Products have their own at levels
+// of bf16.
 #include "cpu/kernels/cpu_kernel.h"
 
-const duel_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT] = {
-    [DUEL_OP_CONSTANT] = &DUEL_CPU_PLAIN(constant),
-    [DUEL_OP_PACK] = &DUEL_CPU_PLAIN(pack),
-    [DUEL_OP_TRANSPOSE] = &DUEL_CPU_PLAIN(transpose),
-    [DUEL_OP_SLICE] = &DUEL_CPU_PLAIN(slice),
-    [DUEL_OP_PAD] = &DUEL_CPU_PLAIN(pad),
-    [DUEL_OP_CONCAT] = &DUEL_CPU_PLAIN(concat),
-    [DUEL_OP_BROADCAST] = &DUEL_CPU_PLAIN(broadcast),
-    [DUEL_OP_ADD] = &DUEL_CPU_PLAIN(add),
-    [DUEL_OP_SUB] = &DUEL_CPU_PLAIN(sub),
-    [DUEL_OP_MUL] = &DUEL_CPU_PLAIN(mul),
-    [DUEL_OP_DIV] = &DUEL_CPU_PLAIN(div),
-    [DUEL_OP_LESS_EQUAL] = &DUEL_CPU_PLAIN(less_equal),
-    [DUEL_OP_SELECT] = &DUEL_CPU_PLAIN(select),
-    [DUEL_OP_AFFINE] = &DUEL_CPU_PLAIN(affine),
-    [DUEL_OP_EXP] = &DUEL_CPU_PLAIN(exp),
-    [DUEL_OP_LOG] = &DUEL_CPU_PLAIN(log),
-    [DUEL_OP_SQRT] = &DUEL_CPU_PLAIN(sqrt),
-    [DUEL_OP_TANH] = &DUEL_CPU_PLAIN(tanh),
-    [DUEL_OP_SIGMOID] = &DUEL_CPU_PLAIN(sigmoid),
-    [DUEL_OP_SOFTPLUS] = &DUEL_CPU_PLAIN(softplus),
-    [DUEL_OP_ERF] = &DUEL_CPU_PLAIN(erf),
-    [DUEL_OP_LEAKY_RELU] = &DUEL_CPU_PLAIN(leaky_relu),
-    [DUEL_OP_TANH_GRAD] = &DUEL_CPU_PLAIN(tanh_grad),
-    [DUEL_OP_SIGMOID_GRAD] = &DUEL_CPU_PLAIN(sigmoid_grad),
-    [DUEL_OP_LEAKY_RELU_GRAD] = &DUEL_CPU_PLAIN(leaky_relu_grad),
-    [DUEL_OP_REDUCE_SUM] = &DUEL_CPU_PLAIN(reduce_sum),
-    [DUEL_OP_REDUCE_MAX] = &DUEL_CPU_PLAIN(reduce_max),
-    [DUEL_OP_MATMUL] = &DUEL_CPU_NAME(matmul),
-    [DUEL_OP_CONV2D] = &DUEL_CPU_NAME(conv2d),
-    [DUEL_OP_CONV2D_DX] = &DUEL_CPU_NAME(conv2d_dx),
-    [DUEL_OP_CONV2D_ACT] = &DUEL_CPU_NAME(conv2d_act),
-    [DUEL_OP_CONV2D_DX_ACT] = &DUEL_CPU_NAME(conv2d_dx_act),
-    [DUEL_OP_CONV2D_DX_GRAD] = &DUEL_CPU_NAME(conv2d_dx_grad),
-    [DUEL_OP_CONV2D_DW] = &DUEL_CPU_NAME(conv2d_dw),
-    [DUEL_OP_RESAMPLE2D] = &DUEL_CPU_PLAIN(resample2d),
-    [DUEL_OP_RESAMPLE2D_DX] = &DUEL_CPU_PLAIN(resample2d_dx),
-    [DUEL_OP_MAXPOOL2D] = &DUEL_CPU_PLAIN(maxpool2d),
-    [DUEL_OP_MAXPOOL2D_DX] = &DUEL_CPU_PLAIN(maxpool2d_dx),
-    [DUEL_OP_RANDOM_NORMAL] = &DUEL_CPU_PLAIN(random_normal),
-    [DUEL_OP_RANDOM_UNIFORM] = &DUEL_CPU_PLAIN(random_uniform),
-    [DUEL_OP_BATCH] = &DUEL_CPU_PLAIN(batch),
-    [DUEL_OP_EMBEDDING] = &DUEL_CPU_PLAIN(embedding),
-    [DUEL_OP_EMBEDDING_GRAD] = &DUEL_CPU_PLAIN(embedding_grad),
-    [DUEL_OP_ONE_HOT] = &DUEL_CPU_PLAIN(one_hot),
-    [DUEL_OP_HITS] = &DUEL_CPU_PLAIN(hits),
-    [DUEL_OP_DENSE] = &DUEL_CPU_NAME(dense),
-    [DUEL_OP_MATMUL_GRAD] = &DUEL_CPU_NAME(matmul_grad),
-    [DUEL_OP_BATCHNORM] = &DUEL_CPU_PLAIN(batchnorm),
-    [DUEL_OP_BATCHNORM_GRAD] = &DUEL_CPU_PLAIN(batchnorm_grad),
-    [DUEL_OP_GROUPNORM] = &DUEL_CPU_PLAIN(groupnorm),
-    [DUEL_OP_GROUPNORM_GRAD] = &DUEL_CPU_PLAIN(groupnorm_grad),
-    [DUEL_OP_BCE_LOGITS] = &DUEL_CPU_PLAIN(bce_logits),
-    [DUEL_OP_BCE_LOGITS_GRAD] = &DUEL_CPU_PLAIN(bce_logits_grad),
-    [DUEL_OP_SOFTMAX_CE] = &DUEL_CPU_PLAIN(softmax_ce),
-    [DUEL_OP_SOFTMAX_CE_GRAD] = &DUEL_CPU_PLAIN(softmax_ce_grad),
-    [DUEL_OP_ADAM] = &DUEL_CPU_PLAIN(adam),
-    [DUEL_OP_SGD] = &DUEL_CPU_PLAIN(sgd),
-    [DUEL_OP_RUNNING] = &DUEL_CPU_PLAIN(running),
-    [DUEL_OP_REPORT] = &DUEL_CPU_PLAIN(report),
-    [DUEL_OP_EMA] = &DUEL_CPU_PLAIN(ema),
-    [DUEL_OP_ASSIGN] = &DUEL_CPU_PLAIN(assign),
+#define DUEL_ENTRY_NONE(name) NULL
+#define DUEL_ENTRY_PLAIN(name) &DUEL_CPU_PLAIN(name)
+#define DUEL_ENTRY_PRODUCT(name) &DUEL_CPU_NAME(name)
+
+const duel_cpu_kernel *const DUEL_CPU_NAME(table)[DUEL_OP_COUNT] = {
+#define DUEL_OP(ENUM, name, KIND, min_in, max_in, n_out) [DUEL_OP_##ENUM] = DUEL_ENTRY_##KIND(name),
+#include "core/ops/ops.def"
+#undef DUEL_OP
 };

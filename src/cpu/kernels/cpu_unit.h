@@ -35,34 +35,34 @@ static inline void duel_vector_store(real *p, duel_vector v) {
 
 // ---- units
 #ifdef DUEL_BF16_UNITS
-typedef uint16_t duel_packed; // a number
-typedef uint32_t duel_unit;   // the first of the pair in the lower half
-enum { DUEL_UNIT = 2 };       // numbers
+typedef uint16_t duel_packed;    // a number
+typedef uint32_t duel_gemm_unit; // the first of the pair in the lower half
+enum { DUEL_UNIT = 2 };          // numbers
 #else
-typedef real duel_packed, duel_unit;
+typedef real duel_packed, duel_gemm_unit;
 enum { DUEL_UNIT = 1 };
 #endif
-typedef duel_unit duel_unit_vector __attribute__((vector_size(DUEL_VECTOR_BYTES)));
+typedef duel_gemm_unit duel_unit_vector __attribute__((vector_size(DUEL_VECTOR_BYTES)));
 
 static inline int64_t duel_units_of(int64_t numbers) {
   return (numbers + DUEL_UNIT - 1) / DUEL_UNIT;
 }
 
-static inline duel_unit_vector duel_unit_load(const duel_unit *p) { // DUEL_VECTOR_WIDTH of them, from anywhere
+static inline duel_unit_vector duel_unit_load(const duel_gemm_unit *p) { // DUEL_VECTOR_WIDTH of them, from anywhere
   duel_unit_vector v;
   memcpy(&v, p, sizeof v);
   return v;
 }
 
 // Units of numbers that come as vectors: of first[i] and second[i], which plain levels ignore.
-static inline void duel_unit_store(duel_unit *p, duel_vector first, duel_vector second);
+static inline void duel_unit_store(duel_gemm_unit *p, duel_vector first, duel_vector second);
 
 // A vector of numbers, to be read as units of neighbors.
 static inline void duel_packed_store(duel_packed *p, duel_vector v);
 
 #ifdef DUEL_BF16_UNITS
 #ifdef __AVX512BF16__
-static inline void duel_unit_store(duel_unit *p, duel_vector first, duel_vector second) {
+static inline void duel_unit_store(duel_gemm_unit *p, duel_vector first, duel_vector second) {
   static const uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
@@ -84,7 +84,7 @@ static inline duel_unit_vector duel_rounded(duel_vector v) {
   return (nan & (bits | 0x400000)) | (small & bits & 0x80000000) | (~nan & ~small & near & 0xffff0000);
 }
 
-static inline void duel_unit_store(duel_unit *p, duel_vector first, duel_vector second) {
+static inline void duel_unit_store(duel_gemm_unit *p, duel_vector first, duel_vector second) {
   const duel_unit_vector pairs = (duel_rounded(second) & 0xffff0000) | duel_rounded(first) >> 16;
   memcpy(p, &pairs, sizeof pairs);
 }
@@ -112,19 +112,19 @@ static inline void duel_pack_numbers(int64_t n, const real *src, duel_packed *ds
 }
 
 // dst = n units of first[i] and second[i], or zeros if second is NULL. dst may be either of them.
-static inline void duel_pack_units(int64_t n, const real *first, const real *second, duel_unit *dst) {
+static inline void duel_pack_units(int64_t n, const real *first, const real *second, duel_gemm_unit *dst) {
   const duel_vector zeros = {0};
   int64_t i = 0;
   for (; i + DUEL_VECTOR_WIDTH <= n; i += DUEL_VECTOR_WIDTH)
     duel_unit_store(dst + i, duel_vector_load(first + i), second ? duel_vector_load(second + i) : zeros);
   if (i == n) return;
-  duel_unit last[DUEL_VECTOR_WIDTH];
+  duel_gemm_unit last[DUEL_VECTOR_WIDTH];
   duel_unit_store(last, duel_vector_load_some(first + i, n - i),
                   second ? duel_vector_load_some(second + i, n - i) : zeros);
   memcpy(dst + i, last, (size_t)(n - i) * sizeof *dst);
 }
 #else
-static inline void duel_unit_store(duel_unit *p, duel_vector first, duel_vector second) {
+static inline void duel_unit_store(duel_gemm_unit *p, duel_vector first, duel_vector second) {
   (void)second;
   duel_vector_store(p, first);
 }
@@ -138,7 +138,7 @@ static inline void duel_pack_numbers(int64_t n, const real *src, duel_packed *ds
   if (dst != src) memcpy(dst, src, (size_t)n * sizeof *dst);
 }
 
-static inline void duel_pack_units(int64_t n, const real *first, const real *second, duel_unit *dst) {
+static inline void duel_pack_units(int64_t n, const real *first, const real *second, duel_gemm_unit *dst) {
   (void)second;
   duel_pack_numbers(n, first, dst);
 }

@@ -55,17 +55,17 @@ static int conv2d_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 
 static void pack(const duel_call *call, const plan *p, int64_t piece) {
   const duel_conv_sizes *z = &p->z;
-  const duel_range channels = duel_piece(z->c, 1, p->pack_pieces, piece);
+  const duel_span channels = duel_piece(z->c, 1, p->pack_pieces, piece);
   for (int64_t group = channels.begin / z->c_group; group * z->c_group < channels.end; group++) {
     const duel_patches f = duel_patches_of(call, z, group);
-    const duel_range own = duel_own_channels(channels, z->c_group, group);
+    const duel_span own = duel_own_channels(channels, z->c_group, group);
     const duel_weights w = {(const real *)call->in[1].data + group * z->k_group * z->depth, z->depth, z->r * z->s, z->s,
                             1};
     real *packed = (real *)call->scratch + group * p->packed;
     if (p->by_winograd)
       duel_winograd_pack(&p->winograd, &p->lowering, &f, z->k_group, &w, own, packed);
     else
-      duel_pack_weights(&p->lowering, &f, z->k_group, &w, own, (duel_unit *)packed);
+      duel_pack_weights(&p->lowering, &f, z->k_group, &w, own, (duel_gemm_unit *)packed);
   }
 }
 
@@ -86,7 +86,7 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
                               products + p->products);
     } else {
       duel_pack_lowered(&t, &m, scratch);
-      duel_correlate(&p->lowering, &f, &t, b, &m, (const duel_packed *)scratch, (const duel_unit *)packed, &to);
+      duel_correlate(&p->lowering, &f, &t, b, &m, (const duel_packed *)scratch, (const duel_gemm_unit *)packed, &to);
     }
   }
   const duel_finish finish = duel_finish_of(call, group * z->k_group);
@@ -100,9 +100,11 @@ static void conv2d_run(const duel_call *call, int phase, int64_t piece) {
     pack(call, &p, piece);
     return;
   }
-  const duel_range items = duel_piece(p.items, 1, p.pieces, piece);
+  const duel_span items = duel_piece(p.items, 1, p.pieces, piece);
   real *scratch = (real *)call->scratch + p.z.groups * p.packed + piece * p.part;
   for (int64_t i = items.begin; i < items.end; i++) one_tile(call, &p, i, scratch);
 }
-const duel_kernel DUEL_CPU_NAME(conv2d) = {.scratch = conv2d_scratch, .cut = conv2d_cut, .run = conv2d_run};
-const duel_kernel DUEL_CPU_NAME(conv2d_act) = {.scratch = conv2d_scratch, .cut = conv2d_cut, .run = conv2d_run};
+const duel_cpu_kernel DUEL_CPU_NAME(conv2d) = {
+    .check = duel_blas_check_conv, .scratch = conv2d_scratch, .cut = conv2d_cut, .run = conv2d_run};
+const duel_cpu_kernel DUEL_CPU_NAME(conv2d_act) = {
+    .check = duel_blas_check_conv, .scratch = conv2d_scratch, .cut = conv2d_cut, .run = conv2d_run};

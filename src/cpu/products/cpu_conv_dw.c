@@ -128,10 +128,10 @@ static void lay_out(const duel_conv_sizes *z, const duel_tile *t, const real *dy
 // The rows of taps that a row of pixels meets, one after the other; where nothing is skipped in between, they are one.
 typedef struct rows {
   int64_t n, length, pixel;
-  const duel_unit *at[DUEL_MOST_COLUMNS];
+  const duel_gemm_unit *at[DUEL_MOST_COLUMNS];
 } rows;
 
-static void rows_of(const duel_lowered *m, const duel_tile *t, const duel_unit *lowered, rows *r) {
+static void rows_of(const duel_lowered *m, const duel_tile *t, const duel_gemm_unit *lowered, rows *r) {
   r->n = 0;
   r->length = duel_length(t->q);
   r->pixel = m->pixel;
@@ -153,12 +153,12 @@ static void right_of(const duel_conv_sizes *z, const plan *p, const duel_tile *t
     if (there > 0) lay_out(z, &own, dy + u * image, DUEL_UNIT * image, ks, padded, dst + u * p->right);
     memset(dst + u * p->right + there * padded, 0, (size_t)((columns - there) * padded) * sizeof *dst);
   }
-  duel_pack_units(columns * padded, dst, dst + p->right, (duel_unit *)dst);
+  duel_pack_units(columns * padded, dst, dst + p->right, (duel_gemm_unit *)dst);
 }
 
 // dst = units of the lowered tile.
-static duel_lowered left_of(const duel_call *call, const plan *p, const duel_tile *t, int64_t group,
-                            duel_range channels, real *dst) {
+static duel_lowered left_of(const duel_call *call, const plan *p, const duel_tile *t, int64_t group, duel_span channels,
+                            real *dst) {
   duel_lowered m = {0};
   for (int64_t u = 0; u < DUEL_UNIT; u++) {
     const duel_tile own = images_of(&p->z, t, u);
@@ -169,15 +169,15 @@ static duel_lowered left_of(const duel_call *call, const plan *p, const duel_til
     memset(dst + u * p->lowering.numbers + duel_length(own.n) * m.image, 0,
            (size_t)((duel_length(t->n) - duel_length(own.n)) * m.image) * sizeof *dst);
   }
-  duel_pack_units(duel_length(t->n) * m.image, dst, dst + p->lowering.numbers, (duel_unit *)dst);
+  duel_pack_units(duel_length(t->n) * m.image, dst, dst + p->lowering.numbers, (duel_gemm_unit *)dst);
   return m;
 }
 
 static void one_item(const duel_call *call, const plan *p, int64_t item, real *scratch) {
   const duel_conv_sizes *z = &p->z;
   const int64_t chunk = item % p->chunks, block = item / p->chunks % p->blocks, group = item / p->chunks / p->blocks;
-  const duel_range tiles = duel_piece(duel_tiles_count(&p->tiles), 1, p->chunks, chunk);
-  const duel_range ks = duel_piece(z->k_group, BLOCK, p->blocks, block);
+  const duel_span tiles = duel_piece(duel_tiles_count(&p->tiles), 1, p->chunks, chunk);
+  const duel_span ks = duel_piece(z->k_group, BLOCK, p->blocks, block);
   const int64_t padded = duel_gemm_padded(duel_length(ks));
   const duel_patches f = duel_patches_of(call, z, group);
   const real *dy = (const real *)call->in[1].data + (group * z->k_group + ks.begin) * z->p * z->q;
@@ -188,17 +188,17 @@ static void one_item(const duel_call *call, const plan *p, int64_t item, real *s
     const duel_tile t = duel_tile_at(&p->tiles, i);
     right_of(z, p, &t, dy, duel_length(ks), padded, right);
     for (int64_t b = 0; b < p->lowering.blocks; b++) {
-      const duel_range channels = duel_lowering_channels(&p->lowering, &f, b);
+      const duel_span channels = duel_lowering_channels(&p->lowering, &f, b);
       const duel_lowered m = left_of(call, p, &t, group, channels, scratch);
       const int64_t runs = p->lowering.apart ? 1 : z->r, length = z->r * z->s * duel_length(channels) / runs;
       real *sum = sums + channels.begin * z->r * z->s * p->padded;
-      rows_of(&m, &t, (const duel_unit *)scratch, &r);
+      rows_of(&m, &t, (const duel_gemm_unit *)scratch, &r);
       for (int64_t run = 0; run < runs; run++)
         for (int64_t j = 0; j < length; j += DUEL_GEMM_ROWS, sum += DUEL_GEMM_ROWS * p->padded) {
           const int n = (int)duel_min(DUEL_GEMM_ROWS, length - j);
           for (int64_t k = 0; k < padded; k += DUEL_GEMM_LANES)
-            duel_gemm_columns(n, r.n, r.length, r.at, run * m.run + j, r.pixel, (const duel_unit *)right + k, padded,
-                              i > tiles.begin, sum + k, p->padded);
+            duel_gemm_columns(n, r.n, r.length, r.at, run * m.run + j, r.pixel, (const duel_gemm_unit *)right + k,
+                              padded, i > tiles.begin, sum + k, p->padded);
           if (n < DUEL_GEMM_ROWS) sum -= (DUEL_GEMM_ROWS - n) * p->padded;
         }
     }
@@ -210,10 +210,10 @@ static void one_filtered(const duel_call *call, const plan *p, int64_t item, rea
   const duel_conv_sizes *z = &p->z;
   const int64_t block = item % p->blocks, first = item / p->blocks % p->lowering.blocks;
   const int64_t group = item / p->blocks / p->lowering.blocks, image = z->k * z->p * z->q;
-  const duel_range ks = duel_piece(z->k_group, BLOCK, p->blocks, block);
+  const duel_span ks = duel_piece(z->k_group, BLOCK, p->blocks, block);
   const int64_t k = group * z->k_group + ks.begin, padded = duel_gemm_padded(duel_length(ks));
   const duel_patches f = duel_patches_of(call, z, group);
-  const duel_range channels = duel_lowering_channels(&p->lowering, &f, first);
+  const duel_span channels = duel_lowering_channels(&p->lowering, &f, first);
   real *right = scratch + p->lowering.numbers, *sums = right + p->right, *points = sums + p->sums;
   real *patches = points + p->points;
   for (int64_t i = 0; i < duel_tiles_count(&p->tiles); i++) {
@@ -243,7 +243,7 @@ static void joined(const plan *p, const real *sum, int64_t ks, real *dst) {
 static void join(const duel_call *call, const plan *p, int64_t piece) {
   const duel_conv_sizes *z = &p->z;
   const int64_t taps = z->r * z->s;
-  const duel_range channels = duel_piece(z->c, 1, join_pieces(p), piece);
+  const duel_span channels = duel_piece(z->c, 1, join_pieces(p), piece);
   for (int64_t c = channels.begin; c < channels.end; c++) {
     const int64_t group = c / z->c_group, own = c % z->c_group, first = own / p->lowering.block * p->lowering.block;
     const int64_t block = duel_min(p->lowering.block, z->c_group - first);
@@ -265,7 +265,7 @@ static void conv2d_dw_run(const duel_call *call, int phase, int64_t piece) {
     join(call, &p, piece);
     return;
   }
-  const duel_range items = duel_piece(p.items, 1, p.pieces, piece);
+  const duel_span items = duel_piece(p.items, 1, p.pieces, piece);
   real *scratch = (real *)call->scratch + p.chunks * p.sums + piece * p.part;
   for (int64_t i = items.begin; i < items.end; i++)
     if (p.by_winograd)
@@ -273,4 +273,5 @@ static void conv2d_dw_run(const duel_call *call, int phase, int64_t piece) {
     else
       one_item(call, &p, i, scratch);
 }
-const duel_kernel DUEL_CPU_NAME(conv2d_dw) = {.scratch = conv2d_dw_scratch, .cut = conv2d_dw_cut, .run = conv2d_dw_run};
+const duel_cpu_kernel DUEL_CPU_NAME(conv2d_dw) = {
+    .check = duel_blas_check_conv, .scratch = conv2d_dw_scratch, .cut = conv2d_dw_cut, .run = conv2d_dw_run};

@@ -107,11 +107,11 @@ static duel_taps all_taps(const axis *a) {
 }
 
 // The rows of y that reach the rows `h` of x.
-static duel_range rows_that_reach(const plan *p, duel_range h) {
+static duel_span rows_that_reach(const plan *p, duel_span h) {
   const axis *a = &p->down;
   const int64_t low = h.begin + a->pad - (a->kernel - 1) * a->dilation;
-  return (duel_range){low > 0 ? duel_ceil_div(low, a->stride) : 0,
-                      duel_min((h.end - 1 + a->pad) / a->stride + 1, p->z.p)};
+  return (duel_span){low > 0 ? duel_ceil_div(low, a->stride) : 0,
+                     duel_min((h.end - 1 + a->pad) / a->stride + 1, p->z.p)};
 }
 
 // Rows of x in bands whose products are few enough; 0: that would be mostly the same products twice.
@@ -217,7 +217,7 @@ static int conv2d_dx_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) 
 // ---- phases
 static void pack(const duel_call *call, const plan *p, int64_t piece) {
   const duel_conv_sizes *z = &p->z;
-  const duel_range channels = duel_piece(z->k, 1, p->pack_pieces, piece);
+  const duel_span channels = duel_piece(z->k, 1, p->pack_pieces, piece);
   real *packed = call->scratch;
   for (int64_t i = 0; i < p->phases; i++) {
     const part own = part_of(call, p, i);
@@ -225,24 +225,25 @@ static void pack(const duel_call *call, const plan *p, int64_t piece) {
       const duel_weights w = {(const real *)call->in[1].data + group * z->k_group * z->depth + own.down.last * z->s +
                                   own.right.last,
                               z->r * z->s, z->depth, -own.down.apart * z->s, -own.right.apart};
-      const duel_range mine = duel_own_channels(channels, z->k_group, group);
+      const duel_span mine = duel_own_channels(channels, z->k_group, group);
       if (p->by_winograd)
         duel_winograd_pack(&one_phase, &own.lowering, &own.patches, z->c_group, &w, mine, packed + group * p->packed);
       else
-        duel_pack_weights(&own.lowering, &own.patches, z->c_group, &w, mine, (duel_unit *)packed + group * p->packed);
+        duel_pack_weights(&own.lowering, &own.patches, z->c_group, &w, mine,
+                          (duel_gemm_unit *)packed + group * p->packed);
     }
     packed += packed_numbers(p, &own);
   }
 }
 
 // The pixels of a phase, of every stride of x that begins in `t`.
-static duel_range clipped(duel_range t, const phase *f) {
-  return (duel_range){duel_min(t.begin, f->pixels), duel_min(t.end, f->pixels)};
+static duel_span clipped(duel_span t, const phase *f) {
+  return (duel_span){duel_min(t.begin, f->pixels), duel_min(t.end, f->pixels)};
 }
 
 // The pixels of x that begin in strides `t`.
-static duel_range pixels_of(duel_range t, int64_t stride, int64_t x) {
-  return (duel_range){t.begin * stride, duel_min(t.end * stride, x)};
+static duel_span pixels_of(duel_span t, int64_t stride, int64_t x) {
+  return (duel_span){t.begin * stride, duel_min(t.end * stride, x)};
 }
 
 // Where the pixels of a phase's tile are among those of the box of x.
@@ -289,7 +290,7 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
                                 products + i * p->products, products + p->phases * p->products);
       else if (b < own.lowering.blocks && duel_tile_columns(&t) > 0)
         duel_correlate(&own.lowering, &own.patches, &t, b, &m, (const duel_packed *)scratch + first,
-                       (const duel_unit *)packed, &to);
+                       (const duel_gemm_unit *)packed, &to);
       more |= b + 1 < own.lowering.blocks;
       packed += packed_numbers(p, &own);
     }
@@ -302,7 +303,7 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
 
 // ---- by rows
 // Adds the products [C/groups·R·S, rows of y `reach`] to the rows `h` of one image's d_x, tap after tap.
-static void add_products(const duel_call *call, const plan *p, duel_range h, duel_range reach, const real *products,
+static void add_products(const duel_call *call, const plan *p, duel_span h, duel_span reach, const real *products,
                          real *dx) {
   const duel_conv *conv = &call->attr->conv;
   const duel_conv_sizes *z = &p->z;
@@ -331,7 +332,7 @@ DUEL_INLINE void finish_as(int act, real slope, real bias, int64_t n, real *dx) 
   DUEL_SIMD for (int64_t i = 0; i < n; i++) dx[i] = duel_act_real(dx[i] + bias, act, slope);
 }
 
-static void finish_rows(const duel_call *call, const plan *p, duel_range h, int64_t group, real *dx) {
+static void finish_rows(const duel_call *call, const plan *p, duel_span h, int64_t group, real *dx) {
   const duel_conv_sizes *z = &p->z;
   const duel_finish f = duel_finish_of(call, group * z->c_group);
   if (!f.bias && f.act == DUEL_ACT_NONE) return;
@@ -344,7 +345,7 @@ static void finish_rows(const duel_call *call, const plan *p, duel_range h, int6
 static void one_band(const duel_call *call, const plan *p, int64_t item, real *scratch) {
   const duel_conv_sizes *z = &p->z;
   const int64_t band = item % p->bands, n = item / p->bands % z->n, group = item / p->bands / z->n;
-  const duel_range h = duel_piece(z->h, 1, p->bands, band), reach = rows_that_reach(p, h);
+  const duel_span h = duel_piece(z->h, 1, p->bands, band), reach = rows_that_reach(p, h);
   const int64_t columns = reach.end > reach.begin ? duel_length(reach) * z->q : 0, pixels = z->p * z->q;
   const real *w = (const real *)call->in[1].data + group * z->k_group * z->depth;
   const real *dy = (const real *)call->in[0].data + (n * z->k + group * z->k_group) * pixels + reach.begin * z->q;
@@ -363,7 +364,7 @@ static void conv2d_dx_run(const duel_call *call, int phase_of_call, int64_t piec
     pack(call, &p, piece);
     return;
   }
-  const duel_range items = duel_piece(p.items, 1, p.pieces, piece);
+  const duel_span items = duel_piece(p.items, 1, p.pieces, piece);
   real *scratch = (real *)call->scratch + p.z.groups * p.packed + piece * p.part;
   for (int64_t i = items.begin; i < items.end; i++)
     if (p.by_rows)
@@ -371,8 +372,9 @@ static void conv2d_dx_run(const duel_call *call, int phase_of_call, int64_t piec
     else
       one_tile(call, &p, i, scratch);
 }
-const duel_kernel DUEL_CPU_NAME(conv2d_dx) = {.scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};
-const duel_kernel DUEL_CPU_NAME(conv2d_dx_act) = {
-    .scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};
-const duel_kernel DUEL_CPU_NAME(conv2d_dx_grad) = {
-    .scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};
+const duel_cpu_kernel DUEL_CPU_NAME(conv2d_dx) = {
+    .check = duel_blas_check_conv, .scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};
+const duel_cpu_kernel DUEL_CPU_NAME(conv2d_dx_act) = {
+    .check = duel_blas_check_conv, .scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};
+const duel_cpu_kernel DUEL_CPU_NAME(conv2d_dx_grad) = {
+    .check = duel_blas_check_conv, .scratch = conv2d_dx_scratch, .cut = conv2d_dx_cut, .run = conv2d_dx_run};

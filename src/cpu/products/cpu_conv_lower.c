@@ -35,17 +35,17 @@ duel_lowering duel_lowering_of(const duel_patches *f, const duel_tiles *tiles) {
 }
 
 // The pixels of a row whose place base + i·stride lies in 0 … extent − 1.
-static duel_range inside(int64_t base, int64_t stride, int64_t extent, int64_t pixels) {
+static duel_span inside(int64_t base, int64_t stride, int64_t extent, int64_t pixels) {
   const int64_t begin = base >= 0 ? 0 : duel_ceil_div(-base, stride);
   const int64_t end = base >= extent ? 0 : duel_ceil_div(extent - base, stride);
-  return (duel_range){duel_min(begin, pixels), begin < end ? duel_min(end, pixels) : duel_min(begin, pixels)};
+  return (duel_span){duel_min(begin, pixels), begin < end ? duel_min(end, pixels) : duel_min(begin, pixels)};
 }
 
-static duel_lowered lower_shared(const duel_patches *f, const duel_tile *t, duel_range channels, real *dst) {
+static duel_lowered lower_shared(const duel_patches *f, const duel_tile *t, duel_span channels, real *dst) {
   const int64_t down = reach(&f->down, duel_length(t->p)), right = reach(&f->right, duel_length(t->q));
   const int64_t c = duel_length(channels), line = right * c;
   const int64_t top = t->p.begin * f->down.stride + f->down.base, left = t->q.begin * f->right.stride + f->right.base;
-  const duel_range h = inside(top, 1, f->h, down), w = inside(left, 1, f->w, right);
+  const duel_span h = inside(top, 1, f->h, down), w = inside(left, 1, f->w, right);
   const int64_t width = duel_length(w), before = w.begin * c, after = (right - w.end) * c;
   const bool whole = width == f->w; // rows of an image follow each other
   for (int64_t n = t->n.begin; n < t->n.end; n++, dst += down * line) {
@@ -64,7 +64,7 @@ static duel_lowered lower_shared(const duel_patches *f, const duel_tile *t, duel
   return (duel_lowered){down * line, f->down.stride * line, f->right.stride * c, f->down.step * line, c};
 }
 
-static duel_lowered lower_apart(const duel_patches *f, const duel_tile *t, duel_range channels, real *dst) {
+static duel_lowered lower_apart(const duel_patches *f, const duel_tile *t, duel_span channels, real *dst) {
   const int64_t c = duel_length(channels), row = duel_length(t->q), length = f->down.n * f->right.n * c;
   const int64_t stride = f->right.stride;
   for (int64_t n = t->n.begin; n < t->n.end; n++)
@@ -75,7 +75,7 @@ static duel_lowered lower_apart(const duel_patches *f, const duel_tile *t, duel_
         const bool there = h >= 0 && h < f->h;
         for (int64_t s = 0; s < f->right.n; s++) {
           const int64_t first = t->q.begin * stride + f->right.base + s * f->right.step;
-          const duel_range q = there ? inside(first, stride, f->w, row) : (duel_range){0, 0};
+          const duel_span q = there ? inside(first, stride, f->w, row) : (duel_span){0, 0};
           for (int64_t k = channels.begin; k < channels.end; k++, to++) {
             const real *src = f->src + n * f->image + (k * f->h + (there ? h : 0)) * f->w;
             for (int64_t i = 0; i < q.begin; i++) to[i * length] = 0;
@@ -88,7 +88,7 @@ static duel_lowered lower_apart(const duel_patches *f, const duel_tile *t, duel_
   return (duel_lowered){duel_length(t->p) * row * length, row * length, length, f->right.n * c, c};
 }
 
-duel_lowered duel_lower(const duel_lowering *l, const duel_patches *f, const duel_tile *t, duel_range channels,
+duel_lowered duel_lower(const duel_lowering *l, const duel_patches *f, const duel_tile *t, duel_span channels,
                         real *dst) {
   return l->apart ? lower_apart(f, t, channels, dst) : lower_shared(f, t, channels, dst);
 }
@@ -96,7 +96,7 @@ duel_lowered duel_lower(const duel_lowering *l, const duel_patches *f, const due
 // ---- correlation
 #ifdef DUEL_BF16_UNITS
 // The number t of a run that begins with row r of taps, of all ks of a panel.
-static void weights_at(const duel_weights *w, int64_t ks, int64_t r, int64_t t, duel_range block, int64_t taps,
+static void weights_at(const duel_weights *w, int64_t ks, int64_t r, int64_t t, duel_span block, int64_t taps,
                        real *dst) {
   const int64_t tap = t / duel_length(block), c = block.begin + t % duel_length(block);
   const real *src = w->data + c * w->c + (r + tap / taps) * w->r + tap % taps * w->s;
@@ -105,13 +105,13 @@ static void weights_at(const duel_weights *w, int64_t ks, int64_t r, int64_t t, 
 
 // A unit belongs to the channel of its first number.
 void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k, const duel_weights *w,
-                       duel_range channels, duel_unit *packed) {
+                       duel_span channels, duel_gemm_unit *packed) {
   const int64_t padded = duel_gemm_padded(k), taps = f->down.n * f->right.n;
   const int64_t runs = l->apart ? 1 : f->down.n;
   for (int64_t c = channels.begin; c < channels.end; c++) {
-    const duel_range block = duel_lowering_channels(l, f, c / l->block);
+    const duel_span block = duel_lowering_channels(l, f, c / l->block);
     const int64_t n = duel_length(block), length = taps / runs * n;
-    duel_unit *dst = packed + block.begin * padded * taps;
+    duel_gemm_unit *dst = packed + block.begin * padded * taps;
     for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES)
       for (int64_t r = 0; r < runs; r++, dst += duel_units_of(length) * DUEL_GEMM_LANES)
         for (int64_t t = c - block.begin; t < length; t += n) {
@@ -127,11 +127,11 @@ void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k,
 }
 #else
 void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k, const duel_weights *w,
-                       duel_range channels, duel_unit *packed) {
+                       duel_span channels, duel_gemm_unit *packed) {
   enum { STRIP = 16 }; // columns of a row of taps at a time
   const int64_t padded = duel_gemm_padded(k), taps = f->down.n * f->right.n;
   for (int64_t c = channels.begin; c < channels.end; c++) {
-    const duel_range block = duel_lowering_channels(l, f, c / l->block);
+    const duel_span block = duel_lowering_channels(l, f, c / l->block);
     const int64_t n = duel_length(block), next = n * DUEL_GEMM_LANES; // from a tap to the next
     for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES) {
       const int64_t ks = duel_min(DUEL_GEMM_LANES, k - panel);
@@ -159,14 +159,14 @@ static void patches_at(const duel_lowered *m, const duel_tile *t, int64_t *at) {
 
 // A run after the other, so that its weights stay in the first-level cache.
 void duel_correlate(const duel_lowering *l, const duel_patches *f, const duel_tile *t, int64_t block,
-                    const duel_lowered *m, const duel_packed *lowered, const duel_unit *packed,
+                    const duel_lowered *m, const duel_packed *lowered, const duel_gemm_unit *packed,
                     const duel_products *to) {
   int64_t at[DUEL_MOST_COLUMNS];
-  const duel_range channels = duel_lowering_channels(l, f, block);
+  const duel_span channels = duel_lowering_channels(l, f, block);
   const int64_t columns = duel_tile_columns(t), padded = duel_gemm_padded(to->k);
   const int64_t runs = l->apart ? 1 : f->down.n;
   const int64_t length = duel_units_of((l->apart ? f->down.n : 1) * f->right.n * duel_length(channels));
-  const duel_unit *weights = packed + channels.begin * padded * f->down.n * f->right.n;
+  const duel_gemm_unit *weights = packed + channels.begin * padded * f->down.n * f->right.n;
   patches_at(m, t, at);
   for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES) {
     real *result = to->result + panel * to->places;

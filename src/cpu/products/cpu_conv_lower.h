@@ -16,7 +16,7 @@ enum {
 
 // ---- cutting
 typedef struct duel_tile { // images × rows × columns
-  duel_range n, p, q;
+  duel_span n, p, q;
 } duel_tile;
 
 typedef struct duel_tiles {
@@ -49,7 +49,7 @@ static inline duel_tile duel_tile_at(const duel_tiles *t, int64_t i) {
                      duel_piece(t->q, 1, t->parts_q, i % t->parts_q)};
 }
 
-static inline int64_t duel_length(duel_range r) {
+static inline int64_t duel_length(duel_span r) {
   return r.end - r.begin;
 }
 
@@ -101,8 +101,8 @@ typedef struct duel_lowering {
 #define duel_lowering_of DUEL_CPU_NAME(lowering_of)
 duel_lowering duel_lowering_of(const duel_patches *f, const duel_tiles *tiles);
 
-static inline duel_range duel_lowering_channels(const duel_lowering *l, const duel_patches *f, int64_t block) {
-  return (duel_range){block * l->block, duel_min((block + 1) * l->block, f->channels)};
+static inline duel_span duel_lowering_channels(const duel_lowering *l, const duel_patches *f, int64_t block) {
+  return (duel_span){block * l->block, duel_min((block + 1) * l->block, f->channels)};
 }
 
 // Where a lowered tile's numbers are: tap (r, s) of pixel (n, p, q) at n·image + p·row + q·pixel + r·run + s·tap.
@@ -111,7 +111,7 @@ typedef struct duel_lowered {
 } duel_lowered;
 
 #define duel_lower DUEL_CPU_NAME(lower)
-duel_lowered duel_lower(const duel_lowering *l, const duel_patches *f, const duel_tile *t, duel_range channels,
+duel_lowered duel_lower(const duel_lowering *l, const duel_patches *f, const duel_tile *t, duel_span channels,
                         real *dst);
 
 // ---- correlation: result [k, pixel] = Σ over r, s, channel of patch · weight
@@ -123,16 +123,16 @@ typedef struct duel_weights { // weight (k, channel, r, s) = data[k·k + channel
 enum { DUEL_PACK_NUMBERS = 1 << 15 }; // weights in a piece of packing
 
 // Which of a group's channels are among `channels` of all.
-static inline duel_range duel_own_channels(duel_range channels, int64_t c_group, int64_t group) {
+static inline duel_span duel_own_channels(duel_span channels, int64_t c_group, int64_t group) {
   const int64_t first = group * c_group, begin = channels.begin - first;
-  return (duel_range){begin > 0 ? begin : 0, duel_min(channels.end - first, c_group)};
+  return (duel_span){begin > 0 ? begin : 0, duel_min(channels.end - first, c_group)};
 }
 
 // Packs the weights of some channels for taps.n down and right, of all of them `packed` holds at most padded ks ·
 // channels · taps units: blocks of channels, panels of DUEL_GEMM_LANES ks, runs, [units of the run, k in the panel].
 #define duel_pack_weights DUEL_CPU_NAME(pack_weights)
 void duel_pack_weights(const duel_lowering *l, const duel_patches *f, int64_t k, const duel_weights *w,
-                       duel_range channels, duel_unit *packed);
+                       duel_span channels, duel_gemm_unit *packed);
 
 static inline int64_t duel_packed_numbers(const duel_patches *f, int64_t k) {
   return duel_gemm_padded(k) * f->channels * f->down.n * f->right.n;
@@ -156,7 +156,7 @@ typedef struct duel_products {
 
 #define duel_correlate DUEL_CPU_NAME(correlate)
 void duel_correlate(const duel_lowering *l, const duel_patches *f, const duel_tile *t, int64_t block,
-                    const duel_lowered *m, const duel_packed *lowered, const duel_unit *packed,
+                    const duel_lowered *m, const duel_packed *lowered, const duel_gemm_unit *packed,
                     const duel_products *to);
 
 // What follows a sum: act(sum + bias[k]), where bias may be NULL.

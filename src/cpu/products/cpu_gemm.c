@@ -6,23 +6,23 @@ enum { ROWS = DUEL_GEMM_ROWS, VECTORS = DUEL_GEMM_VECTORS };
 
 // sum + a·b, by units.
 #ifndef DUEL_BF16_UNITS
-DUEL_INLINE duel_vector add_product(duel_vector sum, duel_unit a, duel_unit_vector b) {
+DUEL_INLINE duel_vector add_product(duel_vector sum, duel_gemm_unit a, duel_unit_vector b) {
   return sum + a * b;
 }
 #elif defined __AVX512BF16__
-DUEL_INLINE duel_vector add_product(duel_vector sum, duel_unit a, duel_unit_vector b) {
+DUEL_INLINE duel_vector add_product(duel_vector sum, duel_gemm_unit a, duel_unit_vector b) {
   return (duel_vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
 }
 #else
-DUEL_INLINE duel_vector add_product(duel_vector sum, duel_unit a, duel_unit_vector b) {
+DUEL_INLINE duel_vector add_product(duel_vector sum, duel_gemm_unit a, duel_unit_vector b) {
   const duel_unit_vector each = b - b + a; // a in every lane
   sum += (duel_vector)(each & 0xffff0000) * (duel_vector)(b & 0xffff0000);
   return sum + (duel_vector)(each << 16) * (duel_vector)(b << 16);
 }
 #endif
 
-DUEL_INLINE duel_unit unit_at(const duel_packed *p) {
-  duel_unit u;
+DUEL_INLINE duel_gemm_unit unit_at(const duel_packed *p) {
+  duel_gemm_unit u;
   memcpy(&u, p, sizeof u);
   return u;
 }
@@ -32,7 +32,7 @@ DUEL_INLINE void store_row(bool add, const duel_vector sum[VECTORS], real *c) {
     duel_vector_store(c + j * DUEL_VECTOR_WIDTH, add ? duel_vector_load(c + j * DUEL_VECTOR_WIDTH) + sum[j] : sum[j]);
 }
 
-DUEL_INLINE void rows_of(int rows, int64_t length, const duel_packed *const *a, const duel_unit *b, bool add,
+DUEL_INLINE void rows_of(int rows, int64_t length, const duel_packed *const *a, const duel_gemm_unit *b, bool add,
                          real *const *c) {
   duel_vector sum[ROWS][VECTORS] = {0};
   const duel_packed *row[ROWS];
@@ -47,7 +47,7 @@ DUEL_INLINE void rows_of(int rows, int64_t length, const duel_packed *const *a, 
     if (i < rows) store_row(add, sum[i], c[i]);
 }
 
-void duel_gemm_rows(int rows, int64_t length, const duel_packed *const *a, const duel_unit *b, bool add,
+void duel_gemm_rows(int rows, int64_t length, const duel_packed *const *a, const duel_gemm_unit *b, bool add,
                     real *const *c) {
   if (rows == ROWS)
     rows_of(ROWS, length, a, b, add, c);
@@ -55,11 +55,11 @@ void duel_gemm_rows(int rows, int64_t length, const duel_packed *const *a, const
     rows_of(rows, length, a, b, add, c);
 }
 
-DUEL_INLINE void columns_of(int rows, int64_t n, int64_t length, const duel_unit *const *a, int64_t offset, int64_t lda,
-                            const duel_unit *b, int64_t ldb, bool add, real *c, int64_t ldc) {
+DUEL_INLINE void columns_of(int rows, int64_t n, int64_t length, const duel_gemm_unit *const *a, int64_t offset,
+                            int64_t lda, const duel_gemm_unit *b, int64_t ldb, bool add, real *c, int64_t ldc) {
   duel_vector sum[ROWS][VECTORS] = {0};
   for (int64_t l = 0; l < n; l++) {
-    const duel_unit *column = a[l] + offset;
+    const duel_gemm_unit *column = a[l] + offset;
     for (int64_t t = 0; t < length; t++, b += ldb, column += lda) {
       duel_unit_vector right[VECTORS];
       for (int j = 0; j < VECTORS; j++) right[j] = duel_unit_load(b + j * DUEL_VECTOR_WIDTH);
@@ -71,8 +71,8 @@ DUEL_INLINE void columns_of(int rows, int64_t n, int64_t length, const duel_unit
     if (i < rows) store_row(add, sum[i], c + i * ldc);
 }
 
-void duel_gemm_columns(int rows, int64_t n, int64_t length, const duel_unit *const *a, int64_t offset, int64_t lda,
-                       const duel_unit *b, int64_t ldb, bool add, real *c, int64_t ldc) {
+void duel_gemm_columns(int rows, int64_t n, int64_t length, const duel_gemm_unit *const *a, int64_t offset, int64_t lda,
+                       const duel_gemm_unit *b, int64_t ldb, bool add, real *c, int64_t ldc) {
   if (rows == ROWS)
     columns_of(ROWS, n, length, a, offset, lda, b, ldb, add, c, ldc);
   else

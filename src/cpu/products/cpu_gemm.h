@@ -14,6 +14,8 @@
 enum { DUEL_GEMM_ROWS = 8, DUEL_GEMM_VECTORS = 2 };
 #elif defined __AVX2__
 enum { DUEL_GEMM_ROWS = 6, DUEL_GEMM_VECTORS = 2 };
+#elif defined __aarch64__
+enum { DUEL_GEMM_ROWS = 8, DUEL_GEMM_VECTORS = 2 };
 #else
 enum { DUEL_GEMM_ROWS = 4, DUEL_GEMM_VECTORS = 2 };
 #endif
@@ -27,15 +29,15 @@ static inline int64_t duel_gemm_padded(int64_t n) {
 // Rows i < rows <= DUEL_GEMM_ROWS, each with its own place: c[i][0 … DUEL_GEMM_LANES) = or += Σ over units t < length
 // of the t-th unit of a[i] · b[t·DUEL_GEMM_LANES + j].
 #define duel_gemm_rows DUEL_CPU_NAME(gemm_rows)
-void duel_gemm_rows(int rows, int64_t length, const duel_packed *const *a, const duel_unit *b, bool add,
+void duel_gemm_rows(int rows, int64_t length, const duel_packed *const *a, const duel_gemm_unit *b, bool add,
                     real *const *c);
 
 // c [rows, DUEL_GEMM_LANES], ldc apart, where a's columns lie in n pieces of `length` each: = or += Σ over l < n and
 // t < length of a[l][offset + t·lda + i]·b[(l·length + t)·ldb + j]. Reads DUEL_GEMM_ROWS units of each column of a
 // whatever rows is.
 #define duel_gemm_columns DUEL_CPU_NAME(gemm_columns)
-void duel_gemm_columns(int rows, int64_t n, int64_t length, const duel_unit *const *a, int64_t offset, int64_t lda,
-                       const duel_unit *b, int64_t ldb, bool add, real *c, int64_t ldc);
+void duel_gemm_columns(int rows, int64_t n, int64_t length, const duel_gemm_unit *const *a, int64_t offset, int64_t lda,
+                       const duel_gemm_unit *b, int64_t ldb, bool add, real *c, int64_t ldc);
 
 // c [m, n], ldc apart, = op(a)·op(b), row-major, on this thread: by blocks in registers where the level multiplies and
 // adds at once, by OpenBLAS elsewhere (cpu_product.c); with the factors rounded to bf16 at its levels

@@ -55,13 +55,13 @@ static int64_t product_pieces(const product *p) {
   return duel_ceil_div(p->batch, p->per_piece) * p->grid_m * p->grid_n;
 }
 
-static void block_of(const product *p, int64_t block, duel_range *rows, duel_range *columns) {
+static void block_of(const product *p, int64_t block, duel_span *rows, duel_span *columns) {
   *rows = duel_piece(p->m, ROW_ALIGN, p->grid_m, block / p->grid_n);
   *columns = duel_piece(p->n, COLUMN_ALIGN, p->grid_n, block % p->grid_n);
 }
 
 // One block of C = op(A)·op(B).
-static void multiply(const product *p, const real *a, const real *b, real *c, duel_range rows, duel_range columns) {
+static void multiply(const product *p, const real *a, const real *b, real *c, duel_span rows, duel_span columns) {
   const int64_t m = rows.end - rows.begin, n = columns.end - columns.begin;
   if (m <= 0 || n <= 0) return;
   c += rows.begin * p->n + columns.begin;
@@ -101,14 +101,14 @@ static void matmul_run(const duel_call *call, int phase, int64_t piece) {
   const product p = product_of(call);
   const int64_t grid = p.grid_m * p.grid_n, first = piece / grid * p.per_piece;
   const int64_t last = duel_min(first + p.per_piece, p.batch);
-  duel_range rows, columns;
+  duel_span rows, columns;
   block_of(&p, piece % grid, &rows, &columns);
   for (int64_t i = first; i < last; i++)
     multiply(&p, (const real *)call->in[0].data + batch_offset(&call->in[0].shape, &call->out[0].shape, i),
              (const real *)call->in[1].data + batch_offset(&call->in[1].shape, &call->out[0].shape, i),
              (real *)call->out[0].data + i * p.m * p.n, rows, columns);
 }
-const duel_kernel DUEL_CPU_NAME(matmul) = {.cut = matmul_cut, .run = matmul_run};
+const duel_cpu_kernel DUEL_CPU_NAME(matmul) = {.check = duel_blas_check, .cut = matmul_cut, .run = matmul_run};
 
 // ---- dense: act(a·b + bias)
 DUEL_INLINE void finish_row_as(int act, real slope, real *c, const real *bias, int64_t n) {
@@ -128,14 +128,14 @@ static void dense_run(const duel_call *call, int phase, int64_t piece) {
   const product p = product_of(call);
   const real *bias = call->n_in > 2 ? call->in[2].data : NULL;
   real *c = call->out[0].data;
-  duel_range rows, columns;
+  duel_span rows, columns;
   block_of(&p, piece, &rows, &columns);
   multiply(&p, call->in[0].data, call->in[1].data, c, rows, columns);
   for (int64_t i = rows.begin; i < rows.end; i++)
     finish_row(call->attr->matmul.act, (real)call->attr->matmul.slope, c + i * p.n + columns.begin,
                bias ? bias + columns.begin : NULL, columns.end - columns.begin);
 }
-const duel_kernel DUEL_CPU_NAME(dense) = {.cut = matmul_cut, .run = dense_run};
+const duel_cpu_kernel DUEL_CPU_NAME(dense) = {.check = duel_blas_check, .cut = matmul_cut, .run = dense_run};
 
 // ---- matmul_grad: d = (a·b) ⊙ act'(y), and d's column sums
 // A block sums its own rows. With several blocks of rows the partial sums lie in scratch [grid_m, n]; phase 1 adds
@@ -183,7 +183,7 @@ static void matmul_grad_run(const duel_call *call, int phase, int64_t piece) {
     memset(out_sum, 0, (size_t)p.n * sizeof *out_sum);
     return;
   }
-  duel_range rows, columns;
+  duel_span rows, columns;
   block_of(&p, piece, &rows, &columns);
   const real *y = call->in[2].data;
   real *d = call->out[0].data, *dst = p.grid_m > 1 ? partial + piece / p.grid_n * p.n : out_sum;
@@ -201,5 +201,5 @@ static void matmul_grad_run(const duel_call *call, int phase, int64_t piece) {
     memcpy(dst + j, total, (size_t)n * sizeof *dst);
   }
 }
-const duel_kernel DUEL_CPU_NAME(matmul_grad) = {
-    .scratch = matmul_grad_scratch, .cut = matmul_grad_cut, .run = matmul_grad_run};
+const duel_cpu_kernel DUEL_CPU_NAME(matmul_grad) = {
+    .check = duel_blas_check, .scratch = matmul_grad_scratch, .cut = matmul_grad_cut, .run = matmul_grad_run};

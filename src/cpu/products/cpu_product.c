@@ -9,7 +9,7 @@
 
 #include <cblas.h>
 
-#if defined __FMA__
+#if defined __FMA__ || defined __ARM_FEATURE_FMA // of x86, of Arm
 enum {
   DEPTH = 128,   // packed at a time, and summed: short chains of additions round less
   STRETCH = 128, // rows whose results wait to be turned round

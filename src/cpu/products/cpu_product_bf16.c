@@ -12,7 +12,7 @@ enum {
 };
 
 // units [n, ld]: n units along the depth of `count` elements from i on, where i runs along a row of memory.
-static void pack_along(const duel_side *s, int64_t i, int64_t count, int64_t t, int64_t depth, duel_unit *units,
+static void pack_along(const duel_side *s, int64_t i, int64_t count, int64_t t, int64_t depth, duel_gemm_unit *units,
                        int64_t ld) {
   for (int64_t d = 0; d < depth; d += DUEL_UNIT, units += ld) {
     const real *first = duel_side_at(s, i, t + d);
@@ -21,7 +21,7 @@ static void pack_along(const duel_side *s, int64_t i, int64_t count, int64_t t, 
 }
 
 // rows: [rows, UNITS] where the depth runs along memory, else [UNITS, HEIGHT].
-static void pack_rows(const duel_side *s, int64_t i, int64_t rows, int64_t t, int64_t depth, duel_unit *packed) {
+static void pack_rows(const duel_side *s, int64_t i, int64_t rows, int64_t t, int64_t depth, duel_gemm_unit *packed) {
   if (!s->deep)
     pack_along(s, i, rows, t, depth, packed, HEIGHT);
   else
@@ -30,21 +30,21 @@ static void pack_rows(const duel_side *s, int64_t i, int64_t rows, int64_t t, in
 }
 
 // panel [units, DUEL_GEMM_LANES], zeros beyond `lanes`.
-static void pack_panel(const duel_side *s, int64_t i, int64_t lanes, int64_t t, int64_t depth, duel_unit *panel) {
+static void pack_panel(const duel_side *s, int64_t i, int64_t lanes, int64_t t, int64_t depth, duel_gemm_unit *panel) {
   const int64_t n = duel_units_of(depth);
   if (lanes < DUEL_GEMM_LANES) memset(panel, 0, (size_t)(n * DUEL_GEMM_LANES) * sizeof *panel);
   if (!s->deep) {
     pack_along(s, i, lanes, t, depth, panel, DUEL_GEMM_LANES);
     return;
   }
-  duel_unit rows[DUEL_GEMM_LANES * UNITS];
+  duel_gemm_unit rows[DUEL_GEMM_LANES * UNITS];
   pack_rows(s, i, lanes, t, depth, rows);
   duel_transpose_to(lanes, n, (const real *)rows, UNITS, (real *)panel, n, 0, DUEL_GEMM_LANES);
 }
 
 // c [height, DUEL_GEMM_LANES], ldc apart, = or += the packed rows times the panel.
-static void multiply(bool deep, int64_t height, int64_t units, const duel_unit *rows, const duel_unit *panel, bool add,
-                     real *c, int64_t ldc) {
+static void multiply(bool deep, int64_t height, int64_t units, const duel_gemm_unit *rows, const duel_gemm_unit *panel,
+                     bool add, real *c, int64_t ldc) {
   for (int64_t r = 0; r < height; r += DUEL_GEMM_ROWS, c += DUEL_GEMM_ROWS * ldc) {
     const int n = (int)duel_min(DUEL_GEMM_ROWS, height - r);
     if (!deep) {
@@ -62,7 +62,7 @@ void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b,
   const duel_sides s = duel_sides_of(m, n, a, b);
   const bool turned = s.turned;
   const int64_t rows = s.rows, columns = s.columns;
-  duel_unit left[HEIGHT * UNITS], right[WIDTH * UNITS];
+  duel_gemm_unit left[HEIGHT * UNITS], right[WIDTH * UNITS];
   real results[STRETCH * WIDTH];
   for (int64_t i = 0; i < columns; i += WIDTH) {
     const int64_t width = duel_min(WIDTH, columns - i);
@@ -75,7 +75,7 @@ void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b,
         const int64_t depth = duel_min(DEPTH, k - t);
         pack_rows(&s.by_rows, r, height, t, depth, left);
         for (int64_t j = 0; j < width; j += DUEL_GEMM_LANES) {
-          duel_unit *panel = right + j * UNITS;
+          duel_gemm_unit *panel = right + j * UNITS;
           if (r == 0 || k > DEPTH)
             pack_panel(&s.by_lanes, i + j, duel_min(DUEL_GEMM_LANES, width - j), t, depth, panel);
           multiply(s.by_rows.deep, height, duel_units_of(depth), left, panel, t > 0, to + j, ld);

@@ -63,10 +63,10 @@ static void weights_at_points(real tap[4][DUEL_GEMM_LANES], real *dst, int64_t n
 
 // Blocks of channels; points; panels of ks; [phase, channel, k in the panel].
 void duel_winograd_pack(const duel_winograd *wino, const duel_lowering *l, const duel_patches *f, int64_t k,
-                        const duel_weights *w, duel_range channels, real *packed) {
+                        const duel_weights *w, duel_span channels, real *packed) {
   const int64_t padded = duel_gemm_padded(k), phases = wino->down * wino->right;
   for (int64_t c = channels.begin; c < channels.end; c++) {
-    const duel_range block = duel_lowering_channels(l, f, c / l->block);
+    const duel_span block = duel_lowering_channels(l, f, c / l->block);
     const int64_t n = duel_length(block);
     real *own = packed + block.begin * phases * padded * POINTS * POINTS + (c - block.begin) * DUEL_GEMM_LANES;
     for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES)
@@ -227,7 +227,7 @@ void duel_winograd_correlate(const duel_winograd *wino, const duel_lowering *l, 
                              const duel_tile *t, int64_t block, const duel_lowered *m, const real *lowered,
                              const real *packed, const duel_products *to, real *products, real *patches) {
   const duel_winograd_grid g = duel_winograd_grid_of(duel_length(t->n), duel_length(t->p), duel_length(t->q));
-  const duel_range channels = duel_lowering_channels(l, f, block);
+  const duel_span channels = duel_lowering_channels(l, f, block);
   const int64_t padded = duel_gemm_padded(to->k), phases = wino->down * wino->right;
   const int64_t length = phases * duel_length(channels);
   duel_winograd_patches(wino, &g, t, m, lowered, duel_length(channels), patches);

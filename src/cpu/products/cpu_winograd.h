@@ -99,7 +99,7 @@ int64_t duel_winograd_columns(const duel_tiles *tiles);
 // last block of channels.
 #define duel_winograd_pack DUEL_CPU_PLAIN(winograd_pack)
 void duel_winograd_pack(const duel_winograd *wino, const duel_lowering *l, const duel_patches *f, int64_t k,
-                        const duel_weights *w, duel_range channels, real *packed);
+                        const duel_weights *w, duel_span channels, real *packed);
 #define duel_winograd_correlate DUEL_CPU_PLAIN(winograd_correlate)
 void duel_winograd_correlate(const duel_winograd *wino, const duel_lowering *l, const duel_patches *f,
                              const duel_tile *t, int64_t block, const duel_lowered *m, const real *lowered,

@@ -267,10 +267,10 @@ static inline duel_conv_end duel_conv_end_of(const duel_call *call) {
 
 // All threads take the same way.
 static __device__ __forceinline__ float duel_conv_activate(const duel_conv_end &e, float v) {
-  DUEL_BY_ACT(e.act, return duel_act_of<ACT>(v, e.slope))
+  DUEL_WITH_ACT(e.act, return duel_act_of<ACT>(v, e.slope))
 }
 static __device__ __forceinline__ float duel_conv_act_slope(const duel_conv_end &e, float x) {
-  DUEL_BY_ACT(e.act, return duel_act_slope_of<ACT>(x, e.slope))
+  DUEL_WITH_ACT(e.act, return duel_act_slope_of<ACT>(x, e.slope))
 }
 
 #endif

@@ -116,9 +116,7 @@ static size_t batchnorm_scratch(const duel_call *call) {
   return duel_columns_scratch(&l.c, 2);
 }
 
-static void batchnorm_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void batchnorm_run(const duel_call *call) {
   duel_lane *lane = duel_lane_of(call);
   const norm_layout l = layout_of(call, &call->in[0]);
   const float *x = (const float *)call->in[0].data, *scale = (const float *)call->in[1].data;
@@ -130,11 +128,11 @@ static void batchnorm_run(const duel_call *call, int phase, int64_t piece) {
   if (l.channels == 0) return;
   if (part)
     DUEL_BY_VECTOR(l.vector == 4, DUEL_LAUNCH(lane, batchnorm_moments<V>, grid, DUEL_BLOCK, 0, l, x, aligned, part));
-  DUEL_BY_VECTOR(l.vector == 4, DUEL_BY_ACT(call->attr->batchnorm.act,
-                                            DUEL_LAUNCH(lane, (batchnorm_normalize<ACT, V>), grid, DUEL_BLOCK, 0, l, x,
-                                                        scale, shift, aligned, part, y, mean, var)));
+  DUEL_BY_VECTOR(l.vector == 4, DUEL_WITH_ACT(call->attr->batchnorm.act,
+                                              DUEL_LAUNCH(lane, (batchnorm_normalize<ACT, V>), grid, DUEL_BLOCK, 0, l,
+                                                          x, scale, shift, aligned, part, y, mean, var)));
 }
-const duel_kernel duel_cuda_batchnorm = {batchnorm_scratch, nullptr, batchnorm_run};
+const duel_cuda_kernel duel_cuda_batchnorm = {batchnorm_scratch, batchnorm_run};
 
 // ---- backward
 // Σd and Σ d·(x − mean) over a block's rows, d = d_y·act'(y).
@@ -213,9 +211,7 @@ static size_t batchnorm_grad_scratch(const duel_call *call) {
   return duel_columns_scratch(&l.c, 2);
 }
 
-static void batchnorm_grad_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void batchnorm_grad_run(const duel_call *call) {
   duel_lane *lane = duel_lane_of(call);
   const norm_layout l = layout_of(call, &call->in[1]);
   const float *d_y = (const float *)call->in[0].data, *x = (const float *)call->in[1].data;
@@ -227,12 +223,12 @@ static void batchnorm_grad_run(const duel_call *call, int phase, int64_t piece) 
   const unsigned grid = duel_columns_grid(&l.c);
   if (l.channels == 0) return;
   if (part) {
-    DUEL_BY_VECTOR(l.vector == 4,
-                   DUEL_BY_ACT(call->attr->batchnorm.act, DUEL_LAUNCH(lane, (batchnorm_sums<ACT, V>), grid, DUEL_BLOCK,
-                                                                      0, l, d_y, x, mean, y, aligned, part)));
+    DUEL_BY_VECTOR(l.vector == 4, DUEL_WITH_ACT(call->attr->batchnorm.act,
+                                                DUEL_LAUNCH(lane, (batchnorm_sums<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y,
+                                                            x, mean, y, aligned, part)));
   }
-  DUEL_BY_VECTOR(l.vector == 4, DUEL_BY_ACT(call->attr->batchnorm.act,
-                                            DUEL_LAUNCH(lane, (batchnorm_d_x<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y, x,
-                                                        scale, mean, var, y, aligned, part, d_x, d_scale, d_shift)));
+  DUEL_BY_VECTOR(l.vector == 4, DUEL_WITH_ACT(call->attr->batchnorm.act,
+                                              DUEL_LAUNCH(lane, (batchnorm_d_x<ACT, V>), grid, DUEL_BLOCK, 0, l, d_y, x,
+                                                          scale, mean, var, y, aligned, part, d_x, d_scale, d_shift)));
 }
-const duel_kernel duel_cuda_batchnorm_grad = {batchnorm_grad_scratch, nullptr, batchnorm_grad_run};
+const duel_cuda_kernel duel_cuda_batchnorm_grad = {batchnorm_grad_scratch, batchnorm_grad_run};

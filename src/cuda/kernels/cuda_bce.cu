@@ -33,9 +33,7 @@ static size_t bce_logits_scratch(const duel_call *call) {
   return duel_columns_scratch(&c, 1);
 }
 
-static void bce_logits_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void bce_logits_run(const duel_call *call) {
   duel_lane *lane = duel_lane_of(call);
   const duel_columns c = columns_of(call);
   const float *x = (const float *)call->in[0].data;
@@ -45,7 +43,7 @@ static void bce_logits_run(const duel_call *call, int phase, int64_t piece) {
                                              duel_aligned16(x), target, count, dst));
   if (c.splits > 1) duel_cuda_join_columns(lane, false, dst, c.splits, 1, out);
 }
-const duel_kernel duel_cuda_bce_logits = {bce_logits_scratch, nullptr, bce_logits_run};
+const duel_cuda_kernel duel_cuda_bce_logits = {bce_logits_scratch, bce_logits_run};
 
 // (x, d_loss) -> (sigmoid(x) − target)·d_loss/count: reads 4 bytes an element and writes 4, about 20 FLOPs.
 struct bce_grad {
@@ -54,10 +52,8 @@ struct bce_grad {
   __device__ float operator()(const float *in) const { return (duel_sigmoid_of(in[0]) - target) * (in[1] / count); }
 };
 
-static void bce_logits_grad_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void bce_logits_grad_run(const duel_call *call) {
   const float count = (float)duel_count(&call->in[0]);
   duel_element_wise(call, bce_grad{(float)call->attr->bce.target, count});
 }
-const duel_kernel duel_cuda_bce_logits_grad = {nullptr, nullptr, bce_logits_grad_run};
+const duel_cuda_kernel duel_cuda_bce_logits_grad = {nullptr, bce_logits_grad_run};

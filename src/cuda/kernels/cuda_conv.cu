@@ -149,9 +149,7 @@ static size_t conv2d_scratch(const duel_call *call) {
   return duel_conv_is_thin(call) ? 0 : duel_conv_scratch(call);
 }
 
-static void conv2d_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void conv2d_run(const duel_call *call) {
   if (duel_conv_is_thin(call)) {
     duel_conv_thin(call);
     return;
@@ -179,5 +177,5 @@ static void conv2d_run(const duel_call *call, int phase, int64_t piece) {
     finish(call, z, duel_conv_columns_of(duel_conv_part{0, z.n, 0, z.p}, plane, z.q, false, z.k),
            z.n * z.k * plane < DUEL_CONV_SMALL, y, y);
 }
-const duel_kernel duel_cuda_conv2d = {conv2d_scratch, nullptr, conv2d_run};
-const duel_kernel duel_cuda_conv2d_act = {conv2d_scratch, nullptr, conv2d_run};
+const duel_cuda_kernel duel_cuda_conv2d = {conv2d_scratch, conv2d_run};
+const duel_cuda_kernel duel_cuda_conv2d_act = {conv2d_scratch, conv2d_run};

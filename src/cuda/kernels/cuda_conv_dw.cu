@@ -2,9 +2,7 @@
 // group sums over them; chunks add up. What pads the columns is zeros in both factors.
 #include "cuda/kernels/conv_patches.cuh"
 
-static void conv2d_dw_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void conv2d_dw_run(const duel_call *call) {
   const duel_conv_chunks k = duel_conv_chunks_of(call);
   const duel_conv_sizes &z = k.z;
   const int64_t plane = z.p * z.q;
@@ -28,4 +26,4 @@ static void conv2d_dw_run(const duel_call *call, int phase, int64_t piece) {
     duel_cuda_gemm(duel_lane_of(call), &one);
   });
 }
-const duel_kernel duel_cuda_conv2d_dw = {duel_conv_scratch, nullptr, conv2d_dw_run};
+const duel_cuda_kernel duel_cuda_conv2d_dw = {duel_conv_scratch, conv2d_dw_run};

@@ -194,9 +194,7 @@ static void launch_lay(const duel_call *call, const duel_conv_chunks &k, const d
     DUEL_LAUNCH(duel_lane_of(call), lay_beside<int64_t>, blocks, DUEL_BLOCK, 0, g, y, dst);
 }
 
-static void conv2d_dx_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void conv2d_dx_run(const duel_call *call) {
   const duel_conv_chunks k = duel_conv_chunks_of(call);
   const duel_conv_sizes &z = k.z;
   const duel_conv *c = &call->attr->conv;
@@ -228,6 +226,6 @@ static void conv2d_dx_run(const duel_call *call, int phase, int64_t piece) {
     sum_part(call, k, part, g, products);
   });
 }
-const duel_kernel duel_cuda_conv2d_dx = {duel_conv_scratch, nullptr, conv2d_dx_run};
-const duel_kernel duel_cuda_conv2d_dx_act = {duel_conv_scratch, nullptr, conv2d_dx_run};
-const duel_kernel duel_cuda_conv2d_dx_grad = {duel_conv_scratch, nullptr, conv2d_dx_run};
+const duel_cuda_kernel duel_cuda_conv2d_dx = {duel_conv_scratch, conv2d_dx_run};
+const duel_cuda_kernel duel_cuda_conv2d_dx_act = {duel_conv_scratch, conv2d_dx_run};
+const duel_cuda_kernel duel_cuda_conv2d_dx_grad = {duel_conv_scratch, conv2d_dx_run};

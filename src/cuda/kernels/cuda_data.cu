@@ -47,10 +47,10 @@ template <typename T> static void gather(const duel_call *call) {
               data, (const int32_t *)call->in[1].data, rows, length, wide, dst);
 }
 
-static void batch_run(const duel_call *call, int, int64_t) {
+static void batch_run(const duel_call *call) {
   if (call->in[0].dtype == DUEL_U8)
     gather<uint8_t>(call);
   else
     gather<float>(call);
 }
-const duel_kernel duel_cuda_batch = {nullptr, nullptr, batch_run};
+const duel_cuda_kernel duel_cuda_batch = {nullptr, batch_run};

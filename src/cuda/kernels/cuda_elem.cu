@@ -9,10 +9,10 @@ struct constant_of { // writes 4 bytes
   __device__ float operator()(const float *) const { return value; }
 };
 
-static void constant_run(const duel_call *call, int, int64_t) {
+static void constant_run(const duel_call *call) {
   duel_element_wise(call, constant_of{(float)call->attr->constant.value});
 }
-const duel_kernel duel_cuda_constant = {nullptr, nullptr, constant_run};
+const duel_cuda_kernel duel_cuda_constant = {nullptr, constant_run};
 
 // One kernel: p and q are numbers of the recipe, taken from call->attr; EXPR is of the inputs x, y, z.
 #define ELEMENT_WISE(name, inputs, P, Q, EXPR)                                                                         \
@@ -24,10 +24,10 @@ const duel_kernel duel_cuda_constant = {nullptr, nullptr, constant_run};
       return EXPR;                                                                                                     \
     }                                                                                                                  \
   };                                                                                                                   \
-  static void name##_run(const duel_call *call, int, int64_t) {                                                        \
+  static void name##_run(const duel_call *call) {                                                                      \
     duel_element_wise(call, name##_of{(float)(P), (float)(Q)});                                                        \
   }                                                                                                                    \
-  const duel_kernel duel_cuda_##name = {nullptr, nullptr, name##_run}
+  const duel_cuda_kernel duel_cuda_##name = {nullptr, name##_run}
 
 // ---- one operand
 ELEMENT_WISE(affine, 1, call->attr->affine.mul, call->attr->affine.add, p *x + q); // 2

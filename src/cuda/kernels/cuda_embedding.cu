@@ -32,28 +32,28 @@ static __global__ void one_hot_kernel(const int32_t *index, int64_t count, int64
   }
 }
 
-static void embedding_run(const duel_call *call, int, int64_t) {
+static void embedding_run(const duel_call *call) {
   const int64_t count = duel_count(&call->out[0]);
   if (count == 0) return;
   DUEL_LAUNCH(duel_lane_of(call), embedding_kernel, duel_blocks(count, DUEL_BLOCK), DUEL_BLOCK, 0,
               (const float *)call->in[0].data, call->in[0].shape.dim[0], (const int32_t *)call->in[1].data, count,
               count / call->out[0].shape.dim[0], (float *)call->out[0].data);
 }
-const duel_kernel duel_cuda_embedding = {nullptr, nullptr, embedding_run};
+const duel_cuda_kernel duel_cuda_embedding = {nullptr, embedding_run};
 
-static void embedding_grad_run(const duel_call *call, int, int64_t) {
+static void embedding_grad_run(const duel_call *call) {
   const int64_t count = duel_count(&call->out[0]);
   if (count == 0) return;
   DUEL_LAUNCH(duel_lane_of(call), embedding_grad_kernel, duel_blocks(count, DUEL_BLOCK), DUEL_BLOCK, 0,
               (const float *)call->in[0].data, (const int32_t *)call->in[1].data, call->in[1].shape.dim[0], count,
               count / call->out[0].shape.dim[0], (float *)call->out[0].data);
 }
-const duel_kernel duel_cuda_embedding_grad = {nullptr, nullptr, embedding_grad_run};
+const duel_cuda_kernel duel_cuda_embedding_grad = {nullptr, embedding_grad_run};
 
-static void one_hot_run(const duel_call *call, int, int64_t) {
+static void one_hot_run(const duel_call *call) {
   const int64_t count = duel_count(&call->out[0]);
   if (count == 0) return;
   DUEL_LAUNCH(duel_lane_of(call), one_hot_kernel, duel_blocks(count, DUEL_BLOCK), DUEL_BLOCK, 0,
               (const int32_t *)call->in[0].data, count, call->out[0].shape.dim[1], (float *)call->out[0].data);
 }
-const duel_kernel duel_cuda_one_hot = {nullptr, nullptr, one_hot_run};
+const duel_cuda_kernel duel_cuda_one_hot = {nullptr, one_hot_run};

@@ -162,9 +162,7 @@ static unsigned grid_of(const group_layout *l) {
   return l->warps ? duel_blocks(l->c.columns * DUEL_WARP, DUEL_BLOCK) : duel_columns_grid(&l->c);
 }
 
-static void groupnorm_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void groupnorm_run(const duel_call *call) {
   duel_lane *lane = duel_lane_of(call);
   const group_layout l = layout_of(call, &call->in[0], &call->in[1]);
   const float *x = (const float *)call->in[0].data, *scale = (const float *)call->in[1].data;
@@ -179,7 +177,7 @@ static void groupnorm_run(const duel_call *call, int phase, int64_t piece) {
   BY_LAYOUT(l, DUEL_LAUNCH(lane, (groupnorm_normalize<WARPS, V>), grid, DUEL_BLOCK, 0, l, x, scale, shift, aligned,
                            part, y, mean, var));
 }
-const duel_kernel duel_cuda_groupnorm = {groupnorm_scratch, nullptr, groupnorm_run};
+const duel_cuda_kernel duel_cuda_groupnorm = {groupnorm_scratch, groupnorm_run};
 
 // ---- backward
 // Σ scale·d and Σ scale·d·(x − mean) over a team's elements.
@@ -282,9 +280,7 @@ static size_t groupnorm_grad_scratch(const duel_call *call) {
   return duel_columns_scratch(&l.c, 2);
 }
 
-static void groupnorm_grad_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void groupnorm_grad_run(const duel_call *call) {
   duel_lane *lane = duel_lane_of(call);
   const group_layout l = layout_of(call, &call->in[1], &call->in[2]);
   const float *d_y = (const float *)call->in[0].data, *x = (const float *)call->in[1].data;
@@ -306,4 +302,4 @@ static void groupnorm_grad_run(const duel_call *call, int phase, int64_t piece) 
   DUEL_BY_VECTOR(wide == 4, DUEL_LAUNCH(lane, groupnorm_runs<V>, duel_blocks(all_runs * team, DUEL_BLOCK), DUEL_BLOCK,
                                         0, l, all_runs, team, d_y, x, mean, var, aligned, d_scale, d_shift));
 }
-const duel_kernel duel_cuda_groupnorm_grad = {groupnorm_grad_scratch, nullptr, groupnorm_grad_run};
+const duel_cuda_kernel duel_cuda_groupnorm_grad = {groupnorm_grad_scratch, groupnorm_grad_run};

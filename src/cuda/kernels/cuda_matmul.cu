@@ -37,9 +37,7 @@ static duel_nd batch_of(const duel_call *call) {
 }
 
 // One call of cuBLAS takes the longest axis of the batch; there is one a place on the others.
-static void matmul_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void matmul_run(const duel_call *call) {
   const duel_gemm whole = gemm_of(call);
   duel_nd nd = batch_of(call);
   int longest = 0;
@@ -69,7 +67,7 @@ static void matmul_run(const duel_call *call, int phase, int64_t piece) {
     duel_cuda_gemm(duel_lane_of(call), &g);
   }
 }
-const duel_kernel duel_cuda_matmul = {nullptr, nullptr, matmul_run};
+const duel_cuda_kernel duel_cuda_matmul = {nullptr, matmul_run};
 
 // ---- dense: act(a·b + bias)
 // Behind the product, in place: V neighbors of a row at a time. 4 bytes read and 4 written an element, 1 FLOP and the
@@ -117,7 +115,7 @@ static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     all = BY_BLOCK ? duel_block_sum<DUEL_BLOCK>(all) : duel_warp_sum(all);
     if (thread != 0 || row >= m) continue; // after the last barrier
     if (bias) all += bias[0];
-    DUEL_BY_ACT(act, y[row] = duel_act_of<ACT>(all, slope));
+    DUEL_WITH_ACT(act, y[row] = duel_act_of<ACT>(all, slope));
   }
 }
 
@@ -136,9 +134,7 @@ static void column_run(const duel_call *call, const duel_gemm &g) {
                                   0, g.m, g.k, aligned, g.a, g.b, bias, act, slope, g.c));
 }
 
-static void dense_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void dense_run(const duel_call *call) {
   duel_lane *lane = duel_lane_of(call);
   const duel_gemm g = gemm_of(call);
   const int act = call->attr->matmul.act;
@@ -152,10 +148,10 @@ static void dense_run(const duel_call *call, int phase, int64_t piece) {
   if (g.m * g.n == 0 || (!bias && act == DUEL_ACT_NONE)) return;
   const bool aligned = duel_aligned16(g.c) && (!bias || duel_aligned16(bias));
   DUEL_BY_VECTOR(g.n % 4 == 0,
-                 DUEL_BY_ACT(act, DUEL_LAUNCH(lane, (finish_rows<ACT, V>), duel_blocks(g.m * g.n / V, DUEL_BLOCK),
-                                              DUEL_BLOCK, 0, g.m * g.n / V, g.n / V, aligned, bias, slope, g.c)));
+                 DUEL_WITH_ACT(act, DUEL_LAUNCH(lane, (finish_rows<ACT, V>), duel_blocks(g.m * g.n / V, DUEL_BLOCK),
+                                                DUEL_BLOCK, 0, g.m * g.n / V, g.n / V, aligned, bias, slope, g.c)));
 }
-const duel_kernel duel_cuda_dense = {nullptr, nullptr, dense_run};
+const duel_cuda_kernel duel_cuda_dense = {nullptr, dense_run};
 
 // ---- matmul_grad: d = (a·b) ⊙ act'(y), and d's column sums
 // Behind the product: 8 bytes read and 4 written an element, 2 FLOPs and the derivative's. A warp reads single floats
@@ -195,9 +191,7 @@ static size_t matmul_grad_scratch(const duel_call *call) {
   return duel_columns_scratch(&c, 1);
 }
 
-static void matmul_grad_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void matmul_grad_run(const duel_call *call) {
   duel_lane *lane = duel_lane_of(call);
   const duel_gemm g = gemm_of(call);
   const duel_columns c = duel_columns_of(g.m, g.n, true);
@@ -207,13 +201,13 @@ static void matmul_grad_run(const duel_call *call, int phase, int64_t piece) {
   const unsigned grid = duel_columns_grid(&c);
   const float slope = (float)call->attr->matmul.slope;
   if (g.k == 1) {
-    DUEL_BY_ACT(call->attr->matmul.act,
-                DUEL_LAUNCH(lane, (scale_and_sum<ACT, true>), grid, DUEL_BLOCK, 0, c, slope, g.a, g.b, y, g.c, dst));
+    DUEL_WITH_ACT(call->attr->matmul.act,
+                  DUEL_LAUNCH(lane, (scale_and_sum<ACT, true>), grid, DUEL_BLOCK, 0, c, slope, g.a, g.b, y, g.c, dst));
   } else {
     duel_cuda_gemm(lane, &g);
-    DUEL_BY_ACT(call->attr->matmul.act,
-                DUEL_LAUNCH(lane, (scale_and_sum<ACT, false>), grid, DUEL_BLOCK, 0, c, slope, g.a, g.b, y, g.c, dst));
+    DUEL_WITH_ACT(call->attr->matmul.act,
+                  DUEL_LAUNCH(lane, (scale_and_sum<ACT, false>), grid, DUEL_BLOCK, 0, c, slope, g.a, g.b, y, g.c, dst));
   }
   if (c.splits > 1) duel_cuda_join_columns(lane, false, dst, c.splits, c.columns, sums);
 }
-const duel_kernel duel_cuda_matmul_grad = {matmul_grad_scratch, nullptr, matmul_grad_run};
+const duel_cuda_kernel duel_cuda_matmul_grad = {matmul_grad_scratch, matmul_grad_run};

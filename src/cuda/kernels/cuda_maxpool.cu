@@ -8,7 +8,7 @@ extern "C" {
 }
 
 struct pool_grid {
-  duel_axis down, right;
+  duel_resample_axis down, right;
   int64_t planes;
 };
 
@@ -60,13 +60,11 @@ static void launch_take(const duel_call *call, const pool_grid &g, const float *
               g, (const float *)call->in[0].data, v, dst, places);
 }
 
-static void maxpool2d_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void maxpool2d_run(const duel_call *call) {
   launch_take(call, pool_grid_of(call, &call->out[0].shape), (const float *)call->in[1].data,
               (float *)call->out[0].data, nullptr);
 }
-const duel_kernel duel_cuda_maxpool2d = {nullptr, nullptr, maxpool2d_run};
+const duel_cuda_kernel duel_cuda_maxpool2d = {nullptr, maxpool2d_run};
 
 // Reads 4 bytes of the place of each window around a pixel, all but the first time from L1, and d_y's once; writes
 // d_x's 4 bytes a number.
@@ -92,13 +90,11 @@ static size_t maxpool2d_dx_scratch(const duel_call *call) {
   return (size_t)duel_count(&call->in[1]) * sizeof(int32_t);
 }
 
-static void maxpool2d_dx_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+static void maxpool2d_dx_run(const duel_call *call) {
   const pool_grid g = pool_grid_of(call, &call->in[1].shape);
   int32_t *places = (int32_t *)call->scratch;
   launch_take(call, g, nullptr, nullptr, places);
   DUEL_LAUNCH(duel_lane_of(call), put_to_maxima, duel_blocks(g.planes * g.down.x * g.right.x, DUEL_BLOCK), DUEL_BLOCK,
               0, g, places, (const float *)call->in[1].data, (float *)call->out[0].data);
 }
-const duel_kernel duel_cuda_maxpool2d_dx = {maxpool2d_dx_scratch, nullptr, maxpool2d_dx_run};
+const duel_cuda_kernel duel_cuda_maxpool2d_dx = {maxpool2d_dx_scratch, maxpool2d_dx_run};

@@ -7,12 +7,12 @@ static void copy_box(const duel_call *call, const duel_nd *box, float *dst, cons
   duel_map(duel_lane_of(call), duel_same{}, box, dst, &src);
 }
 
-static void broadcast_run(const duel_call *call, int, int64_t) {
+static void broadcast_run(const duel_call *call) {
   duel_element_wise(call, duel_same{});
 }
-const duel_kernel duel_cuda_broadcast = {nullptr, nullptr, broadcast_run};
+const duel_cuda_kernel duel_cuda_broadcast = {nullptr, broadcast_run};
 
-static void slice_run(const duel_call *call, int, int64_t) {
+static void slice_run(const duel_call *call) {
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
   duel_nd box = duel_nd_box(&dst->shape);
   duel_nd_dense(&dst->shape, box.stride[0]);
@@ -21,10 +21,10 @@ static void slice_run(const duel_call *call, int, int64_t) {
   for (int axis = 0; axis < box.rank; axis++) first += call->attr->slice.start[axis] * box.stride[1][axis];
   copy_box(call, &box, (float *)dst->data, (const float *)src->data + first);
 }
-const duel_kernel duel_cuda_slice = {nullptr, nullptr, slice_run};
+const duel_cuda_kernel duel_cuda_slice = {nullptr, slice_run};
 
 // A launch an input.
-static void concat_run(const duel_call *call, int, int64_t) {
+static void concat_run(const duel_call *call) {
   const duel_operand *dst = &call->out[0];
   const int axis = call->attr->concat.axis;
   float *to = (float *)dst->data;
@@ -37,7 +37,7 @@ static void concat_run(const duel_call *call, int, int64_t) {
     to += src->shape.dim[axis] * box.stride[0][axis];
   }
 }
-const duel_kernel duel_cuda_concat = {nullptr, nullptr, concat_run};
+const duel_cuda_kernel duel_cuda_concat = {nullptr, concat_run};
 
 // ---- pad
 // One walk over the output: inside of the box src, around it zeros. Axes without a margin are joined with the one
@@ -70,7 +70,7 @@ static __global__ void pad_kernel(padding pad, float *dst, const float *src) {
   }
 }
 
-static void pad_run(const duel_call *call, int, int64_t) {
+static void pad_run(const duel_call *call) {
   const duel_shape *src = &call->in[0].shape, *dst = &call->out[0].shape;
   padding pad = {};
   for (int axis = 0; axis < dst->rank; axis++) {
@@ -91,7 +91,7 @@ static void pad_run(const duel_call *call, int, int64_t) {
   if (pad.wide) pad.units /= 4, pad.size[last] /= 4, pad.inside[last] /= 4, pad.before[last] /= 4;
   DUEL_LAUNCH(duel_lane_of(call), pad_kernel, duel_blocks(pad.units, DUEL_BLOCK), DUEL_BLOCK, 0, pad, to, from);
 }
-const duel_kernel duel_cuda_pad = {nullptr, nullptr, pad_run};
+const duel_cuda_kernel duel_cuda_pad = {nullptr, pad_run};
 
 // ---- transpose
 // Where the axis that is contiguous in src is not dst's last, the two span planes that are moved in square tiles
@@ -142,7 +142,7 @@ static void transpose_planes(const duel_call *call, duel_nd nd, int rows) {
   DUEL_LAUNCH(duel_lane_of(call), transpose_kernel, duel_blocks(tiles, 1), dim3(TILE, TILE_ROWS), 0, p, dst, src);
 }
 
-static void transpose_run(const duel_call *call, int, int64_t) {
+static void transpose_run(const duel_call *call) {
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
   if (duel_count(dst) == 0) return;
   duel_nd nd = duel_nd_box(&dst->shape);
@@ -160,7 +160,7 @@ static void transpose_run(const duel_call *call, int, int64_t) {
   else
     transpose_planes(call, nd, rows);
 }
-const duel_kernel duel_cuda_transpose = {nullptr, nullptr, transpose_run};
+const duel_cuda_kernel duel_cuda_transpose = {nullptr, transpose_run};
 
 // ---- flat copies, and pack
 enum { MAX_PARTS = 64 }; // a launch
@@ -213,7 +213,7 @@ void duel_cuda_copy(duel_lane *lane, float *dst, const float *src, int64_t count
 
 // Walks the slab: at each place begins one input, or a gap up to the next one. The planner lets most inputs be computed
 // at their place in the slab: those are left alone.
-static void pack_run(const duel_call *call, int, int64_t) {
+static void pack_run(const duel_call *call) {
   const int64_t *offset = call->attr->pack.offset, count = call->attr->pack.count;
   float *slab = (float *)call->out[0].data;
   pack_list all = {};
@@ -235,4 +235,4 @@ static void pack_run(const duel_call *call, int, int64_t) {
   }
   pack_flush(duel_lane_of(call), &all);
 }
-const duel_kernel duel_cuda_pack = {nullptr, nullptr, pack_run};
+const duel_cuda_kernel duel_cuda_pack = {nullptr, pack_run};

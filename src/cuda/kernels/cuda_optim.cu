@@ -126,7 +126,7 @@ static bool is_wide(const duel_call *call, int slabs_in) {
   return wide;
 }
 
-static void adam_run(const duel_call *call, int, int64_t) {
+static void adam_run(const duel_call *call) {
   const duel_operand *in = call->in, *out = call->out;
   const optim_slabs s = {(const float *)in[0].data, (const float *)in[1].data, (const float *)in[2].data,
                          (const float *)in[3].data, (const float *)in[4].data, (float *)out[0].data,
@@ -135,9 +135,9 @@ static void adam_run(const duel_call *call, int, int64_t) {
   DUEL_LAUNCH(duel_lane_of(call), adam_kernel, duel_blocks(duel_squares_parts(count), 1), DUEL_BLOCK, 0, s,
               gaps_of(call), count, duel_squares_span(count), is_wide(call, 4));
 }
-const duel_kernel duel_cuda_adam = {nullptr, nullptr, adam_run};
+const duel_cuda_kernel duel_cuda_adam = {nullptr, adam_run};
 
-static void sgd_run(const duel_call *call, int, int64_t) {
+static void sgd_run(const duel_call *call) {
   const duel_operand *in = call->in, *out = call->out;
   const optim_slabs s = {(const float *)in[0].data,
                          (const float *)in[1].data,
@@ -152,17 +152,17 @@ static void sgd_run(const duel_call *call, int, int64_t) {
   DUEL_LAUNCH(duel_lane_of(call), sgd_kernel, duel_blocks(duel_squares_parts(count), 1), DUEL_BLOCK, 0, s,
               gaps_of(call), count, duel_squares_span(count), is_wide(call, 3));
 }
-const duel_kernel duel_cuda_sgd = {nullptr, nullptr, sgd_run};
+const duel_cuda_kernel duel_cuda_sgd = {nullptr, sgd_run};
 
 struct ema_of { // (old, x, w): reads 8 bytes an element and writes 4, 3 FLOPs
   enum { INPUTS = 3 };
   __device__ float operator()(const float *in) const { return in[0] + in[2] * (in[1] - in[0]); }
 };
 
-static void ema_run(const duel_call *call, int, int64_t) {
+static void ema_run(const duel_call *call) {
   duel_element_wise(call, ema_of{});
 }
-const duel_kernel duel_cuda_ema = {nullptr, nullptr, ema_run};
+const duel_cuda_kernel duel_cuda_ema = {nullptr, ema_run};
 
 // Reads 16 bytes a channel and writes 8, 7 FLOPs. The unbiased variance is rounded before it is subtracted from.
 static __global__ void running_kernel(const float *mean, const float *var, const float *x, const float *y,
@@ -173,7 +173,7 @@ static __global__ void running_kernel(const float *mean, const float *var, const
   }
 }
 
-static void running_run(const duel_call *call, int, int64_t) {
+static void running_run(const duel_call *call) {
   const duel_operand *in = call->in, *out = call->out;
   const int64_t count = duel_count(&in[0]);
   DUEL_LAUNCH(duel_lane_of(call), running_kernel, duel_blocks(count, DUEL_BLOCK), DUEL_BLOCK, 0,
@@ -181,12 +181,12 @@ static void running_run(const duel_call *call, int, int64_t) {
               (const float *)in[3].data, count, (float)call->attr->running.weight, (float)call->attr->running.unbias,
               (float *)out[0].data, (float *)out[1].data);
 }
-const duel_kernel duel_cuda_running = {nullptr, nullptr, running_run};
+const duel_cuda_kernel duel_cuda_running = {nullptr, running_run};
 
 // The value may have been computed in place already.
-static void assign_run(const duel_call *call, int, int64_t) {
+static void assign_run(const duel_call *call) {
   float *dst = (float *)call->out[0].data;
   const float *src = (const float *)call->in[1].data;
   if (dst != src) duel_cuda_copy(duel_lane_of(call), dst, src, duel_count(&call->in[1]));
 }
-const duel_kernel duel_cuda_assign = {nullptr, nullptr, assign_run};
+const duel_cuda_kernel duel_cuda_assign = {nullptr, assign_run};

@@ -152,9 +152,7 @@ static size_t reduce_scratch(const duel_call *call) {
   return r.team > 0 ? 0 : duel_columns_scratch(&r.c, 1);
 }
 
-template <bool MAX> static void reduce_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+template <bool MAX> static void reduce_run(const duel_call *call) {
   const reduction r = reduction_of(call);
   const float *src = (const float *)call->in[0].data;
   float *dst = (float *)call->out[0].data;
@@ -163,5 +161,5 @@ template <bool MAX> static void reduce_run(const duel_call *call, int phase, int
   if (split)
     duel_cuda_join_columns(duel_lane_of(call), MAX, (const float *)call->scratch, r.c.splits, r.c.columns, dst);
 }
-const duel_kernel duel_cuda_reduce_sum = {reduce_scratch, nullptr, reduce_run<false>};
-const duel_kernel duel_cuda_reduce_max = {reduce_scratch, nullptr, reduce_run<true>};
+const duel_cuda_kernel duel_cuda_reduce_sum = {reduce_scratch, reduce_run<false>};
+const duel_cuda_kernel duel_cuda_reduce_max = {reduce_scratch, reduce_run<true>};

@@ -38,7 +38,7 @@ static __global__ void __launch_bounds__(DUEL_BLOCK) report_kernel(report_list a
   if (threadIdx.x == 0) dst[blockIdx.x] = total;
 }
 
-static void report_run(const duel_call *call, int, int64_t) {
+static void report_run(const duel_call *call) {
   report_list all = {};
   all.n = call->n_in - 1;
   for (int i = 0; i < all.n; i++) {
@@ -49,4 +49,4 @@ static void report_run(const duel_call *call, int, int64_t) {
   DUEL_LAUNCH(duel_lane_of(call), report_kernel, (unsigned)duel_count(&call->out[0]), DUEL_BLOCK, 0, all,
               (float *)call->out[0].data);
 }
-const duel_kernel duel_cuda_report = {nullptr, nullptr, report_run};
+const duel_cuda_kernel duel_cuda_report = {nullptr, report_run};

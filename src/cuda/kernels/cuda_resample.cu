@@ -9,16 +9,17 @@ extern "C" {
 constexpr int BAND = 4;
 
 struct resample_grid {
-  duel_axis down, right;
+  duel_resample_axis down, right;
   int64_t planes;
   int32_t height, width, from_rows, from_width; // of a plane of the result; of the source
   float scale;                                  // of whole numbers to weights
 };
 
-template <bool ADJOINT> static __device__ __forceinline__ duel_reach taps_of(const duel_axis &a, int32_t i) {
+template <bool ADJOINT> static __device__ __forceinline__ duel_reach taps_of(const duel_resample_axis &a, int32_t i) {
   return ADJOINT ? duel_axis_adjoint_taps(&a, i) : duel_axis_taps(&a, i);
 }
-template <bool ADJOINT> static __device__ __forceinline__ float weight_of(const duel_axis &a, int32_t i, int32_t tap) {
+template <bool ADJOINT>
+static __device__ __forceinline__ float weight_of(const duel_resample_axis &a, int32_t i, int32_t tap) {
   return (float)(ADJOINT ? duel_axis_weight(&a, tap, i) : duel_axis_weight(&a, i, tap));
 }
 
@@ -48,9 +49,7 @@ static __global__ void __launch_bounds__(DUEL_BLOCK)
   }
 }
 
-template <bool ADJOINT> static void resample_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  (void)piece;
+template <bool ADJOINT> static void resample_run(const duel_call *call) {
   const duel_shape *from = &call->in[0].shape, *to = &call->out[0].shape;
   const duel_resampling *r = &call->attr->resample;
   const float *src = (const float *)call->in[0].data;
@@ -65,5 +64,5 @@ template <bool ADJOINT> static void resample_run(const duel_call *call, int phas
   const int64_t units = g.planes * ((g.height + BAND - 1) / BAND) * g.width;
   DUEL_LAUNCH(duel_lane_of(call), resample<ADJOINT>, duel_blocks(units, DUEL_BLOCK), DUEL_BLOCK, 0, g, src, dst);
 }
-const duel_kernel duel_cuda_resample2d = {nullptr, nullptr, resample_run<false>};
-const duel_kernel duel_cuda_resample2d_dx = {nullptr, nullptr, resample_run<true>};
+const duel_cuda_kernel duel_cuda_resample2d = {nullptr, resample_run<false>};
+const duel_cuda_kernel duel_cuda_resample2d_dx = {nullptr, resample_run<true>};

@@ -104,28 +104,28 @@ static size_t row_scratch(const duel_call *call) {
   return (size_t)call->in[0].shape.dim[0] * sizeof(float);
 }
 
-static void softmax_ce_run(const duel_call *call, int, int64_t) {
+static void softmax_ce_run(const duel_call *call) {
   duel_lane *lane = duel_lane_of(call);
   const softmax_rows r = rows_of(call);
   float *row = (float *)call->scratch;
   DUEL_LAUNCH(lane, softmax_losses, grid_of(r), DUEL_BLOCK, 0, r, (float)call->attr->softmax.smoothing, row);
   duel_cuda_join_columns(lane, false, row, r.n, 1, (float *)call->out[0].data);
 }
-const duel_kernel duel_cuda_softmax_ce = {row_scratch, nullptr, softmax_ce_run};
+const duel_cuda_kernel duel_cuda_softmax_ce = {row_scratch, softmax_ce_run};
 
-static void softmax_ce_grad_run(const duel_call *call, int, int64_t) {
+static void softmax_ce_grad_run(const duel_call *call) {
   const softmax_rows r = rows_of(call);
   const double s = call->attr->softmax.smoothing, other = s / (double)r.classes;
   DUEL_LAUNCH(duel_lane_of(call), softmax_gradient, grid_of(r), DUEL_BLOCK, 0, r, (float)other, (float)(1 - s + other),
               (const float *)call->in[2].data, (float *)call->out[0].data);
 }
-const duel_kernel duel_cuda_softmax_ce_grad = {nullptr, nullptr, softmax_ce_grad_run};
+const duel_cuda_kernel duel_cuda_softmax_ce_grad = {nullptr, softmax_ce_grad_run};
 
-static void hits_run(const duel_call *call, int, int64_t) {
+static void hits_run(const duel_call *call) {
   duel_lane *lane = duel_lane_of(call);
   const softmax_rows r = rows_of(call);
   float *row = (float *)call->scratch;
   DUEL_LAUNCH(lane, hit_rows, grid_of(r), DUEL_BLOCK, 0, r, row);
   duel_cuda_join_columns(lane, false, row, r.n, 1, (float *)call->out[0].data);
 }
-const duel_kernel duel_cuda_hits = {row_scratch, nullptr, hits_run};
+const duel_cuda_kernel duel_cuda_hits = {row_scratch, hits_run};
