@@ -74,12 +74,14 @@ static size_t name_at(const char *text, const char *at) {
 }
 
 // " (--limit)" behind a key, or " (--backend cpu)" where it has a value. Not where ':' follows, for there the key or
-// the setting is what the sentence is about, and not where the text has the flag already.
+// the setting is what the sentence is about; nor where the text has the flag already; nor behind plain words and in
+// paths.
 static void put_flag(line *l, const char *text, const char *key, size_t n, size_t value) {
   const duel_cli_option *o = flags;
   char flag[32];
   while (o && o->name && !(o->key && strlen(o->key) == n && !memcmp(o->key, key, n))) o++;
-  if (!o || !o->name || key[n] == ':' || (value && key[n + value - 1] == ':')) return;
+  if (!o || !o->name || !memchr(key, '.', n) || key[n] == '/' || key[n] == ':' || (value && key[n + value - 1] == ':'))
+    return;
   snprintf(flag, sizeof flag, "--%s", o->name);
   if (strstr(text, flag)) return;
   put(l, " (", 2);
