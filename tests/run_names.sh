@@ -54,7 +54,7 @@ says() { # NAME LINE FILE: it has that line
 
 run 0 "names" test json ring
 says "go to ctest, joined" "ctest -j $(nproc) --timeout 280 --output-on-failure -R json|ring" asked
-says "their programs are built, and no others" "ninja duel fuzz_json test_json test_ring" asked
+says "their programs are built, and no others" "ninja duel test_json duel fuzz_json duel test_ring" asked
 says "the count comes last" "2 passed, 0 failed, 0 skipped" out
 run 0 "a test that needs more than a program of its name" test emulated json
 says "has all built" "ninja all" asked
