@@ -51,7 +51,8 @@ typedef enum duel_status {
     if (duel_try_status_ != DUEL_OK) return duel_try_status_;                                                          \
   } while (0)
 
-// Message of the last failure on this thread; "" if there was none. Valid until the thread's next call.
+// Message of the last failure on this thread; "" if there was none. Valid until the thread's next call. What to do
+// about it is said in recipe keys ("data.limit") and fields of the options below ("options.outdir").
 DUEL_API const char *duel_last_error(void);
 DUEL_API const char *duel_version(void); // DUEL_VERSION of the library
 

@@ -1,4 +1,5 @@
-// JSON: a strict reader into a tree (RFC 8259, duplicate keys refused, depth and size limited). The writer is in duel.h.
+// JSON: a strict reader into a tree (RFC 8259, duplicate keys refused, depth and size limited). The writer is in
+// duel.h.
 #ifndef DUEL_BASE_JSON_H
 #define DUEL_BASE_JSON_H
 

@@ -106,7 +106,7 @@ const char *duel_cli_with_flags(char *dst, size_t n, const char *text) {
       at += name;
       continue;
     }
-    const size_t value = name > 0 && at[name] == '=' ? strcspn(at + name, " ,;)") : 0;
+    const size_t value = name > 0 && at[name] == '=' ? strcspn(at + name, " ,;)\n") : 0;
     put(&l, at, name + value > 0 ? name + value : 1);
     if (name) put_flag(&l, text, at, name, value);
     at += name + value > 0 ? name + value : 1;
