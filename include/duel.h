@@ -51,7 +51,8 @@ typedef enum duel_status {
     if (duel_try_status_ != DUEL_OK) return duel_try_status_;                                                          \
   } while (0)
 
-// Message of the last failure on this thread; "" if there was none. Valid until the thread's next call.
+// Message of the last failure on this thread; "" if there was none. Valid until the thread's next call. What to do
+// about it is said in recipe keys ("data.limit") and fields of the options below ("options.outdir").
 DUEL_API const char *duel_last_error(void);
 DUEL_API const char *duel_version(void); // DUEL_VERSION of the library
 
@@ -61,14 +62,14 @@ typedef struct duel_run duel_run;
 
 typedef struct duel_set { // one recipe key and its value as recipe text: {"optim.lr", "0.0001"}
   const char *key, *value;
-  const char *origin; // named in messages, "--batch"; NULL: "--set"
+  const char *origin; // who says so, for messages, as "--batch"; NULL: the setting itself
 } duel_set;
 
 // All fields may be left zero. Strings are read during the call only.
 typedef struct duel_run_options {
   const char *recipe;  // built-in name, or a path with a '/' or ending in .yaml; NULL: "mlp"
   const char *data;    // replaces the recipe's data; NULL: as there
-  const char *backend; // "auto", "cpu", "cuda"; NULL: as in the recipe ("auto")
+  const char *backend; // one of duel_backend_name; NULL: as in the recipe ("auto")
   int threads;         // 0: what affinity and the cgroup's quota allow
   const duel_set *set; // further recipe keys
   int n_set;
@@ -213,7 +214,12 @@ typedef struct duel_train_result {
   char directory[4096], checkpoint[4096]; // "" if none was written
   int64_t step;
   int fixed_length; // a schedule spans the whole run: a longer one would have had another past, and is refused
-  int stopped;      // 0: reached its length; 1: by request; 2: by max_seconds; 3: it was finished before it began
+  enum {
+    DUEL_STOPPED_NOT,        // it reached its length
+    DUEL_STOPPED_BY_REQUEST, // duel_train_options.request
+    DUEL_STOPPED_BY_TIME,    // max_seconds
+    DUEL_STOPPED_BEFORE,     // it had reached its length before it began
+  } stopped;
 } duel_train_result;
 DUEL_API duel_status duel_train(const duel_train_options *options, duel_train_result *result);
 
@@ -238,8 +244,43 @@ DUEL_API duel_status duel_write_items(const char *path, const float *items, int6
                                       const uint64_t *names);
 // Writes n bytes so that path holds either the old or the new content at any instant.
 DUEL_API duel_status duel_write_file(const char *path, const void *bytes, size_t n);
+// What duel_run_options.backend may say: 0 is "auto", then each backend; NULL past the last.
+DUEL_API const char *duel_backend_name(int i);
 // The nearest of n known words, NULL if none is near: for "did you mean".
 DUEL_API const char *duel_did_you_mean(const char *word, const char *const *known, int n);
+
+// ---- writing JSON: what --json and stats.jsonl are made with
+
+// Set `out`, or dst and room, and leave the rest zero. Into dst goes what fits of it, with a zero behind; length counts
+// all of it, as snprintf's result does, so that a first pass may measure.
+//
+//     duel_json_writer w = {.out = stdout};
+//     duel_json_object(&w, NULL);            // {"step":3,"losses":[0.5,null]}
+//     duel_json_integer(&w, "step", 3);
+//     duel_json_array(&w, "losses");
+//     duel_json_number(&w, NULL, 0.5);
+//     duel_json_number(&w, NULL, NAN);
+//     duel_json_end(&w);
+//     duel_json_end(&w);
+typedef struct duel_json_writer {
+  FILE *out;
+  char *dst;
+  size_t room, length;
+  uint64_t is_array, has_members; // a bit a level
+  int depth;                      // at most 63
+} duel_json_writer;
+
+// key: the member's name in an object; NULL in an array and for a value that stands alone.
+DUEL_API void duel_json_object(duel_json_writer *w, const char *key);
+DUEL_API void duel_json_array(duel_json_writer *w, const char *key);
+DUEL_API void duel_json_end(duel_json_writer *w); // of the innermost object or array
+// Control characters are escaped; bytes that are no UTF-8 become U+FFFD.
+DUEL_API void duel_json_text(duel_json_writer *w, const char *key, const char *text);
+DUEL_API void duel_json_bool(duel_json_writer *w, const char *key, int value);
+DUEL_API void duel_json_integer(duel_json_writer *w, const char *key, int64_t value);
+DUEL_API void duel_json_unsigned(duel_json_writer *w, const char *key, uint64_t value);
+// Whole numbers below 2^53 exactly, others with 9 digits, which tell floats apart; what is not finite becomes null.
+DUEL_API void duel_json_number(duel_json_writer *w, const char *key, double value);
 
 #ifdef __cplusplus
 }

@@ -8,10 +8,15 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 static void check(const char *text) {
-  size_t need = duel_json_quote(NULL, 0, text);
+  duel_json_writer measure = {.room = 0}, w = {.room = 0};
+  duel_json_text(&measure, NULL, text);
+  size_t need = measure.length;
   char *quoted = malloc(need + 1);
   duel_json *again;
-  if (!quoted || duel_json_quote(quoted, need + 1, text) != need || strlen(quoted) != need) abort();
+  w.dst = quoted;
+  w.room = need + 1;
+  if (quoted) duel_json_text(&w, NULL, text);
+  if (!quoted || w.length != need || strlen(quoted) != need) abort();
   if (duel_json_parse(&again, quoted, need) != DUEL_OK || strcmp(again->text, text) != 0) abort();
   duel_free(again);
   free(quoted);

@@ -122,6 +122,7 @@ expect 0 '^Usage: .* train' "help train" help train
 expect 2 "did you mean train\?" "a misspelt command" trian
 expect 2 "did you mean --batch\?" "a misspelt flag" train --bacth 8
 expect 2 "did you mean cpu\?" "a misspelt backend" train --backend cup
+expect 2 "did you mean cuda\?" "a misspelt backend in a setting" train $tiny --set run.backend=cude
 expect 2 "did you mean .?mlp" "a misspelt recipe" train --recipe mpl
 expect 2 "did you mean .?(train\.)?batch" "a misspelt key" train $tiny --set train.bacth=8
 expect 2 "did you mean .?bce" "a misspelt value" train $tiny --set loss=bec
@@ -247,7 +248,7 @@ expect 0 "goes on from step 0: 3 later .* aside" "from an older checkpoint" \
   train --resume "$dir/checkpoint-00000000.safetensors" --steps 10
 ok "leaves what it made" test -s "$dir/checkpoint-00000010.safetensors"
 ok "and what was there" cmp future "$dir/checkpoint-00000030-aside.safetensors"
-says '"step": 30,' "$dir/stats-aside.jsonl" "with its statistics"
+says '"step":30,' "$dir/stats-aside.jsonl" "with its statistics"
 expect 2 "init" "which no resume mixes with what is new" train --resume "$dir/checkpoint-00000030-aside.safetensors"
 cp future "$dir/checkpoint-00000040.safetensors"
 expect 3 "holds step 30" "nor under a wrong name" train --resume "$dir/checkpoint-00000040.safetensors" --steps 50
@@ -423,6 +424,14 @@ ok "have the same bytes" cmp "$(newest idx/00000-*)" "$(newest stream/00000-*)"
 expect 0 "" "data from the cache" train $tiny --data ./good.idx --set data.limit=0 --outdir stream --data-memory 100 -q
 : >file
 expect 4 "file" "an output folder that is a file" train $tiny --outdir file
+mkdir last && mkdir last/99999-x
+expect 4 "use another --outdir$" "no number left: an option of the library is a flag here" train $tiny --outdir last
+DUEL_CUDA_LIBRARY=$PWD/none/libduel_cuda.so "$duel" train $tiny --backend cuda >out 2>err
+says 'or use run\.backend=cpu \(--backend cpu\)$' err "a recipe key gets its flag"
+"$duel" train $tiny --backend cpu --set run.precision=fp8 2>&1 >out | grep -o -e '(--[a-z]*' >err
+ok "but not where the key is what it is about" test ! -s err
+expect 2 "set run\.precision \(--precision\) to" "also without a value" train $tiny --backend cpu --precision tf32
+expect 0 "memory.*optimizer state" "the arenas by their names" train $tiny -n
 expect 4 "file" "an output folder inside a file" train $tiny --outdir file/inside
 "$duel" info recipes >/dev/full 2>err
 ok "standard output that is full" same_number $? 4
@@ -542,7 +551,28 @@ printf '{"step": 9' >>"$a/stats.jsonl"
 expect 0 "00000-[^ ]* +20 " "with the step before a torn line" info same/
 for what in recipes devices data ./tiny.yaml "$a" "$good" same/; do
   expect 0 '^[[{]' "info $what --json" info "$what" --json
+  cat out >>every.json
 done
+"$duel" train $tiny -n --json >>every.json 2>err
+"$duel" train $tiny --outdir "$odd" --json >>every.json 2>>err
+"$duel" generate "$good" --count 1 --out "$odd.npy" --json >>every.json 2>>err
+if command -v python3 >/dev/null; then
+  cat >every.py <<EOF
+import json
+lines = [json.loads(line) for line in open("every.json", encoding="utf-8")]
+kinds = {key for line in lines for key in line}
+for key in "recipes", "devices", "data", "metadata", "runs", "shape", "event", "items":
+    assert key in kinds, key
+assert {l["event"] for l in lines if "event" in l} >= {"start", "sample", "checkpoint", "end", "result"}
+runs = next(l["runs"] for l in lines if "runs" in l)
+assert runs[0]["step"] == 20 and runs[0]["checkpoints"][-1] == 20 and isinstance(runs[0]["d_loss"], float), runs
+tensors = next(l["tensors"] for l in lines if "tensors" in l)
+assert {"name": "G.0.weight", "dtype": "f32", "shape": [16, 8]} in tensors, tensors[:3]
+EOF
+  ok "every --json is JSON, whatever the names" python3 every.py
+else
+  skip "no python3 to read JSON"
+fi
 mkdir empty
 expect 0 "^no runs in empty" "info of a folder without runs" info empty
 rm init/latest/recipe.yaml
@@ -592,7 +622,7 @@ else
   skip "no python3 to read JSON"
 fi
 "$duel" train $tiny --steps 2 --outdir bench --set output.tick=1 -q >log 2>&1
-loss=$(sed -n 's/.*"step": 2,.*"d_loss": \([0-9.]*\).*/\1/p' bench/latest/stats.jsonl)
+loss=$(sed -n 's/.*"step":2,.*"d_loss":\([0-9.]*\).*/\1/p' bench/latest/stats.jsonl)
 says "\"d_loss\":\[[0-9.]*,${loss:-none}" bench.json "the trajectory is that of train"
 expect 0 '^\{"version".*\}$' "--json - prints JSON" bench $tiny --backend cpu $short --json -
 ok "and nothing else" same_number "$(wc -l <both)" 1
@@ -641,9 +671,10 @@ else
   skip "no emulator for a second backend"
 fi
 ok "$backends with all tables" "$duel" bench $tiny --backend $backends --steps 20 --repetitions 3 --warmup 2 --threads 3 \
-  --peak-seconds 0.01 --precision fp32 --ops --scale --batch-max 32 --json all.json --plot all.svg
+  --peak-seconds 0.01 --precision fp32 --ops --scale --batch-max 32 --json all.json
 unset DUEL_CUDA_LIBRARY
 if command -v python3 >/dev/null; then
+  ok "bench/plot.py draws them" python3 "${DUEL_SOURCE:?}/bench/plot.py" all.json all.svg
   cat >all.py <<EOF
 import json, math
 import xml.etree.ElementTree as xml
@@ -691,21 +722,22 @@ for word in ("batch", "cpu, 1 thread", "cpu, 3 threads", "Images a second: tiny 
              "Where a step goes: tiny on shapes"):
     assert word in words, words
 assert len(list(root.iter(svg + "polyline"))) == len({(n, t) for n, _, t in want})
+assert len(list(root.iter(svg + "circle"))) == len(want)
+assert len([r for r in root.iter(svg + "rect") if r.get("fill") != "#fcfcfb"]) >= 10 * len(b["backends"])
 assert not any("nan" in v or "inf" in v for e in root.iter() for v in e.attrib.values())
 EOF
   ok "hold what they say, and so does the chart" python3 all.py
+  ok "plot.py says where there is nothing to draw" sh -c '! python3 "$0" bench.json none.svg 2>err && grep -q "nothing to draw" err' \
+    "$DUEL_SOURCE/bench/plot.py"
 else
-  skip "no python3 to read JSON and SVG"
+  for i in 1 2 3; do skip "no python3 to draw"; done
 fi
 expect 2 "give both" "--nodes without --ops" bench --nodes
 expect 2 "give both" "--batch-max without --scale" bench --batch-max 64
-expect 2 "one of them, or both" "--plot of nothing" bench --plot x.svg
-expect 2 "does not end in \.svg" "--plot of another kind" bench --scale --plot x.png
 expect 2 "takes no value" "--ops with a value" bench --ops=nodes
 for value in 0 15 -1 many; do expect 2 "--batch-max: " "bench --batch-max $value" bench --scale --batch-max $value; done
 expect 2 "too many" "--batch-max beyond memory" bench --scale --batch-max 2000000
 for x in 0 -1 long inf; do expect 2 "--peak-seconds: " "--peak-seconds $x" bench --peak-seconds $x; done
-expect 4 "nofolder" "a chart in a folder that is not there" bench $tiny --backend cpu $short --ops --plot nofolder/x.svg
 
 # ---- the live bar
 

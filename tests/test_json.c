@@ -198,24 +198,132 @@ static void deep_and_large(void **state) {
   free(large);
 }
 
+// s written as a JSON string; its length.
+static size_t quote(char *dst, size_t room, const char *s) {
+  duel_json_writer w = {.dst = dst, .room = room};
+  duel_json_text(&w, NULL, s);
+  return w.length;
+}
+
 static void quote_and_read_back(void **state) {
   (void)state;
   char all[256 + 64], quoted[2048];
   for (int i = 1; i < 128; i++) all[i - 1] = (char)i;
   strcpy(all + 127, "\xC2\x80\xE2\x82\xAC\xF0\x9F\x98\x80 G:\n  - dense: 256\n");
-  size_t need = duel_json_quote(NULL, 0, all);
-  assert_int_equal(duel_json_quote(quoted, sizeof quoted, all), need);
+  size_t need = quote(NULL, 0, all);
+  assert_int_equal(quote(quoted, sizeof quoted, all), need);
   assert_int_equal(strlen(quoted), need);
   duel_json *v;
   assert_int_equal(parse(&v, quoted, need), DUEL_OK);
   assert_string_equal(v->text, all);
   duel_free(v);
   char cut[8] = "???????";
-  assert_int_equal(duel_json_quote(cut, 5, "abcdef"), 8);
+  assert_int_equal(quote(cut, 5, "abcdef"), 8);
   assert_string_equal(cut, "\"abc");
   assert_int_equal(cut[5], '?');
-  duel_json_quote(quoted, sizeof quoted, "a\xFF\xC3"); // no UTF-8
-  assert_string_equal(quoted, "\"a\xEF\xBF\xBD\xEF\xBF\xBD\"");
+  static const struct {
+    const char *text, *written;
+  } ugly[] = {{"a\xFF\xC3", "\"a\\ufffd\\ufffd\""},                     // no UTF-8
+              {"\xED\xA0\x80", "\"\\ufffd\\ufffd\\ufffd\""},            // a surrogate
+              {"\xC0\x80", "\"\\ufffd\\ufffd\""},                       // an overlong zero
+              {"\xF4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\""}, // above U+10FFFF
+              {"\x7F\x1B[31m", "\"\\u007f\\u001b[31m\""},
+              {"\xF0\x9F\x98\x80\xC3\xA9", "\"\xF0\x9F\x98\x80\xC3\xA9\""},
+              {"", "\"\""}};
+  for (size_t i = 0; i < sizeof ugly / sizeof *ugly; i++) {
+    assert_int_equal(quote(quoted, sizeof quoted, ugly[i].text), strlen(ugly[i].written));
+    assert_string_equal(quoted, ugly[i].written);
+  }
+}
+
+static const char written_tree[] =
+    "{\"a\":[],\"b\":{},\"c\":[1,-9223372036854775808,18446744073709551615,true,false,null,\"x\"],"
+    "\"d\":{\"e\\n\":[[0.5],{\"f\":-0}]},\"g\":1e-05}";
+
+static void write_tree(duel_json_writer *w) {
+  duel_json_object(w, NULL);
+  duel_json_array(w, "a");
+  duel_json_end(w);
+  duel_json_object(w, "b");
+  duel_json_end(w);
+  duel_json_array(w, "c");
+  duel_json_integer(w, NULL, 1);
+  duel_json_integer(w, NULL, INT64_MIN);
+  duel_json_unsigned(w, NULL, UINT64_MAX);
+  duel_json_bool(w, NULL, 2);
+  duel_json_bool(w, NULL, 0);
+  duel_json_number(w, NULL, NAN);
+  duel_json_text(w, NULL, "x");
+  duel_json_end(w);
+  duel_json_object(w, "d");
+  duel_json_array(w, "e\n");
+  duel_json_array(w, NULL);
+  duel_json_number(w, NULL, 0.5);
+  duel_json_end(w);
+  duel_json_object(w, NULL);
+  duel_json_number(w, "f", -0.0);
+  duel_json_end(w);
+  duel_json_end(w);
+  duel_json_end(w);
+  duel_json_number(w, "g", 1e-5);
+  duel_json_end(w);
+}
+
+static void writing(void **state) {
+  (void)state;
+  char text[256], file[256] = "";
+  const size_t length = sizeof written_tree - 1;
+  duel_json_writer measure = {.room = 0}, whole = {.dst = text, .room = sizeof text};
+  write_tree(&measure);
+  write_tree(&whole);
+  assert_true(measure.length == length && whole.length == length && whole.depth == 0);
+  assert_string_equal(text, written_tree);
+  duel_json_writer cut = {.dst = text, .room = 6};
+  write_tree(&cut);
+  assert_int_equal(cut.length, length);
+  assert_string_equal(text, "{\"a\":");
+  FILE *out = tmpfile();
+  duel_json_writer stream = {.out = out};
+  write_tree(&stream);
+  rewind(out);
+  assert_int_equal(fread(file, 1, sizeof file - 1, out), length);
+  assert_string_equal(file, written_tree);
+  fclose(out);
+  duel_json *v;
+  assert_int_equal(parse(&v, file, length), DUEL_OK);
+  duel_free(v);
+}
+
+// What a number's text reads back as.
+static double read_back(double x, char *text, size_t room) {
+  duel_json_writer w = {.dst = text, .room = room};
+  duel_json *v;
+  duel_json_number(&w, NULL, x);
+  assert_int_equal(parse(&v, text, w.length), DUEL_OK);
+  x = v->type == DUEL_JSON_NUMBER ? v->number : NAN;
+  duel_free(v);
+  return x;
+}
+
+static void written_numbers(void **state) {
+  (void)state;
+  static const double exact[] = {
+      0, -0.0, 1, -25, 0.5, 123456789012, -9007199254740991, 0x1p-149, 3.4028234663852886e38};
+  char text[64];
+  for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
+    assert_true((float)read_back(exact[i], text, sizeof text) == (float)exact[i]);
+  assert_true(read_back(123456789012, text, sizeof text) == 123456789012 && !strcmp(text, "123456789012"));
+  for (uint32_t i = 0, bits = 0; i < 100000; i++, bits += 42949) { // floats of all sizes
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    if (isfinite(x)) assert_true((float)read_back(x, text, sizeof text) == x);
+  }
+  assert_true(isnan(read_back(INFINITY, text, sizeof text)) && !strcmp(text, "null"));
+  if (setlocale(LC_NUMERIC, "de_DE.UTF-8") || setlocale(LC_NUMERIC, "fr_FR.UTF-8")) { // a comma where JSON has a point
+    read_back(2.5, text, sizeof text);
+    setlocale(LC_NUMERIC, "C");
+    assert_string_equal(text, "2.5");
+  }
 }
 
 static void without_memory(void **state) {
@@ -232,9 +340,9 @@ static void without_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_tree),         cmocka_unit_test(numbers),        cmocka_unit_test(strings),
-      cmocka_unit_test(wrong),          cmocka_unit_test(deep_and_large), cmocka_unit_test(quote_and_read_back),
-      cmocka_unit_test(without_memory),
+      cmocka_unit_test(a_tree),  cmocka_unit_test(numbers),         cmocka_unit_test(strings),
+      cmocka_unit_test(wrong),   cmocka_unit_test(deep_and_large),  cmocka_unit_test(quote_and_read_back),
+      cmocka_unit_test(writing), cmocka_unit_test(written_numbers), cmocka_unit_test(without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

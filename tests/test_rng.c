@@ -198,21 +198,6 @@ static void draws_differ_by_every_part_of_their_name(void **state) {
   }
 }
 
-static void limits_are_errors(void **state) {
-  (void)state;
-  duel_draw good = {UINT64_MAX, UINT32_MAX, DUEL_PURPOSE_NOISE, (1u << 24) - 1}, bad;
-  assert_int_equal(duel_draw_check(good, (int64_t)1 << 34), DUEL_OK);
-  assert_int_equal(duel_draw_check(good, ((int64_t)1 << 34) + 1), DUEL_ERR_USAGE);
-  assert_int_equal(duel_draw_check(good, -1), DUEL_ERR_USAGE);
-  bad = good, bad.t++;
-  assert_int_equal(duel_draw_check(bad, 1), DUEL_ERR_USAGE);
-  assert_non_null(strstr(duel_last_error(), "purpose 9, t 4294967296"));
-  bad = good, bad.k++;
-  assert_int_equal(duel_draw_check(bad, 1), DUEL_ERR_USAGE);
-  bad = good, bad.purpose = 0;
-  assert_int_equal(duel_draw_check(bad, 1), DUEL_ERR_USAGE);
-}
-
 static void golden_data_orders(void **state) {
   (void)state;
   for (int i = 0; i < COUNT(golden_orders); i++) {
@@ -277,7 +262,6 @@ int main(void) {
       cmocka_unit_test(normal_is_within_two_millionths),
       cmocka_unit_test(any_cut_gives_the_same_bits),
       cmocka_unit_test(draws_differ_by_every_part_of_their_name),
-      cmocka_unit_test(limits_are_errors),
       cmocka_unit_test(golden_data_orders),
       cmocka_unit_test(data_order_is_a_stable_sort),
   };

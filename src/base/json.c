@@ -1,4 +1,4 @@
-// JSON (RFC 8259): a strict recursive reader into one block of memory, and string quoting.
+// JSON (RFC 8259): a strict recursive reader into one block of memory.
 //
 // The block is [nodes][scratch][text]. It is sized before parsing: a value follows the start, a '[', a '{' or a ','
 // outside strings, so their number bounds the nodes; and decoded text never outgrows the source. DEPTH bounds the
@@ -267,42 +267,4 @@ const duel_json *duel_json_get(const duel_json *object, const char *key) {
   const duel_json *m = object->child;
   while (m && strcmp(m->key, key) != 0) m = m->next;
   return m;
-}
-
-// ---- writing
-
-typedef struct quoted {
-  char *dst;
-  size_t n, length;
-} quoted;
-
-static void put(quoted *q, const char *bytes, size_t n) {
-  for (size_t i = 0; i < n; i++, q->length++)
-    if (q->length + 1 < q->n) q->dst[q->length] = bytes[i];
-}
-
-size_t duel_json_quote(char *dst, size_t n, const char *s) {
-  static const char special[] = "\"\\\b\f\n\r\t", name[] = "\"\\bfnrt";
-  quoted q = {dst, n, 0};
-  put(&q, "\"", 1);
-  for (size_t left = strlen(s), bytes; left > 0; s += bytes, left -= bytes) {
-    unsigned char c = (unsigned char)*s;
-    const char *known = strchr(special, c);
-    char escape[8] = {'\\', known ? name[known - special] : 0};
-    bytes = (size_t)duel_utf8_length(s, left);
-    if (known) {
-      put(&q, escape, 2);
-    } else if (c < 0x20) {
-      snprintf(escape, sizeof escape, "\\u%04x", c);
-      put(&q, escape, 6);
-    } else if (bytes == 0) {
-      put(&q, "\xEF\xBF\xBD", 3);
-      bytes = 1;
-    } else {
-      put(&q, s, bytes);
-    }
-  }
-  put(&q, "\"", 1);
-  if (n > 0) dst[q.length < n ? q.length : n - 1] = 0;
-  return q.length;
 }

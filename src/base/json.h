@@ -1,5 +1,5 @@
-// JSON: a strict reader into a tree (RFC 8259, duplicate keys refused, depth and size limited), and text escapes for
-// writers.
+// JSON: a strict reader into a tree (RFC 8259, duplicate keys refused, depth and size limited). The writer is in
+// duel.h.
 #ifndef DUEL_BASE_JSON_H
 #define DUEL_BASE_JSON_H
 
@@ -30,10 +30,6 @@ typedef struct duel_json {
 // One allocation holds the tree; duel_free(*root) ends it. Errors: DUEL_ERR_DATA with byte offset.
 duel_status duel_json_parse(duel_json **root, const char *text, size_t n);
 const duel_json *duel_json_get(const duel_json *object, const char *key); // NULL if absent
-
-// Writes s as a JSON string, quotes included, into dst (at most n bytes with the zero); yields the length that it
-// needs without the zero, as snprintf does. Bytes that are no UTF-8 become U+FFFD.
-size_t duel_json_quote(char *dst, size_t n, const char *s);
 
 // Length of the UTF-8 character at s (n bytes left): 1..4, or 0 if it is none.
 int duel_utf8_length(const char *s, size_t n);

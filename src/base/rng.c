@@ -68,17 +68,6 @@ void duel_draw_normal(duel_draw d, int64_t first, int64_t n, float *dst) {
   draw(d, first, n, (uint8_t *)dst, to_normal);
 }
 
-duel_status duel_draw_check(duel_draw d, int64_t count) {
-  const char *what = count < 0 || count > (int64_t)1 << 34 ? "at most 2^34 elements"
-                     : d.t > UINT32_MAX                    ? "steps (epochs, for the data order) below 2^32"
-                     : d.k >= 1u << 24                     ? "ordinals below 2^24"
-                     : d.purpose < DUEL_PURPOSE_INIT || d.purpose > DUEL_PURPOSE_NOISE ? "purposes 1 to 9"
-                                                                                       : NULL;
-  if (!what) return DUEL_OK;
-  return duel_fail(DUEL_ERR_USAGE, "random draw of purpose %u, t %llu, k %u, %lld elements: draws have %s", d.purpose,
-                   (unsigned long long)d.t, d.k, (long long)count, what);
-}
-
 // ---- data order: a stable radix sort from the lowest digit, three digits of 11 bits
 enum { DIGIT_BITS = 11, DIGITS = 3, BUCKETS = 1 << DIGIT_BITS };
 

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "base/status.h"
+#include <stdint.h>
 
 typedef enum duel_purpose {
   DUEL_PURPOSE_INIT = 1,   // k: parameters numbered G then D, weight before bias, constants counted
@@ -31,7 +31,6 @@ typedef struct duel_draw { // names one draw
 void duel_draw_words(duel_draw d, int64_t first, int64_t n, uint32_t *dst);
 void duel_draw_uniform(duel_draw d, int64_t first, int64_t n, float *dst); // (0, 1]
 void duel_draw_normal(duel_draw d, int64_t first, int64_t n, float *dst);
-duel_status duel_draw_check(duel_draw d, int64_t count); // the limits above, as an error that names the draw
 
 // order[i] = the item that epoch `epoch` takes i-th: a stable sort of the words of purpose 3, t = epoch.
 // scratch: 3·m uint32 words. m < 2^31.

@@ -163,11 +163,13 @@ int duel_cli_generate(const duel_cli_args *args) {
   duel_run_close(run);
   if (rc) return rc;
   if (duel_cli_value(args, "json")) {
-    printf("{\"items\":%llu,\"checkpoint\":", (unsigned long long)count);
-    duel_cli_json_string(stdout, checkpoint);
-    fputs(",\"out\":", stdout);
-    duel_cli_json_string(stdout, out);
-    puts("}");
+    duel_json_writer w = {.out = stdout};
+    duel_json_object(&w, NULL);
+    duel_json_unsigned(&w, "items", count);
+    duel_json_text(&w, "checkpoint", checkpoint);
+    duel_json_text(&w, "out", out);
+    duel_json_end(&w);
+    putchar('\n');
   } else if (!duel_cli_value(args, "quiet")) {
     printf("%llu items of %s in %s\n", (unsigned long long)count, checkpoint, out);
   }

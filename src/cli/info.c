@@ -50,20 +50,19 @@ duel_status duel_cli_print_run(duel_run *run, int plan, int json) {
                 {"steps", i.steps},
                 {"steps_per_epoch", i.steps_per_epoch},
                 {"memory_bytes", (int64_t)i.memory_bytes}};
-  putchar('{');
-  for (size_t k = 0; k < sizeof word / sizeof word[0]; k++) {
-    printf("\"%s\":", word[k].key);
-    duel_cli_json_string(stdout, word[k].text);
-    putchar(',');
-  }
-  for (size_t k = 0; k < sizeof number / sizeof number[0]; k++)
-    printf("\"%s\":%lld,", number[k].key, (long long)number[k].n);
-  fputs("\"parameters\":{", stdout);
-  for (int k = 0; k < i.n_nets; k++)
-    printf("%s\"%s\":%lld", k ? "," : "", i.net[k].name, (long long)i.net[k].parameters);
-  printf("},\"seed\":%llu,\"shape\":[", (unsigned long long)i.seed);
-  for (int k = 0; k < i.rank; k++) printf("%s%lld", k ? "," : "", (long long)i.dim[k]);
-  puts("]}");
+  duel_json_writer w = {.out = stdout};
+  duel_json_object(&w, NULL);
+  for (size_t k = 0; k < sizeof word / sizeof word[0]; k++) duel_json_text(&w, word[k].key, word[k].text);
+  for (size_t k = 0; k < sizeof number / sizeof number[0]; k++) duel_json_integer(&w, number[k].key, number[k].n);
+  duel_json_object(&w, "parameters");
+  for (int k = 0; k < i.n_nets; k++) duel_json_integer(&w, i.net[k].name, i.net[k].parameters);
+  duel_json_end(&w);
+  duel_json_unsigned(&w, "seed", i.seed);
+  duel_json_array(&w, "shape");
+  for (int k = 0; k < i.rank; k++) duel_json_integer(&w, NULL, i.dim[k]);
+  duel_json_end(&w);
+  duel_json_end(&w);
+  putchar('\n');
   return DUEL_OK;
 }
 

@@ -1,4 +1,4 @@
-// The option parser, its messages and the help text.
+// The option parser and the help text. Its messages are in messages.c.
 #include "options.h"
 
 #include <errno.h>
@@ -6,102 +6,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-// ---- messages
-
-static const char *program = "duel";
-
-void duel_cli_set_program(const char *argv0) {
-  const char *outer = getenv("DUEL_COMMAND"); // set by ./run to its own name, so that printed lines can be pasted
-  program = outer && *outer ? outer : argv0 && *argv0 ? argv0 : "duel";
-}
-
-const char *duel_cli_program(void) {
-  return program;
-}
-
-static void complain(const char *kind, const char *color, const char *fmt, va_list ap) {
-  const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-  int plain = (no_color && *no_color) || (term && !strcmp(term, "dumb")) || !isatty(STDERR_FILENO);
-  fflush(stdout);
-  fprintf(stderr, "duel: %s%s:%s ", plain ? "" : color, kind, plain ? "" : "\033[0m");
-  vfprintf(stderr, fmt, ap);
-  fputc('\n', stderr);
-}
-
-int duel_cli_error(int code, const char *fmt, ...) {
-  va_list ap;
-  va_start(ap, fmt);
-  complain("error", "\033[1;31m", fmt, ap);
-  va_end(ap);
-  return code;
-}
-
-static void warn(const char *fmt, ...) {
-  va_list ap;
-  va_start(ap, fmt);
-  complain("warning", "\033[1;33m", fmt, ap);
-  va_end(ap);
-}
-
-void duel_cli_warn(const char *text) {
-  warn("%s", text);
-}
-
-int duel_cli_failed(duel_status status) {
-  const char *message = duel_last_error();
-  return duel_cli_error((int)status, "%s", *message ? message : "failed without a message");
-}
-
-// Bytes of the UTF-8 character at c, 0 if there is none: a file's name may hold anything.
-static int character(const unsigned char *c) {
-  int n = *c < 0x80 ? 1 : *c < 0xC2 ? 0 : *c < 0xE0 ? 2 : *c < 0xF0 ? 3 : *c < 0xF5 ? 4 : 0;
-  for (int i = 1; i < n; i++)
-    if ((c[i] & 0xC0) != 0x80) return 0;
-  int low = *c == 0xE0 ? 0xA0 : *c == 0xF0 ? 0x90 : 0x80, high = *c == 0xED ? 0x9F : *c == 0xF4 ? 0x8F : 0xBF;
-  return n > 1 && (c[1] < low || c[1] > high) ? 0 : n; // no overlong forms, surrogates, or beyond U+10FFFF
-}
-
-void duel_cli_json_string(FILE *out, const char *text) {
-  fputc('"', out);
-  for (const unsigned char *c = (const unsigned char *)text; *c;) {
-    int n = character(c);
-    if (n == 0)
-      fputs("\\ufffd", out);
-    else if (*c == '"' || *c == '\\')
-      fprintf(out, "\\%c", *c);
-    else if (*c == '\n')
-      fputs("\\n", out);
-    else if (*c < 0x20 || *c == 0x7f)
-      fprintf(out, "\\u%04x", *c);
-    else
-      fwrite(c, 1, (size_t)n, out);
-    c += n ? n : 1;
-  }
-  fputc('"', out);
-}
-
-void duel_cli_json_number(FILE *out, double x) {
-  if (isfinite(x))
-    fprintf(out, "%.9g", x);
-  else
-    fputs("null", out);
-}
-
-void duel_cli_shell_word(FILE *out, const char *word) {
-  if (*word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%")]) {
-    fputs(word, out);
-    return;
-  }
-  fputc('\'', out);
-  for (; *word; word++)
-    if (*word == '\'')
-      fputs("'\\''", out);
-    else
-      fputc(*word, out);
-  fputc('\'', out);
-}
 
 // ---- values
 
@@ -179,9 +83,9 @@ static int misuse(const duel_cli_command *command, const char *fmt, ...) __attri
 static int misuse(const duel_cli_command *command, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
-  complain("error", "\033[1;31m", fmt, ap);
+  duel_cli_complain("error", "\033[1;31m", fmt, ap);
   va_end(ap);
-  fprintf(stderr, "See: %s %s --help\n", program, command->name);
+  fprintf(stderr, "See: %s %s --help\n", duel_cli_program(), command->name);
   return DUEL_ERR_USAGE;
 }
 
@@ -198,17 +102,28 @@ static int unknown_flag(const duel_cli_command *command, const char *word) {
   return misuse(command, "%s: unknown flag %s", command->name, word);
 }
 
+// "auto, cpu, cuda": the words of an option.
+static const char *words_of(char *dst, size_t n, const duel_cli_option *o) {
+  size_t length = 0;
+  *dst = 0;
+  for (int i = 0; o->word(i) && length < n; i++)
+    length += (size_t)snprintf(dst + length, n - length, "%s%s", i ? ", " : "", o->word(i));
+  return dst;
+}
+
 static int check_choice(const duel_cli_command *command, const duel_cli_option *o, const char *value) {
+  enum { MOST = 16 };
   char words[128];
-  const char *known[8];
+  const char *known[MOST];
   int n = 0;
-  snprintf(words, sizeof words, "%s", o->choices);
-  for (char *rest = words, *word; (word = strsep(&rest, "|"));) known[n++] = word;
-  for (int i = 0; i < n; i++)
-    if (!strcmp(value, known[i])) return DUEL_CLI_GO_ON;
+  for (; n < MOST && o->word(n); n++) {
+    known[n] = o->word(n);
+    if (!strcmp(value, known[n])) return DUEL_CLI_GO_ON;
+  }
+  words_of(words, sizeof words, o);
   const char *near = duel_did_you_mean(value, known, n);
-  if (near) return misuse(command, "--%s: '%s' is none of %s; did you mean %s?", o->name, value, o->choices, near);
-  return misuse(command, "--%s: '%s' is none of %s", o->name, value, o->choices);
+  if (near) return misuse(command, "--%s: '%s' is none of %s; did you mean %s?", o->name, value, words, near);
+  return misuse(command, "--%s: '%s' is none of %s", o->name, value, words);
 }
 
 static int check_choices(const duel_cli_command *command, const duel_cli_option *o, const char *value) {
@@ -258,7 +173,7 @@ static int check_value(duel_cli_args *args, const duel_cli_option *o, const char
     if (!equals || equals == value) return misuse(command, "--%s: '%s' is not key=value", o->name, value);
     if (args->n_set == DUEL_CLI_MAX_SETS) return misuse(command, "more than %d --set", DUEL_CLI_MAX_SETS);
     *equals = 0; // argv belongs to us
-    args->set[args->n_set++] = (duel_set){.key = value, .value = equals + 1};
+    args->set[args->n_set++] = (duel_set){.key = value, .value = equals + 1, .origin = "--set"};
     return DUEL_CLI_GO_ON;
   }
   case DUEL_CLI_TEXT:
@@ -273,13 +188,9 @@ static int join_keys(duel_cli_args *args) {
   for (int i = 0; command->options[i].name; i++) {
     const duel_cli_option *o = &command->options[i];
     if (!o->key || !args->value[i]) continue;
-    char origin[32];
     for (int j = 0; j < args->n_set; j++)
-      if (!strcmp(args->set[j].key, o->key)) {
-        const char *other = args->set[j].origin;
-        snprintf(origin, sizeof origin, "%s", other ? other : "--set");
-        return misuse(command, "%s and --%s both set %s; give one of them", origin, o->name, o->key);
-      }
+      if (!strcmp(args->set[j].key, o->key))
+        return misuse(command, "%s and --%s both set %s; give one of them", args->set[j].origin, o->name, o->key);
     if (o->direct) continue;
     static char names[DUEL_CLI_MAX_OPTIONS][24]; // origins outlive this call
     snprintf(names[i], sizeof names[i], "--%s", o->name);
@@ -298,6 +209,7 @@ static int join_keys(duel_cli_args *args) {
 int duel_cli_parse(duel_cli_args *args, const duel_cli_command *command, int argc, char **argv) {
   memset(args, 0, sizeof *args);
   args->command = command;
+  duel_cli_set_flags(command->options);
   int only_operands = 0;
   for (int i = 0; i < argc; i++) {
     char *word = argv[i];
@@ -360,12 +272,13 @@ uint64_t duel_cli_whole(const duel_cli_args *args, const char *name, uint64_t st
 // ---- help
 
 void duel_cli_help(const duel_cli_command *command) {
-  printf("Usage: %s %s\n\n%s\nFlags:\n", program, command->usage, command->about);
+  printf("Usage: %s %s\n\n%s\nFlags:\n", duel_cli_program(), command->usage, command->about);
   for (const duel_cli_option *o = command->options; o->name; o++) {
-    char left[64], letter[8] = "    ";
+    char left[64], words[128], letter[8] = "    ";
     if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
     snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
     printf("  %-26s %s", left, o->help);
+    if (o->word) printf(": %s", words_of(words, sizeof words, o));
     if (o->key && o->standard)
       printf(" [%s, default %s]", o->key, o->standard);
     else if (o->key)
@@ -379,7 +292,7 @@ void duel_cli_help(const duel_cli_command *command) {
   for (const char *line = command->examples; *line;) {
     size_t n = strcspn(line, "\n");
     if (!strncmp(line, "duel ", 5))
-      printf("  %s%.*s\n", program, (int)(n - 4), line + 4);
+      printf("  %s%.*s\n", duel_cli_program(), (int)(n - 4), line + 4);
     else
       printf("  %.*s\n", (int)n, line);
     line += n + (line[n] == '\n');

@@ -5,14 +5,16 @@
 #ifndef DUEL_CLI_OPTIONS_H
 #define DUEL_CLI_OPTIONS_H
 
+#include <stdarg.h>
+
 #include <duel.h>
 
 typedef enum duel_cli_kind {
   DUEL_CLI_TEXT,     // anything, not empty
   DUEL_CLI_WHOLE,    // whole number ≥ min
   DUEL_CLI_NUMBER,   // number > 0
-  DUEL_CLI_CHOICE,   // one word of `choices`
-  DUEL_CLI_CHOICES,  // words of `choices` with commas between them
+  DUEL_CLI_CHOICE,   // one of the words of `word`
+  DUEL_CLI_CHOICES,  // some of them, with commas between
   DUEL_CLI_DURATION, // 90s, 30m, 8h, 1h30m; seconds without a unit
   DUEL_CLI_SEEDS,    // 0,1,4-6
   DUEL_CLI_SET,      // key=value; may be repeated
@@ -26,10 +28,10 @@ typedef struct duel_cli_option {
   const char *key;  // recipe key; NULL: none
   const char *unit; // appended to the value when it becomes a recipe's: " steps"
   const char *help;
-  const char *standard; // the default, for help; NULL: none
-  uint64_t min;         // WHOLE
-  const char *choices;  // CHOICE, CHOICES: "auto|cpu|cuda"
-  int direct;           // the command passes it on itself; key is for messages
+  const char *standard;       // the default, for help; NULL: none
+  uint64_t min;               // WHOLE
+  const char *(*word)(int i); // CHOICE, CHOICES: NULL past the last
+  int direct;                 // the command passes it on itself; key is for messages
 } duel_cli_option;
 
 // Rows that several commands share: each flag means one thing.
@@ -42,8 +44,8 @@ typedef struct duel_cli_option {
   }
 #define DUEL_CLI_BACKEND                                                                                               \
   {                                                                                                                    \
-    .name = "backend", .value = "NAME", .kind = DUEL_CLI_CHOICE, .choices = "auto|cpu|cuda", .key = "run.backend",     \
-    .help = "auto, cpu or cuda", .standard = "auto"                                                                    \
+    .name = "backend", .value = "NAME", .kind = DUEL_CLI_CHOICE, .word = duel_backend_name, .key = "run.backend",      \
+    .help = "what computes", .standard = "auto"                                                                        \
   }
 #define DUEL_CLI_DEVICE                                                                                                \
   {                                                                                                                    \
@@ -101,10 +103,15 @@ int64_t duel_cli_seeds_count(const char *text);
 // "duel: error: …" on stderr; returns code.
 int duel_cli_error(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int duel_cli_failed(duel_status status); // prints the library's message; returns the exit code
-void duel_cli_warn(const char *text);    // "duel: warning: …"
+void duel_cli_warn(const char *text);    // "duel: warning: …", of the library's text
+// The library's text as one for who types flags: it names recipe keys and `options.…`, fields of duel.h's options. A
+// key of the present command's flags gets its flag behind it, "data.limit (--limit)"; `options.outdir` becomes
+// "--outdir". Returns dst.
+const char *duel_cli_with_flags(char *dst, size_t n, const char *text);
+// What the others are made of; fmt's arguments in ap.
+void duel_cli_complain(const char *kind, const char *color, const char *fmt, va_list ap);
+void duel_cli_set_flags(const duel_cli_option *options); // of the present command, for duel_cli_with_flags
 void duel_cli_help(const duel_cli_command *command);
-void duel_cli_json_string(FILE *out, const char *text);
-void duel_cli_json_number(FILE *out, double x);        // null where it is not finite
 void duel_cli_shell_word(FILE *out, const char *word); // quoted where a shell needs it
 const char *duel_cli_program(void);                    // how the user calls this command: duel, ./run
 void duel_cli_set_program(const char *argv0);

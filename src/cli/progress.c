@@ -11,6 +11,7 @@
 
 #include "options.h"
 
+enum { TEXT_BYTES = 4096 };
 static const double REDRAW_SECONDS = 0.1;
 static const double DATA_SECONDS = 10;    // between plain lines of what is decoded
 static const double PICTURE_SECONDS = 20; // when the path of the first picture is told
@@ -179,20 +180,21 @@ static void plain_line(duel_progress *p, const duel_train_event *e) {
 }
 
 static void json_event(const duel_train_event *e) {
-  static const char *const name[] = {"start",      "step",    "tick", "epoch", "sample",
-                                     "checkpoint", "warning", "note", "end",   "data"};
+  static const char *const name[] = {
+      [DUEL_EVENT_START] = "start",     [DUEL_EVENT_STEP] = "step",     [DUEL_EVENT_TICK] = "tick",
+      [DUEL_EVENT_EPOCH] = "epoch",     [DUEL_EVENT_SAMPLE] = "sample", [DUEL_EVENT_CHECKPOINT] = "checkpoint",
+      [DUEL_EVENT_WARNING] = "warning", [DUEL_EVENT_NOTE] = "note",     [DUEL_EVENT_END] = "end",
+      [DUEL_EVENT_DATA] = "data"};
   if (e->kind == DUEL_EVENT_STEP || (e->kind == DUEL_EVENT_DATA && e->done < e->items)) return;
   const duel_stats *s = &e->stats;
-  printf("{\"event\":\"%s\"", name[e->kind]);
-  if (e->text) {
-    fputs(",\"text\":", stdout);
-    duel_cli_json_string(stdout, e->text);
-  }
-  printf(",\"step\":%lld,\"steps\":%lld", (long long)s->step, (long long)s->steps);
-  for (int i = 0; i < e->n_scalars; i++) {
-    printf(",\"%s\":", e->scalars[i].name);
-    duel_cli_json_number(stdout, e->scalars[i].value);
-  }
+  char text[TEXT_BYTES];
+  duel_json_writer w = {.out = stdout};
+  duel_json_object(&w, NULL);
+  duel_json_text(&w, "event", name[e->kind]);
+  if (e->text) duel_json_text(&w, "text", duel_cli_with_flags(text, sizeof text, e->text));
+  duel_json_integer(&w, "step", s->step);
+  duel_json_integer(&w, "steps", s->steps);
+  for (int i = 0; i < e->n_scalars; i++) duel_json_number(&w, e->scalars[i].name, e->scalars[i].value);
   const struct {
     const char *key;
     double value;
@@ -203,11 +205,9 @@ static void json_event(const duel_train_event *e) {
                 {"rss_mib", e->rss_mib},
                 {"elapsed_s", e->elapsed_s},
                 {"eta_s", e->eta_s}};
-  for (size_t i = 0; i < sizeof number / sizeof number[0]; i++) {
-    printf(",\"%s\":", number[i].key);
-    duel_cli_json_number(stdout, number[i].value);
-  }
-  puts("}");
+  for (size_t i = 0; i < sizeof number / sizeof number[0]; i++) duel_json_number(&w, number[i].key, number[i].value);
+  duel_json_end(&w);
+  putchar('\n');
   fflush(stdout);
 }
 
@@ -229,6 +229,7 @@ static void data_line(duel_progress *p, const duel_train_event *e) {
 void duel_progress_event(void *progress, duel_run *run, const duel_train_event *e) {
   duel_progress *p = progress;
   const char *text = e->text ? e->text : "";
+  char note[TEXT_BYTES];
   if (e->kind == DUEL_EVENT_WARNING) {
     duel_progress_clear(p);
     duel_cli_warn(text);
@@ -258,7 +259,7 @@ void duel_progress_event(void *progress, duel_run *run, const duel_train_event *
     if (due) draw(p, e); // else the next step draws it
     break;
   case DUEL_EVENT_NOTE:
-    say(p, "%s", text);
+    say(p, "%s", duel_cli_with_flags(note, sizeof note, text));
     break;
   case DUEL_EVENT_END:
     duel_progress_clear(p);

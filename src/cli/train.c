@@ -159,19 +159,28 @@ static void print_command(const char *label, const char *command, const char *di
   printf("%s\n", rest);
 }
 
+// duel_train_result.stopped in words, for people and for programs.
+static const struct {
+  const char *said, *word;
+} how[] = {{"Finished", "finished"},
+           {"Stopped as asked", "signal"},
+           {"Stopped at --max-time", "max_time"},
+           {"Already finished", "already_finished"}};
+_Static_assert(sizeof how / sizeof *how == DUEL_STOPPED_BEFORE + 1, "one for each");
+
 static void print_end(const duel_progress *p, const duel_train_result *r, int64_t steps) {
-  static const char *const how[] = {"Finished", "Stopped as asked", "Stopped at --max-time", "Already finished"};
-  bool complete = r->stopped == 3 || r->stopped == 0, longer = complete && !r->fixed_length;
+  bool complete = r->stopped == DUEL_STOPPED_BEFORE || r->stopped == DUEL_STOPPED_NOT,
+       longer = complete && !r->fixed_length;
   char more[64] = "", took[24] = "";
   if (longer) snprintf(more, sizeof more, " --steps %lld", 2 * (long long)(r->step > 0 ? r->step : 1));
-  printf("%s: step %lld", how[r->stopped & 3], (long long)r->step);
+  printf("%s: step %lld", how[r->stopped].said, (long long)r->step);
   if (steps > 0) printf(" of %lld", (long long)steps);
   if (p->last.elapsed_s > 0) {
     duel_progress_duration(took, sizeof took, p->last.elapsed_s);
     printf(", %s", took);
   }
   putchar('\n');
-  if (r->stopped == 3 && longer)
+  if (r->stopped == DUEL_STOPPED_BEFORE && longer)
     printf("This run has reached its length; a longer --steps, --epochs or --kimg goes on.\n");
   if (complete && !longer)
     printf("Its learning rate was planned for this length; --init begins a new run from its weights.\n");
@@ -183,21 +192,24 @@ static void print_end(const duel_progress *p, const duel_train_result *r, int64_
 }
 
 static void print_json_end(const duel_train_result *r) {
-  static const char *const how[] = {"finished", "signal", "max_time", "already_finished"};
-  printf("{\"event\":\"result\",\"stopped\":\"%s\",\"step\":%lld,\"directory\":", how[r->stopped & 3],
-         (long long)r->step);
-  duel_cli_json_string(stdout, r->directory);
-  fputs(",\"checkpoint\":", stdout);
-  duel_cli_json_string(stdout, r->checkpoint);
-  puts("}");
+  duel_json_writer w = {.out = stdout};
+  duel_json_object(&w, NULL);
+  duel_json_text(&w, "event", "result");
+  duel_json_text(&w, "stopped", how[r->stopped].word);
+  duel_json_integer(&w, "step", r->step);
+  duel_json_text(&w, "directory", r->directory);
+  duel_json_text(&w, "checkpoint", r->checkpoint);
+  duel_json_end(&w);
+  putchar('\n');
 }
 
 // ---- dry run
 
 static void on_plan(void *json, duel_run *run, const duel_train_event *event) {
   const int *as_json = json;
+  char text[4096];
   if (event->kind == DUEL_EVENT_WARNING) duel_cli_warn(event->text);
-  if (event->kind == DUEL_EVENT_NOTE && !*as_json) puts(event->text);
+  if (event->kind == DUEL_EVENT_NOTE && !*as_json) puts(duel_cli_with_flags(text, sizeof text, event->text));
   if (event->kind == DUEL_EVENT_START) duel_cli_print_run(run, 0, *as_json);
 }
 
@@ -258,5 +270,5 @@ int duel_cli_train(const duel_cli_args *args) {
     puts(result.directory);
   else
     print_end(&progress, &result, progress.last.stats.steps);
-  return result.stopped == 1 && stop_signal ? 128 + stop_signal : 0;
+  return result.stopped == DUEL_STOPPED_BY_REQUEST && stop_signal ? 128 + stop_signal : 0;
 }

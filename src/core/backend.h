@@ -123,6 +123,7 @@ duel_status duel_memory_open_lent(duel_memory *m, const duel_backend_api *api, d
                                   size_t work_bytes, void *data);
 void duel_memory_measure(duel_memory *m, const duel_vars *vars, size_t work_bytes); // sets bytes, allocates nothing
 size_t duel_memory_total(const duel_memory *m);                                     // of all arenas, in bytes
+const char *duel_arena_name(duel_arena arena);                                      // "parameters", for messages
 void duel_memory_close(duel_memory *m);
 void *duel_memory_at(const duel_memory *m, int var);                     // device address of a variable
 duel_status duel_memory_write(duel_memory *m, int var, const void *src); // the whole variable

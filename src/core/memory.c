@@ -3,11 +3,14 @@
 
 #include "core/backend.h"
 
-static const char *const names[DUEL_ARENA_COUNT] = {
-    [DUEL_ARENA_PARAM] = "parameters",  [DUEL_ARENA_OPT] = "optimizer state", [DUEL_ARENA_BUFFER] = "buffers",
-    [DUEL_ARENA_DATA] = "the data set", [DUEL_ARENA_INPUT] = "inputs",        [DUEL_ARENA_OUTPUT] = "outputs",
-    [DUEL_ARENA_WORK] = "work memory",
-};
+const char *duel_arena_name(duel_arena arena) {
+  static const char *const names[DUEL_ARENA_COUNT] = {
+      [DUEL_ARENA_PARAM] = "parameters", [DUEL_ARENA_OPT] = "optimizer state", [DUEL_ARENA_BUFFER] = "buffers",
+      [DUEL_ARENA_DATA] = "data",        [DUEL_ARENA_INPUT] = "inputs",        [DUEL_ARENA_OUTPUT] = "outputs",
+      [DUEL_ARENA_WORK] = "work memory",
+  };
+  return names[arena];
+}
 
 // "3.2 GiB" into a text that lives as long as the caller's.
 typedef struct size_text {
@@ -35,10 +38,10 @@ size_t duel_memory_total(const duel_memory *m) {
 
 static duel_status fail_arena(const duel_memory *m, int arena, duel_status status) {
   const char *advice = arena == DUEL_ARENA_WORK   ? "use a smaller batch"
-                       : arena == DUEL_ARENA_DATA ? "use fewer items (--limit)"
+                       : arena == DUEL_ARENA_DATA ? "lower data.limit"
                                                   : "use smaller models";
   return duel_fail(status, "%s needs %s for %s (%s in all): %s; %s", m->api->name, text_of(m->bytes[arena]).s,
-                   names[arena], text_of(duel_memory_total(m)).s, duel_last_error(), advice);
+                   duel_arena_name((duel_arena)arena), text_of(duel_memory_total(m)).s, duel_last_error(), advice);
 }
 
 duel_status duel_memory_open(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,

@@ -39,7 +39,7 @@ static duel_status choose_table(duel_backend *b, const char *precision, duel_dty
   const bool bf16 = precision && strcmp(precision, "bf16") == 0;
   if (precision && !bf16 && strcmp(precision, "auto") != 0 && strcmp(precision, "fp32") != 0)
     return duel_fail(DUEL_ERR_USAGE,
-                     "precision: the cpu backend computes in fp32 or bf16, not in %s; --precision names another",
+                     "precision: the cpu backend computes in fp32 or bf16, not in %s; set run.precision to one of them",
                      precision);
   duel_blas_describe(blas, sizeof blas);
   if (real == DUEL_F64) {

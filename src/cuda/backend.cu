@@ -10,20 +10,21 @@
 static const char *advice_of(cudaError_t error) {
   switch (error) {
   case cudaErrorNoDevice:
-    return "no NVIDIA GPU is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES, or use --backend cpu";
+    return "no NVIDIA GPU is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES, or use run.backend=cpu";
   case cudaErrorInsufficientDriver:
-    return "the NVIDIA driver is too old for this build: update it, build with an older toolkit, or use --backend cpu";
+    return "the NVIDIA driver is too old for this build: update it, build with an older toolkit, or use "
+           "run.backend=cpu";
   case cudaErrorSystemDriverMismatch:
   case cudaErrorSystemNotReady:
   case cudaErrorInitializationError:
-    return "the NVIDIA driver does not work: see nvidia-smi, or use --backend cpu";
+    return "the NVIDIA driver does not work: see nvidia-smi, or use run.backend=cpu";
   case cudaErrorNoKernelImageForDevice:
   case cudaErrorInvalidDeviceFunction:
-    return "this build has no code for this GPU: build duel on this machine, or use --backend cpu";
+    return "this build has no code for this GPU: build duel on this machine, or use run.backend=cpu";
   case cudaErrorMemoryAllocation:
     return "the GPU is out of memory: another process may use it (nvidia-smi), or use a smaller batch or model";
   case cudaErrorDevicesUnavailable:
-    return "another process has the GPU for itself: wait for it, or choose another one with --device";
+    return "another process has the GPU for itself: wait for it, or choose another one with run.device";
   case cudaErrorIllegalAddress:
   case cudaErrorLaunchFailure:
   case cudaErrorAssert:
@@ -31,7 +32,7 @@ static const char *advice_of(cudaError_t error) {
   case cudaErrorHardwareStackError:
   case cudaErrorIllegalInstruction:
   case cudaErrorECCUncorrectable:
-    return "the device is lost to this process; --no-capture under compute-sanitizer names the kernel";
+    return "the device is lost to this process; run.capture=off under compute-sanitizer names the kernel";
   default:
     return NULL;
   }
@@ -41,7 +42,7 @@ duel_status duel_cuda_fail(cudaError_t error, const char *what) {
   const char *advice = advice_of(error);
   int driver = 0;
   if (error == cudaErrorInsufficientDriver && (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0))
-    return duel_fail(DUEL_ERR_DEVICE, "cuda: this machine has no NVIDIA driver; install it, or use --backend cpu");
+    return duel_fail(DUEL_ERR_DEVICE, "cuda: this machine has no NVIDIA driver; install it, or use run.backend=cpu");
   cudaGetLastError(); // one that does not stick must not be found by the next call
   return duel_fail(DUEL_ERR_DEVICE, "cuda: %s: %s (%s)%s%s", what, cudaGetErrorString(error), cudaGetErrorName(error),
                    advice ? "; " : "", advice ? advice : "");

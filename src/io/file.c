@@ -221,7 +221,7 @@ static duel_status resolve(const char *path, char real[PATH_MAX]) {
                    S_ISDIR(st.st_mode) ? "a folder" : "a device, pipe or socket");
 }
 
-static void folder_of(const char *path, char folder[PATH_MAX]) {
+void duel_folder_of(const char *path, char folder[PATH_MAX]) {
   const char *slash = strrchr(path, '/');
   if (slash)
     snprintf(folder, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
@@ -256,7 +256,7 @@ static void name_temporary(const char *real, char *temporary, size_t n) {
 duel_status duel_file_write_parts(const char *path, const duel_part *part, int n) {
   char real[PATH_MAX], folder[PATH_MAX], temporary[PATH_MAX + 64];
   DUEL_TRY(resolve(path, real));
-  folder_of(real, folder);
+  duel_folder_of(real, folder);
   int dir = open_folder(folder);
   if (dir < 0) {
     int error = errno;
@@ -339,7 +339,7 @@ duel_status duel_draft_commit(duel_draft *d) {
   RETRY(r, duel_fs.rename(d->temporary, d->path));
   if (r < 0) return draft_failed(d, "rename");
   d->temporary[0] = 0;
-  folder_of(d->path, folder);
+  duel_folder_of(d->path, folder);
   int dir = open_folder(folder);
   if (dir < 0 || sync_folder(dir) < 0)
     return duel_fail(DUEL_ERR_IO, "%s is written, but its folder cannot be synced: %s", d->path, strerror(errno));
@@ -382,7 +382,7 @@ static duel_status make_one(const char *path) {
                      error == EEXIST ? "a file has that name" : strerror(error), cure(error));
   }
   char parent[PATH_MAX];
-  folder_of(path, parent);
+  duel_folder_of(path, parent);
   int fd = open_folder(parent);
   if (fd < 0 || sync_folder(fd) < 0)
     return duel_fail(DUEL_ERR_IO, "cannot sync folder %s: %s", parent, strerror(errno));

@@ -2,6 +2,7 @@
 #ifndef DUEL_IO_FILE_H
 #define DUEL_IO_FILE_H
 
+#include <limits.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -59,7 +60,8 @@ void duel_file_close(int fd); // -1 is fine
 
 // Creates it; one write, if the disk takes it. What a failed write left is cut off again.
 duel_status duel_file_append(const char *path, const void *bytes, size_t n);
-duel_status duel_make_folder(const char *path); // and its parents; fine if it exists
+void duel_folder_of(const char *path, char folder[PATH_MAX]); // that it lies in: "." for a name alone
+duel_status duel_make_folder(const char *path);               // and its parents; fine if it exists
 // Removes temporaries in folder whose process is gone.
 void duel_file_sweep(const char *folder);
 

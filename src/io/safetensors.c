@@ -49,59 +49,30 @@ static int is_plain_text(const char *s) {
 
 // ---- writing
 
-typedef struct text { // counts what does not fit, so that one pass measures and the next writes
-  char *dst;
-  size_t room, n;
-} text;
-
-static void put(text *t, const char *s) {
-  size_t n = strlen(s);
-  if (t->n + n < t->room) memcpy(t->dst + t->n, s, n + 1);
-  t->n += n;
-}
-
-static void put_quoted(text *t, const char *s) {
-  size_t room = t->n < t->room ? t->room - t->n : 0;
-  t->n += duel_json_quote(room ? t->dst + t->n : NULL, room, s);
-}
-
-static void put_number(text *t, uint64_t number) {
-  char s[24];
-  snprintf(s, sizeof s, "%llu", (unsigned long long)number);
-  put(t, s);
-}
-
 // Yields where the checksum's digits stand.
-static size_t put_header(text *t, const duel_entry *const *entry, int n, const duel_meta *meta, int n_meta) {
-  put(t, "{\"__metadata__\":{");
-  for (int i = 0; i < n_meta; i++) {
-    put_quoted(t, meta[i].key);
-    put(t, ":");
-    put_quoted(t, meta[i].value);
-    put(t, ",");
-  }
-  put(t, "\"crc32c\":\"");
-  size_t crc_at = t->n;
-  put(t, "00000000\"}");
+static size_t put_header(duel_json_writer *w, const duel_entry *const *entry, int n, const duel_meta *meta,
+                         int n_meta) {
+  duel_json_object(w, NULL);
+  duel_json_object(w, "__metadata__");
+  for (int i = 0; i < n_meta; i++) duel_json_text(w, meta[i].key, meta[i].value);
+  duel_json_text(w, "crc32c", "00000000");
+  const size_t crc_at = w->length - 9; // eight digits and a quote
+  duel_json_end(w);
   uint64_t begin = 0;
   for (int i = 0; i < n; i++) {
     const duel_entry *e = entry[i];
-    put(t, ",");
-    put_quoted(t, e->name);
-    put(t, ":{\"dtype\":\"");
-    put(t, dtypes[dtype_order(e->dtype)].name);
-    put(t, "\",\"shape\":[");
-    for (int k = 0; k < e->rank; k++) {
-      if (k) put(t, ",");
-      put_number(t, (uint64_t)e->dim[k]);
-    }
-    put(t, "],\"data_offsets\":[");
-    put_number(t, begin);
-    put(t, ",");
-    put_number(t, begin += e->bytes);
-    put(t, "]}");
+    duel_json_object(w, e->name);
+    duel_json_text(w, "dtype", dtypes[dtype_order(e->dtype)].name);
+    duel_json_array(w, "shape");
+    for (int k = 0; k < e->rank; k++) duel_json_integer(w, NULL, e->dim[k]);
+    duel_json_end(w);
+    duel_json_array(w, "data_offsets");
+    duel_json_unsigned(w, NULL, begin);
+    duel_json_unsigned(w, NULL, begin += e->bytes);
+    duel_json_end(w);
+    duel_json_end(w);
   }
-  put(t, "}");
+  duel_json_end(w);
   return crc_at;
 }
 
@@ -135,16 +106,16 @@ static duel_status write_sorted(const char *path, const duel_entry **entry, duel
   qsort(entry, (size_t)n, sizeof *entry, by_name);
   DUEL_TRY(check_entries(path, entry, n));
   qsort(entry, (size_t)n, sizeof *entry, by_dtype_then_name);
-  text measure = {0};
+  duel_json_writer measure = {0};
   put_header(&measure, entry, n, meta, n_meta);
-  size_t padded = (8 + measure.n + 63) / 64 * 64; // the tensors begin at a multiple of 64
+  size_t padded = (8 + measure.length + 63) / 64 * 64; // the tensors begin at a multiple of 64
   if (padded > MOST_HEADER) return duel_fail(DUEL_ERR_INTERNAL, "%s: a header of %zu bytes", path, padded);
   char *header = duel_malloc(padded + 1);
   if (!header) return duel_fail_memory(path, padded + 1);
   for (int i = 0; i < 8; i++) header[i] = (char)((padded - 8) >> 8 * i);
-  text t = {header + 8, measure.n + 1, 0};
-  size_t crc_at = 8 + put_header(&t, entry, n, meta, n_meta);
-  memset(header + 8 + t.n, ' ', padded - 8 - t.n);
+  duel_json_writer w = {.dst = header + 8, .room = measure.length + 1};
+  size_t crc_at = 8 + put_header(&w, entry, n, meta, n_meta);
+  memset(header + 8 + w.length, ' ', padded - 8 - w.length);
   uint32_t crc = duel_crc32c(0, header + 8, padded - 8);
   part[0] = (duel_part){header, padded};
   for (int i = 0; i < n; i++) {

@@ -1,37 +1,35 @@
-// duel.h, "looking at things": tables and JSON about recipes, data sets, devices, runs and checkpoints; items to files.
+// duel.h, "looking at things": tables and JSON about recipes, data sets, devices, runs and checkpoints.
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "io/data/idx.h"
-#include "io/data/npy.h"
 #include "io/file.h"
-#include "io/image.h"
 #include "run/registry.h"
 #include "run/rundir.h"
 
 // ---- writing
 
-static void json_string(FILE *out, const char *s) {
-  size_t n = duel_json_quote(NULL, 0, s) + 1;
-  char *quoted = duel_malloc(n);
-  if (quoted) duel_json_quote(quoted, n, s);
-  fputs(quoted ? quoted : "null", out);
-  duel_free(quoted);
-}
-
-static void json_field(FILE *out, const char *key, const char *value) {
-  fprintf(out, "\"%s\": ", key);
-  json_string(out, value);
+// A list of objects, as JSON {"name":[…]}, or as lines.
+static duel_json_writer open_list(FILE *out, const char *name, int json) {
+  duel_json_writer w = {.out = json ? out : NULL};
+  duel_json_object(&w, NULL);
+  duel_json_array(&w, name);
+  return w;
 }
 
 static duel_status written(FILE *out) {
   return ferror(out) ? duel_fail(DUEL_ERR_IO, "the table could not be written") : DUEL_OK;
+}
+
+static duel_status close_list(duel_json_writer *w, FILE *out) {
+  duel_json_end(w);
+  duel_json_end(w);
+  if (w->out) fputc('\n', out);
+  return written(out);
 }
 
 // ---- recipes
@@ -47,24 +45,21 @@ static void headline(const duel_builtin *b, char *line, size_t n) {
 }
 
 duel_status duel_info_recipes(FILE *out, int json) {
+  duel_json_writer w = open_list(out, "recipes", json);
   char line[256];
-  if (json) fprintf(out, "{\"recipes\": [");
   for (int i = 0; i < duel_builtins_n; i++) {
     headline(&duel_builtins[i], line, sizeof line);
     if (!json) {
       fprintf(out, "%-14s %s\n", duel_builtins[i].name, line);
       continue;
     }
-    fprintf(out, "%s{", i ? ", " : "");
-    json_field(out, "name", duel_builtins[i].name);
-    fputs(", ", out);
-    json_field(out, "about", line);
-    fputs(", ", out);
-    json_field(out, "text", duel_builtins[i].text);
-    fputs("}", out);
+    duel_json_object(&w, NULL);
+    duel_json_text(&w, "name", duel_builtins[i].name);
+    duel_json_text(&w, "about", line);
+    duel_json_text(&w, "text", duel_builtins[i].text);
+    duel_json_end(&w);
   }
-  if (json) fprintf(out, "]}\n");
-  return written(out);
+  return close_list(&w, out);
 }
 
 // ---- data sets
@@ -77,7 +72,7 @@ duel_status duel_info_data(FILE *out, int json) {
               {"synthetic:shapes", "disc, square, triangle, cross, 28×28 grey; made in memory"},
               {"FILE", "IDX or .npy, images (bytes, float32) or points (float32); CIFAR's .bin; .gz or plain"},
               {"FOLDER", "PNG and JPEG pictures, the folders in it as classes; CIFAR's data_batch_*.bin; IDX files"}};
-  if (json) fprintf(out, "{\"data\": [");
+  duel_json_writer w = open_list(out, "data", json);
   for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
     const char *state = "";
     if (i == 0) {
@@ -90,45 +85,41 @@ duel_status duel_info_data(FILE *out, int json) {
       fprintf(out, "%-18s %s%s%s%s\n", sets[i].name, sets[i].about, *state ? " [" : "", state, *state ? "]" : "");
       continue;
     }
-    fprintf(out, "%s{", i ? ", " : "");
-    json_field(out, "name", sets[i].name);
-    fputs(", ", out);
-    json_field(out, "about", sets[i].about);
-    fputs(", ", out);
-    json_field(out, "state", state);
-    fputs("}", out);
+    duel_json_object(&w, NULL);
+    duel_json_text(&w, "name", sets[i].name);
+    duel_json_text(&w, "about", sets[i].about);
+    duel_json_text(&w, "state", state);
+    duel_json_end(&w);
   }
-  if (json) fprintf(out, "]}\n");
   duel_clear_error();
-  return written(out);
+  return close_list(&w, out);
 }
 
 // ---- devices
 
 duel_status duel_info_devices(FILE *out, int json) {
-  static const char *const names[] = {"cpu", "cuda"};
-  if (json) fprintf(out, "{\"devices\": [");
-  for (int i = 0; i < 2; i++) {
+  duel_json_writer w = open_list(out, "devices", json);
+  for (int i = 1; duel_backend_name(i); i++) { // but auto
+    const char *name = duel_backend_name(i);
     const duel_backend_api *api;
     duel_backend *b = NULL;
-    duel_status status = duel_backend_find(names[i], &api);
+    duel_status status = duel_backend_find(name, &api);
     if (status == DUEL_OK) status = api->open(&b, &(duel_backend_options){.threads = 0});
     char text[512];
     snprintf(text, sizeof text, "%s", status == DUEL_OK ? api->describe(b) : duel_last_error());
     if (b) api->close(b);
     if (!json) {
-      fprintf(out, "%-6s %-12s %s\n", names[i], status == DUEL_OK ? "works" : "unavailable", text);
+      fprintf(out, "%-6s %-12s %s\n", name, status == DUEL_OK ? "works" : "unavailable", text);
       continue;
     }
-    fprintf(out, "%s{\"works\": %s, ", i ? ", " : "", status == DUEL_OK ? "true" : "false");
-    json_field(out, "backend", names[i]);
-    fputs(", ", out);
-    json_field(out, "about", text);
-    fputs("}", out);
+    duel_json_object(&w, NULL);
+    duel_json_bool(&w, "works", status == DUEL_OK);
+    duel_json_text(&w, "backend", name);
+    duel_json_text(&w, "about", text);
+    duel_json_end(&w);
   }
-  if (json) fprintf(out, "]}\n");
   duel_clear_error();
-  return written(out);
+  return close_list(&w, out);
 }
 
 // ---- runs
@@ -192,7 +183,7 @@ static duel_status list_runs(const char *outdir, run_name **names, int *n) {
   return status;
 }
 
-static void print_run(FILE *out, const char *outdir, const char *name, int json) {
+static void print_run(FILE *out, duel_json_writer *w, const char *outdir, const char *name) {
   char folder[3072];
   int64_t step = 0, *kept;
   double d_loss = 0, g_loss = 0;
@@ -200,13 +191,18 @@ static void print_run(FILE *out, const char *outdir, const char *name, int json)
   bool stats = last_stats(folder, &step, &d_loss, &g_loss);
   int checkpoints;
   if (duel_rundir_checkpoints(folder, &kept, &checkpoints) != DUEL_OK) duel_clear_error(); // a table goes on without
-  if (json) {
-    fprintf(out, "{");
-    json_field(out, "run", name);
-    if (stats) fprintf(out, ", \"step\": %" PRId64 ", \"d_loss\": %.9g, \"g_loss\": %.9g", step, d_loss, g_loss);
-    fprintf(out, ", \"checkpoints\": [");
-    for (int i = 0; i < checkpoints; i++) fprintf(out, "%s%" PRId64, i ? ", " : "", kept[i]);
-    fprintf(out, "]}");
+  if (w->out) {
+    duel_json_object(w, NULL);
+    duel_json_text(w, "run", name);
+    if (stats) {
+      duel_json_integer(w, "step", step);
+      duel_json_number(w, "d_loss", d_loss);
+      duel_json_number(w, "g_loss", g_loss);
+    }
+    duel_json_array(w, "checkpoints");
+    for (int i = 0; i < checkpoints; i++) duel_json_integer(w, NULL, kept[i]);
+    duel_json_end(w);
+    duel_json_end(w);
     duel_free(kept);
     return;
   }
@@ -224,19 +220,12 @@ duel_status duel_info_runs(FILE *out, const char *outdir, int json) {
   run_name *names;
   int n;
   DUEL_TRY(list_runs(outdir, &names, &n));
-  if (json)
-    fprintf(out, "{\"runs\": [");
-  else if (n == 0)
-    fprintf(out, "no runs in %s\n", outdir);
-  else
-    fprintf(out, "%-44s %10s %10s %10s  %s\n", "run", "step", "D loss", "G loss", "checkpoints");
-  for (int i = 0; i < n; i++) {
-    if (json && i) fputs(", ", out);
-    print_run(out, outdir, names[i], json);
-  }
+  duel_json_writer w = open_list(out, "runs", json);
+  if (!json && n == 0) fprintf(out, "no runs in %s\n", outdir);
+  if (!json && n > 0) fprintf(out, "%-44s %10s %10s %10s  %s\n", "run", "step", "D loss", "G loss", "checkpoints");
+  for (int i = 0; i < n; i++) print_run(out, &w, outdir, names[i]);
   duel_free(names);
-  if (json) fprintf(out, "]}\n");
-  return written(out);
+  return close_list(&w, out);
 }
 
 // ---- one checkpoint
@@ -248,104 +237,59 @@ static void print_plain(FILE *out, const char *text, int width) {
   fprintf(out, "%*s", width > n ? width - n : 0, "");
 }
 
-duel_status duel_info_checkpoint(FILE *out, const char *path, int json) {
-  duel_tensor_file f;
-  DUEL_TRY(duel_tensors_read(&f, path));
-  int wide = 32; // of the names
-  for (int i = 0; i < f.n; i++)
-    if (strlen(f.entry[i].name) > (size_t)wide && strlen(f.entry[i].name) <= 72) wide = (int)strlen(f.entry[i].name);
-  if (json) {
-    fprintf(out, "{\"metadata\": {");
-    for (int i = 0; i < f.n_meta; i++) {
-      fputs(i ? ", " : "", out);
-      json_string(out, f.meta[i].key);
-      fputs(": ", out);
-      json_string(out, f.meta[i].value);
-    }
-    fprintf(out, "}, \"tensors\": [");
-  } else {
-    for (int i = 0; i < f.n_meta; i++)
-      if (strcmp(f.meta[i].key, "recipe")) {
-        print_plain(out, f.meta[i].key, 18);
-        fputc(' ', out);
-        print_plain(out, f.meta[i].value, 0);
-        fputc('\n', out);
-      }
-    fprintf(out, "\n%-*s %-5s %-16s %12s\n", wide, "tensor", "type", "shape", "bytes");
+static void checkpoint_json(duel_json_writer *w, const duel_tensor_file *f) {
+  duel_json_object(w, NULL);
+  duel_json_object(w, "metadata");
+  for (int i = 0; i < f->n_meta; i++) duel_json_text(w, f->meta[i].key, f->meta[i].value);
+  duel_json_end(w);
+  duel_json_array(w, "tensors");
+  for (int i = 0; i < f->n; i++) {
+    const duel_entry *e = &f->entry[i];
+    duel_json_object(w, NULL);
+    duel_json_text(w, "name", e->name);
+    duel_json_text(w, "dtype", duel_dtype_name(e->dtype));
+    duel_json_array(w, "shape");
+    for (int d = 0; d < e->rank; d++) duel_json_integer(w, NULL, e->dim[d]);
+    duel_json_end(w);
+    duel_json_end(w);
   }
-  for (int i = 0; i < f.n; i++) {
-    const duel_entry *e = &f.entry[i];
-    if (json) {
-      fprintf(out, "%s{", i ? ", " : "");
-      json_field(out, "name", e->name);
-      fprintf(out, ", \"dtype\": \"%s\", \"shape\": [", duel_dtype_name(e->dtype));
-      for (int d = 0; d < e->rank; d++) fprintf(out, "%s%" PRId64, d ? ", " : "", e->dim[d]);
-      fprintf(out, "]}");
-      continue;
-    }
+}
+
+static void print_checkpoint(FILE *out, const duel_tensor_file *f) {
+  int wide = 32; // of the names
+  for (int i = 0; i < f->n; i++) {
+    const int length = (int)strlen(f->entry[i].name);
+    if (length > wide && length <= 72) wide = length;
+  }
+  for (int i = 0; i < f->n_meta; i++) {
+    if (!strcmp(f->meta[i].key, "recipe")) continue;
+    print_plain(out, f->meta[i].key, 18);
+    fputc(' ', out);
+    print_plain(out, f->meta[i].value, 0);
+    fputc('\n', out);
+  }
+  fprintf(out, "\n%-*s %-5s %-16s %12s\n", wide, "tensor", "type", "shape", "bytes");
+  for (int i = 0; i < f->n; i++) {
+    const duel_entry *e = &f->entry[i];
     char shape[160] = "";
     size_t length = 0;
     for (int d = 0; d < e->rank && length < sizeof shape; d++)
       length += (size_t)snprintf(shape + length, sizeof shape - length, "%s%" PRId64, d ? "x" : "", e->dim[d]);
     fprintf(out, "%-*s %-5s %-16s %12zu\n", wide, e->name, duel_dtype_name(e->dtype), shape, e->bytes);
   }
+  if (!duel_tensors_meta(f, "recipe")) return;
+  fputc('\n', out);
+  print_plain(out, duel_tensors_meta(f, "recipe"), 0);
+}
+
+duel_status duel_info_checkpoint(FILE *out, const char *path, int json) {
+  duel_tensor_file f;
+  DUEL_TRY(duel_tensors_read(&f, path));
+  duel_json_writer w = {.out = json ? out : NULL};
   if (json)
-    fprintf(out, "]}\n");
-  else if (duel_tensors_meta(&f, "recipe")) {
-    fputc('\n', out);
-    print_plain(out, duel_tensors_meta(&f, "recipe"), 0);
-  }
+    checkpoint_json(&w, &f);
+  else
+    print_checkpoint(out, &f);
   duel_tensors_close(&f);
-  return written(out);
-}
-
-// ---- items to files
-
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), m = strlen(end);
-  return n >= m && !strcmp(s + n - m, end);
-}
-
-static int64_t columns_of(int64_t n) { // as square as it gets
-  int64_t c = 1;
-  while (c * c < n) c++;
-  return c;
-}
-
-static duel_status write_folder(const char *path, const float *items, int64_t n, const int64_t *dim,
-                                const uint64_t *names) {
-  int64_t item = dim[0] * dim[1] * dim[2];
-  DUEL_TRY(duel_make_folder(path));
-  for (int64_t i = 0; i < n; i++) {
-    char file[4096];
-    uint64_t name = names ? names[i] : (uint64_t)i;
-    int length = snprintf(file, sizeof file, "%s%s%05" PRIu64 ".png", path, ends_with(path, "/") ? "" : "/", name);
-    if (length < 0 || (size_t)length >= sizeof file) return duel_fail(DUEL_ERR_IO, "the path %s is too long", path);
-    DUEL_TRY(duel_grid_write(file, items + i * item, 1, 1, dim));
-  }
-  return DUEL_OK;
-}
-
-duel_status duel_write_items(const char *path, const float *items, int64_t n, int rank, const int64_t *dim,
-                             const uint64_t *names) {
-  struct stat st;
-  bool folder = ends_with(path, "/") || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
-  bool image = rank == 3;
-  if (n < 1 || (rank != 3 && rank != 1)) return duel_fail(DUEL_ERR_USAGE, "there is nothing to write to %s", path);
-  if (ends_with(path, ".npy")) {
-    int64_t shape[4] = {n, dim[0], image ? dim[1] : 0, image ? dim[2] : 0};
-    return duel_npy_write(path, items, rank + 1, shape);
-  }
-  if (!image && rank == 1 && dim[0] == 2 && ends_with(path, ".png"))
-    return duel_scatter_write(path, items, n, NULL, 0, 512);
-  if (!image) return duel_fail(DUEL_ERR_USAGE, "%s: items are no images; write them as .npy", path);
-  if (folder) return write_folder(path, items, n, dim, names);
-  if (ends_with(path, ".png")) return duel_grid_write(path, items, n, columns_of(n), dim);
-  if (ends_with(path, ".idx")) return duel_idx_write(path, items, n, dim);
-  return duel_fail(DUEL_ERR_USAGE, "%s: the ending says no format; use .png, .npy, .idx, or a folder ending in /",
-                   path);
-}
-
-duel_status duel_write_file(const char *path, const void *bytes, size_t n) {
-  return duel_file_write(path, bytes, n);
+  return json ? close_list(&w, out) : written(out);
 }

@@ -1,3 +1,4 @@
+// Which backends there are, how each is found, and which one auto takes.
 #include "run/registry.h"
 
 #include <dlfcn.h>
@@ -19,21 +20,37 @@ static duel_status take_message(duel_status code, const char *text) {
   return duel_fail(code, "%s", text);
 }
 
-// $DUEL_CUDA_LIBRARY; or beside the program; or where an installation has it.
+// The folder of what a path names, with its slash; empty if there is none.
+static void keep_folder(char *path) {
+  char *slash = strrchr(path, '/');
+  path[slash ? slash - path + 1 : 0] = 0;
+}
+
+enum { PATH_BYTES = PATH_MAX + 256 };
+
+// Whether the library lies in a place below a folder, which ends in a slash.
+static bool lies_below(const char *folder, const char *place, char path[PATH_BYTES]) {
+  snprintf(path, PATH_BYTES, "%s%slibduel_cuda.so", folder, place);
+  return *folder && access(path, F_OK) == 0;
+}
+
+// $DUEL_CUDA_LIBRARY; or beside the program, as a build has it; or where an installation puts it: below the folder of
+// libduel.so, or as seen from that of the program.
 static void *open_library(void) {
-  static const char *const places[] = {"", "../lib/", "../lib/duel/"};
   const char *named = getenv("DUEL_CUDA_LIBRARY");
-  char program[PATH_MAX], path[PATH_MAX + 64];
+  char folder[PATH_MAX], path[PATH_BYTES];
+  Dl_info here;
   if (named && *named) return dlopen(named, RTLD_NOW | RTLD_LOCAL);
-  const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-  program[n > 0 ? n : 0] = 0;
-  char *slash = strrchr(program, '/');
-  if (slash) slash[1] = 0;
-  for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
-    snprintf(path, sizeof path, "%s%slibduel_cuda.so", program, places[i]);
-    if (access(path, F_OK) == 0) return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  const ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 1);
+  folder[n > 0 ? n : 0] = 0;
+  keep_folder(folder);
+  bool found = lies_below(folder, "", path) || lies_below(folder, DUEL_PLUGINS, path);
+  if (!found && dladdr(&once, &here) && here.dli_fname) {
+    snprintf(folder, sizeof folder, "%s", here.dli_fname);
+    keep_folder(folder);
+    found = lies_below(folder, "duel/", path) || lies_below(folder, "", path);
   }
-  return dlopen("libduel_cuda.so", RTLD_NOW | RTLD_LOCAL);
+  return dlopen(found ? path : "libduel_cuda.so", RTLD_NOW | RTLD_LOCAL);
 }
 
 static void open_cuda(void) {
@@ -47,9 +64,9 @@ static void open_cuda(void) {
     const char *why = dlerror();
     cuda_absent = why && strstr(why, "libduel_cuda.so: cannot open shared object file");
     snprintf(cuda_error, sizeof cuda_error, "%s%s",
-             cuda_absent
-                 ? "this build of duel has no CUDA backend: build it where the CUDA toolkit is, or use --backend cpu"
-                 : "the CUDA backend does not load: ",
+             cuda_absent ? "this build of duel has no CUDA backend: build it where the CUDA toolkit is, or use "
+                           "run.backend=cpu"
+                         : "the CUDA backend does not load: ",
              cuda_absent ? ""
              : why       ? why
                          : "no reason given");
@@ -75,18 +92,56 @@ static bool has_driver(void) {
   return driver != NULL;
 }
 
-duel_status duel_backend_choose(const char *name, int device, const duel_backend_api **api, char *why, size_t n) {
-  const bool automatic = !strcmp(name, "auto");
-  snprintf(why, n, "%s", "");
-  if (!strcmp(name, "cuda")) return find_cuda(api);
-  if (automatic && has_driver()) {
-    if (find_cuda(api) == DUEL_OK && (*api)->probe(device) == DUEL_OK) return DUEL_OK;
+static duel_status find_cpu(const duel_backend_api **api) {
+  *api = &duel_cpu_backend;
+  return DUEL_OK;
+}
+
+// ---- the list. `worth`: whether auto should try it; NULL: never, but as the last one, which works everywhere.
+static const struct {
+  const char *name;
+  duel_status (*find)(const duel_backend_api **api);
+  bool (*worth)(void);
+} backends[] = {{"auto", NULL, NULL}, {"cpu", find_cpu, NULL}, {"cuda", find_cuda, has_driver}};
+enum { BACKENDS = sizeof backends / sizeof *backends };
+
+const char *duel_backend_name(int i) {
+  return i >= 0 && i < BACKENDS ? backends[i].name : NULL;
+}
+
+static duel_status choose_best(int device, const duel_backend_api **api, char *why, size_t n) {
+  for (int i = 1; i < BACKENDS; i++) {
+    if (!backends[i].worth || !backends[i].worth()) continue;
+    if (backends[i].find(api) == DUEL_OK && (*api)->probe(device) == DUEL_OK) return DUEL_OK;
     if (!cuda_absent) snprintf(why, n, "the CPU trains, not a GPU: %s", duel_last_error());
   }
-  *api = &duel_cpu_backend;
-  if (automatic) duel_clear_error();
-  if (automatic || !strcmp(name, "cpu")) return DUEL_OK;
-  return duel_fail(DUEL_ERR_USAGE, "backend '%s': no such backend; there are auto, cpu and cuda", name);
+  duel_clear_error();
+  return find_cpu(api);
+}
+
+static duel_status fail_unknown(const char *name) {
+  char known[128] = "";
+  size_t length = 0;
+  const char *names[BACKENDS];
+  for (int i = 0; i < BACKENDS && length < sizeof known; i++) {
+    names[i] = backends[i].name;
+    length += (size_t)snprintf(known + length, sizeof known - length, "%s%s",
+                               i == 0              ? ""
+                               : i + 1 == BACKENDS ? " and "
+                                                   : ", ",
+                               names[i]);
+  }
+  const char *near = duel_did_you_mean(name, names, BACKENDS);
+  return duel_fail(DUEL_ERR_USAGE, "run.backend: '%s' is no backend; there are %s%s%s%s", name, known,
+                   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+duel_status duel_backend_choose(const char *name, int device, const duel_backend_api **api, char *why, size_t n) {
+  *why = 0;
+  if (!strcmp(name, backends[0].name)) return choose_best(device, api, why, n);
+  for (int i = 1; i < BACKENDS; i++)
+    if (!strcmp(name, backends[i].name)) return backends[i].find(api);
+  return fail_unknown(name);
 }
 
 duel_status duel_backend_find(const char *name, const duel_backend_api **api) {

@@ -20,13 +20,12 @@ static duel_status load_recipe(duel_recipe_source **source, const duel_run_optio
   duel_setting *setting = duel_calloc((size_t)o->n_set + 3, sizeof *setting);
   if (!setting) return duel_fail_memory("the recipe", ((size_t)o->n_set + 3) * sizeof *setting);
   int n = 0;
-  for (int i = 0; i < o->n_set; i++)
-    setting[n++] = (duel_setting){o->set[i].key, o->set[i].value, o->set[i].origin ? o->set[i].origin : "--set"};
+  for (int i = 0; i < o->n_set; i++) setting[n++] = (duel_setting){o->set[i].key, o->set[i].value, o->set[i].origin};
   char threads[16];
   snprintf(threads, sizeof threads, "%d", o->threads);
-  if (o->data) setting[n++] = (duel_setting){"data.path", o->data, "--data"};
-  if (o->backend) setting[n++] = (duel_setting){"run.backend", o->backend, "--backend"};
-  if (o->threads) setting[n++] = (duel_setting){"run.threads", threads, "--threads"};
+  if (o->data) setting[n++] = (duel_setting){"data.path", o->data, "options.data"};
+  if (o->backend) setting[n++] = (duel_setting){"run.backend", o->backend, "options.backend"};
+  if (o->threads) setting[n++] = (duel_setting){"run.threads", threads, "options.threads"};
   duel_status status = text ? duel_recipe_load_text(source, name, text, setting, n)
                             : duel_recipe_load(source, o->recipe ? o->recipe : "mlp", setting, n);
   duel_free(setting);
@@ -248,14 +247,13 @@ duel_run_info duel_run_describe(const duel_run *run) {
 
 duel_status duel_run_print(duel_run *run, FILE *out, int plan) {
   const duel_trainer *t = run->trainer;
-  static const char *const names[DUEL_ARENA_COUNT] = {"parameters", "optimizer", "buffers", "data",
-                                                      "inputs",     "outputs",   "work"};
   duel_model_print(&t->model, out);
   const duel_plan *p = t->n_variants > 0 ? t->variant[0].plan : t->sample_plan;
   duel_plan_totals totals = duel_plan_sum(p);
   fprintf(out, "memory");
   for (int arena = 0; arena < DUEL_ARENA_COUNT; arena++)
-    fprintf(out, "%s %s %.2f MiB", arena ? "," : "", names[arena], (double)t->memory.bytes[arena] / 1048576);
+    fprintf(out, "%s %s %.2f MiB", arena ? "," : "", duel_arena_name((duel_arena)arena),
+            (double)t->memory.bytes[arena] / 1048576);
   fprintf(out, "; %.1f MiB in all\nstep   %d nodes in %d groups, %.1f MFLOP, %.1f MiB moved\n",
           (double)duel_memory_total(&t->memory) / 1048576, totals.nodes, totals.groups, totals.flops / 1e6,
           totals.bytes / 1048576);

@@ -114,9 +114,10 @@ duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *r
       return status;
     }
     if (errno != EEXIST)
-      return duel_fail(DUEL_ERR_IO, "%s cannot be made: %s; choose another --outdir", d->path, strerror(errno));
+      return duel_fail(DUEL_ERR_IO, "%s cannot be made: %s; choose another options.outdir", d->path, strerror(errno));
   }
-  return duel_fail(DUEL_ERR_IO, "%s: the numbers of runs end at 99999, which is taken; use another --outdir", outdir);
+  return duel_fail(DUEL_ERR_IO, "%s: the numbers of runs end at 99999, which is taken; use another options.outdir",
+                   outdir);
 }
 
 void duel_rundir_discard(duel_rundir *d) {

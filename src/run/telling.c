@@ -110,15 +110,20 @@ static void stats_line(duel_training *t, const tick *k) {
   struct tm utc;
   gmtime_r(&wall, &utc);
   strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  int n = snprintf(line, sizeof line, "{\"step\": %" PRId64 ", \"epoch\": %.6g, \"kimg\": %.6g", k->stats.step,
-                   k->stats.epoch, k->stats.kimg);
-  for (int i = 0; i < k->n; i++)
-    n += snprintf(line + n, sizeof line - (size_t)n, ", \"%s\": %.9g", k->scalar[i].name, k->scalar[i].value);
-  snprintf(line + n, sizeof line - (size_t)n,
-           ", \"ms_per_step\": %.4g, \"images_per_sec\": %.5g, \"rss_mib\": %.5g, \"gpu_mib\": %.5g, "
-           "\"elapsed_s\": %.3f, \"eta_s\": %.3f, \"time\": \"%s\"}",
-           k->ms_per_step, k->images_per_sec, resident_mib(), device_mib(t), k->at - t->began,
-           1e-3 * k->ms_per_step * (double)(k->stats.steps - k->stats.step), when);
+  duel_json_writer w = {.dst = line, .room = sizeof line};
+  duel_json_object(&w, NULL);
+  duel_json_integer(&w, "step", k->stats.step);
+  duel_json_number(&w, "epoch", k->stats.epoch);
+  duel_json_number(&w, "kimg", k->stats.kimg);
+  for (int i = 0; i < k->n; i++) duel_json_number(&w, k->scalar[i].name, k->scalar[i].value);
+  duel_json_number(&w, "ms_per_step", k->ms_per_step);
+  duel_json_number(&w, "images_per_sec", k->images_per_sec);
+  duel_json_number(&w, "rss_mib", resident_mib());
+  duel_json_number(&w, "gpu_mib", device_mib(t));
+  duel_json_number(&w, "elapsed_s", k->at - t->began);
+  duel_json_number(&w, "eta_s", 1e-3 * k->ms_per_step * (double)(k->stats.steps - k->stats.step));
+  duel_json_text(&w, "time", when);
+  duel_json_end(&w);
   keep_line(t, line);
 }
 

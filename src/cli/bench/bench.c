@@ -15,11 +15,11 @@ static const duel_cli_option options[] = {
     {.name = "backend",
      .value = "LIST",
      .kind = DUEL_CLI_CHOICES,
-     .choices = "auto|cpu|cuda",
+     .word = duel_backend_name,
      .key = "run.backend",
      .direct = 1,
      .help = "what to measure, with commas; the first is the reference",
-     .standard = "cpu,cuda"},
+     .standard = "all but auto"},
     DUEL_CLI_DEVICE,
     DUEL_CLI_PRECISION,
     DUEL_CLI_NO_CAPTURE,
@@ -51,7 +51,6 @@ static const duel_cli_option options[] = {
      .min = 16,
      .help = "with --scale: the largest batch",
      .standard = "1024"},
-    {.name = "plot", .value = "FILE.svg", .help = "a chart of --scale, of --ops, or of both"},
     {.name = "peak-seconds",
      .value = "X",
      .kind = DUEL_CLI_NUMBER,
@@ -102,11 +101,12 @@ const duel_cli_command duel_cli_bench_command = {
         "d_loss and g_loss (one number a step of the warm-up), and difference {d_loss, g_loss, items, weights}, all 0 "
         "in\n"
         "the first; with --ops ops_ms, ops and nodes: lists of {op, layer (nodes), calls, flops, bytes, ms, share,\n"
-        "gflops, gbytes_per_sec, bound, of_bound}. With --scale there is scale, a list of {backend, batch, threads,\n"
-        "usable, ms_per_step, images_per_sec, us_per_image, of_smallest_batch, speedup, efficiency}.\n",
+        "gflops, gbytes_per_sec, bound, of_bound}. With --scale there are scale_repetitions, and scale, a list of\n"
+        "{backend, batch, threads, usable, ms_per_step, images_per_sec, us_per_image, of_smallest_batch, speedup,\n"
+        "efficiency}. bench/plot.py of the source draws --scale and --ops from it.\n",
     .examples = "duel bench\n"
                 "duel bench --backend cpu,cuda --precision fp32 --batch 256\n"
-                "duel bench --backend cpu --recipe dcgan --ops --scale --plot scale.svg\n"
+                "duel bench --backend cpu --recipe dcgan --ops --scale --json dcgan.json\n"
                 "duel bench --backend cpu --data synthetic:shapes --steps 200 --json bench.json\n",
     .options = options,
 };
@@ -138,29 +138,31 @@ static int check_wholes(const duel_cli_args *args) {
 
 // Flags that are nothing without another one.
 static int check_company(const duel_cli_args *args) {
-  const char *plot = duel_cli_value(args, "plot");
   int ops = duel_cli_value(args, "ops") != NULL, scale = duel_cli_value(args, "scale") != NULL;
   if (duel_cli_value(args, "nodes") && !ops) return duel_cli_error(DUEL_ERR_USAGE, "--nodes adds to --ops; give both");
   if (duel_cli_value(args, "batch-max") && !scale)
     return duel_cli_error(DUEL_ERR_USAGE, "--batch-max is how far --scale goes; give both");
-  if (plot && !ops && !scale)
-    return duel_cli_error(DUEL_ERR_USAGE, "--plot draws --scale and --ops; give one of them, or both");
-  size_t n = plot ? strlen(plot) : 0;
-  if (plot && (n < 4 || strcmp(plot + n - 4, ".svg") != 0))
-    return duel_cli_error(DUEL_ERR_USAGE, "--plot: '%s' does not end in .svg, the only kind of chart there is", plot);
   if (duel_cli_whole(args, "batch-max", 16) > DUEL_BENCH_MOST_BATCH)
     return duel_cli_error(DUEL_ERR_USAGE, "--batch-max: %s is too many; at most %d", duel_cli_value(args, "batch-max"),
                           DUEL_BENCH_MOST_BATCH);
   return 0;
 }
 
-static int name_rows(duel_bench *b, const char *list) {
-  for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-    if (b->n == DUEL_BENCH_BACKENDS)
-      return duel_cli_error(DUEL_ERR_USAGE, "--backend: '%s' has more than %d names", list, DUEL_BENCH_BACKENDS);
-    snprintf(b->row[b->n++].asked, sizeof b->row[0].asked, "%.*s", (int)strcspn(at, ","), at);
-  }
+static int name_row(duel_bench *b, const char *name, size_t n) {
+  if (b->n == DUEL_BENCH_BACKENDS)
+    return duel_cli_error(DUEL_ERR_USAGE, "--backend: more than %d names", DUEL_BENCH_BACKENDS);
+  snprintf(b->row[b->n++].asked, sizeof b->row[0].asked, "%.*s", (int)n, name);
   return 0;
+}
+
+// The rows of --backend; without it one for each backend, but for auto.
+static int name_rows(duel_bench *b, const char *list) {
+  int rc = 0;
+  for (int i = 1; !list && rc == 0 && duel_backend_name(i); i++)
+    rc = name_row(b, duel_backend_name(i), strlen(duel_backend_name(i)));
+  for (const char *at = list; rc == 0 && at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+    rc = name_row(b, at, strcspn(at, ","));
+  return rc;
 }
 
 // Nobody could be measured: each reason once, and the first one's exit code.
@@ -173,14 +175,12 @@ static int report_none(const duel_bench *b) {
   return b->row[0].status;
 }
 
-typedef void print_file(FILE *out, const duel_bench *b, const duel_bench_row *first);
-
-static int write_file(const char *path, print_file *print, const duel_bench *b, const duel_bench_row *first) {
+static int write_json(const char *path, const duel_bench *b, const duel_bench_row *first) {
   char *text = NULL;
   size_t n = 0;
   FILE *out = open_memstream(&text, &n);
   if (!out) return duel_cli_error(DUEL_ERR_DEVICE, "no memory for %s", path);
-  print(out, b, first);
+  duel_bench_json(out, b, first);
   int failed = fclose(out) != 0;
   int rc = failed ? duel_cli_error(DUEL_ERR_DEVICE, "no memory for %s", path) : 0;
   duel_status status = failed ? DUEL_OK : duel_write_file(path, text, n);
@@ -188,7 +188,7 @@ static int write_file(const char *path, print_file *print, const duel_bench *b, 
   return status == DUEL_OK ? rc : duel_cli_failed(status);
 }
 
-static int report(duel_bench *b, const char *json, const char *plot, int quiet) {
+static int report(duel_bench *b, const char *json, int quiet) {
   const duel_bench_row *first = duel_bench_reference(b);
   if (!first) return report_none(b);
   for (int i = 0; i < b->n; i++)
@@ -198,8 +198,7 @@ static int report(duel_bench *b, const char *json, const char *plot, int quiet) 
   int to_stdout = json && !strcmp(json, "-");
   if (to_stdout) duel_bench_json(stdout, b, first);
   if (!to_stdout && !quiet) duel_bench_print(b, first);
-  if (json && !to_stdout) rc = write_file(json, duel_bench_json, b, first);
-  return plot && rc == 0 ? write_file(plot, duel_bench_plot, b, first) : rc;
+  return json && !to_stdout ? write_json(json, b, first) : 0;
 }
 
 int duel_cli_bench(const duel_cli_args *args) {
@@ -208,9 +207,8 @@ int duel_cli_bench(const duel_cli_args *args) {
   int rc = check_settings(args);
   if (rc == 0) rc = check_wholes(args);
   if (rc == 0) rc = check_company(args);
-  const char *list = duel_cli_value(args, "backend"), *seconds = duel_cli_value(args, "seconds");
-  const char *peaks = duel_cli_value(args, "peak-seconds");
-  if (rc == 0) rc = name_rows(&b, list ? list : "cpu,cuda");
+  const char *seconds = duel_cli_value(args, "seconds"), *peaks = duel_cli_value(args, "peak-seconds");
+  if (rc == 0) rc = name_rows(&b, duel_cli_value(args, "backend"));
   if (rc) return rc;
   int quiet = duel_cli_value(args, "quiet") != NULL;
   memcpy(set, args->set, sizeof args->set);
@@ -231,7 +229,7 @@ int duel_cli_bench(const duel_cli_args *args) {
   b.talk = !quiet && isatty(STDERR_FILENO);
 
   duel_bench_measure(&b);
-  rc = report(&b, duel_cli_value(args, "json"), duel_cli_value(args, "plot"), quiet);
+  rc = report(&b, duel_cli_value(args, "json"), quiet);
   duel_bench_close(&b);
   return rc;
 }

@@ -1,6 +1,6 @@
 // What the files of `duel bench` share: a row is one run that is measured, a bench the rows that take turns.
 //
-//   bench.c   flags; the order of things      bench_run.c   measuring      bench_table.c, bench_json.c, bench_plot.c
+//   bench.c   flags; the order of things      bench_run.c   measuring      bench_table.c, bench_json.c
 #ifndef DUEL_CLI_BENCH_H
 #define DUEL_CLI_BENCH_H
 
@@ -84,6 +84,5 @@ duel_bench_bound duel_bench_bound_of(const duel_peaks *peaks, const duel_bench_o
 // ---- what is made of it
 void duel_bench_print(const duel_bench *b, const duel_bench_row *first);
 void duel_bench_json(FILE *out, const duel_bench *b, const duel_bench_row *first);
-void duel_bench_plot(FILE *out, const duel_bench *b, const duel_bench_row *first); // SVG
 
 #endif

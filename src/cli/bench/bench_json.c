@@ -3,164 +3,160 @@
 
 #include "bench.h"
 
-static void key_of(FILE *out, const char *key) {
-  fprintf(out, ",\"%s\":", key);
+typedef duel_json_writer writer;
+
+static void json_list(writer *w, const char *key, const double *x, int64_t n) {
+  duel_json_array(w, key);
+  for (int64_t i = 0; i < n; i++) duel_json_number(w, NULL, x[i]);
+  duel_json_end(w);
 }
 
-static void json_field(FILE *out, const char *key, double value) {
-  key_of(out, key);
-  duel_cli_json_number(out, value);
+static void json_spread(writer *w, duel_bench_spread s) {
+  duel_json_object(w, "ms_per_step");
+  duel_json_number(w, "median", s.median);
+  duel_json_number(w, "min", s.min);
+  duel_json_number(w, "q1", s.q1);
+  duel_json_number(w, "q3", s.q3);
+  duel_json_number(w, "max", s.max);
+  duel_json_end(w);
 }
 
-static void json_text(FILE *out, const char *key, const char *text) {
-  key_of(out, key);
-  duel_cli_json_string(out, text);
-}
-
-static void json_list(FILE *out, const char *key, const double *x, int64_t n) {
-  key_of(out, key);
-  for (int64_t i = 0; i < n; i++) {
-    fputc(i ? ',' : '[', out);
-    duel_cli_json_number(out, x[i]);
-  }
-  fputs(n ? "]" : "[]", out);
-}
-
-static void json_spread(FILE *out, duel_bench_spread s) {
-  fputs(",\"ms_per_step\":{\"median\":", out);
-  duel_cli_json_number(out, s.median);
-  json_field(out, "min", s.min);
-  json_field(out, "q1", s.q1);
-  json_field(out, "q3", s.q3);
-  json_field(out, "max", s.max);
-  fputc('}', out);
-}
-
-static void json_peaks(FILE *out, const duel_bench_row *r, double ms) {
+static void json_peaks(writer *w, const duel_bench_row *r, double ms) {
   const duel_peaks *p = &r->peaks;
   if (*r->peaks_error) {
-    json_text(out, "peaks_error", r->peaks_error);
+    duel_json_text(w, "peaks_error", r->peaks_error);
     return;
   }
-  json_field(out, "peak_gflops", p->flops / 1e9);
-  json_field(out, "of_peak_gflops", 1000 * r->info.step_flops / ms / p->flops);
-  json_field(out, "peak_square", p->square_side);
-  json_field(out, "peak_gbytes_per_sec", p->bytes / 1e9);
-  json_field(out, "of_peak_gbytes", 1000 * r->info.step_bytes / ms / p->bytes);
-  json_field(out, "peak_pass_bytes", p->pass_bytes);
+  duel_json_number(w, "peak_gflops", p->flops / 1e9);
+  duel_json_number(w, "of_peak_gflops", 1000 * r->info.step_flops / ms / p->flops);
+  duel_json_number(w, "peak_square", p->square_side);
+  duel_json_number(w, "peak_gbytes_per_sec", p->bytes / 1e9);
+  duel_json_number(w, "of_peak_gbytes", 1000 * r->info.step_bytes / ms / p->bytes);
+  duel_json_number(w, "peak_pass_bytes", p->pass_bytes);
 }
 
-static void json_op(FILE *out, const duel_bench_row *r, const duel_bench_op *o, double all) {
+static void json_op(writer *w, const duel_bench_row *r, const duel_bench_op *o, double all) {
   const duel_bench_bound bound = duel_bench_bound_of(&r->peaks, o);
-  fputs("{\"op\":", out);
-  duel_cli_json_string(out, o->op);
-  if (o->layer) json_text(out, "layer", o->layer);
-  fprintf(out, ",\"calls\":%d,\"flops\":%.0f,\"bytes\":%.0f", o->calls, o->flops, o->bytes);
-  json_field(out, "ms", 1000 * o->seconds);
-  json_field(out, "share", o->seconds / all);
-  json_field(out, "gflops", o->flops / o->seconds / 1e9);
-  json_field(out, "gbytes_per_sec", o->bytes / o->seconds / 1e9);
+  duel_json_object(w, NULL);
+  duel_json_text(w, "op", o->op);
+  if (o->layer) duel_json_text(w, "layer", o->layer);
+  duel_json_integer(w, "calls", o->calls);
+  duel_json_number(w, "flops", o->flops);
+  duel_json_number(w, "bytes", o->bytes);
+  duel_json_number(w, "ms", 1000 * o->seconds);
+  duel_json_number(w, "share", o->seconds / all);
+  duel_json_number(w, "gflops", o->flops / o->seconds / 1e9);
+  duel_json_number(w, "gbytes_per_sec", o->bytes / o->seconds / 1e9);
   if (*bound.name) {
-    json_text(out, "bound", bound.name);
-    json_field(out, "of_bound", bound.share);
+    duel_json_text(w, "bound", bound.name);
+    duel_json_number(w, "of_bound", bound.share);
   }
-  fputc('}', out);
+  duel_json_end(w);
 }
 
-static void json_ops(FILE *out, const duel_bench_row *r) {
+static void json_ops(writer *w, const duel_bench_row *r) {
   const int nodes = r->info.step_nodes;
   duel_bench_op *op = calloc((size_t)nodes + 1, sizeof *op);
   if (!op) return;
   double all = 0;
   const int n = duel_bench_sum_ops(r, op);
   for (int i = 0; i < n; i++) all += op[i].seconds;
-  json_field(out, "ops_ms", 1000 * all);
+  duel_json_number(w, "ops_ms", 1000 * all);
+  duel_json_array(w, "ops");
   for (int i = 0; i < n; i++) {
-    fputs(i ? "," : ",\"ops\":[", out);
     op[i].layer = NULL;
-    json_op(out, r, &op[i], all);
+    json_op(w, r, &op[i], all);
   }
+  duel_json_end(w);
+  duel_json_array(w, "nodes");
   for (int i = 0; i < nodes; i++) {
     const duel_node_time *t = &r->node[i];
-    fputs(i ? "," : "],\"nodes\":[", out);
-    json_op(out, r, &(duel_bench_op){t->op, t->layer, 1, t->seconds, t->flops, t->bytes}, all);
+    json_op(w, r, &(duel_bench_op){t->op, t->layer, 1, t->seconds, t->flops, t->bytes}, all);
   }
-  fputc(']', out);
+  duel_json_end(w);
   free(op);
 }
 
-static void json_row(FILE *out, const duel_bench *b, const duel_bench_row *r) {
+static void json_usable_row(writer *w, const duel_bench *b, const duel_bench_row *r) {
   const int64_t n = b->repetitions;
-  fputs("{\"backend\":", out);
-  duel_cli_json_string(out, r->run ? r->info.backend : r->asked);
-  fprintf(out, ",\"usable\":%s", r->run ? "true" : "false");
-  if (!r->run) {
-    json_text(out, "error", r->error);
-    fputc('}', out);
-    return;
-  }
   const duel_bench_spread s = duel_bench_spread_of(r->sorted, n);
-  json_text(out, "device", r->info.device);
-  fprintf(out, ",\"threads\":%d,\"steps_per_repetition\":%lld", r->info.threads, (long long)r->steps);
-  json_list(out, "ms", r->ms, n);
-  json_spread(out, s);
-  json_field(out, "images_per_sec", 1000 * r->images_per_step / s.median);
-  json_field(out, "speedup", r->speedup);
-  fprintf(out, ",\"step_flops\":%.0f,\"step_bytes\":%.0f", r->info.step_flops, r->info.step_bytes);
-  json_field(out, "gflops", r->info.step_flops / s.median / 1e6);
-  json_field(out, "gbytes_per_sec", r->info.step_bytes / s.median / 1e6);
-  json_peaks(out, r, s.median);
-  json_field(out, "first_step_s", r->first_step_s);
-  fprintf(out, ",\"memory_bytes\":%zu", r->info.memory_bytes);
-  json_list(out, "d_loss", r->d_loss, b->warmup);
-  json_list(out, "g_loss", r->g_loss, b->warmup);
-  fputs(",\"difference\":{\"d_loss\":", out);
-  duel_cli_json_number(out, r->difference_d);
-  json_field(out, "g_loss", r->difference_g);
-  json_field(out, "items", r->difference_items);
-  json_field(out, "weights", r->difference_weights);
-  fputc('}', out);
-  if (r->node) json_ops(out, r);
-  fputc('}', out);
+  duel_json_text(w, "device", r->info.device);
+  duel_json_integer(w, "threads", r->info.threads);
+  duel_json_integer(w, "steps_per_repetition", r->steps);
+  json_list(w, "ms", r->ms, n);
+  json_spread(w, s);
+  duel_json_number(w, "images_per_sec", 1000 * r->images_per_step / s.median);
+  duel_json_number(w, "speedup", r->speedup);
+  duel_json_number(w, "step_flops", r->info.step_flops);
+  duel_json_number(w, "step_bytes", r->info.step_bytes);
+  duel_json_number(w, "gflops", r->info.step_flops / s.median / 1e6);
+  duel_json_number(w, "gbytes_per_sec", r->info.step_bytes / s.median / 1e6);
+  json_peaks(w, r, s.median);
+  duel_json_number(w, "first_step_s", r->first_step_s);
+  duel_json_unsigned(w, "memory_bytes", r->info.memory_bytes);
+  json_list(w, "d_loss", r->d_loss, b->warmup);
+  json_list(w, "g_loss", r->g_loss, b->warmup);
+  duel_json_object(w, "difference");
+  duel_json_number(w, "d_loss", r->difference_d);
+  duel_json_number(w, "g_loss", r->difference_g);
+  duel_json_number(w, "items", r->difference_items);
+  duel_json_number(w, "weights", r->difference_weights);
+  duel_json_end(w);
+  if (r->node) json_ops(w, r);
 }
 
-static void json_point(FILE *out, const duel_bench_point *p) {
-  fputs("{\"backend\":", out);
-  duel_cli_json_string(out, p->backend);
-  fprintf(out, ",\"batch\":%lld,\"threads\":%d,\"usable\":%s", (long long)p->batch, p->threads,
-          *p->error ? "false" : "true");
+static void json_row(writer *w, const duel_bench *b, const duel_bench_row *r) {
+  duel_json_object(w, NULL);
+  duel_json_text(w, "backend", r->run ? r->info.backend : r->asked);
+  duel_json_bool(w, "usable", r->run != NULL);
+  if (r->run)
+    json_usable_row(w, b, r);
+  else
+    duel_json_text(w, "error", r->error);
+  duel_json_end(w);
+}
+
+static void json_point(writer *w, const duel_bench_point *p) {
+  duel_json_object(w, NULL);
+  duel_json_text(w, "backend", p->backend);
+  duel_json_integer(w, "batch", p->batch);
+  duel_json_integer(w, "threads", p->threads);
+  duel_json_bool(w, "usable", !*p->error);
   if (*p->error) {
-    json_text(out, "error", p->error);
+    duel_json_text(w, "error", p->error);
   } else {
-    json_spread(out, p->ms);
-    json_field(out, "images_per_sec", p->images_per_sec);
-    json_field(out, "us_per_image", p->us_per_image);
-    json_field(out, "of_smallest_batch", p->of_smallest);
-    json_field(out, "speedup", p->speedup);
-    json_field(out, "efficiency", p->efficiency);
+    json_spread(w, p->ms);
+    duel_json_number(w, "images_per_sec", p->images_per_sec);
+    duel_json_number(w, "us_per_image", p->us_per_image);
+    duel_json_number(w, "of_smallest_batch", p->of_smallest);
+    duel_json_number(w, "speedup", p->speedup);
+    duel_json_number(w, "efficiency", p->efficiency);
   }
-  fputc('}', out);
+  duel_json_end(w);
 }
 
 void duel_bench_json(FILE *out, const duel_bench *b, const duel_bench_row *first) {
   const duel_run_info *f = &first->info;
-  fputs("{\"version\":", out);
-  duel_cli_json_string(out, duel_version());
-  json_text(out, "recipe", f->recipe);
-  json_text(out, "data", f->data);
-  fprintf(out,
-          ",\"items\":%lld,\"batch\":%lld,\"seed\":%llu,\"images_per_step\":%.0f,\"warmup_steps\":%lld,"
-          "\"repetitions\":%lld,\"backends\":[",
-          (long long)f->items, (long long)f->batch, (unsigned long long)f->seed, first->images_per_step,
-          (long long)b->warmup, (long long)b->repetitions);
-  for (int i = 0; i < b->n; i++) {
-    if (i) fputc(',', out);
-    json_row(out, b, &b->row[i]);
+  writer w = {.out = out};
+  duel_json_object(&w, NULL);
+  duel_json_text(&w, "version", duel_version());
+  duel_json_text(&w, "recipe", f->recipe);
+  duel_json_text(&w, "data", f->data);
+  duel_json_integer(&w, "items", f->items);
+  duel_json_integer(&w, "batch", f->batch);
+  duel_json_unsigned(&w, "seed", f->seed);
+  duel_json_number(&w, "images_per_step", first->images_per_step);
+  duel_json_integer(&w, "warmup_steps", b->warmup);
+  duel_json_integer(&w, "repetitions", b->repetitions);
+  duel_json_array(&w, "backends");
+  for (int i = 0; i < b->n; i++) json_row(&w, b, &b->row[i]);
+  duel_json_end(&w);
+  if (b->n_points) {
+    duel_json_integer(&w, "scale_repetitions", b->scale_repetitions);
+    duel_json_array(&w, "scale");
+    for (int i = 0; i < b->n_points; i++) json_point(&w, &b->point[i]);
+    duel_json_end(&w);
   }
-  fputc(']', out);
-  for (int i = 0; i < b->n_points; i++) {
-    fputs(i ? "," : ",\"scale\":[", out);
-    json_point(out, &b->point[i]);
-  }
-  fputs(b->n_points ? "]}\n" : "}\n", out);
+  duel_json_end(&w);
+  fputc('\n', out);
 }

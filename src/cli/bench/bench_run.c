@@ -18,7 +18,8 @@ static void give_up(duel_bench_row *r, duel_status status, const char *why) {
 }
 
 static int attempt(duel_bench_row *r, duel_status status) {
-  if (status != DUEL_OK) give_up(r, status, duel_last_error());
+  char why[sizeof r->error];
+  if (status != DUEL_OK) give_up(r, status, duel_cli_with_flags(why, sizeof why, duel_last_error()));
   return status == DUEL_OK;
 }
 
@@ -174,7 +175,7 @@ void duel_bench_measure(duel_bench *b) {
     if (b->ops && r->run) profile(b, r);
     tell(b, "measuring the peaks of", r->asked);
     if (r->run && duel_run_peaks(r->run, b->peak_seconds, &r->peaks) != DUEL_OK) {
-      snprintf(r->peaks_error, sizeof r->peaks_error, "%s", duel_last_error());
+      duel_cli_with_flags(r->peaks_error, sizeof r->peaks_error, duel_last_error());
       r->peaks = (duel_peaks){0};
     }
   }

@@ -3,6 +3,7 @@
 // then.
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "core/ops/op.h"
 #include "core/passes/rewrite.h"
@@ -11,18 +12,12 @@ static bool commutative(const duel_node *n) {
   return n->n_in == 2 && (duel_op_records[n->op]->flags & DUEL_FLAG_COMMUTATIVE);
 }
 
-static uint64_t mix(uint64_t h, const void *data, size_t n) { // FNV-1a
-  const unsigned char *p = data;
-  for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 0x100000001b3u;
-  return h;
-}
-
 static uint64_t hash(const duel_node *n, duel_shape shape) {
-  uint64_t h = mix(0xcbf29ce484222325u, &n->op, sizeof n->op);
-  h = mix(h, shape.dim, (size_t)shape.rank * sizeof *shape.dim);   // not its padding
-  if (n->op != DUEL_OP_PACK) h = mix(h, &n->attr, sizeof n->attr); // its offsets are a pointer
-  if (commutative(n)) return mix(h, &n->in[0], sizeof *n->in) + mix(h, &n->in[1], sizeof *n->in);
-  return mix(h, n->in, (size_t)n->n_in * sizeof *n->in);
+  uint64_t h = duel_hash(DUEL_HASH_START, &n->op, sizeof n->op);
+  h = duel_hash(h, shape.dim, (size_t)shape.rank * sizeof *shape.dim);   // not its padding
+  if (n->op != DUEL_OP_PACK) h = duel_hash(h, &n->attr, sizeof n->attr); // its offsets are a pointer
+  if (commutative(n)) return duel_hash(h, &n->in[0], sizeof *n->in) + duel_hash(h, &n->in[1], sizeof *n->in);
+  return duel_hash(h, n->in, (size_t)n->n_in * sizeof *n->in);
 }
 
 static bool equal(const duel_node *a, duel_shape a_shape, const duel_node *b, duel_shape b_shape) {

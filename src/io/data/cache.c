@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "cache files hold little-endian words");
@@ -28,11 +29,6 @@ static const char magic[8] = {'D', 'U', 'E', 'L', 'D', 'A', 'T', 'A'};
 
 // ---- places
 
-static uint64_t hash_text(uint64_t h, const char *s) { // FNV-1a
-  for (; *s; s++) h = (h ^ (uint8_t)*s) * UINT64_C(0x100000001B3);
-  return h;
-}
-
 void duel_cache_find(duel_cache_place *place, const duel_source *source) {
   const duel_dataset_options *o = source->options;
   const duel_found *f = &source->found;
@@ -40,7 +36,7 @@ void duel_cache_find(duel_cache_place *place, const duel_source *source) {
   char options[128], real[PATH_MAX];
   snprintf(options, sizeof options, "%lld %lldx%lld %d %d", (long long)o->limit, (long long)o->height,
            (long long)o->width, o->channels, o->stretch);
-  const uint64_t h = hash_text(UINT64_C(0xCBF29CE484222325), options);
+  const uint64_t h = duel_hash(DUEL_HASH_START, options, strlen(options));
   int n;
   if (f->pictures)
     n = snprintf(place->beside, PATH_MAX, "%s/.duel-%08x.cache", what, (unsigned)(h ^ h >> 32));
@@ -49,7 +45,8 @@ void duel_cache_find(duel_cache_place *place, const duel_source *source) {
                  slash ? slash + 1 : what, (unsigned)(h ^ h >> 32));
   if (n >= PATH_MAX) place->beside[0] = 0;
   const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  const unsigned long long whole = hash_text(h, realpath(what, real) ? real : what);
+  if (!realpath(what, real)) snprintf(real, sizeof real, "%s", what);
+  const unsigned long long whole = duel_hash(h, real, strlen(real));
   place->home[0] = 0;
   if (xdg && xdg[0] == '/')
     n = snprintf(place->home, PATH_MAX, "%s/duel/%s-%016llx.cache", xdg, f->name, whole);
@@ -58,22 +55,17 @@ void duel_cache_find(duel_cache_place *place, const duel_source *source) {
   if (n >= PATH_MAX) place->home[0] = 0;
 }
 
-static void folder_of(const char *path, char folder[PATH_MAX]) {
-  const char *slash = strrchr(path, '/');
-  snprintf(folder, PATH_MAX, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-}
-
 duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX]) {
   char folder[PATH_MAX];
   if (place->beside[0]) {
-    folder_of(place->beside, folder);
+    duel_folder_of(place->beside, folder);
     strcpy(path, place->beside);
-    if (access(folder[0] ? folder : "/", W_OK | X_OK) == 0) return DUEL_OK;
+    if (access(folder, W_OK | X_OK) == 0) return DUEL_OK;
   }
   if (!place->home[0])
     return duel_fail(DUEL_ERR_IO, "no place for a cache: the data's folder cannot be written, and neither "
                                   "XDG_CACHE_HOME nor HOME is set");
-  folder_of(place->home, folder);
+  duel_folder_of(place->home, folder);
   strcpy(path, place->home);
   return duel_make_folder(folder);
 }

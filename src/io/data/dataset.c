@@ -217,11 +217,6 @@ static duel_status use_cache(duel_opened *o, const duel_source *s, const duel_ca
 
 // ---- from the source
 
-static void folder_of(const char *path, char folder[PATH_MAX]) {
-  const char *slash = strrchr(path, '/');
-  snprintf(folder, PATH_MAX, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-}
-
 static duel_status write_cache(const duel_opened *o, const duel_source *s, const duel_cache_place *place,
                                uint32_t *item_crc) {
   const duel_dataset *d = &o->set;
@@ -237,7 +232,7 @@ static duel_status write_cache(const duel_opened *o, const duel_source *s, const
   size_t n;
   memcpy(c.dim, d->dim, sizeof c.dim);
   DUEL_TRY(duel_cache_choose(place, c.path));
-  folder_of(c.path, folder);
+  duel_folder_of(c.path, folder);
   duel_file_sweep(folder);
   DUEL_TRY(duel_cache_frame(&c, s->key, page, &tail, &n));
   const duel_part part[3] = {
@@ -324,9 +319,9 @@ static duel_status spill(duel_opened *o, duel_source *s, const duel_cache_place 
   duel_draft draft;
   duel_status status = duel_cache_choose(place, path);
   if (status != DUEL_OK)
-    return duel_context(status, "%s takes %.1f MiB, more than --data-memory allows, and cannot be kept in a file",
+    return duel_context(status, "%s takes %.1f MiB, more than run.data_memory allows, and cannot be kept in a file",
                         d->name, (double)(d->items * duel_dataset_item_bytes(d)) / 1048576);
-  folder_of(path, folder);
+  duel_folder_of(path, folder);
   duel_file_sweep(folder);
   uint32_t *item_crc = duel_malloc(items * sizeof *item_crc);
   if (!item_crc) return duel_fail_memory(d->name, items * sizeof *item_crc);
@@ -356,7 +351,7 @@ static duel_status load(duel_opened *o, duel_source *s) {
     if (used) return DUEL_OK;
   }
   char folder[PATH_MAX];
-  folder_of(place.beside, folder);
+  duel_folder_of(place.beside, folder);
   DUEL_TRY(duel_source_prepare(s, access(folder, W_OK | X_OK) == 0 ? folder : "/var/tmp"));
   DUEL_TRY(describe_source(o, s));
   if (fits_memory(&o->set, s->options)) return s->found.pictures ? decode(o, s, &place) : read_records(o, s);

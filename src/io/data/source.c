@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "io/data/idx.h"
 #include "io/file.h"
@@ -24,16 +25,12 @@ int64_t duel_source_item_bytes(const duel_source *s) {
   return s->count * (s->is_float ? 4 : 1);
 }
 
-// ---- the key: FNV-1a, 64 bits
-
-static void hash(uint64_t *key, const void *bytes, size_t n) {
-  for (const uint8_t *p = bytes; n > 0; n--) *key = (*key ^ *p++) * UINT64_C(0x100000001B3);
-}
+// ---- the key
 
 static void hash_file(uint64_t *key, const char *name, int64_t size, int64_t seconds, int64_t nanoseconds) {
   const int64_t number[3] = {size, seconds, nanoseconds};
-  hash(key, name, strlen(name) + 1);
-  hash(key, number, sizeof number);
+  *key = duel_hash(*key, name, strlen(name) + 1);
+  *key = duel_hash(*key, number, sizeof number);
 }
 
 static void hash_path(uint64_t *key, const char *path) {
@@ -44,10 +41,10 @@ static void hash_path(uint64_t *key, const char *path) {
 }
 
 duel_status duel_source_open(duel_source *s, const char *spec, const duel_dataset_options *options) {
-  *s = (duel_source){.options = options, .key = UINT64_C(0xCBF29CE484222325)};
+  *s = (duel_source){.options = options, .key = DUEL_HASH_START};
   const int64_t asked[5] = {options->limit, options->height, options->width, options->stretch, options->channels};
   for (int i = 0; i < DUEL_FIND_FILES; i++) s->store[i].fd = -1;
-  hash(&s->key, asked, sizeof asked);
+  s->key = duel_hash(s->key, asked, sizeof asked);
   DUEL_TRY(duel_find(&s->found, spec));
   if (!s->found.pictures) {
     for (int i = 0; i < s->found.files; i++) hash_path(&s->key, s->found.file[i]);
@@ -252,7 +249,7 @@ static duel_status agree(duel_source *s, const duel_picture *p) {
     if (o->height || (p[i].height == p[0].height && p[i].width == p[0].width)) continue;
     return duel_fail(DUEL_ERR_DATA,
                      "pictures of %s have different sizes: %s has %lld×%lld pixels (height×width), %s %lld×%lld; set "
-                     "data.size, as in --set data.size=64 or --set data.size=[48,64]",
+                     "data.size, as in data.size=64 or data.size=[48,64] (height, width)",
                      s->folder.root, s->folder.file[0].path, (long long)p[0].height, (long long)p[0].width,
                      s->folder.file[i].path, (long long)p[i].height, (long long)p[i].width);
   }
