@@ -173,7 +173,7 @@ DUEL_API duel_status duel_run_peaks(duel_run *run, double seconds, duel_peaks *p
 
 // ---- training into a run directory: what the command `duel train` does
 
-// The directory is OUTDIR/00000-<recipe>-<data>-batch<B>[-desc]/, with a link OUTDIR/latest; the README tells what it
+// The directory is OUTDIR/00000-<recipe>-<data>-batch<B>[-desc]/, with a link OUTDIR/latest; docs/train.md tells what it
 // holds.
 typedef struct duel_train_event {
   enum {

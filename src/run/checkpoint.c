@@ -246,10 +246,10 @@ static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const
   char now[16];
   snprintf(now, sizeof now, "%08x", (unsigned)t->data->fingerprint);
   if (!fingerprint || strcmp(fingerprint, now))
-    return duel_fail(
-        DUEL_ERR_DATA,
-        "%s was trained on other data (fingerprint %s, %s here has %s); use --init to start anew from its weights",
-        path, fingerprint ? fingerprint : "unknown", t->data->name, now);
+    return duel_fail(DUEL_ERR_DATA,
+                     "%s was trained on other data (fingerprint %s, %s here has %s); to start anew from its weights "
+                     "use options.init",
+                     path, fingerprint ? fingerprint : "unknown", t->data->name, now);
   t->step = t->settled = step;
   memcpy(t->updates, updates, sizeof updates);
   return DUEL_OK;

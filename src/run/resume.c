@@ -57,12 +57,12 @@ static duel_status check_resume(duel_training *t, const char *text, const duel_r
   if (*d.refused)
     return duel_fail(DUEL_ERR_USAGE,
                      "%s was trained with another recipe; a resume may change length, output, threads, backend, "
-                     "device and precision only. To start anew from its weights use --init %s\n%s",
+                     "device and precision only. To start anew from its weights use options.init %s\n%s",
                      path, path, d.refused);
   if (d.length && duel_resume_fixed_length(r))
     return duel_fail(DUEL_ERR_USAGE,
                      "a new length cannot be resumed: optim.lr changes over the whole run, so its past would "
-                     "have been different; give the schedule an `over`, or start anew with --init %s",
+                     "have been different; give the schedule an `over`, or start anew with options.init %s",
                      path);
   if (*d.allowed) duel_tell_note(t, d.allowed);
   return DUEL_OK;
@@ -112,7 +112,7 @@ static duel_status resume_with(duel_training *t, const duel_run_options *o, cons
 static duel_status resume_from(duel_training *t, const duel_tensor_file *f, const char *path) {
   duel_run_options o = t->options;
   const char *precision = duel_tensors_meta(f, "precision");
-  if (o.init) return duel_fail(DUEL_ERR_USAGE, "--resume goes on, --init starts anew: give one of them");
+  if (o.init) return duel_fail(DUEL_ERR_USAGE, "options.resume goes on, options.init starts anew: give one of them");
   if (!precision || !strcmp(precision, "auto") || sets_precision(&o)) return resume_with(t, &o, f, path);
   duel_set *set = duel_calloc((size_t)o.n_set + 1, sizeof *set);
   if (!set) return duel_fail_memory("a resume", ((size_t)o.n_set + 1) * sizeof *set);
@@ -136,12 +136,12 @@ static duel_status find_run(const char *checkpoint, char real[PATH_MAX]) {
     return duel_fail(
         DUEL_ERR_USAGE,
         "%s lies in no run directory (with a recipe.yaml beside it), where a resume goes on; to start anew "
-        "from its weights use --init %s",
+        "from its weights use options.init %s",
         checkpoint, checkpoint);
   if (duel_checkpoint_step(checkpoint) < 0)
     return duel_fail(DUEL_ERR_USAGE,
                      "%s is no present checkpoint of its run, by its name, so a resume would mix two pasts; to start "
-                     "anew from its weights use --init %s",
+                     "anew from its weights use options.init %s",
                      checkpoint, checkpoint);
   return realpath(folder, real) ? DUEL_OK : duel_fail(DUEL_ERR_IO, "%s cannot be found", folder);
 }
