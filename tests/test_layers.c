@@ -58,7 +58,7 @@ typedef struct layer {
 
 static duel_status open_layer(layer *l, const char *text, duel_shape item) {
   *l = (layer){.whole = recipe_of(text, item)};
-  DUEL_TRY(duel_model_open(&l->model, l->whole, DUEL_SCALAR, &l->vars, DUEL_F32));
+  DUEL_TRY(duel_model_open(&l->model, l->whole, DUEL_SCALAR, 0, &l->vars, DUEL_F32));
   l->recipe = *l->whole;
   l->recipe.net[DUEL_D].layers.n = 1;
   l->model.recipe = &l->recipe;

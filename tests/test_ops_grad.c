@@ -482,7 +482,7 @@ static void test_layers(void **state) {
     duel_recipe *r = recipe_from(text);
     duel_vars vars = {0};
     duel_model model;
-    assert_int_equal(duel_model_open(&model, r, DUEL_SCALAR, &vars, DUEL_F64), DUEL_OK);
+    assert_int_equal(duel_model_open(&model, r, DUEL_SCALAR, 0, &vars, DUEL_F64), DUEL_OK);
     const duel_player *player = &model.player[DUEL_D];
     assert_true(player->n < MAX_IN);
     problem p = {.name = layers[k], .n_in = 1 + player->n, .n_out = 1, .out = {DUEL_SHAPE(8, 1)}};

@@ -13,7 +13,9 @@ typedef struct duel_game {
   int64_t (*items)(const duel_recipe *r);        // real items of a step
   int (*updates)(const duel_recipe *r, int net); // of the net in a step, at most
   void (*train)(duel_step *s);                   // the nodes of a step
-  int samples;                                   // the net that draws samples from latents; -1: none does
+  int samples; // the net that draws samples from latents; -1: none does
+  int tests;   // the net whose accuracy on a test set is told; -1: none is tested
+  bool labels; // it takes the items' labels
 } duel_game;
 
 extern const duel_game duel_game_gan;

@@ -93,4 +93,5 @@ const duel_game duel_game_gan = {.name = "gan",
                                  .items = items,
                                  .updates = updates,
                                  .train = train,
-                                 .samples = G};
+                                 .samples = G,
+                             .tests = -1};

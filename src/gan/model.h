@@ -43,6 +43,7 @@ typedef struct duel_model {
   const struct duel_game *game;
   duel_player player[DUEL_MAX_NETS]; // the recipe's n_nets
   duel_shape item;                   // of the data, and of samples; without the batch
+  int64_t classes; // of the data; 0: they have no labels
   int64_t ordinals;
   duel_dtype real;
 } duel_model;
@@ -50,7 +51,7 @@ typedef struct duel_model {
 // Walks the layers of all nets with a batch of recipe->train.batch: finds all tensors, checks all shapes, adds the
 // variables. `item` is the data's shape; an empty one (rank 0) takes whatever the game samples (from a checkpoint).
 // USAGE errors name the layer and both shapes.
-duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape item, duel_vars *vars,
+duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape item, int64_t classes, duel_vars *vars,
                             duel_dtype real);
 void duel_model_close(duel_model *m);
 // For games: walks a net on items of the shape `in`; yields the shape of what comes out, both without the batch.

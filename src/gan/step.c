@@ -7,7 +7,7 @@
 #include "gan/game.h"
 #include "gan/layers.h"
 
-enum { SAMPLE_CHUNK = 64 };
+enum { CHUNK = 64 };
 
 static duel_shape with_batch(int64_t n, duel_shape item) {
   duel_shape s = {.rank = item.rank + 1};
@@ -79,25 +79,48 @@ static duel_status open_net(duel_step_vars *v, const duel_model *m, int net, due
   return duel_inputs_add(&v->inputs, average, real, DUEL_SCALAR, &v->average[net]);
 }
 
-duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
-                           const duel_step_data *data) {
+// Of training: the host's inputs, the data, the scalars.
+static duel_status open_training(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
+                                 const duel_step_data *data) {
   const duel_recipe *r = m->recipe;
-  *v = (duel_step_vars){.inputs.vars = vars, .chunk = SAMPLE_CHUNK};
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, DUEL_SHAPE(v->chunk, r->latent), &v->latents));
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OUTPUT, "samples", real, with_batch(v->chunk, m->item), &v->samples));
-  if (data->items == 0) return DUEL_OK;
   const int64_t per_step = m->game->items(r);
   const duel_step_input key = {.name = "key", .fill = fill_key, .ctx = r}, items = {.name = "data"};
+  const duel_step_input labels = {.name = "labels"};
   const duel_step_input index = {
       .name = "index", .fill = data->streamed ? fill_as_they_come : data->fill_index, .ctx = data->ctx};
   DUEL_TRY(duel_inputs_add(&v->inputs, key, DUEL_I32, DUEL_SHAPE(4), &v->key));
   DUEL_TRY(duel_inputs_add(&v->inputs, index, DUEL_I32, DUEL_SHAPE(per_step), &v->index));
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(open_net(v, m, net, real));
+  if (m->game->labels && data->streamed)
+    DUEL_TRY(duel_inputs_add(&v->inputs, labels, DUEL_I32, DUEL_SHAPE(per_step), &v->labels));
+  if (m->game->labels && !data->streamed)
+    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, "labels", DUEL_I32, DUEL_SHAPE(data->items), &v->labels));
   if (data->streamed)
     DUEL_TRY(duel_inputs_add(&v->inputs, items, data->dtype, with_batch(per_step, m->item), &v->data));
   else
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_DATA, "data", data->dtype, with_batch(data->items, m->item), &v->data));
   return duel_vars_add(vars, DUEL_ARENA_OUTPUT, "scalars", real, DUEL_SHAPE(DUEL_MAX_SCALARS), &v->reported);
+}
+
+static duel_status open_testing(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
+                                duel_dtype data) {
+  const duel_shape rows = DUEL_SHAPE(v->chunk), items = with_batch(v->chunk, m->item);
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "test.items", data, items, &v->test_items));
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "test.index", DUEL_I32, rows, &v->test_index));
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "test.labels", DUEL_I32, rows, &v->test_labels));
+  return duel_vars_add(vars, DUEL_ARENA_OUTPUT, "test.hits", real, DUEL_SCALAR, &v->test_hits);
+}
+
+duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
+                           const duel_step_data *data) {
+  *v = (duel_step_vars){.inputs.vars = vars, .chunk = CHUNK};
+  if (m->game->samples >= 0) {
+    const duel_shape latents = DUEL_SHAPE(v->chunk, m->recipe->latent), samples = with_batch(v->chunk, m->item);
+    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, latents, &v->latents));
+    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OUTPUT, "samples", real, samples, &v->samples));
+  }
+  if (data->items > 0 && m->game->tests >= 0) DUEL_TRY(open_testing(v, m, vars, real, data->dtype));
+  return data->items > 0 ? open_training(v, m, vars, real, data) : DUEL_OK;
 }
 
 void duel_step_report_rates(duel_step_vars *v, const duel_model *m) {
@@ -113,6 +136,12 @@ void duel_step_report_rates(duel_step_vars *v, const duel_model *m) {
 duel_val duel_step_real(duel_step *s, int64_t first, int64_t n) {
   const duel_val index = duel_view(s->g, duel_input(s->g, s->vars->index), first, DUEL_SHAPE(n));
   return duel_batch(s->g, duel_input(s->g, s->vars->data), index);
+}
+
+duel_val duel_step_labels(duel_step *s, int64_t first, int64_t n) {
+  const duel_val index = duel_view(s->g, duel_input(s->g, s->vars->index), first, DUEL_SHAPE(n));
+  const duel_var *labels = &s->vars->inputs.vars->var[s->vars->labels];
+  return duel_batch(s->g, labels->arena == DUEL_ARENA_INPUT ? duel_input(s->g, s->vars->labels) : duel_state(s->g, s->vars->labels), index);
 }
 
 duel_val duel_step_latents(duel_step *s, uint32_t k) {
@@ -225,11 +254,23 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
   return finished(g);
 }
 
+// A net in inference mode, with its moving average where there is one.
+static duel_val infer(duel_graph *g, duel_model *m, int net, duel_val x) {
+  duel_pass pass = {.g = g, .model = m, .player = net, .ema = m->player[net].ema >= 0, .key = DUEL_NONE};
+  pass.view = duel_parameters(g, &m->player[net], pass.ema);
+  return duel_forward(&pass, x);
+}
+
 duel_status duel_step_sample(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real) {
-  const int net = m->game->samples;
   DUEL_TRY(duel_graph_open(g, vars, real));
-  duel_pass pass = {.g = *g, .model = m, .player = net, .ema = m->player[net].ema >= 0, .key = DUEL_NONE};
-  pass.view = duel_parameters(*g, &m->player[net], pass.ema);
-  duel_output(*g, v->samples, duel_forward(&pass, duel_input(*g, v->latents)));
+  duel_output(*g, v->samples, infer(*g, m, m->game->samples, duel_input(*g, v->latents)));
+  return finished(g);
+}
+
+duel_status duel_step_test(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real) {
+  DUEL_TRY(duel_graph_open(g, vars, real));
+  const duel_val x = duel_batch(*g, duel_input(*g, v->test_items), duel_input(*g, v->test_index));
+  const duel_val logits = infer(*g, m, m->game->tests, x);
+  duel_output(*g, v->test_hits, duel_hits(*g, logits, duel_input(*g, v->test_labels)));
   return finished(g);
 }

@@ -21,13 +21,16 @@ typedef struct duel_step_vars {
   duel_scalars scalars;
   int key;                       // i32 [4]: seed low, seed high, step, 0
   int index;                     // i32 [items a step]: which they are
+  int labels;                    // i32 [items]; streamed: an input i32 [items a step]; games with labels alone
   int data;                      // [items, ...]: the resident set; streamed: an input [items a step, ...]
   int coef[DUEL_MAX_NETS];       // [most updates a step · DUEL_COEF]: a row an update of the net
   int average[DUEL_MAX_NETS];    // []: weight of the new values in the net's moving average; -1: none
   int reported;                  // OUTPUT [DUEL_MAX_SCALARS]: one float a scalar
   int latents, samples;          // sampling: INPUT [chunk, latent] and OUTPUT [chunk, ...]
   int rate[DUEL_MAX_NETS];       // the scalar of the net's learning rate
-  int64_t chunk;                 // items a sampling run
+  int test_items, test_index;    // testing: INPUT [chunk, ...] as the data, i32 [chunk]: 0 … chunk − 1
+  int test_labels, test_hits;    // INPUT i32 [chunk], −1 where there is no item; OUTPUT []: how many are right
+  int64_t chunk;                 // items a sampling or testing run
   int64_t every[DUEL_MAX_EVERY]; // what steps differ by: see duel_step_every
   int n_every;
 } duel_step_vars;
@@ -52,6 +55,8 @@ typedef struct duel_step {
 // ---- for games
 // The step's real items first … first + n − 1: [n, ...].
 duel_val duel_step_real(duel_step *s, int64_t first, int64_t n);
+// Their labels: i32 [n].
+duel_val duel_step_labels(duel_step *s, int64_t first, int64_t n);
 // Latents of the step's draw k: [batch, latent].
 duel_val duel_step_latents(duel_step *s, uint32_t k);
 // The net on x [N, ...], in training mode.
@@ -88,6 +93,8 @@ typedef struct duel_step_made {
 // The graph of a training step that is one of made->on; fills in the rest.
 duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real,
                             duel_step_made *made);
+// Items and labels -> hits of the game's net in inference mode (its moving average where there is one).
+duel_status duel_step_test(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real);
 // Names the scalars of the nets' learning rates, behind those that the steps report.
 void duel_step_report_rates(duel_step_vars *v, const duel_model *m);
 // latents -> samples through the game's net in inference mode (its moving average where there is one).

@@ -56,6 +56,10 @@ static duel_status checkpoint(duel_training *t) {
   return DUEL_OK;
 }
 
+static duel_status test(duel_training *t) {
+  return duel_trainer_test(t->run->trainer);
+}
+
 static duel_status epoch(duel_training *t) {
   DUEL_TRY(duel_trainer_settle(t->run->trainer));
   duel_tell(t, DUEL_EVENT_EPOCH, NULL);
@@ -81,6 +85,9 @@ static duel_length every_epoch(const duel_trainer *t) {
 static duel_length every_picture(const duel_trainer *t) {
   return t->sample ? t->recipe->output.sample : (duel_length){0};
 }
+static duel_length every_test(const duel_trainer *t) {
+  return t->judge ? t->recipe->output.test : (duel_length){0};
+}
 static duel_length every_checkpoint(const duel_trainer *t) {
   return t->recipe->output.checkpoint;
 }
@@ -95,7 +102,8 @@ static const struct {
   bool last;  // after the last step too
   bool borne; // a file that cannot be written is a warning
 } duties[] = {
-    {every_tick, duel_tell_tick, true, false}, //
+    {every_test, test, true, false}, // before the tick and the epoch's line, which tell of it
+    {every_tick, duel_tell_tick, true, false},
     {every_epoch, epoch, false, false},          {every_picture, picture, false, true},
     {every_checkpoint, checkpoint, false, true}, {every_step, bar, false, false},
 };

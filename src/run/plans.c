@@ -67,18 +67,24 @@ duel_status duel_plans_open(duel_trainer *t) {
                               .fill_index = duel_trainer_fill_index,
                               .ctx = t};
   DUEL_TRY(duel_model_open(&t->model, t->recipe, data ? duel_shape_of(data->rank, data->dim) : (duel_shape){0},
-                           &t->vars, real));
+                           data ? data->classes : 0, &t->vars, real));
   DUEL_TRY(duel_step_open(&t->vars_of_step, &t->model, &t->vars, real, &how));
   if (t->model.game->samples >= 0) {
     duel_graph *g;
     DUEL_TRY(duel_step_sample(&g, &t->vars_of_step, &t->model, &t->vars, real));
     DUEL_TRY(duel_plan_for(&t->sample_plan, g, DUEL_PASS_ALL, t->api, t->backend));
   }
+  if (data && t->model.game->tests >= 0) {
+    duel_graph *g;
+    DUEL_TRY(duel_step_test(&g, &t->vars_of_step, &t->model, &t->vars, real));
+    DUEL_TRY(duel_plan_for(&t->test_plan, g, DUEL_PASS_ALL, t->api, t->backend));
+  }
   return data ? plan_variants(t) : DUEL_OK;
 }
 
 size_t duel_plans_work(const duel_trainer *t) {
   size_t most = t->sample_plan ? t->sample_plan->work_bytes : 0;
+  if (t->test_plan && t->test_plan->work_bytes > most) most = t->test_plan->work_bytes;
   for (int v = 0; v < t->n_variants; v++)
     if (t->variant[v].plan->work_bytes > most) most = t->variant[v].plan->work_bytes;
   return most;
@@ -87,6 +93,7 @@ size_t duel_plans_work(const duel_trainer *t) {
 void duel_plans_close(duel_trainer *t) {
   for (int v = 0; v < t->n_variants; v++) duel_plan_close(t->variant[v].plan);
   duel_plan_close(t->sample_plan);
+  duel_plan_close(t->test_plan);
   duel_model_close(&t->model);
   duel_vars_clear(&t->vars);
 }

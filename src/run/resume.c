@@ -88,21 +88,19 @@ static bool sets_precision(const duel_run_options *o) {
 static duel_status resume_with(duel_training *t, const duel_run_options *o, const duel_tensor_file *f,
                                const char *path) {
   const char *text, *name;
-  duel_recipe *recipe;
-  duel_dataset *data;
+  duel_resolved r;
   DUEL_TRY(duel_checkpoint_recipe(f, path, &text, &name));
-  DUEL_TRY(duel_run_resolve(&recipe, &data, o, o->recipe ? NULL : text, o->recipe ? NULL : name));
+  DUEL_TRY(duel_run_resolve(&r, o, o->recipe ? NULL : text, o->recipe ? NULL : name));
   const char *fingerprint = duel_tensors_meta(f, "data.fingerprint");
   char here[16];
-  snprintf(here, sizeof here, "%08x", (unsigned)data->fingerprint);
+  snprintf(here, sizeof here, "%08x", (unsigned)r.data->fingerprint);
   bool same_data = fingerprint && !strcmp(fingerprint, here);
-  duel_status status = check_resume(t, text, recipe, same_data, path); // before anything is built that would not fit
+  duel_status status = check_resume(t, text, r.recipe, same_data, path); // before anything is built that would not fit
   if (status != DUEL_OK) {
-    duel_recipe_close(recipe);
-    duel_dataset_close(data);
+    duel_resolved_close(&r);
     return status;
   }
-  DUEL_TRY(duel_run_build(&t->run, o, recipe, data));
+  DUEL_TRY(duel_run_build(&t->run, o, &r));
   DUEL_TRY(duel_trainer_load(t->run->trainer, f, path, true));
   compare_identity(t, f);
   return DUEL_OK;

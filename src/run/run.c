@@ -8,8 +8,8 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "cpu/cpu.h"
 #include "io/image.h"
+#include "gan/game.h"
 #include "run/registry.h"
 
 // ---- opening
@@ -32,32 +32,39 @@ static duel_status load_recipe(duel_recipe_source **source, const duel_run_optio
   return status;
 }
 
-duel_status duel_run_resolve(duel_recipe **recipe, duel_dataset **data, const duel_run_options *o, const char *text,
-                             const char *name) {
-  *recipe = NULL;
-  *data = NULL;
+void duel_resolved_close(duel_resolved *r) {
+  duel_recipe_close(r->recipe);
+  duel_dataset_close(r->data);
+  duel_dataset_close(r->test);
+  *r = (duel_resolved){0};
+}
+
+// The data as the recipe asks for them; of a game that tells classes apart, its test set too.
+static duel_status open_data(duel_resolved *r, const duel_recipe_source *source, const duel_run_options *o) {
+  duel_dataset_options how = duel_recipe_data_options(source);
+  const duel_game *game = duel_game_find(duel_recipe_game(source)->name);
+  if (how.memory == 0) how.memory = (int64_t)(duel_host_memory() / 2);
+  how.progress = o->on_data;
+  how.note = o->on_note;
+  how.ctx = o->data_ctx;
+  DUEL_TRY(duel_dataset_open_with(&r->data, duel_recipe_data_path(source), &how));
+  if (game->tests >= 0) DUEL_TRY(duel_dataset_open_test(&r->test, r->data, duel_recipe_test_path(source), &how));
+  return game->labels ? duel_dataset_check_labels(r->data) : DUEL_OK;
+}
+
+duel_status duel_run_resolve(duel_resolved *r, const duel_run_options *o, const char *text, const char *name) {
+  *r = (duel_resolved){0};
   duel_recipe_source *source = NULL;
   DUEL_TRY(load_recipe(&source, o, text, name));
-  duel_status status = DUEL_OK;
+  duel_status status = o->sample_only ? DUEL_OK : open_data(r, source, o);
   duel_data_shape shape = {0};
-  if (!o->sample_only) {
-    duel_dataset_options how = duel_recipe_data_options(source);
-    if (how.memory == 0) how.memory = (int64_t)(duel_host_memory() / 2);
-    how.progress = o->on_data;
-    how.note = o->on_note;
-    how.ctx = o->data_ctx;
-    status = duel_dataset_open_with(data, duel_recipe_data_path(source), &how);
-    if (status == DUEL_OK) {
-      shape = (duel_data_shape){.rank = (*data)->rank, .classes = (*data)->classes};
-      memcpy(shape.dim, (*data)->dim, sizeof shape.dim);
-    }
+  if (r->data) {
+    shape = (duel_data_shape){.rank = r->data->rank, .classes = r->data->classes};
+    memcpy(shape.dim, r->data->dim, sizeof shape.dim);
   }
-  if (status == DUEL_OK) status = duel_recipe_resolve(recipe, source, o->sample_only ? NULL : &shape);
+  if (status == DUEL_OK) status = duel_recipe_resolve(&r->recipe, source, r->data ? &shape : NULL);
   duel_recipe_source_close(source);
-  if (status != DUEL_OK) {
-    duel_dataset_close(*data);
-    *data = NULL;
-  }
+  if (status != DUEL_OK) duel_resolved_close(r);
   return status;
 }
 
@@ -69,40 +76,33 @@ static duel_status load_weights(duel_trainer *t, const char *path, bool full) {
   return status;
 }
 
-static duel_status build(duel_run *run, const duel_run_options *o, duel_recipe *recipe, duel_dataset *data) {
+static duel_status build(duel_run *run, const duel_run_options *o, duel_resolved *r) {
   const duel_backend_api *api;
-  duel_status status = duel_backend_choose(recipe->run.backend, recipe->run.device, &api, run->why, sizeof run->why);
+  const duel_recipe *recipe = r->recipe;
+  DUEL_TRY(duel_backend_choose(recipe->run.backend, recipe->run.device, &api, run->why, sizeof run->why));
   run->data_spec = duel_strdup(recipe->data.path);
-  if (status == DUEL_OK && !run->data_spec) status = duel_fail_memory("a run", strlen(recipe->data.path) + 1);
-  if (status != DUEL_OK) {
-    duel_recipe_close(recipe);
-    duel_dataset_close(data);
-    return status;
-  }
+  if (!run->data_spec) return duel_fail_memory("a run", strlen(recipe->data.path) + 1);
   const char *precision = strcmp(recipe->run.precision, "auto") ? recipe->run.precision : NULL;
   duel_backend_options device = {.threads = recipe->run.threads,
                                  .device = recipe->run.device,
                                  .precision = precision,
                                  .no_capture = !recipe->run.capture};
-  return o->plan_only ? duel_trainer_plan(&run->trainer, recipe, data, api, &device)
-                      : duel_trainer_open(&run->trainer, recipe, data, api, &device);
+  const duel_resolved taken = *r;
+  *r = (duel_resolved){0};
+  return (o->plan_only ? duel_trainer_plan : duel_trainer_open)(&run->trainer, taken.recipe, taken.data, taken.test, api,
+                                                                &device);
 }
 
-duel_status duel_run_build(duel_run **result, const duel_run_options *o, duel_recipe *recipe, duel_dataset *data) {
-  *result = NULL;
+duel_status duel_run_build(duel_run **result, const duel_run_options *o, duel_resolved *r) {
   duel_run *run = duel_calloc(1, sizeof *run);
-  if (!run) {
-    duel_recipe_close(recipe);
-    duel_dataset_close(data);
-    return duel_fail_memory("a run", sizeof *run);
-  }
-  duel_status status = build(run, o, recipe, data);
+  duel_status status = run ? build(run, o, r) : duel_fail_memory("a run", sizeof *run);
+  duel_resolved_close(r);
   if (status != DUEL_OK) {
     duel_run_close(run);
-    return status;
+    run = NULL;
   }
   *result = run;
-  return DUEL_OK;
+  return status;
 }
 
 static duel_status fill(duel_trainer *t, const duel_run_options *o) {
@@ -112,10 +112,9 @@ static duel_status fill(duel_trainer *t, const duel_run_options *o) {
 }
 
 static duel_status open_text(duel_run **run, const duel_run_options *o, const char *text, const char *name) {
-  duel_recipe *recipe;
-  duel_dataset *data;
-  DUEL_TRY(duel_run_resolve(&recipe, &data, o, text, name));
-  DUEL_TRY(duel_run_build(run, o, recipe, data));
+  duel_resolved resolved;
+  DUEL_TRY(duel_run_resolve(&resolved, o, text, name));
+  DUEL_TRY(duel_run_build(run, o, &resolved));
   duel_status status = fill((*run)->trainer, o);
   if (status != DUEL_OK) {
     duel_run_close(*run);

@@ -28,6 +28,9 @@ static duel_status open_step(duel_trainer *t) {
     t->block = duel_calloc(1, feed.in_bytes);
     if (!t->block) return duel_fail_memory("the inputs of a step", feed.in_bytes);
   }
+  if (t->streamed && t->model.game->labels)
+    for (int i = 0; i < inputs->n; i++)
+      if (inputs->in[i].var == t->vars_of_step.labels) duel_prefetch_labels(t->prefetch, inputs->in[i].offset);
   duel_plan *plans[DUEL_MAX_VARIANTS];
   for (int v = 0; v < t->n_variants; v++) plans[v] = t->variant[v].plan;
   return duel_exec_open(&t->train, plans, t->n_variants, &t->memory, &feed);
@@ -43,12 +46,23 @@ static duel_status open_sampling(duel_trainer *t) {
   return DUEL_OK;
 }
 
+static duel_status write_labels(duel_trainer *t) {
+  int32_t *label = duel_malloc((size_t)t->items * sizeof *label);
+  if (!label) return duel_fail_memory("the labels", (size_t)t->items * sizeof *label);
+  for (int64_t i = 0; i < t->items; i++) label[i] = t->data->labels[i];
+  const duel_status status = duel_memory_write(&t->memory, t->vars_of_step.labels, label);
+  duel_free(label);
+  return status;
+}
+
 static duel_status open_memory(duel_trainer *t) {
   void *values = t->data && !t->streamed ? t->data->values : NULL;
   duel_status status = duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, duel_plans_work(t), values);
   if (status != DUEL_OK) return duel_plans_advise(t, status);
   DUEL_TRY(open_sampling(t));
+  if (t->test_plan) DUEL_TRY(duel_exec_open(&t->judge, &t->test_plan, 1, &t->memory, NULL));
   if (!t->data) return DUEL_OK;
+  if (!t->streamed && t->model.game->labels) DUEL_TRY(write_labels(t));
   if (t->streamed) return open_step(t);
   if (!t->memory.lent) DUEL_TRY(duel_memory_write(&t->memory, t->vars_of_step.data, values));
   size_t items = (size_t)t->items;
@@ -78,17 +92,19 @@ static duel_status plan(duel_trainer *t, const duel_backend_options *options) {
   return DUEL_OK;
 }
 
-duel_status duel_trainer_plan(duel_trainer **result, duel_recipe *recipe, duel_dataset *data,
+duel_status duel_trainer_plan(duel_trainer **result, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
                               const duel_backend_api *api, const duel_backend_options *options) {
   *result = NULL;
   duel_trainer *t = duel_calloc(1, sizeof *t);
   if (!t) {
     duel_recipe_close(recipe);
     duel_dataset_close(data);
+    duel_dataset_close(test);
     return duel_fail_memory("the trainer", sizeof *t);
   }
   t->recipe = recipe;
   t->data = data;
+  t->test = test;
   t->api = api;
   t->order_epoch = -1;
   duel_status status = plan(t, options);
@@ -100,9 +116,9 @@ duel_status duel_trainer_plan(duel_trainer **result, duel_recipe *recipe, duel_d
   return DUEL_OK;
 }
 
-duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, duel_dataset *data,
+duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
                               const duel_backend_api *api, const duel_backend_options *options) {
-  DUEL_TRY(duel_trainer_plan(result, recipe, data, api, options));
+  DUEL_TRY(duel_trainer_plan(result, recipe, data, test, api, options));
   duel_status status = open_memory(*result);
   if (status == DUEL_OK) return DUEL_OK;
   duel_trainer_close(*result);
@@ -114,6 +130,7 @@ void duel_trainer_close(duel_trainer *t) {
   if (!t) return;
   duel_exec_close(t->train);
   duel_exec_close(t->sample);
+  duel_exec_close(t->judge);
   duel_memory_close(&t->memory);
   duel_plans_close(t);
   if (t->backend) t->api->close(t->backend);
@@ -121,6 +138,7 @@ void duel_trainer_close(duel_trainer *t) {
   if (!t->prefetch) duel_free(t->block);
   duel_prefetch_close(t->prefetch);
   duel_dataset_close(t->data);
+  duel_dataset_close(t->test);
   duel_free(t->latents);
   duel_free(t->samples);
   duel_free(t->order);

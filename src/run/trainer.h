@@ -33,10 +33,11 @@ typedef struct duel_trainer {
   duel_step_vars vars_of_step;
   duel_variant variant[DUEL_MAX_VARIANTS];
   int n_variants; // 0 without data
-  duel_plan *sample_plan;
+  duel_plan *sample_plan, *test_plan; // NULL where the game has no such thing
   duel_memory memory;
-  duel_exec *train, *sample;
+  duel_exec *train, *sample, *judge;
   duel_dataset *data; // owned; NULL: sampling only
+  duel_dataset *test; // owned; of games that test
   int64_t items;      // of the data, 0 without
 
   int64_t step, steps;            // submitted, and the recipe's length
@@ -51,12 +52,12 @@ typedef struct duel_trainer {
   int64_t order_epoch; // -1: none yet
 } duel_trainer;
 
-// Takes recipe and data over, also on failure. data NULL: sampling only.
-duel_status duel_trainer_open(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, const duel_backend_api *api,
-                              const duel_backend_options *options);
+// Takes recipe, data and the test set over, also on failure. data NULL: sampling only; test NULL: none.
+duel_status duel_trainer_open(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
+                              const duel_backend_api *api, const duel_backend_options *options);
 // The same without any memory for them: to describe and print what an open trainer would be.
-duel_status duel_trainer_plan(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, const duel_backend_api *api,
-                              const duel_backend_options *options);
+duel_status duel_trainer_plan(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
+                              const duel_backend_api *api, const duel_backend_options *options);
 void duel_trainer_close(duel_trainer *t);
 
 duel_status duel_trainer_init(duel_trainer *t);
@@ -71,6 +72,9 @@ duel_status duel_trainer_weights(duel_trainer *t, float *dst);
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
 // Real items by their number in the set, as the batch op yields them: bytes become x/127.5 − 1.
 duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst);
+
+// accuracy.c: the share of the test set that the tested net has right; a scalar of the run, "test.accuracy".
+duel_status duel_trainer_test(duel_trainer *t);
 
 // Checkpoints (checkpoint.c). full: everything, and everything must fit: names, shapes, data, seed. Otherwise the
 // weights and buffers alone.
