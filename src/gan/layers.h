@@ -10,6 +10,12 @@
 
 #include "gan/model.h"
 
+enum { DUEL_MAX_SAVED = 32 };
+typedef struct duel_saved { // the output of a layer with `save: name`
+  const char *name;
+  duel_val value;
+} duel_saved;
+
 typedef struct duel_pass {
   duel_graph *g;
   duel_model *model;
@@ -23,6 +29,8 @@ typedef struct duel_pass {
   duel_val *view;  // the player's parameters, one value a tensor: what forwards read and gradients name
   int cursor;      // next tensor of the player
   char prefix[96]; // "G.3": path of the layer at hand
+  duel_saved saved[DUEL_MAX_SAVED];
+  int n_saved;
 } duel_pass;
 
 // The parameters of the player's newest version (or moving average) as views of its slab, in the order of

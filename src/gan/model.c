@@ -2,12 +2,13 @@
 // weights.
 #include "gan/model.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "gan/inits.h"
 #include "gan/layers.h"
+#include "gan/optimizers.h"
 
 static const char *const letter[DUEL_PLAYERS] = {"G", "D"};
 
@@ -69,7 +70,7 @@ static duel_status place_player(duel_model *m, int which, duel_vars *vars, duel_
   if (ema) DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, "G_ema", real, slab, &player->ema));
   snprintf(name, sizeof name, "opt.%s.m", letter[which]);
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->m));
-  if (!r->net[which].optim.adam) return DUEL_OK;
+  if (duel_optimizer_of(&r->net[which].optim)->moments < 2) return DUEL_OK;
   snprintf(name, sizeof name, "opt.%s.v", letter[which]);
   return duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->v);
 }
@@ -100,13 +101,6 @@ duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape
                             duel_dtype real) {
   *m = (duel_model){.recipe = recipe};
   duel_status status = open_model(m, item, vars, real);
-  for (int player = 0; player < DUEL_PLAYERS && status == DUEL_OK; player++) {
-    status = duel_init_check(&recipe->net[player].init);
-    for (int i = 0; i < m->player[player].n && status == DUEL_OK; i++) {
-      const duel_param *p = &m->player[player].param[i];
-      status = duel_context(duel_init_check(&p->init), "%s", p->name);
-    }
-  }
   if (status != DUEL_OK) duel_model_close(m);
   return status;
 }
@@ -121,57 +115,17 @@ void duel_model_close(duel_model *m) {
 
 // ---- initial values
 
-// How a named initialiser fills a tensor: constant + scale·draw.
-typedef enum distribution { FIXED, UNIFORM, NORMAL } distribution;
-typedef struct filling {
-  distribution draw;
-  float offset, scale; // UNIFORM draws from (−1, 1], NORMAL from N(0, 1)
-} filling;
-
-// glorot: Glorot & Bengio 2010, eq. 16; he: He et al. 2015, arXiv:1502.01852; torch: PyTorch's own default for linear
-// and convolution layers, U(−1/sqrt(fan_in), 1/sqrt(fan_in)), for weights and biases.
-static bool filling_of(const duel_init *init, double fan_in, double fan_out, filling *f) {
-  const char *name = init->name;
-  *f = (filling){.draw = FIXED};
-  if (!strcmp(name, "zeros")) return true;
-  if (!strcmp(name, "constant")) {
-    f->offset = (float)init->value;
-    return true;
-  }
-  if (!strcmp(name, "normal"))
-    *f = (filling){NORMAL, (float)init->mean, (float)init->std};
-  else if (!strcmp(name, "glorot_uniform"))
-    *f = (filling){UNIFORM, 0, (float)sqrt(6 / (fan_in + fan_out))};
-  else if (!strcmp(name, "glorot_normal"))
-    *f = (filling){NORMAL, 0, (float)sqrt(2 / (fan_in + fan_out))};
-  else if (!strcmp(name, "he_normal"))
-    *f = (filling){NORMAL, 0, (float)sqrt(2 / fan_in)};
-  else if (!strcmp(name, "torch"))
-    *f = (filling){UNIFORM, 0, (float)(1 / sqrt(fan_in))};
-  else
-    return false;
-  return true;
-}
-
-duel_status duel_init_check(const duel_init *init) {
-  filling f;
-  if (!init->name || filling_of(init, 1, 1, &f)) return DUEL_OK;
-  return duel_fail(DUEL_ERR_USAGE,
-                   "init %s: no such initialiser; there are glorot_uniform, glorot_normal, he_normal, normal, "
-                   "zeros, constant, torch",
-                   init->name);
-}
-
 // fl(fl(2u − 1)·scale) + offset, or fl(n·scale) + offset, each operation rounded to float.
-void duel_param_init(const duel_param *p, const duel_init *standard, uint64_t seed, float *dst) {
+void duel_param_init(const duel_param *p, uint64_t seed, float *dst) {
   int64_t count = duel_shape_count(p->shape);
-  filling f;
-  if (!filling_of(p->init.name ? &p->init : standard, (double)p->fan_in, (double)p->fan_out, &f)) f.draw = FIXED;
+  const duel_chosen *init = p->start.init;
+  duel_filling f = {DUEL_FIXED, (float)p->start.value, 0};
+  if (init) f = duel_init_of(init)->fill(init, (double)p->fan_in, (double)p->fan_out);
   duel_draw draw = {.seed = seed, .t = 0, .purpose = DUEL_PURPOSE_INIT, .k = (uint32_t)p->ordinal};
-  if (f.draw == UNIFORM) {
+  if (f.draw == DUEL_UNIFORM) {
     duel_draw_uniform(draw, 0, count, dst);
     for (int64_t i = 0; i < count; i++) dst[i] = (2 * dst[i] - 1) * f.scale + f.offset;
-  } else if (f.draw == NORMAL) {
+  } else if (f.draw == DUEL_NORMAL) {
     duel_draw_normal(draw, 0, count, dst);
     for (int64_t i = 0; i < count; i++) dst[i] = dst[i] * f.scale + f.offset;
   } else {

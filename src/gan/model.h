@@ -9,13 +9,21 @@
 #include "core/graph.h"
 #include "recipe/recipe.h"
 
+enum { DUEL_G, DUEL_D, DUEL_PLAYERS };
+
+// How a tensor begins: as `init` draws it or, without one, as `value` everywhere.
+typedef struct duel_start {
+  const duel_chosen *init;
+  double value;
+} duel_start;
+
 typedef struct duel_param { // one named tensor of a player
   char name[128];           // "G.0.weight"
   duel_shape shape;
   bool buffer;      // running statistics: no gradient, own variable
   int64_t offset;   // parameter: elements into the slab
   int var, ema_var; // buffer: its variable, and the moving average's (-1: none)
-  duel_init init;
+  duel_start start;
   int64_t fan_in, fan_out;
   int64_t ordinal; // among the parameters of the model, G then D: k of its initial draw
 } duel_param;
@@ -51,8 +59,7 @@ duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape
 void duel_model_close(duel_model *m);
 
 // The initial value of a parameter (float32, shape's count) for the seed.
-void duel_param_init(const duel_param *p, const duel_init *standard, uint64_t seed, float *dst);
-duel_status duel_init_check(const duel_init *init); // knows the name
+void duel_param_init(const duel_param *p, uint64_t seed, float *dst);
 
 // Layer tables: path, kind, output shape, parameters.
 void duel_model_print(const duel_model *m, FILE *out);

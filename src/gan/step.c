@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "gan/games.h"
 #include "gan/layers.h"
 #include "gan/losses.h"
 
@@ -27,11 +28,11 @@ static duel_shape with_batch(int64_t n, duel_shape item) {
 duel_status duel_step_vars(duel_step *s, const duel_model *m, duel_vars *vars, duel_dtype real, duel_dtype data,
                            int64_t items, bool streamed) {
   const duel_recipe *r = m->recipe;
-  *s = (duel_step){.updates_d = r->train.d_steps * (r->train.joint ? 1 : 2), .chunk = SAMPLE_CHUNK};
+  *s = (duel_step){.updates_d = duel_gan_d_steps(r) * (duel_gan_joint(r) ? 1 : 2), .chunk = SAMPLE_CHUNK};
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, DUEL_SHAPE(s->chunk, r->latent), &s->latents));
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OUTPUT, "samples", real, with_batch(s->chunk, m->item), &s->samples));
   if (items == 0) return DUEL_OK;
-  const int64_t per_step = r->train.d_steps * r->train.batch;
+  const int64_t per_step = duel_gan_d_steps(r) * r->train.batch;
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "key", DUEL_I32, DUEL_SHAPE(4), &s->key));
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "index", DUEL_I32, DUEL_SHAPE(per_step), &s->index));
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "coef", real, DUEL_SHAPE((s->updates_d + 2) * DUEL_COEF), &s->coef));
@@ -103,14 +104,9 @@ static duel_val update(builder *b, int which, duel_val loss, int row) {
   duel_scope(g, "%s update", which == DUEL_G ? "G" : "D");
   duel_val flat = duel_pack(g, n, grad, offset, player->slab_size);
   duel_val coef = duel_view(g, duel_input(g, b->s->coef), (int64_t)row * DUEL_COEF, DUEL_SHAPE(DUEL_COEF));
-  duel_val m = duel_state(g, player->m), out[4], squares;
-  if (b->r->net[which].optim.adam) {
-    duel_adam(g, slab, m, duel_state(g, player->v), flat, coef, out);
-    squares = out[3];
-  } else {
-    duel_sgd(g, slab, m, flat, coef, out);
-    squares = out[2];
-  }
+  duel_val moment[DUEL_MAX_MOMENTS] = {duel_state(g, player->m), DUEL_NONE};
+  if (player->v >= 0) moment[1] = duel_state(g, player->v);
+  duel_val squares = duel_optimizer_of(&b->r->net[which].optim)->build(g, slab, moment, flat, coef);
   duel_scope(g, "%s", "");
   b->view[which] = duel_parameters(g, player, false);
   return squares;
@@ -127,25 +123,25 @@ static void report_d(builder *b, duel_val real, duel_val fake, duel_val real_los
 static duel_val train_d(builder *b, int j) {
   duel_graph *g = b->g;
   const duel_recipe *r = b->r;
-  bool last = j == r->train.d_steps - 1;
+  bool last = j == duel_gan_d_steps(r) - 1;
   duel_val index = duel_view(g, duel_input(g, b->s->index), j * r->train.batch, DUEL_SHAPE(r->train.batch));
   duel_val real = duel_batch(g, duel_input(g, b->s->data), index);
   duel_val z = duel_random_normal(g, b->key, DUEL_PURPOSE_LATENT, (uint32_t)j, DUEL_SHAPE(r->train.batch, r->latent));
   duel_val fake = forward(b, DUEL_G, z);
 
   duel_val real_logits = forward(b, DUEL_D, real);
-  duel_val real_loss = b->loss->real(g, real_logits, r);
-  if (r->train.joint) {
+  if (duel_gan_joint(r)) {
     duel_val fake_logits = forward(b, DUEL_D, fake);
-    duel_val fake_loss = b->loss->fake(g, fake_logits, r);
-    duel_val squares = update(b, DUEL_D, duel_add(g, real_loss, fake_loss), j);
-    if (last) report_d(b, real_logits, fake_logits, real_loss, fake_loss);
+    const duel_loss_terms loss = b->loss->d(g, real_logits, fake_logits, &r->loss);
+    duel_val squares = update(b, DUEL_D, duel_add(g, loss.real, loss.fake), j);
+    if (last) report_d(b, real_logits, fake_logits, loss.real, loss.fake);
     if (last) report(b, DUEL_METRIC_GRAD_D, squares, DUEL_REPORT_SUM, 1);
     return fake;
   }
+  const duel_val real_loss = b->loss->d(g, real_logits, DUEL_NONE, &r->loss).real;
   duel_val real_squares = update(b, DUEL_D, real_loss, 2 * j);
   duel_val fake_logits = forward(b, DUEL_D, fake);
-  duel_val fake_loss = b->loss->fake(g, fake_logits, r);
+  const duel_val fake_loss = b->loss->d(g, DUEL_NONE, fake_logits, &r->loss).fake;
   duel_val fake_squares = update(b, DUEL_D, fake_loss, 2 * j + 1);
   if (last) {
     report_d(b, real_logits, fake_logits, real_loss, fake_loss);
@@ -158,11 +154,11 @@ static duel_val train_d(builder *b, int j) {
 static void train_g(builder *b, duel_val fake) {
   duel_graph *g = b->g;
   const duel_recipe *r = b->r;
-  if (!r->train.shared) {
+  if (!duel_gan_shared(r)) {
     duel_shape shape = DUEL_SHAPE(r->train.batch, r->latent);
-    fake = forward(b, DUEL_G, duel_random_normal(g, b->key, DUEL_PURPOSE_LATENT, (uint32_t)r->train.d_steps, shape));
+    fake = forward(b, DUEL_G, duel_random_normal(g, b->key, DUEL_PURPOSE_LATENT, (uint32_t)duel_gan_d_steps(r), shape));
   }
-  duel_val loss = b->loss->generator(g, forward(b, DUEL_D, fake), r);
+  duel_val loss = b->loss->g(g, DUEL_NONE, forward(b, DUEL_D, fake), &r->loss);
   report(b, DUEL_METRIC_G, loss, DUEL_REPORT_SUM, 1);
   report(b, DUEL_METRIC_GRAD_G, update(b, DUEL_G, loss, b->s->updates_d), DUEL_REPORT_SUM, 1);
 
@@ -180,15 +176,15 @@ static void train_g(builder *b, duel_val fake) {
 
 duel_status duel_step_train(duel_graph **g, const duel_step *s, duel_model *m, const duel_vars *vars, duel_dtype real) {
   const duel_recipe *r = m->recipe;
-  builder b = {.s = s, .m = m, .r = r, .loss = duel_loss_find(r->loss.name)};
-  if (!b.loss) return duel_fail(DUEL_ERR_USAGE, "loss %s: no such loss; there is %s", r->loss.name, duel_loss_names());
+  builder b = {.s = s, .m = m, .r = r, .loss = duel_loss_of(&r->loss)};
+  DUEL_TRY(duel_loss_check(b.loss, !duel_gan_joint(r)));
   DUEL_TRY(duel_graph_open(g, vars, real));
   b.g = *g;
   b.key = duel_input(b.g, s->key);
   duel_val fake = DUEL_NONE;
   for (int player = 0; player < DUEL_PLAYERS; player++)
     b.view[player] = duel_parameters(b.g, &m->player[player], false);
-  for (int j = 0; j < r->train.d_steps; j++) fake = train_d(&b, j);
+  for (int j = 0; j < duel_gan_d_steps(r); j++) fake = train_d(&b, j);
   train_g(&b, fake);
 
   duel_scope(b.g, "%s", "metrics");

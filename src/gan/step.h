@@ -3,8 +3,7 @@
 #define DUEL_GAN_STEP_H
 
 #include "gan/model.h"
-
-enum { DUEL_COEF = 8 }; // numbers a row of the coefficient block
+#include "gan/optimizers.h"
 
 // Scalars that a step reports, in the order of the OUTPUT variable "metrics". Those of D are the last sub-step's.
 typedef enum duel_metric {

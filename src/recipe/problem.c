@@ -8,6 +8,11 @@
 
 enum { MESSAGE_BYTES = 4000, WORD_BYTES = 64 };
 
+static const char *without_path(const char *text) {
+  const char *end = strstr(text, ": ");
+  return end ? end : text;
+}
+
 static void add(duel_reading *rd, const char *file, int line, int col, const char *fmt, va_list args) {
   duel_problem p = {.file = file, .line = line, .col = col, .order = rd->problems};
   size_t end = sizeof p.text - 1;
@@ -16,9 +21,9 @@ static void add(duel_reading *rd, const char *file, int line, int col, const cha
     if (end > 0 && (unsigned char)p.text[end - 1] >= 0xC0) end--;
     p.text[end] = 0;
   }
-  for (int i = 0; i < rd->problems; i++) // one value serves both players
+  for (int i = 0; i < rd->problems; i++) // one value at the top serves all nets, under their own paths
     if (rd->problem[i].file == file && rd->problem[i].line == line && rd->problem[i].col == col &&
-        !strcmp(rd->problem[i].text, p.text))
+        !strcmp(without_path(rd->problem[i].text), without_path(p.text)))
       return;
   if (rd->problems == DUEL_MAX_PROBLEMS)
     rd->more++;

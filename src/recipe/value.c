@@ -4,29 +4,27 @@
 
 #include "recipe/parts.h"
 
-enum { SHOWN = 48 };
+enum { SHOWN = DUEL_SHOWN };
 
 // ---- ranges
 
-static bool in_range(duel_range r, double x) {
-  if (r.min == 0 && r.max == 0) return true;
-  if (r.above_min ? !(x > r.min) : !(x >= r.min)) return false;
-  return r.below_max ? x < r.max : x <= r.max;
+static bool in_range(const duel_key *key, double x) {
+  return (key->min == 0 && key->max == 0) || (x >= key->min && x <= key->max);
 }
 
-static bool check_range(duel_reading *rd, const duel_yaml *node, const char *path, duel_range r, double x) {
-  if (in_range(r, x)) return true;
+static bool check_range(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *key, double x) {
+  if (in_range(key, x)) return true;
   char shown[SHOWN], min[DUEL_YAML_NUMBER_BYTES], max[DUEL_YAML_NUMBER_BYTES];
+  bool above = key->min == DUEL_ABOVE_0, below = key->max == DUEL_BELOW_1;
+  const char *least = above ? "more than" : "at least";
   duel_yaml_show(shown, sizeof shown, node);
-  duel_yaml_number_text(min, r.min);
-  if (isinf(r.max)) {
-    duel_problem_value(rd, node, "%s: %s is out of range: it must be %s %s", path, shown,
-                       r.above_min ? "more than" : "at least", min);
-    return false;
-  }
-  duel_yaml_number_text(max, r.max);
-  duel_problem_value(rd, node, "%s: %s is out of range: it must be %s %s and %s %s", path, shown,
-                     r.above_min ? "more than" : "at least", min, r.below_max ? "less than" : "at most", max);
+  duel_yaml_number_text(min, above ? 0 : key->min);
+  duel_yaml_number_text(max, below ? 1 : key->max);
+  if (isinf(key->max))
+    duel_problem_value(rd, node, "%s: %s is out of range: it must be %s %s", path, shown, least, min);
+  else
+    duel_problem_value(rd, node, "%s: %s is out of range: it must be %s %s and %s %s", path, shown, least, min,
+                       below ? "less than" : "at most", max);
   return false;
 }
 
@@ -181,7 +179,7 @@ static bool read_expression(duel_reading *rd, const duel_yaml *node, const char 
   return true;
 }
 
-bool duel_read_int(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t *dst) {
+static bool read_int(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, int64_t *dst) {
   bool known;
   int64_t value;
   if (!read_expression(rd, node, path, &known, &value) || !known) return false;
@@ -220,7 +218,7 @@ void duel_read_vars(duel_reading *rd, const duel_yaml *vars) {
 
 // ---- numbers and words
 
-bool duel_read_number(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, double *dst) {
+static bool read_number(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, double *dst) {
   double value;
   if (!duel_yaml_number(node, &value)) return ill_typed(rd, node, path, "a finite number");
   if (!check_range(rd, node, path, range, value)) return false;
@@ -228,58 +226,90 @@ bool duel_read_number(duel_reading *rd, const duel_yaml *node, const char *path,
   return true;
 }
 
-bool duel_read_bool(duel_reading *rd, const duel_yaml *node, const char *path, bool *dst) {
-  return duel_yaml_bool(node, dst) || ill_typed(rd, node, path, "true or false");
-}
-
-bool duel_read_choice(duel_reading *rd, const duel_yaml *node, const char *path, const char *choices, int *index,
-                      char **word) {
-  const char *known[24];
+static bool read_choice(duel_reading *rd, const duel_yaml *node, const char *path, const char *choices, int *index,
+                        const char **word) {
+  const char *known[DUEL_MAX_KNOWN];
   int n = 0;
   char shown[SHOWN], hint[160], *rest = duel_pool_text(rd->pool, choices, strlen(choices));
   if (!rest) return rd->no_memory = true, false;
-  for (char *part; n < 24 && (part = strtok_r(NULL, "|, ", &rest));) known[n++] = part;
+  for (char *part; n < DUEL_MAX_KNOWN && (part = strtok_r(NULL, "|", &rest));) known[n++] = part;
   if (node->type != DUEL_YAML_SCALAR || duel_yaml_is_null(node)) {
     duel_problem_value(rd, node, "%s: %s is not a word%s", path, duel_yaml_show(shown, sizeof shown, node),
                        duel_hint(hint, "", known, n));
     return false;
   }
-  for (int i = 0; i < n; i++) {
-    if (strcmp(node->text, known[i])) continue;
-    *index = i;
-    if (word) *word = (char *)(uintptr_t)known[i];
-    return true;
-  }
+  for (int i = 0; i < n; i++)
+    if (!strcmp(node->text, known[i])) return *index = i, *word = known[i], true;
   duel_problem_value(rd, node, "%s: %s: no such choice%s", path, duel_yaml_show(shown, sizeof shown, node),
                      duel_hint(hint, node->text, known, n));
   return false;
 }
 
-// ---- sizes
-
-bool duel_read_extent(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t dst[2]) {
-  int64_t value;
-  if (duel_yaml_int(node, &value) && value == 0) return dst[0] = dst[1] = 0, true;
-  if (node->type == DUEL_YAML_SCALAR) {
-    if (!duel_read_int(rd, node, path, range, &value)) return false;
-    return dst[0] = dst[1] = value, true;
-  }
-  if (node->type != DUEL_YAML_LIST || duel_yaml_count(node) != 2)
-    return ill_typed(rd, node, path, "a number of pixels, or a list of two: [height, width]");
-  const bool height = duel_read_int(rd, node->child, path, range, &dst[0]);
-  return duel_read_int(rd, node->child->next, path, range, &dst[1]) && height;
+static bool read_text(duel_reading *rd, const duel_yaml *node, const char *path, const char **dst) {
+  if (node->type != DUEL_YAML_SCALAR || !*node->text) return ill_typed(rd, node, path, "text");
+  *dst = duel_pool_text(rd->pool, node->text, strlen(node->text));
+  rd->no_memory |= !*dst;
+  return *dst;
 }
 
-void duel_extent_text(char dst[48], const int64_t extent[2]) {
+static bool read_seed(duel_reading *rd, const duel_yaml *node, const char *path, uint64_t *dst) {
+  return duel_yaml_uint(node, dst) || ill_typed(rd, node, path, "a whole number from 0 to 18446744073709551615");
+}
+
+// ---- lists
+
+static bool read_ints(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range,
+                      duel_key_value *v) {
+  bool list = node->type == DUEL_YAML_LIST;
+  const duel_yaml *item = list ? node->child : node;
+  int count = list ? duel_yaml_count(node) : 1;
+  if (count < 1 || count > DUEL_MAX_LIST) {
+    duel_problem_value(rd, node, "%s: a list of 1 to %d whole numbers is due, this has %d", path, DUEL_MAX_LIST, count);
+    return false;
+  }
+  for (v->n = 0; item; item = list ? item->next : NULL) {
+    int64_t number = 1;
+    read_int(rd, item, path, range, &number);
+    v->number[v->n++] = (double)number;
+  }
+  return true;
+}
+
+static bool read_pair(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, double *dst) {
+  if (node->type != DUEL_YAML_LIST || duel_yaml_count(node) != 2)
+    return ill_typed(rd, node, path, "a list of two numbers");
+  const bool first = read_number(rd, node->child, path, range, &dst[0]);
+  return read_number(rd, node->child->next, path, range, &dst[1]) && first;
+}
+
+// ---- sizes
+
+static bool read_extent(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, double *dst) {
+  int64_t value[2] = {0};
+  if (node->type == DUEL_YAML_SCALAR) {
+    bool none = duel_yaml_int(node, value) && value[0] == 0;
+    if (!none && !read_int(rd, node, path, range, value)) return false;
+    value[1] = value[0];
+  } else {
+    if (node->type != DUEL_YAML_LIST || duel_yaml_count(node) != 2)
+      return ill_typed(rd, node, path, "a number of pixels, or a list of two: [height, width]");
+    const bool height = read_int(rd, node->child, path, range, &value[0]);
+    if (!read_int(rd, node->child->next, path, range, &value[1]) || !height) return false;
+  }
+  for (int i = 0; i < 2; i++) dst[i] = (double)value[i];
+  return true;
+}
+
+void duel_extent_text(char dst[48], const double extent[2]) {
   if (extent[0] == extent[1])
-    snprintf(dst, 48, "%lld", (long long)extent[0]);
+    snprintf(dst, 48, "%.0f", extent[0]);
   else
-    snprintf(dst, 48, "[%lld, %lld]", (long long)extent[0], (long long)extent[1]);
+    snprintf(dst, 48, "[%.0f, %.0f]", extent[0], extent[1]);
 }
 
 static const char byte_units[] = "KMGT"; // 2^10, 2^20, …
 
-bool duel_read_bytes(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t *dst) {
+static bool read_bytes(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, double *dst) {
   static const char due[] = "a number of bytes such as 64M or 2G, or auto";
   char number[SHOWN];
   double value;
@@ -292,18 +322,16 @@ bool duel_read_bytes(duel_reading *rd, const duel_yaml *node, const char *path, 
     return ill_typed(rd, node, path, due);
   value = floor(ldexp(value, unit ? 10 * (int)(unit - byte_units + 1) : 0));
   if (!check_range(rd, node, path, range, value)) return false;
-  return *dst = value < 0x1p62 ? (int64_t)value : INT64_C(1) << 62, true;
+  return *dst = fmin(value, 0x1p62), true;
 }
 
-void duel_bytes_text(char dst[48], int64_t bytes) {
+void duel_bytes_text(char dst[48], double bytes) {
   int unit = -1;
-  for (; bytes && bytes % 1024 == 0 && unit < 3; unit++) bytes /= 1024;
-  if (!bytes)
+  for (; bytes > 0 && fmod(bytes, 1024) == 0 && unit < 3; unit++) bytes /= 1024;
+  if (bytes == 0)
     snprintf(dst, 48, "auto");
-  else if (unit < 0)
-    snprintf(dst, 48, "%lld", (long long)bytes);
   else
-    snprintf(dst, 48, "%lld%c", (long long)bytes, byte_units[unit]);
+    snprintf(dst, 48, "%.0f%.*s", bytes, unit >= 0, unit < 0 ? "" : byte_units + unit);
 }
 
 // ---- lengths
@@ -312,7 +340,8 @@ static const char *const units[] = {"steps", "epochs", "images", "kimg"};
 static const char *const units_one[] = {"step", "epoch", "image", "kimg"};
 static const double unit_most[] = {4294967295.0, 4294967295.0, 9007199254740992.0, 9007199254740.0};
 
-bool duel_read_length(duel_reading *rd, const duel_yaml *node, const char *path, bool zero, duel_length *dst) {
+static bool read_length(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range,
+                        duel_length *dst) {
   static const char due[] = "a length such as 20000 steps, 5 epochs, 10 kimg";
   char number[SHOWN], shown[SHOWN], hint[160];
   int64_t whole;
@@ -336,8 +365,8 @@ bool duel_read_length(duel_reading *rd, const duel_yaml *node, const char *path,
       return false;
     }
   }
-  duel_range range = {.min = 0, .max = unit_most[unit], .above_min = !zero};
-  if (!check_range(rd, node, path, range, value)) return false;
+  const duel_key limits = {.min = range->min, .max = unit_most[unit]};
+  if (!check_range(rd, node, path, &limits, value)) return false;
   if ((unit == DUEL_STEPS || unit == DUEL_IMAGES) && value != floor(value))
     return ill_typed(rd, node, path, "a whole number of them");
   *dst = (duel_length){.n = value == 0 ? 0 : value, .unit = value == 0 ? DUEL_STEPS : (duel_unit)unit};
@@ -353,92 +382,98 @@ void duel_length_text(char dst[48], duel_length l) {
     snprintf(dst, 48, "%s %s", number, l.n == 1 ? units_one[l.unit] : units[l.unit]);
 }
 
-// ⌈a·b / c⌉ for a ≥ 0 and b, c > 0, in integers where a is one; INT64_MAX where it is larger.
-static int64_t scaled(double a, int64_t b, int64_t c) {
-  double items = a * (double)b, nearest = nearbyint(items);
-  int64_t whole;
-  if (a != floor(a) || a >= 0x1p53 || __builtin_mul_overflow((int64_t)a, b, &whole)) {
-    // A fraction: 0.1 epochs of 60000 are 6000 items, not 6000.000000000001.
-    if (fabs(items - nearest) > 1e-9 * nearest) nearest = ceil(items);
-    if (nearest >= 0x1p63) return INT64_MAX;
-    whole = (int64_t)nearest;
-  }
-  return whole / c + (whole % c != 0);
-}
-
-int64_t duel_length_steps(duel_length l, int64_t items_per_step, int64_t set_size) {
-  switch (l.unit) {
-  case DUEL_STEPS:
-    return scaled(l.n, 1, 1);
-  case DUEL_EPOCHS:
-    return scaled(l.n, set_size, items_per_step);
-  case DUEL_IMAGES:
-    return scaled(l.n, 1, items_per_step);
-  case DUEL_KIMG:
-    return scaled(l.n, 1000, items_per_step);
-  }
-  return 0;
-}
-
 // ---- schedules
 
-bool duel_read_schedule(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range,
-                        duel_schedule *dst) {
-  static const char *const keys[] = {"from", "to", "curve", "over", "warmup"};
-  duel_schedule s = {0};
-  char sub[5][96], hint[160];
-  if (node->type != DUEL_YAML_MAP) {
-    if (node->type != DUEL_YAML_SCALAR) return ill_typed(rd, node, path, "a number or {from, to, curve, over, warmup}");
-    if (!duel_read_number(rd, node, path, range, &s.from)) return false;
-    s.to = s.from;
-    *dst = s;
-    return true;
-  }
-  bool ok = true;
-  const duel_yaml *value[5];
-  for (int i = 0; i < 5; i++) {
-    value[i] = duel_yaml_get(node, keys[i]);
-    if (duel_yaml_is_null(value[i])) value[i] = NULL;
-    snprintf(sub[i], sizeof sub[i], "%.80s.%s", path, keys[i]);
-  }
-  for (const duel_yaml *item = node->child; item; item = item->next) {
-    bool known = false;
-    for (int i = 0; i < 5; i++) known |= !strcmp(item->key, keys[i]);
-    if (known) continue;
-    char shown[SHOWN];
-    duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = item->key});
-    duel_problem_key(rd, item, "%s.%s: no such key%s", path, shown, duel_hint(hint, item->key, keys, 5));
-    ok = false;
-  }
-  int curve = value[1] ? DUEL_CURVE_LINEAR : DUEL_CURVE_CONSTANT;
-  if (value[0])
-    ok &= duel_read_number(rd, value[0], sub[0], range, &s.from);
+const char *const duel_curve_names = "constant|linear|cosine";
+
+static bool read_curve(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range,
+                       duel_schedule *dst) {
+  enum { FROM, TO, CURVE, OVER, WARMUP };
+  const duel_key keys[] = {{"from", DUEL_KEY_NUMBER, NULL, range->min, range->max, NULL, "the value to begin with"},
+                           {"to", DUEL_KEY_NUMBER, "", range->min, range->max, NULL, "the value to end with"},
+                           {"curve", DUEL_KEY_CHOICE, "", 0, 0, duel_curve_names, "how it gets there"},
+                           {"over", DUEL_KEY_LENGTH, "", 0, 0, NULL, "how long it takes; the whole run"},
+                           {"warmup", DUEL_KEY_LENGTH, "", 0, 0, NULL, "how long it first rises from 0"},
+                           {.name = NULL}};
+  const duel_kind kind = {"schedule", NULL, keys, NULL};
+  const int problems = rd->problems + rd->more;
+  const duel_key_value *v = duel_read_keys(rd, &kind, (duel_source){.map = node, .at = node}, path);
+  if (!v || rd->problems + rd->more > problems) return false;
+  duel_schedule s = {.from = v[FROM].number[0], .to = v[v[TO].n ? TO : FROM].number[0]};
+  s.over = v[OVER].length;
+  s.warmup = v[WARMUP].length;
+  s.curve = v[CURVE].n ? (duel_curve)v[CURVE].number[0] : v[TO].n ? DUEL_CURVE_LINEAR : DUEL_CURVE_CONSTANT;
+  bool constant = s.curve == DUEL_CURVE_CONSTANT;
+  if (constant && (v[TO].n || s.over.n > 0))
+    duel_problem_value(rd, node, "%s: a constant has no `to` and no `over`; take curve: linear or cosine", path);
+  else if (!constant && !v[TO].n)
+    duel_problem_value(rd, node, "%s.to: missing; a curve needs a value to end with", path);
   else
-    duel_problem_value(rd, node, "%s: missing; the value to begin with", sub[0]), ok = false;
-  s.to = s.from;
-  if (value[1]) ok &= duel_read_number(rd, value[1], sub[1], range, &s.to);
-  if (value[2]) ok &= duel_read_choice(rd, value[2], sub[2], "constant|linear|cosine", &curve, NULL);
-  if (value[3]) ok &= duel_read_length(rd, value[3], sub[3], true, &s.over);
-  if (value[4]) ok &= duel_read_length(rd, value[4], sub[4], true, &s.warmup);
-  if (ok && curve == DUEL_CURVE_CONSTANT && (value[1] || s.over.n > 0))
-    duel_problem_value(rd, node, "%s: a constant has no `to` and no `over`; take curve: linear or cosine", path),
-        ok = false;
-  if (ok && curve != DUEL_CURVE_CONSTANT && !value[1])
-    duel_problem_value(rd, node, "%s: missing; a curve needs a value to end with", sub[1]), ok = false;
-  s.curve = (duel_curve)curve;
-  if (ok) *dst = s;
-  return ok;
+    return *dst = s, true;
+  return false;
 }
 
-double duel_schedule_at(const duel_schedule *s, int64_t step, int64_t total_steps, int64_t items_per_step,
-                        int64_t set_size) {
-  int64_t warmup = duel_length_steps(s->warmup, items_per_step, set_size);
-  if (step < warmup) return s->from * (double)step / (double)warmup;
-  if (s->curve == DUEL_CURVE_CONSTANT) return s->from;
-  int64_t over = s->over.n > 0 ? duel_length_steps(s->over, items_per_step, set_size) : total_steps - warmup;
-  int64_t done = step - warmup;
-  if (done >= over) return s->to;
-  double part = (double)done / (double)over;
-  if (s->curve == DUEL_CURVE_COSINE) part = 0.5 * (1 - cos(3.14159265358979323846 * part));
-  return s->from + (s->to - s->from) * part;
+static bool read_schedule(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range,
+                          duel_schedule *dst) {
+  if (node->type == DUEL_YAML_MAP) return read_curve(rd, node, path, range, dst);
+  if (node->type == DUEL_YAML_LIST) return ill_typed(rd, node, path, "a number or {from, to, curve, over, warmup}");
+  if (!read_number(rd, node, path, range, &dst->from)) return false;
+  dst->to = dst->from;
+  return true;
+}
+
+// ---- any of them
+
+bool duel_read_single(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  duel_key_value got = {.n = 1};
+  int64_t integer = 1;
+  bool ok = false, truth = false;
+  int index = 0;
+  switch (key->type) {
+  case DUEL_KEY_INT:
+    ok = read_int(rd, node, path, key, &integer);
+    got.number[0] = (double)integer;
+    break;
+  case DUEL_KEY_NUMBER:
+    ok = read_number(rd, node, path, key, got.number);
+    break;
+  case DUEL_KEY_BOOL:
+    ok = duel_yaml_bool(node, &truth) || ill_typed(rd, node, path, "true or false");
+    got.number[0] = truth;
+    break;
+  case DUEL_KEY_CHOICE:
+    ok = read_choice(rd, node, path, key->of, &index, &got.text);
+    got.number[0] = index;
+    break;
+  case DUEL_KEY_INTS:
+    ok = read_ints(rd, node, path, key, &got);
+    break;
+  case DUEL_KEY_NUMBERS:
+    ok = read_pair(rd, node, path, key, got.number);
+    got.n = 2;
+    break;
+  case DUEL_KEY_TEXT:
+    ok = read_text(rd, node, path, &got.text);
+    break;
+  case DUEL_KEY_SEED:
+    ok = read_seed(rd, node, path, &got.seed);
+    break;
+  case DUEL_KEY_EXTENT:
+    ok = read_extent(rd, node, path, key, got.number);
+    break;
+  case DUEL_KEY_BYTES:
+    ok = read_bytes(rd, node, path, key, got.number);
+    break;
+  case DUEL_KEY_LENGTH:
+    ok = read_length(rd, node, path, key, &got.length);
+    break;
+  case DUEL_KEY_SCHEDULE:
+    ok = read_schedule(rd, node, path, key, &got.schedule);
+    break;
+  default: // the rest is read.c's
+    break;
+  }
+  *v = got; // where it is wrong, something harmless
+  return ok;
 }

@@ -233,7 +233,9 @@ static bool spans_the_run(const duel_schedule *s) {
 }
 
 static bool fixed_length(const duel_recipe *r) {
-  return spans_the_run(&r->net[DUEL_G].optim.lr) || spans_the_run(&r->net[DUEL_D].optim.lr);
+  bool fixed = false;
+  for (int i = 0; i < r->n_nets; i++) fixed |= spans_the_run(duel_optimizer_lr(&r->net[i].optim));
+  return fixed;
 }
 
 // What may change on resume, and what may not. Data may have moved: their fingerprint tells that they are the same.

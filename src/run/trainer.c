@@ -6,10 +6,11 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "core/passes/passes.h"
+#include "gan/games.h"
 #include "gan/losses.h"
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t) {
-  return t->recipe->train.batch * t->recipe->train.d_steps;
+  return t->recipe->train.batch * duel_gan_d_steps(t->recipe);
 }
 
 // ---- opening
@@ -244,7 +245,7 @@ duel_status duel_trainer_init(duel_trainer *t) {
     for (int i = 0; i < player->n && status == DUEL_OK; i++) {
       const duel_param *p = &player->param[i];
       if (!p->buffer) {
-        duel_param_init(p, &t->recipe->net[which].init, t->recipe->train.seed, slab + p->offset);
+        duel_param_init(p, t->recipe->train.seed, slab + p->offset);
         continue;
       }
       int64_t count = duel_shape_count(p->shape); // running statistics: as many as channels, which fit in the slab
@@ -253,7 +254,7 @@ duel_status duel_trainer_init(duel_trainer *t) {
         status = duel_fail_memory(p->name, (size_t)count * sizeof *buffer);
         break;
       }
-      duel_param_init(p, &t->recipe->net[which].init, 0, buffer);
+      duel_param_init(p, 0, buffer);
       status = duel_memory_write(&t->memory, p->var, buffer);
       if (status == DUEL_OK && p->ema_var >= 0) status = duel_memory_write(&t->memory, p->ema_var, buffer);
       duel_free(buffer);
@@ -284,20 +285,14 @@ static void write_index(duel_trainer *t) {
 }
 
 static double learning_rate(const duel_trainer *t, int player, int64_t step) {
-  return duel_schedule_at(&t->recipe->net[player].optim.lr, step, t->steps, duel_trainer_items_per_step(t), t->items);
+  return duel_schedule_at(duel_optimizer_lr(&t->recipe->net[player].optim), step, t->steps,
+                          duel_trainer_items_per_step(t), t->items);
 }
 
 // One row of coefficients, formed in double and rounded once: see graph.h, "Writers".
-static void write_row(float *row, const duel_optim *o, double lr, int64_t update) {
-  double decay = 1 - lr * o->weight_decay;
-  if (!o->adam) {
-    const double c[DUEL_COEF] = {lr, 0, 0, decay, o->momentum, 0, 0, 0};
-    for (int i = 0; i < DUEL_COEF; i++) row[i] = (float)c[i];
-    return;
-  }
-  double correct1 = 1 - pow(o->betas[0], (double)update), correct2 = 1 - pow(o->betas[1], (double)update);
-  const double c[DUEL_COEF] = {lr / correct1, 1 / sqrt(correct2), o->eps,      decay,
-                               o->betas[0],   1 - o->betas[0],    o->betas[1], 1 - o->betas[1]};
+static void write_row(float *row, const duel_chosen *o, double lr, int64_t update) {
+  double c[DUEL_COEF] = {0};
+  duel_optimizer_of(o)->coef(o, lr, update, c);
   for (int i = 0; i < DUEL_COEF; i++) row[i] = (float)c[i];
 }
 
@@ -351,7 +346,7 @@ static duel_status take_metrics(duel_trainer *t, const float m[DUEL_METRIC_COUNT
   s->sign_fake = m[DUEL_METRIC_SIGN_FAKE];
   s->grad_norm_d = sqrt(m[DUEL_METRIC_GRAD_D]);
   s->grad_norm_g = sqrt(m[DUEL_METRIC_GRAD_G]);
-  s->d_loss = duel_loss_find(t->recipe->loss.name)->reported * (s->d_loss_real + s->d_loss_fake);
+  s->d_loss = duel_loss_of(&t->recipe->loss)->reported * (s->d_loss_real + s->d_loss_fake);
   s->lr_d = learning_rate(t, DUEL_D, t->settled);
   s->lr_g = learning_rate(t, DUEL_G, t->settled);
   t->settled++;
