@@ -175,7 +175,7 @@ static void assert_begins(const char *text, int n, const float *value) {
     const duel_param *p = &l.model.player[DUEL_D].param[i];
     float first[24];
     assert_true(duel_shape_count(p->shape) <= 24);
-    duel_param_init(p, &l.recipe.net[DUEL_D].init, 1, first);
+    duel_param_init(p, 1, first);
     for (int64_t k = 0; k < duel_shape_count(p->shape); k++)
       if (first[k] != value[i]) fail_msg("%s: %s begins as %g", text, p->name, (double)first[k]);
   }
@@ -223,6 +223,15 @@ static void test_refusals(void **state) {
   assert_refused("avgpool: {kernel: 2, pad: 2}", DUEL_SHAPE(6, 3, 5),
                  "D.0 avgpool: resample2d: a pad of 2 above images 2×6×3×5 leaves a window of 2×2 without a pixel; a "
                  "pad must be smaller than the kernel");
+  assert_refused("add: a", DUEL_SHAPE(6), "D.0 add: no layer before it has `save: a`; saved is nothing");
+  assert_refused("{tanh: ~, save: a}, {relu: ~, save: b}, add: c", DUEL_SHAPE(6),
+                 "D.2 add: no layer before it has `save: c`; saved is a, b");
+  assert_refused("{tanh: ~, save: a}, dense: 5, add: a", DUEL_SHAPE(6),
+                 "D.2 add: add needs equal shapes, but gets 2×5 and, from a, 2×6");
+  assert_refused(
+      "{tanh: ~, save: a}, avgpool: 2, concat: a", DUEL_SHAPE(6, 2, 4),
+      "D.2 concat: concat needs shapes that differ in channels alone, but gets 2×6×1×2 and, from a, 2×6×2×4");
+  assert_refused("{tanh: ~, save: a}, flatten, concat: a", DUEL_SHAPE(6, 2, 4), "but gets 2×48 and, from a, 2×6×2×4");
 }
 
 static int read_golden(void **state) {

@@ -457,6 +457,8 @@ static const char *const layers[] = {
     "residual: [conv: {out: 3, kernel: 3, pad: 1}, tanh]",
     "{residual: [residual: [conv: {out: 3, pad: 1}], conv: {out: 2, stride: 2}], skip: [conv: {out: 2, stride: 2}]}",
     "{residual: [tanh, conv: {out: 3, kernel: 1}], repeat: 3}",
+    "{conv: {out: 3, pad: 1}, save: a}, tanh, {conv: {out: 3, pad: 1}, save: b}, add: a, add: b, concat: b",
+    "{residual: [{tanh: ~, save: a}, conv: {out: 3, pad: 1}, add: a], repeat: 2, save: b}, silu, concat: b",
 };
 
 static void build_layers(duel_graph *g, const void *ctx, const duel_val *in, duel_val *out) {

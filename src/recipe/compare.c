@@ -86,7 +86,6 @@ static duel_status complete(duel_yaml **root, duel_pool *pool, const char *label
   DUEL_TRY(duel_recipe_load_text(&source, label, text, NULL, 0));
   duel_status status = duel_recipe_resolve(&r, source, NULL);
   duel_recipe_source_close(source);
-if (status == DUEL_OK) fprintf(stderr, "%s\n---\n", r->text);
   if (status == DUEL_OK) status = duel_yaml_parse(root, pool, label, r->text, strlen(r->text));
   duel_recipe_close(r);
   return status;

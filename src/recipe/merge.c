@@ -116,7 +116,8 @@ static void merge(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_
 static void merge_child(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *child, const char *path) {
   char sub[DUEL_PATH];
   duel_key room;
-  snprintf(sub, sizeof sub, "%.150s%s%.40s", path, *path ? "." : "", child->key);
+  bool layers = word->of == &duel_net_kind && !strcmp(child->key, main_of(word)); // item k of G is G.k
+  snprintf(sub, sizeof sub, "%.150s%s%.40s", path, *path && !layers ? "." : "", layers ? "" : child->key);
   const duel_key *below = step(word, slot, child->key, &room);
   duel_yaml *inner = slot_of(rd, slot, child->key, child);
   if (inner) merge(rd, inner, below, child, sub);

@@ -8,9 +8,11 @@
 
 enum { MESSAGE_BYTES = 4000, WORD_BYTES = 64 };
 
-static const char *without_path(const char *text) {
-  const char *end = strstr(text, ": ");
-  return end ? end : text;
+// Whether one text is the other, or begins with a net's name before it: "optim.lr: …" and "D.optim.lr: …".
+static bool same_text(const char *a, const char *b) {
+  size_t n = strlen(a), m = strlen(b);
+  const char *tail = n > m ? a + (n - m) : b + (m - n);
+  return !strcmp(tail, n > m ? b : a) && (n == m || tail[-1] == '.');
 }
 
 static void add(duel_reading *rd, const char *file, int line, int col, const char *fmt, va_list args) {
@@ -23,8 +25,10 @@ static void add(duel_reading *rd, const char *file, int line, int col, const cha
   }
   for (int i = 0; i < rd->problems; i++) // one value at the top serves all nets, under their own paths
     if (rd->problem[i].file == file && rd->problem[i].line == line && rd->problem[i].col == col &&
-        !strcmp(without_path(rd->problem[i].text), without_path(p.text)))
+        same_text(rd->problem[i].text, p.text)) {
+      if (strlen(p.text) < strlen(rd->problem[i].text)) rd->problem[i] = p;
       return;
+    }
   if (rd->problems == DUEL_MAX_PROBLEMS)
     rd->more++;
   else

@@ -3,6 +3,9 @@
 
 #include "recipe/parts.h"
 
+static const duel_key none[] = {{.name = NULL}};
+static const duel_kind no_keys = {"a game", NULL, none, NULL};
+
 static void not_a_map(duel_reading *rd, const duel_yaml *node, const char *path) {
   char shown[DUEL_SHOWN];
   duel_problem_value(rd, node, "%s: %s is not a mapping of keys", path, duel_yaml_show(shown, sizeof shown, node));
@@ -93,11 +96,10 @@ static void read_chosen(duel_reading *rd, const duel_key *key, const duel_yaml *
   duel_chosen *chosen = duel_pool_alloc(rd->pool, sizeof *chosen);
   rd->no_memory |= !chosen;
   if (!chosen) return;
-  static const duel_key none[] = {{.name = NULL}};
-  duel_kind bare = {kind->name, NULL, none, NULL}; // a game's keys stand in `train`
-  bool game = table == &duel_game_kinds;
   const duel_source from = {.map = map, .at = node ? node : rd->root, .also = "name"};
-  *chosen = (duel_chosen){kind, duel_read_keys(rd, game ? &bare : kind, from, path)};
+  bool game = table == &duel_game_kinds; // whose keys stand in `train`
+  if (game && map) check_keys(rd, &no_keys, &from, path);
+  *chosen = (duel_chosen){kind, game ? NULL : duel_read_keys(rd, kind, from, path)};
   *v = (duel_key_value){.n = 1, .chosen = chosen};
 }
 

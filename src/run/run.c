@@ -132,7 +132,7 @@ duel_status duel_checkpoint_recipe(const duel_tensor_file *f, const char *path, 
   duel_recipe_source *source;
   duel_status status = duel_recipe_load_text(&source, *name, *text, NULL, 0);
   if (status == DUEL_OK) duel_recipe_source_close(source);
-  return status == DUEL_ERR_USAGE ? duel_fail(DUEL_ERR_DATA, "%s: its recipe is damaged: %s", path, duel_last_error())
+  return status == DUEL_ERR_USAGE ? duel_fail(DUEL_ERR_DATA, "%s: its recipe cannot be read: %s", path, duel_last_error())
                                   : status;
 }
 
