@@ -84,8 +84,9 @@ static void settings_that_lead_nowhere(void **state) {
       {"optim.lr.G=3", "optim.lr.G: a net's own setting stands in the net: G: {optim: {lr: 3}}"},
       {"optim.G.lr=3", "optim.G: a net's own setting stands in the net: G: {optim: {lr: 3}}"},
       {"init.D=zeros", "init.D: a net's own setting stands in the net: D: {init: zeros}"},
-      {"D.optim.lr.x=3", "D.optim.lr.x: no such key; there are from, to, curve, over, warmup"},
-      {"D.optim.lr.from.x=3", "there is nothing below D.optim.lr.from"},
+      {"D.optim.lr.x=3", "D.optim.lr.x: no such key; there are from, to, curve, over, warmup\n"
+                           "--set D.optim.lr.x=3: D.optim.lr.from: missing (the value to begin with)"},
+      {"D.optim.lr.from.x=3", "D.optim.lr.from: {x: 3} is not a finite number"},
       {"D.0.save.x=3", "D.0.save: {x: 3} is not text"},
       {"game=chess", "game: chess: no such game; there is gan"},
       {"optim.betas.x=3", "there is nothing below optim.betas"},
@@ -257,6 +258,19 @@ static void child_of_a_base(void **state) {
   assert_true(lr_of(r, NET_G)->from == 3 && lr_of(r, NET_D)->from == 2 &&
               value_of(&r->net[NET_D].optim, "betas")->number[1] == 0.5);
   assert_true(value_of(&r->net[NET_G].init, "std")->number[0] == 0.5 && is_named(&r->net[NET_D].init, "zeros"));
+  duel_recipe_close(r);
+
+  // A number that a map meets is written out; a number over a schedule replaces it whole; a list over a net's map is
+  // its layers.
+  write_file("a.yaml", "recipe: 1\nbase: base.yaml\noptim: {lr: 2}\nD: {init: zeros}\n");
+  write_file("sub/b.yaml", "recipe: 1\nbase: ../a.yaml\noptim: {lr: {to: 1}}\nD: [dense: 1, tanh]\ndata: z\n");
+  r = load_file("a.yaml");
+  assert_true(lr_of(r, NET_G)->from == 2 && lr_of(r, NET_G)->curve == DUEL_CURVE_CONSTANT);
+  duel_recipe_close(r);
+  r = load_file("sub/b.yaml");
+  assert_true(lr_of(r, NET_G)->from == 2 && lr_of(r, NET_G)->to == 1 && r->data.limit == 5);
+  assert_true(r->net[NET_D].layers.n == 2 && is_named(&r->net[NET_D].init, "zeros"));
+  assert_string_equal(r->data.path, "z");
   duel_recipe_close(r);
 
   // A built-in base; mistakes are named in the file that made them.
