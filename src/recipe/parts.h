@@ -84,13 +84,12 @@ const char *duel_hint(char dst[160], const char *word, const char *const *known,
 // Reports a mistake under `path` and then yields false, and something harmless in *v. An integer that depends on data
 // that is not there sets rd->needs_data and yields false too. key: a type that neither chooses from a table nor holds
 // layers.
-bool duel_read_single(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
-                      duel_key_value *v);
+typedef bool duel_reader(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                         duel_key_value *v);
+duel_reader duel_read_single;
 void duel_read_vars(duel_reading *rd, const duel_yaml *vars);
 void duel_length_text(char dst[48], duel_length l);
-void duel_extent_text(char dst[48], const double extent[2]);
 void duel_bytes_text(char dst[48], double bytes);
-extern const char *const duel_curve_names; // "constant|…"
 
 // ---- read.c
 // The keys of a kind, from a map that may hold `also` too, or from a value that stands for the main key; both NULL: all

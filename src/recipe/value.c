@@ -179,34 +179,38 @@ static bool read_expression(duel_reading *rd, const duel_yaml *node, const char 
   return true;
 }
 
-static bool read_int(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, int64_t *dst) {
+static bool read_int(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                     duel_key_value *v) {
   bool known;
   int64_t value;
+  v->number[0] = 1; // harmless
   if (!read_expression(rd, node, path, &known, &value) || !known) return false;
-  if (!check_range(rd, node, path, range, (double)value)) return false;
-  *dst = value;
+  if (!check_range(rd, node, path, key, (double)value)) return false;
+  v->number[0] = (double)value;
   return true;
 }
 
+// ---- vars
+
+static bool is_taken(const char *name) {
+  for (int i = 0; i < 4; i++)
+    if (!strcmp(name, data_names[i])) return true;
+  return false;
+}
+
 void duel_read_vars(duel_reading *rd, const duel_yaml *vars) {
-  if (duel_yaml_is_null(vars) || vars->type != DUEL_YAML_MAP) return;
   duel_name **end = &rd->vars;
-  for (const duel_yaml *item = vars->child; item; item = item->next) {
+  for (const duel_yaml *item = vars && vars->type == DUEL_YAML_MAP ? vars->child : NULL; item; item = item->next) {
     char path[SHOWN + 8], shown[SHOWN];
-    duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = item->key});
-    snprintf(path, sizeof path, "vars.%s", shown);
-    bool taken = false;
-    for (int i = 0; i < 4; i++) taken |= !strcmp(item->key, data_names[i]);
-    if (taken)
+    snprintf(path, sizeof path, "vars.%s", duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = item->key}));
+    if (is_taken(item->key)) {
       duel_problem_key(rd, item, "%s: $%s comes from the data; take another name", path, item->key);
-    else if (!name_length(item->key) || item->key[name_length(item->key)] || strlen(item->key) >= SHOWN)
+    } else if (!name_length(item->key) || item->key[name_length(item->key)] || strlen(item->key) >= SHOWN) {
       duel_problem_key(rd, item, "%s: a name is letters, digits and _, and begins with a letter", path);
-    else if (!duel_yaml_is_null(item)) {
+    } else if (!duel_yaml_is_null(item)) {
       duel_name *name = duel_pool_alloc(rd->pool, sizeof *name);
-      if (!name) {
-        rd->no_memory = true;
-        return;
-      }
+      rd->no_memory |= !name;
+      if (!name) return;
       *name = (duel_name){.name = item->key, .value = 1};
       bool known;
       name->known = read_expression(rd, item, path, &known, &name->value) && known;
@@ -218,111 +222,119 @@ void duel_read_vars(duel_reading *rd, const duel_yaml *vars) {
 
 // ---- numbers and words
 
-static bool read_number(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, double *dst) {
+static bool read_number(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                        duel_key_value *v) {
   double value;
   if (!duel_yaml_number(node, &value)) return ill_typed(rd, node, path, "a finite number");
-  if (!check_range(rd, node, path, range, value)) return false;
-  *dst = value == 0 ? 0 : value; // no −0
+  if (!check_range(rd, node, path, key, value)) return false;
+  v->number[0] = value == 0 ? 0 : value; // no −0
   return true;
 }
 
-static bool read_choice(duel_reading *rd, const duel_yaml *node, const char *path, const char *choices, int *index,
-                        const char **word) {
+static bool read_bool(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  (void)key;
+  bool truth = false;
+  if (!duel_yaml_bool(node, &truth)) return ill_typed(rd, node, path, "true or false");
+  v->number[0] = truth;
+  return true;
+}
+
+static bool read_choice(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                        duel_key_value *v) {
   const char *known[DUEL_MAX_KNOWN];
   int n = 0;
-  char shown[SHOWN], hint[160], *rest = duel_pool_text(rd->pool, choices, strlen(choices));
+  char shown[SHOWN], hint[160], *rest = duel_pool_text(rd->pool, key->of, strlen(key->of));
   if (!rest) return rd->no_memory = true, false;
   for (char *part; n < DUEL_MAX_KNOWN && (part = strtok_r(NULL, "|", &rest));) known[n++] = part;
-  if (node->type != DUEL_YAML_SCALAR || duel_yaml_is_null(node)) {
-    duel_problem_value(rd, node, "%s: %s is not a word%s", path, duel_yaml_show(shown, sizeof shown, node),
-                       duel_hint(hint, "", known, n));
-    return false;
-  }
-  for (int i = 0; i < n; i++)
-    if (!strcmp(node->text, known[i])) return *index = i, *word = known[i], true;
-  duel_problem_value(rd, node, "%s: %s: no such choice%s", path, duel_yaml_show(shown, sizeof shown, node),
-                     duel_hint(hint, node->text, known, n));
+  bool word = node->type == DUEL_YAML_SCALAR && !duel_yaml_is_null(node);
+  for (int i = 0; word && i < n; i++)
+    if (!strcmp(node->text, known[i])) return v->number[0] = i, v->text = known[i], true;
+  duel_yaml_show(shown, sizeof shown, node);
+  duel_hint(hint, word ? node->text : "", known, n);
+  duel_problem_value(rd, node, word ? "%s: %s: no such choice%s" : "%s: %s is not a word%s", path, shown, hint);
   return false;
 }
 
-static bool read_text(duel_reading *rd, const duel_yaml *node, const char *path, const char **dst) {
+static bool read_text(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  (void)key;
   if (node->type != DUEL_YAML_SCALAR || !*node->text) return ill_typed(rd, node, path, "text");
-  *dst = duel_pool_text(rd->pool, node->text, strlen(node->text));
-  rd->no_memory |= !*dst;
-  return *dst;
+  v->text = duel_pool_text(rd->pool, node->text, strlen(node->text));
+  rd->no_memory |= !v->text;
+  return v->text;
 }
 
-static bool read_seed(duel_reading *rd, const duel_yaml *node, const char *path, uint64_t *dst) {
-  return duel_yaml_uint(node, dst) || ill_typed(rd, node, path, "a whole number from 0 to 18446744073709551615");
+static bool read_seed(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  (void)key;
+  return duel_yaml_uint(node, &v->seed) || ill_typed(rd, node, path, "a whole number from 0 to 18446744073709551615");
 }
 
 // ---- lists
 
-static bool read_ints(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range,
+// n items, each read as `one` reads a value.
+static bool read_items(duel_reading *rd, const duel_key *key, const duel_yaml *item, int n, const char *path,
+                       duel_reader *one, duel_key_value *v) {
+  bool ok = true;
+  for (v->n = 0; v->n < n; item = item->next) {
+    duel_key_value value = {0};
+    ok &= one(rd, key, item, path, &value);
+    v->number[v->n++] = value.number[0];
+  }
+  return ok;
+}
+
+static bool read_ints(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
                       duel_key_value *v) {
   bool list = node->type == DUEL_YAML_LIST;
-  const duel_yaml *item = list ? node->child : node;
   int count = list ? duel_yaml_count(node) : 1;
-  if (count < 1 || count > DUEL_MAX_LIST) {
-    duel_problem_value(rd, node, "%s: a list of 1 to %d whole numbers is due, this has %d", path, DUEL_MAX_LIST, count);
-    return false;
-  }
-  for (v->n = 0; item; item = list ? item->next : NULL) {
-    int64_t number = 1;
-    read_int(rd, item, path, range, &number);
-    v->number[v->n++] = (double)number;
-  }
-  return true;
+  if (count >= 1 && count <= DUEL_MAX_LIST)
+    return read_items(rd, key, list ? node->child : node, count, path, read_int, v);
+  duel_problem_value(rd, node, "%s: a list of 1 to %d whole numbers is due, this has %d", path, DUEL_MAX_LIST, count);
+  return false;
 }
 
-static bool read_pair(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, double *dst) {
+static bool read_pair(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
   if (node->type != DUEL_YAML_LIST || duel_yaml_count(node) != 2)
     return ill_typed(rd, node, path, "a list of two numbers");
-  const bool first = read_number(rd, node->child, path, range, &dst[0]);
-  return read_number(rd, node->child->next, path, range, &dst[1]) && first;
+  return read_items(rd, key, node->child, 2, path, read_number, v);
 }
 
-// ---- sizes
-
-static bool read_extent(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, double *dst) {
-  int64_t value[2] = {0};
-  if (node->type == DUEL_YAML_SCALAR) {
-    bool none = duel_yaml_int(node, value) && value[0] == 0;
-    if (!none && !read_int(rd, node, path, range, value)) return false;
-    value[1] = value[0];
-  } else {
-    if (node->type != DUEL_YAML_LIST || duel_yaml_count(node) != 2)
-      return ill_typed(rd, node, path, "a number of pixels, or a list of two: [height, width]");
-    const bool height = read_int(rd, node->child, path, range, &value[0]);
-    if (!read_int(rd, node->child->next, path, range, &value[1]) || !height) return false;
-  }
-  for (int i = 0; i < 2; i++) dst[i] = (double)value[i];
+static bool read_extent(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                        duel_key_value *v) {
+  int64_t value;
+  if (node->type == DUEL_YAML_LIST && duel_yaml_count(node) == 2)
+    return read_items(rd, key, node->child, 2, path, read_int, v);
+  if (node->type != DUEL_YAML_SCALAR)
+    return ill_typed(rd, node, path, "a number of pixels, or a list of two: [height, width]");
+  bool none = duel_yaml_int(node, &value) && value == 0;
+  if (!none && !read_int(rd, key, node, path, v)) return false;
+  v->number[1] = v->number[0];
   return true;
 }
 
-void duel_extent_text(char dst[48], const double extent[2]) {
-  if (extent[0] == extent[1])
-    snprintf(dst, 48, "%.0f", extent[0]);
-  else
-    snprintf(dst, 48, "[%.0f, %.0f]", extent[0], extent[1]);
-}
+// ---- bytes
 
 static const char byte_units[] = "KMGT"; // 2^10, 2^20, …
 
-static bool read_bytes(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range, double *dst) {
+static bool read_bytes(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                       duel_key_value *v) {
   static const char due[] = "a number of bytes such as 64M or 2G, or auto";
   char number[SHOWN];
   double value;
   if (node->type != DUEL_YAML_SCALAR) return ill_typed(rd, node, path, due);
-  if (!strcmp(node->text, "auto")) return *dst = 0, true;
+  if (!strcmp(node->text, "auto")) return true;
   const size_t n = strlen(node->text);
   const char *unit = n > 1 ? strchr(byte_units, node->text[n - 1]) : NULL;
   snprintf(number, sizeof number, "%.*s", (int)(n - (unit != NULL)), node->text);
   if (n >= sizeof number || !duel_yaml_number_read(number, &value) || !isfinite(value))
     return ill_typed(rd, node, path, due);
   value = floor(ldexp(value, unit ? 10 * (int)(unit - byte_units + 1) : 0));
-  if (!check_range(rd, node, path, range, value)) return false;
-  return *dst = fmin(value, 0x1p62), true;
+  if (!check_range(rd, node, path, key, value)) return false;
+  v->number[0] = fmin(value, 0x1p62);
+  return true;
 }
 
 void duel_bytes_text(char dst[48], double bytes) {
@@ -340,8 +352,8 @@ static const char *const units[] = {"steps", "epochs", "images", "kimg"};
 static const char *const units_one[] = {"step", "epoch", "image", "kimg"};
 static const double unit_most[] = {4294967295.0, 4294967295.0, 9007199254740992.0, 9007199254740.0};
 
-static bool read_length(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range,
-                        duel_length *dst) {
+static bool read_length(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                        duel_key_value *v) {
   static const char due[] = "a length such as 20000 steps, 5 epochs, 10 kimg";
   char number[SHOWN], shown[SHOWN], hint[160];
   int64_t whole;
@@ -365,11 +377,11 @@ static bool read_length(duel_reading *rd, const duel_yaml *node, const char *pat
       return false;
     }
   }
-  const duel_key limits = {.min = range->min, .max = unit_most[unit]};
+  const duel_key limits = {.min = key->min, .max = unit_most[unit]};
   if (!check_range(rd, node, path, &limits, value)) return false;
   if ((unit == DUEL_STEPS || unit == DUEL_IMAGES) && value != floor(value))
     return ill_typed(rd, node, path, "a whole number of them");
-  *dst = (duel_length){.n = value == 0 ? 0 : value, .unit = value == 0 ? DUEL_STEPS : (duel_unit)unit};
+  v->length = (duel_length){.n = value == 0 ? 0 : value, .unit = value == 0 ? DUEL_STEPS : (duel_unit)unit};
   return true;
 }
 
@@ -384,14 +396,12 @@ void duel_length_text(char dst[48], duel_length l) {
 
 // ---- schedules
 
-const char *const duel_curve_names = "constant|linear|cosine";
-
-static bool read_curve(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range,
+static bool read_curve(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
                        duel_schedule *dst) {
   enum { FROM, TO, CURVE, OVER, WARMUP };
-  const duel_key keys[] = {{"from", DUEL_KEY_NUMBER, NULL, range->min, range->max, NULL, "the value to begin with"},
-                           {"to", DUEL_KEY_NUMBER, "", range->min, range->max, NULL, "the value to end with"},
-                           {"curve", DUEL_KEY_CHOICE, "", 0, 0, duel_curve_names, "how it gets there"},
+  const duel_key keys[] = {{"from", DUEL_KEY_NUMBER, NULL, key->min, key->max, NULL, "the value to begin with"},
+                           {"to", DUEL_KEY_NUMBER, "", key->min, key->max, NULL, "the value to end with"},
+                           {"curve", DUEL_KEY_CHOICE, "", 0, 0, "constant|linear|cosine", "how it gets there"},
                            {"over", DUEL_KEY_LENGTH, "", 0, 0, NULL, "how long it takes; the whole run"},
                            {"warmup", DUEL_KEY_LENGTH, "", 0, 0, NULL, "how long it first rises from 0"},
                            {.name = NULL}};
@@ -413,12 +423,13 @@ static bool read_curve(duel_reading *rd, const duel_yaml *node, const char *path
   return false;
 }
 
-static bool read_schedule(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *range,
-                          duel_schedule *dst) {
-  if (node->type == DUEL_YAML_MAP) return read_curve(rd, node, path, range, dst);
+static bool read_schedule(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                          duel_key_value *v) {
+  duel_key_value number = {0};
+  if (node->type == DUEL_YAML_MAP) return read_curve(rd, key, node, path, &v->schedule);
   if (node->type == DUEL_YAML_LIST) return ill_typed(rd, node, path, "a number or {from, to, curve, over, warmup}");
-  if (!read_number(rd, node, path, range, &dst->from)) return false;
-  dst->to = dst->from;
+  if (!read_number(rd, key, node, path, &number)) return false;
+  v->schedule = (duel_schedule){.from = number.number[0], .to = number.number[0]};
   return true;
 }
 
@@ -426,54 +437,11 @@ static bool read_schedule(duel_reading *rd, const duel_yaml *node, const char *p
 
 bool duel_read_single(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
                       duel_key_value *v) {
-  duel_key_value got = {.n = 1};
-  int64_t integer = 1;
-  bool ok = false, truth = false;
-  int index = 0;
-  switch (key->type) {
-  case DUEL_KEY_INT:
-    ok = read_int(rd, node, path, key, &integer);
-    got.number[0] = (double)integer;
-    break;
-  case DUEL_KEY_NUMBER:
-    ok = read_number(rd, node, path, key, got.number);
-    break;
-  case DUEL_KEY_BOOL:
-    ok = duel_yaml_bool(node, &truth) || ill_typed(rd, node, path, "true or false");
-    got.number[0] = truth;
-    break;
-  case DUEL_KEY_CHOICE:
-    ok = read_choice(rd, node, path, key->of, &index, &got.text);
-    got.number[0] = index;
-    break;
-  case DUEL_KEY_INTS:
-    ok = read_ints(rd, node, path, key, &got);
-    break;
-  case DUEL_KEY_NUMBERS:
-    ok = read_pair(rd, node, path, key, got.number);
-    got.n = 2;
-    break;
-  case DUEL_KEY_TEXT:
-    ok = read_text(rd, node, path, &got.text);
-    break;
-  case DUEL_KEY_SEED:
-    ok = read_seed(rd, node, path, &got.seed);
-    break;
-  case DUEL_KEY_EXTENT:
-    ok = read_extent(rd, node, path, key, got.number);
-    break;
-  case DUEL_KEY_BYTES:
-    ok = read_bytes(rd, node, path, key, got.number);
-    break;
-  case DUEL_KEY_LENGTH:
-    ok = read_length(rd, node, path, key, &got.length);
-    break;
-  case DUEL_KEY_SCHEDULE:
-    ok = read_schedule(rd, node, path, key, &got.schedule);
-    break;
-  default: // the rest is read.c's
-    break;
-  }
-  *v = got; // where it is wrong, something harmless
-  return ok;
+  static duel_reader *const readers[] = {
+      [DUEL_KEY_INT] = read_int,       [DUEL_KEY_NUMBER] = read_number, [DUEL_KEY_BOOL] = read_bool,
+      [DUEL_KEY_CHOICE] = read_choice, [DUEL_KEY_INTS] = read_ints,     [DUEL_KEY_NUMBERS] = read_pair,
+      [DUEL_KEY_TEXT] = read_text,     [DUEL_KEY_SEED] = read_seed,     [DUEL_KEY_EXTENT] = read_extent,
+      [DUEL_KEY_BYTES] = read_bytes,   [DUEL_KEY_LENGTH] = read_length, [DUEL_KEY_SCHEDULE] = read_schedule};
+  *v = (duel_key_value){.n = 1};
+  return readers[key->type](rd, key, node, path, v);
 }
