@@ -2,7 +2,7 @@
 //
 // A forward function asks for its parameters and buffers through the pass. The same function therefore serves three
 // uses:
-//   declare  (pass->declare)  collects names, shapes and initialisers into the model, checks that shapes fit
+//   declare  (pass->declare)  collects names, shapes and initializers into the model, checks that shapes fit
 //   train    batch statistics, dropout; running statistics advance
 //   infer    running statistics, no dropout
 #ifndef DUEL_GAN_LAYERS_H

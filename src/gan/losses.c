@@ -9,7 +9,7 @@ static const duel_key keys_bce[] = {
     {.name = NULL}};
 
 static duel_loss_terms bce_d(duel_graph *g, duel_val real, duel_val fake, const duel_chosen *loss) {
-  duel_loss_terms terms = {DUEL_NONE, DUEL_NONE, DUEL_NONE};
+  duel_loss_terms terms = {DUEL_NONE, DUEL_NONE};
   if (real != DUEL_NONE) terms.real = duel_bce_logits(g, real, 1 - loss->value[LABEL_SMOOTHING].number[0]);
   if (fake != DUEL_NONE) terms.fake = duel_bce_logits(g, fake, 0);
   return terms;
@@ -28,7 +28,7 @@ static duel_val mean_relu(duel_graph *g, duel_val x, double sign) { // E relu(1 
 static duel_loss_terms hinge_d(duel_graph *g, duel_val real, duel_val fake, const duel_chosen *loss) {
   (void)loss;
   return (duel_loss_terms){real == DUEL_NONE ? DUEL_NONE : mean_relu(g, real, -1),
-                           fake == DUEL_NONE ? DUEL_NONE : mean_relu(g, fake, 1), DUEL_NONE};
+                           fake == DUEL_NONE ? DUEL_NONE : mean_relu(g, fake, 1)};
 }
 static duel_val hinge_g(duel_graph *g, duel_val real, duel_val fake, const duel_chosen *loss) {
   (void)real, (void)loss;

@@ -5,9 +5,8 @@
 #include "core/graph.h"
 #include "recipe/recipe.h"
 
-typedef struct duel_loss_terms { // scalars; DUEL_NONE where there is no such term
-  duel_val real, fake;           // on real items alone, on fake items alone
-  duel_val both;                 // on both together
+typedef struct duel_loss_terms { // scalars: D's terms on real and on fake items
+  duel_val real, fake;
 } duel_loss_terms;
 
 typedef struct duel_loss {

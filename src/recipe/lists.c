@@ -22,6 +22,11 @@ const char *duel_item_name(const duel_yaml *item) {
   return !layer ? NULL : layer == item ? item->text : layer->key;
 }
 
+const duel_kind *duel_item_kind(const duel_yaml *item) {
+  const char *name = duel_item_name(item);
+  return name ? duel_table_find(&duel_layer_kinds, name) : NULL;
+}
+
 static void unknown_layer(duel_reading *rd, const duel_yaml *item, const char *path) {
   const char *known[DUEL_MAX_KNOWN], *name = duel_item_name(item);
   char shown[DUEL_SHOWN], hint[160];
@@ -76,7 +81,7 @@ static void read_item(duel_reading *rd, const duel_yaml *item, const char *path,
                        duel_yaml_show(shown, sizeof shown, item));
     return;
   }
-  const duel_kind *kind = duel_table_find(&duel_layer_kinds, duel_item_name(item));
+  const duel_kind *kind = duel_item_kind(item);
   if (!kind) {
     unknown_layer(rd, item, path);
     return;

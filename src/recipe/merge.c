@@ -89,23 +89,38 @@ static const char *name_in(const duel_key *word, const duel_yaml *map) {
                                           : "";
 }
 
-// What `name` is in a map of this kind. Words of one entry or layer are made in *room. &plain: nothing that is known.
+// What `name` is in a map of this kind; a word for one entry or layer is made in *room. &plain: nothing that is known.
 static const duel_key *step(const duel_key *word, const duel_yaml *map, const char *name, duel_key *room) {
   const duel_kind *kind = NULL;
   const duel_key *key = NULL;
-  if (word->type == DUEL_KEY_SECTION) kind = word->of;
-  if (main_of(word) && !kind && strcmp(name, "name")) kind = duel_table_find(duel_key_table(word), name_in(word, map));
-  if (kind) key = duel_key_find(kind->keys, name);
-  kind = word->type == DUEL_KEY_ENTRIES ? duel_table_find(word->of, name) : NULL;
-  *room = (duel_key){.name = name, .type = DUEL_KEY_SECTION, .of = kind};
-  if (kind) key = room;
-  if (word->type == DUEL_KEY_LAYERS) room->type = DUEL_KEY_ITEM, key = room;
-  if (word->type == DUEL_KEY_ITEM) {
-    const char *layer = duel_item_name(map);
-    kind = layer ? duel_table_find(&duel_layer_kinds, layer) : NULL;
+  *room = (duel_key){.name = name, .type = DUEL_KEY_SECTION};
+  switch (word->type) {
+  case DUEL_KEY_SECTION:
+    kind = word->of;
+    break;
+  case DUEL_KEY_INIT:
+  case DUEL_KEY_CHOSEN:
+    kind = duel_table_find(duel_key_table(word), name_in(word, map));
+    break;
+  case DUEL_KEY_ENTRIES:
+    room->of = duel_table_find(word->of, name);
+    key = room->of ? room : NULL;
+    break;
+  case DUEL_KEY_LAYERS:
+    room->type = DUEL_KEY_ITEM;
+    key = room;
+    break;
+  case DUEL_KEY_ITEM: // a block's keys stand beside its name, another layer's below it
+    kind = duel_item_kind(map);
+    if (!kind || duel_kind_is_block(kind)) break;
     room->of = kind;
-    if (kind) key = duel_kind_is_block(kind) ? duel_key_find(kind->keys, name) : strcmp(name, layer) ? NULL : room;
+    key = strcmp(name, kind->name) != 0 ? NULL : room;
+    kind = NULL;
+    break;
+  default:
+    break;
   }
+  if (kind) key = duel_key_find(kind->keys, name);
   return key ? key : &plain;
 }
 
@@ -146,7 +161,7 @@ static void merge_list(duel_reading *rd, duel_yaml *list, const duel_yaml *steps
 // Steps into a layer: {leaky_relu: …}, of a block {residual: …} or {repeat: …}.
 static void merge_item(duel_reading *rd, duel_yaml *item, const duel_key *word, duel_yaml *steps, const char *path) {
   const char *name = duel_item_name(item);
-  const duel_kind *kind = name ? duel_table_find(&duel_layer_kinds, name) : NULL;
+  const duel_kind *kind = duel_item_kind(item);
   bool block = kind && duel_kind_is_block(kind);
   for (duel_yaml *child = steps->child, *next; child; child = next) {
     next = child->next;

@@ -106,6 +106,7 @@ void duel_read_layers(duel_reading *rd, const duel_yaml *list, const char *path,
 // Which entry of an item names its layer; NULL: none does. A plain name is its own.
 const duel_yaml *duel_item_layer(const duel_yaml *item);
 const char *duel_item_name(const duel_yaml *item);
+const duel_kind *duel_item_kind(const duel_yaml *item); // NULL: no layer has this name
 
 // ---- merge.c
 // All yield the merged tree; *into NULL: begins with an empty one. Trees share nodes with what they were made from.

@@ -135,7 +135,8 @@ static char *short_name(duel_pool *pool, const char *name) {
 static void choose_game(duel_reading *rd, const document *chain, int documents, const duel_setting *setting, int n) {
   const duel_kind *named = NULL;
   for (int i = 0; i < n; i++)
-    if (!strcmp(setting[i].key, "game")) named = duel_table_find(&duel_game_kinds, setting[i].value);
+    if (!strcmp(setting[i].key, "game") || !strcmp(setting[i].key, "game.name"))
+      named = duel_table_find(&duel_game_kinds, setting[i].value);
   int k = 0;
   while (k < documents - 1 && duel_yaml_is_null(duel_yaml_get(chain[k].root, "game"))) k++;
   rd->game = named ? (const duel_game_kind *)named : duel_game_named(chain[k].root);

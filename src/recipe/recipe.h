@@ -128,7 +128,7 @@ typedef struct duel_game_kind {
 // ---- the recipe
 // One network: its layers, and how its parameters begin, move and are averaged.
 typedef struct duel_net {
-  const char *name; // "G"
+  const char *name; // as the game names it
   duel_layers layers;
   duel_chosen init, optim;
   struct {
