@@ -85,10 +85,10 @@ static void settings_that_lead_nowhere(void **state) {
       {"optim.G.lr=3", "optim.G: a net's own setting stands in the net: G: {optim: {lr: 3}}"},
       {"init.D=zeros", "init.D: a net's own setting stands in the net: D: {init: zeros}"},
       {"D.optim.lr.x=3", "D.optim.lr.x: no such key; there are from, to, curve, over, warmup\n"
-                           "--set D.optim.lr.x=3: D.optim.lr.from: missing (the value to begin with)"},
+                         "--set D.optim.lr.x=3: D.optim.lr.from: missing (the value to begin with)"},
       {"D.optim.lr.from.x=3", "D.optim.lr.from: {x: 3} is not a finite number"},
       {"D.0.save.x=3", "D.0.save: {x: 3} is not text"},
-      {"game=chess", "game: chess: no such game; there is gan"},
+      {"game=gna", "game: gna: no such game; did you mean gan?"},
       {"optim.betas.x=3", "there is nothing below optim.betas"},
       {"G.init.std.x=3", "G.init.std: no such key of torch; it has none"},
       {"train.batch=[", "did not find expected node content"},

@@ -2,8 +2,6 @@
 
 #include <math.h>
 
-static const duel_key no_keys[] = {{.name = NULL}};
-
 // ---- torch: PyTorch's own for linear and convolution layers, U(−1/sqrt(fan_in), 1/sqrt(fan_in))
 static duel_filling fill_torch(const duel_chosen *init, double fan_in, double fan_out) {
   (void)init, (void)fan_out;
@@ -49,12 +47,12 @@ static duel_filling fill_constant(const duel_chosen *init, double fan_in, double
 }
 
 static const duel_init_kind rows[] = {
-    {{"torch", NULL, no_keys, "PyTorch's own: uniform in ±1/sqrt(fan_in)"}, fill_torch, true},
-    {{"glorot_uniform", NULL, no_keys, "uniform in ±sqrt(6/(fan_in + fan_out))"}, fill_glorot_uniform, false},
-    {{"glorot_normal", NULL, no_keys, "normal, variance 2/(fan_in + fan_out)"}, fill_glorot_normal, false},
-    {{"he_normal", NULL, no_keys, "normal, variance 2/fan_in"}, fill_he_normal, false},
+    {{"torch", NULL, duel_no_keys, "PyTorch's own: uniform in ±1/sqrt(fan_in)"}, fill_torch, true},
+    {{"glorot_uniform", NULL, duel_no_keys, "uniform in ±sqrt(6/(fan_in + fan_out))"}, fill_glorot_uniform, false},
+    {{"glorot_normal", NULL, duel_no_keys, "normal, variance 2/(fan_in + fan_out)"}, fill_glorot_normal, false},
+    {{"he_normal", NULL, duel_no_keys, "normal, variance 2/fan_in"}, fill_he_normal, false},
     {{"normal", NULL, keys_normal, "normal with mean and std"}, fill_normal, false},
-    {{"zeros", NULL, no_keys, "all 0"}, fill_zeros, false},
+    {{"zeros", NULL, duel_no_keys, "all 0"}, fill_zeros, false},
     {{"constant", NULL, keys_constant, "all value"}, fill_constant, false},
     {.kind = {.name = NULL}}};
 const duel_table duel_init_kinds = {rows, sizeof *rows, "initializer"};

@@ -174,7 +174,6 @@ static duel_val forward_reshape(duel_pass *p, const duel_layer *l, duel_val x) {
 
 // ---- the table
 
-static const duel_key no_keys[] = {{.name = NULL}};
 static const duel_key keys_dense[] = {
     {"out", DUEL_KEY_INT, NULL, 1, 1 << 24, NULL, "numbers an item"},
     {"bias", DUEL_KEY_BOOL, "true", 0, 0, NULL, "add a learnt bias"},
@@ -206,9 +205,9 @@ static const duel_layer_kind rows[] = {
     {{"global_pool", "mode", duel_keys_global_pool, "one number a channel: the mean, maximum or sum of its pixels"},
      duel_forward_global_pool},
     {{"leaky_relu", "slope", keys_leaky_relu, "x where x > 0, slope·x elsewhere"}, forward_leaky_relu},
-    {{"relu", NULL, no_keys, "x where x > 0, 0 elsewhere"}, forward_relu},
-    {{"tanh", NULL, no_keys, "hyperbolic tangent"}, forward_tanh},
-    {{"sigmoid", NULL, no_keys, "1/(1 + exp(−x))"}, forward_sigmoid},
+    {{"relu", NULL, duel_no_keys, "x where x > 0, 0 elsewhere"}, forward_relu},
+    {{"tanh", NULL, duel_no_keys, "hyperbolic tangent"}, forward_tanh},
+    {{"sigmoid", NULL, duel_no_keys, "1/(1 + exp(−x))"}, forward_sigmoid},
     {{"batchnorm", "eps", keys_batchnorm, "each channel to mean 0 and variance 1 over the batch, then scale and shift"},
      forward_batchnorm},
     {{"layernorm", "eps", duel_keys_layernorm, "each item to mean 0 and variance 1, then scale and shift an element"},
@@ -220,11 +219,11 @@ static const duel_layer_kind rows[] = {
      duel_forward_groupnorm},
     {{"pixelnorm", "eps", duel_keys_pixelnorm, "each pixel's channels divided by the root of their mean square"},
      duel_forward_pixelnorm},
-    {{"silu", NULL, no_keys, "x·sigmoid(x)"}, duel_forward_silu},
+    {{"silu", NULL, duel_no_keys, "x·sigmoid(x)"}, duel_forward_silu},
     {{"gelu", "approximate", duel_keys_gelu, "x·Φ(x), the normal distribution's share below x"}, duel_forward_gelu},
     {{"prelu", "channels", duel_keys_prelu, "x where x > 0, slope·x elsewhere, the slope learnt"}, duel_forward_prelu},
     {{"dropout", "p", keys_dropout, "drops values at random in training"}, forward_dropout},
-    {{"flatten", NULL, no_keys, "one row of numbers an item"}, forward_flatten},
+    {{"flatten", NULL, duel_no_keys, "one row of numbers an item"}, forward_flatten},
     {{"reshape", "shape", keys_reshape, "the same numbers in another shape"}, forward_reshape},
     {{"minibatch_stddev", "group", duel_keys_minibatch_stddev,
       "adds a channel that tells how much a group of items differs"},

@@ -20,7 +20,6 @@ static duel_val bce_g(duel_graph *g, duel_val real, duel_val fake, const duel_ch
 }
 
 // ---- hinge: Lim and Ye 2017, arXiv:1705.02894; Tran et al. 2017, arXiv:1702.08896
-static const duel_key no_keys[] = {{.name = NULL}};
 
 static duel_val mean_relu(duel_graph *g, duel_val x, double sign) { // E relu(1 + sign·x)
   return duel_mean(g, duel_leaky_relu(g, duel_affine(g, x, sign, 1), 0));
@@ -37,7 +36,7 @@ static duel_val hinge_g(duel_graph *g, duel_val real, duel_val fake, const duel_
 
 static const duel_loss rows[] = {
     {{"bce", NULL, keys_bce, "binary cross-entropy on logits, non-saturating for G"}, bce_d, bce_g, 0.5, false},
-    {{"hinge", NULL, no_keys, "D's margins of 1; G raises D's output"}, hinge_d, hinge_g, 0.5, false},
+    {{"hinge", NULL, duel_no_keys, "D's margins of 1; G raises D's output"}, hinge_d, hinge_g, 0.5, false},
     {.kind = {.name = NULL}}};
 const duel_table duel_losses = {rows, sizeof *rows, "loss"};
 

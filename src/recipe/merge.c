@@ -213,19 +213,10 @@ static void merge_map(duel_reading *rd, duel_yaml *slot, const duel_key *word, d
     if (name->type != DUEL_YAML_SCALAR || strcmp(name_in(word, slot), name->text)) slot->child = NULL;
     merge_child(rd, slot, word, name, path);
   }
-  const bool net = word->of == &duel_net_kind;
   duel_yaml *next;
   for (duel_yaml *child = value->child; child; child = next) {
     next = child->next;
     if (child == name && !rd->conflicts && !duel_yaml_is_null(name)) continue;
-    if (net && is_step(value) && *child->key >= '0' && *child->key <= '9') { // G.3 is an item of its layers
-      duel_yaml *layers = new_node(rd, DUEL_YAML_MAP, child), *only = layers ? new_node(rd, child->type, child) : NULL;
-      if (!only) return;
-      *only = *child;
-      only->next = NULL;
-      *layers = (duel_yaml){.type = DUEL_YAML_MAP, .quoted = true, .key = main, .file = child->file, .child = only};
-      child = layers;
-    }
     if (word->type == DUEL_KEY_NAMES && rd->settings && duel_yaml_is_null(duel_yaml_get(slot, child->key))) {
       const char *known[DUEL_MAX_KNOWN];
       int n = 0;
@@ -310,7 +301,7 @@ void duel_merge_defaults(duel_reading *rd, duel_yaml *root) {
 
 typedef struct change {
   duel_yaml *value;
-  char *part[MAX_PARTS]; // "train", "batch"
+  const char *part[MAX_PARTS]; // "train", "batch"
   int n;
   struct change *next;
 } change;
@@ -324,6 +315,11 @@ static bool split_key(duel_reading *rd, change *c, const char *key) {
       return false;
     }
     c->part[c->n++] = part;
+  }
+  const duel_key *top = duel_key_find(((const duel_kind *)rd->words->of)->keys, c->part[0]);
+  if (top && top->of == &duel_net_kind && c->n > 1 && c->n < MAX_PARTS && strspn(c->part[1], "0123456789")) {
+    memmove(c->part + 2, c->part + 1, (size_t)(c->n++ - 1) * sizeof *c->part); // G.3 is an item of its layers
+    c->part[1] = duel_net_kind.main_key;
   }
   if (strcmp(c->part[0], "recipe") != 0 && strcmp(c->part[0], "base") != 0) return true;
   duel_problem_value(rd, c->value, "%s belongs to a file and cannot be set", c->part[0]);

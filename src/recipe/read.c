@@ -3,9 +3,6 @@
 
 #include "recipe/parts.h"
 
-static const duel_key none[] = {{.name = NULL}};
-static const duel_kind no_keys = {"a game", NULL, none, NULL};
-
 static void not_a_map(duel_reading *rd, const duel_yaml *node, const char *path) {
   char shown[DUEL_SHOWN];
   duel_problem_value(rd, node, "%s: %s is not a mapping of keys", path, duel_yaml_show(shown, sizeof shown, node));
@@ -66,7 +63,7 @@ static void check_keys(duel_reading *rd, const duel_kind *kind, const duel_sourc
     duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = entry->key});
     duel_hint(hint, entry->key, known + chosen, n - chosen);
     duel_problem_key(rd, entry, "%s%s%s: no such key%s%s%s", path, *path ? "." : "", shown, chosen ? " of " : "",
-                     chosen ? kind->name : "", n - chosen ? hint : "; it has none");
+                     chosen ? kind->name : "", n > chosen ? hint : "; it has none");
   }
 }
 
@@ -98,7 +95,8 @@ static void read_chosen(duel_reading *rd, const duel_key *key, const duel_yaml *
   if (!chosen) return;
   const duel_source from = {.map = map, .at = node ? node : rd->root, .also = "name"};
   bool game = table == &duel_game_kinds; // whose keys stand in `train`
-  if (game && map) check_keys(rd, &no_keys, &from, path);
+  static const duel_kind bare = {"a game", NULL, duel_no_keys, NULL};
+  if (game && map) check_keys(rd, &bare, &from, path);
   *chosen = (duel_chosen){kind, game ? NULL : duel_read_keys(rd, kind, from, path)};
   *v = (duel_key_value){.n = 1, .chosen = chosen};
 }

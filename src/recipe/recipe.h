@@ -63,6 +63,8 @@ typedef struct duel_key {
   const char *help;     // one line
 } duel_key;
 
+extern const duel_key duel_no_keys[];
+
 typedef struct duel_kind { // a layer, a loss, an optimizer, a section …
   const char *name;
   const char *main_key; // the key that a value stands for; NULL: it takes none

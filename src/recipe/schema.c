@@ -94,12 +94,12 @@ static const duel_key keys_run[] = {{"backend", DUEL_KEY_CHOICE, "auto", 0, 0, "
                                      "a larger set is streamed from a file, as in 64M, 2G; auto: half of what is free"},
                                     {.name = NULL}};
 
-static const duel_key no_keys[] = {{.name = NULL}};
+const duel_key duel_no_keys[] = {{.name = NULL}};
 const duel_kind duel_data_kind = {"data", "path", keys_data, "the data set"};
 static const duel_kind kind_output = {"output", NULL, keys_output, "pictures, checkpoints, lines"},
                        kind_run = {"run", "backend", keys_run, "where it runs"},
-                       kind_augment = {"augment", NULL, no_keys, "changes to items"},
-                       kind_eval = {"eval", NULL, no_keys, "measures"};
+                       kind_augment = {"augment", NULL, duel_no_keys, "changes to items"},
+                       kind_eval = {"eval", NULL, duel_no_keys, "measures"};
 
 // ---- the whole
 
