@@ -163,8 +163,7 @@ static void merge_item(duel_reading *rd, duel_yaml *item, const duel_key *word, 
   const char *name = duel_item_name(item);
   const duel_kind *kind = duel_item_kind(item);
   bool block = kind && duel_kind_is_block(kind);
-  for (duel_yaml *child = steps->child, *next; child; child = next) {
-    next = child->next;
+  for (duel_yaml *child = steps->child; child; child = child->next) {
     bool known = !strcmp(child->key, "save") ||
                  (block ? duel_key_find(kind->keys, child->key) != NULL : name && !strcmp(name, child->key));
     if (known && item->type == DUEL_YAML_SCALAR) {
@@ -193,40 +192,38 @@ static void check_conflict(duel_reading *rd, const duel_yaml *old, const duel_ya
     duel_problem_value(rd, value, "%s is set differently by %s", path, old->file);
 }
 
+// Only names that the recipe has can be set.
+static bool is_new_name(duel_reading *rd, const duel_yaml *vars, const duel_yaml *value, const char *path) {
+  const char *known[DUEL_MAX_KNOWN];
+  int n = 0;
+  char hint[160];
+  if (!rd->settings || !duel_yaml_is_null(duel_yaml_get(vars, value->key))) return false;
+  for (const duel_yaml *item = vars->child; item && n < DUEL_MAX_KNOWN; item = item->next) known[n++] = item->key;
+  duel_problem_value(rd, value, "%s.%.40s: the recipe has no such name%s", path, value->key,
+                     duel_hint(hint, value->key, known, n));
+  return true;
+}
+
 static void merge_map(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *value, const char *path) {
   const char *main = word->type == DUEL_KEY_SCHEDULE ? "from" : main_of(word);
-  if (slot->type != DUEL_YAML_MAP) {
-    if (duel_yaml_is_null(slot)) {
-      duel_yaml empty = *value;
-      empty.child = NULL;
-      replace(slot, &empty);
-    } else if (!main) {
-      replace(slot, value);
-      return;
-    } else if (!write_out(rd, slot, main)) {
-      return;
-    }
+  if (duel_yaml_is_null(slot)) {
+    duel_yaml empty = *value;
+    empty.child = NULL;
+    replace(slot, &empty);
+  } else if (slot->type != DUEL_YAML_MAP && !main) {
+    replace(slot, value);
+    return;
+  } else if (slot->type != DUEL_YAML_MAP && !write_out(rd, slot, main)) {
+    return;
   }
-  // Keys of another name were another's.
-  duel_yaml *name = main && !strcmp(main, "name") ? duel_yaml_get(value, main) : NULL;
-  if (name && !rd->conflicts && !duel_yaml_is_null(name)) {
-    if (name->type != DUEL_YAML_SCALAR || strcmp(name_in(word, slot), name->text)) slot->child = NULL;
-    merge_child(rd, slot, word, name, path);
-  }
-  duel_yaml *next;
-  for (duel_yaml *child = value->child; child; child = next) {
-    next = child->next;
-    if (child == name && !rd->conflicts && !duel_yaml_is_null(name)) continue;
-    if (word->type == DUEL_KEY_NAMES && rd->settings && duel_yaml_is_null(duel_yaml_get(slot, child->key))) {
-      const char *known[DUEL_MAX_KNOWN];
-      int n = 0;
-      char hint[160];
-      for (const duel_yaml *item = slot->child; item && n < DUEL_MAX_KNOWN; item = item->next) known[n++] = item->key;
-      duel_problem_value(rd, child, "%s.%.40s: the recipe has no such name%s", path, child->key,
-                         duel_hint(hint, child->key, known, n));
-      continue;
-    }
-    merge_child(rd, slot, word, child, path);
+  // A name comes first: where it changes, the other keys were another's.
+  duel_yaml *name = duel_key_table(word) && main && !rd->conflicts ? duel_yaml_get(value, main) : NULL;
+  if (duel_yaml_is_null(name)) name = NULL;
+  if (name && (name->type != DUEL_YAML_SCALAR || strcmp(name_in(word, slot), name->text) != 0)) slot->child = NULL;
+  if (name) merge_child(rd, slot, word, name, path);
+  for (duel_yaml *child = value->child; child; child = child->next) {
+    bool left_out = word->type == DUEL_KEY_NAMES && is_new_name(rd, slot, child, path);
+    if (child != name && !left_out) merge_child(rd, slot, word, child, path);
   }
 }
 
@@ -275,10 +272,8 @@ void duel_merge_document(duel_reading *rd, duel_yaml **into, duel_yaml *document
   if (!*into) *into = new_node(rd, DUEL_YAML_MAP, document);
   if (!*into) return;
   (*into)->file = document->file, (*into)->line = document->line, (*into)->col = document->col;
-  for (duel_yaml *item = document->child, *next; item; item = next) {
-    next = item->next;
+  for (duel_yaml *item = document->child; item; item = item->next)
     if (strcmp(item->key, "base") != 0) merge_child(rd, *into, rd->words, item, "");
-  }
 }
 
 void duel_merge_defaults(duel_reading *rd, duel_yaml *root) {
