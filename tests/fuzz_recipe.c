@@ -33,10 +33,15 @@ static duel_recipe *resolve(const char *text, const duel_setting *setting, int c
   return r;
 }
 
+static void differs(void *ctx, const char *key, const char *was, const char *is) {
+  (void)ctx, (void)key, (void)was, (void)is;
+  abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
   static const duel_data_shape images = {3, {1, 28, 28}, 10};
   duel_setting setting[MOST_SETTINGS];
-  char diff[256], *text = malloc(n + 1);
+  char *text = malloc(n + 1);
   if (!text) abort();
   memcpy(text, bytes, n);
   text[n] = 0;
@@ -51,8 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
   }
   duel_recipe *again = resolve(r->text, NULL, 0, NULL);
   if (!again || strcmp(again->text, r->text) != 0) abort();
-  if (duel_recipe_diff(r->text, again->text, diff, sizeof diff) != DUEL_OK || *diff) abort();
-  const duel_schedule *lr = &r->net[DUEL_G].optim.lr;
+  if (duel_recipe_compare(r->text, again->text, differs, NULL) != DUEL_OK) abort();
+  const duel_schedule *lr = &r->net[0].optim.value[0].schedule;
   if (duel_length_steps(r->train.length, r->train.batch, 60000) < 1) abort();
   double rate = duel_schedule_at(lr, 1000, 5000, r->train.batch, 60000);
   if (!(rate >= 0 && rate <= 1e6)) abort();

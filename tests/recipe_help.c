@@ -78,3 +78,35 @@ void recipe_refuses_set(const char *text, const char *message, const char *const
 void recipe_refuses(const char *text, const char *message) {
   recipe_refuses_set(text, message, (const char *const[]){NULL});
 }
+
+const duel_key_value *value_of(const duel_chosen *c, const char *key) {
+  int i = 0;
+  while (c->kind->keys[i].name && strcmp(c->kind->keys[i].name, key)) i++;
+  if (!c->kind->keys[i].name) fail_msg("%s has no key %s", c->kind->name, key);
+  return &c->value[i];
+}
+
+const duel_schedule *lr_of(const duel_recipe *r, int net) {
+  return &value_of(&r->net[net].optim, "lr")->schedule;
+}
+
+bool is_named(const duel_chosen *c, const char *name) {
+  return !strcmp(c->kind->name, name);
+}
+
+typedef struct listing {
+  char *dst;
+  size_t n, used;
+} listing;
+
+static void list_one(void *ctx, const char *key, const char *was, const char *is) {
+  listing *l = ctx;
+  if (l->used >= l->n) return;
+  l->used += (size_t)snprintf(l->dst + l->used, l->n - l->used, "%s%s: %s -> %s", l->used ? "\n" : "", key, was, is);
+}
+
+duel_status recipe_diff(const char *old_text, const char *new_text, char *dst, size_t n) {
+  listing l = {.dst = dst, .n = n};
+  *dst = 0;
+  return duel_recipe_compare(old_text, new_text, list_one, &l);
+}

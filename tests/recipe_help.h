@@ -23,6 +23,14 @@ duel_recipe *recipe_from(const char *text);
 duel_recipe *recipe_set(const char *text, const char *const *pairs);
 #define SET(text, ...) recipe_set(text, (const char *const[]){__VA_ARGS__, NULL})
 
+enum { NET_G, NET_D }; // of the game gan
+// Keys of what was chosen, by name: value_of(&r->loss, "label_smoothing")->number[0].
+const duel_key_value *value_of(const duel_chosen *c, const char *key);
+const duel_schedule *lr_of(const duel_recipe *r, int net);
+bool is_named(const duel_chosen *c, const char *name);
+// The differences as lines "train.batch: 64 -> 32", "" if there are none; as many as fit.
+duel_status recipe_diff(const char *old_text, const char *new_text, char *dst, size_t n);
+
 void recipe_message(const char *expected); // duel_last_error() is this
 void recipe_refuses(const char *text, const char *message);
 void recipe_refuses_set(const char *text, const char *message, const char *const *pairs);

@@ -297,9 +297,9 @@ recipe: 1
 data: {path: synthetic:shapes, limit: 64}
 latent: 8
 G: [dense: \$C*\$H*\$W, tanh, reshape: [\$C, \$H, \$W]]
-D: [flatten, dense: 1]
+D: {layers: [flatten, dense: 1], optim: {weight_decay: 0}}
 loss: bce
-optim: {name: adam, lr: 1, weight_decay: {G: 1000000, D: 0}}
+optim: {name: adam, lr: 1, weight_decay: 1000000}
 train: {length: 50 steps, batch: 8}
 output: {sample: 0, checkpoint: 1 steps, keep: 2}
 EOF

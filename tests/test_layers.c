@@ -60,7 +60,7 @@ static duel_status open_layer(layer *l, const char *text, duel_shape item) {
   *l = (layer){.whole = recipe_of(text, item)};
   DUEL_TRY(duel_model_open(&l->model, l->whole, DUEL_SCALAR, 0, &l->vars, DUEL_F32));
   l->recipe = *l->whole;
-  l->recipe.net[DUEL_D].layers.n = 1;
+  l->recipe.net[1].layers.n = 1;
   l->model.recipe = &l->recipe;
   return DUEL_OK;
 }
@@ -102,9 +102,9 @@ static void check_case(int number, const duel_backend_api *api, duel_backend *b,
   layer l;
   must(open_layer(&l, text, item));
   const char *name[MOST_TENSORS] = {"x"}; // then the parameters before those of the last dense
-  const int n = l.model.player[DUEL_D].n - 2 + 1;
+  const int n = l.model.player[1].n - 2 + 1;
   assert_in_range(n, 1, MOST_TENSORS);
-  for (int i = 1; i < n; i++) name[i] = l.model.player[DUEL_D].param[i - 1].name + strlen("D.0.");
+  for (int i = 1; i < n; i++) name[i] = l.model.player[1].param[i - 1].name + strlen("D.0.");
 
   duel_rig r;
   int in[MOST_TENSORS], u, v, outputs = 0;
@@ -112,7 +112,7 @@ static void check_case(int number, const duel_backend_api *api, duel_backend *b,
   must(duel_rig_open(&r, api, b));
   for (int i = 0; i < n; i++) {
     const duel_entry *e = find(number, "", name[i]);
-    if (i) assert_true(duel_shape_equal(shape_of(e), l.model.player[DUEL_D].param[i - 1].shape));
+    if (i) assert_true(duel_shape_equal(shape_of(e), l.model.player[1].param[i - 1].shape));
     must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, shape_of(e), false, &in[i]));
   }
   must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, shape_of(find(number, "", "u")), false, &u));
@@ -130,7 +130,7 @@ static void check_case(int number, const duel_backend_api *api, duel_backend *b,
   duel_val wrt[MOST_TENSORS + 1], value[2 + 2 * MOST_TENSORS];
   for (int i = 0; i < n; i++) wrt[i] = duel_input(g, in[i]);
   wrt[n] = duel_input(g, u);
-  duel_pass pass = {.g = g, .model = &l.model, .player = DUEL_D, .train = true, .key = DUEL_NONE, .view = wrt + 1};
+  duel_pass pass = {.g = g, .model = &l.model, .player = 1, .train = true, .key = DUEL_NONE, .view = wrt + 1};
   value[0] = duel_forward(&pass, wrt[0]);
   must(duel_grad(g, duel_sum(g, duel_mul(g, wrt[n], value[0])), n, wrt, value + 1));
   must(duel_grad(g, duel_sum(g, duel_mul(g, duel_input(g, v), value[1])), n + 1, wrt, value + 1 + n));
@@ -170,12 +170,12 @@ static void test_float32(void **state) {
 static void assert_begins(const char *text, int n, const float *value) {
   layer l;
   must(open_layer(&l, text, DUEL_SHAPE(4, 3, 2)));
-  assert_int_equal(l.model.player[DUEL_D].n - 2, n);
+  assert_int_equal(l.model.player[1].n - 2, n);
   for (int i = 0; i < n; i++) {
-    const duel_param *p = &l.model.player[DUEL_D].param[i];
+    const duel_param *p = &l.model.player[1].param[i];
     float first[24];
     assert_true(duel_shape_count(p->shape) <= 24);
-    duel_param_init(p, &l.recipe.net[DUEL_D].init, 1, first);
+    duel_param_init(p, 1, first);
     for (int64_t k = 0; k < duel_shape_count(p->shape); k++)
       if (first[k] != value[i]) fail_msg("%s: %s begins as %g", text, p->name, (double)first[k]);
   }
@@ -223,6 +223,15 @@ static void test_refusals(void **state) {
   assert_refused("avgpool: {kernel: 2, pad: 2}", DUEL_SHAPE(6, 3, 5),
                  "D.0 avgpool: resample2d: a pad of 2 above images 2×6×3×5 leaves a window of 2×2 without a pixel; a "
                  "pad must be smaller than the kernel");
+  assert_refused("add: a", DUEL_SHAPE(6), "D.0 add: no layer before it has `save: a`; saved is nothing");
+  assert_refused("{tanh: ~, save: a}, {relu: ~, save: b}, add: c", DUEL_SHAPE(6),
+                 "D.2 add: no layer before it has `save: c`; saved is a, b");
+  assert_refused("{tanh: ~, save: a}, dense: 5, add: a", DUEL_SHAPE(6),
+                 "D.2 add: add needs equal shapes, but gets 2×5 and, from a, 2×6");
+  assert_refused(
+      "{tanh: ~, save: a}, avgpool: 2, concat: a", DUEL_SHAPE(6, 2, 4),
+      "D.2 concat: concat needs shapes that differ in channels alone, but gets 2×6×1×2 and, from a, 2×6×2×4");
+  assert_refused("{tanh: ~, save: a}, flatten, concat: a", DUEL_SHAPE(6, 2, 4), "but gets 2×48 and, from a, 2×6×2×4");
 }
 
 static int read_golden(void **state) {

@@ -458,13 +458,15 @@ static const char *const layers[] = {
     "residual: [conv: {out: 3, kernel: 3, pad: 1}, tanh]",
     "{residual: [residual: [conv: {out: 3, pad: 1}], conv: {out: 2, stride: 2}], skip: [conv: {out: 2, stride: 2}]}",
     "{residual: [tanh, conv: {out: 3, kernel: 1}], repeat: 3}",
+    "{conv: {out: 3, pad: 1}, save: a}, tanh, {conv: {out: 3, pad: 1}, save: b}, add: a, add: b, concat: b",
+    "{residual: [{tanh: ~, save: a}, conv: {out: 3, pad: 1}, add: a], repeat: 2, save: b}, silu, concat: b",
 };
 
 static void build_layers(duel_graph *g, const void *ctx, const duel_val *in, duel_val *out) {
   duel_model model = *(const duel_model *)ctx;
   duel_val view[MAX_IN];
   memcpy(view, in + 1, (MAX_IN - 1) * sizeof *view);
-  duel_pass pass = {.g = g, .model = &model, .player = DUEL_D, .train = true, .key = DUEL_NONE, .view = view};
+  duel_pass pass = {.g = g, .model = &model, .player = 1, .train = true, .key = DUEL_NONE, .view = view};
   out[0] = duel_forward(&pass, in[0]);
 }
 
@@ -483,7 +485,7 @@ static void test_layers(void **state) {
     duel_vars vars = {0};
     duel_model model;
     assert_int_equal(duel_model_open(&model, r, DUEL_SCALAR, 0, &vars, DUEL_F64), DUEL_OK);
-    const duel_player *player = &model.player[DUEL_D];
+    const duel_player *player = &model.player[1];
     assert_true(player->n < MAX_IN);
     problem p = {.name = layers[k], .n_in = 1 + player->n, .n_out = 1, .out = {DUEL_SHAPE(8, 1)}};
     p.build = build_layers;

@@ -19,42 +19,48 @@
 static void settings_reach_everything(void **state) {
   (void)state;
   static const char text[] = HEAD "vars: {ch: 2}\noutput: {keep: $ch*4}\noptim: {lr: 0.1}\n";
-  duel_recipe *r = SET(text, "G.1={leaky_relu: 0.3}", "D.1.dense.bias=false", "vars.ch=5", "optim.lr.G=0.0001",
-                       "train.batch=32", "data.limit=7", "--data data=./a: #b", "init.G=he_normal", "ema=1 kimg",
+  duel_recipe *r = SET(text, "G.1={leaky_relu: 0.3}", "D.1.dense.bias=false", "vars.ch=5", "G.optim.lr=0.0001",
+                       "train.batch=32", "data.limit=7", "--data data=./a: #b", "G.init=he_normal", "ema=1 kimg",
                        "optim.weight_decay=0.5", "--seed train.seed=3", "G.0.dense=400");
-  assert_string_equal(r->net[DUEL_G].layers.layer[1].kind->name, "leaky_relu");
-  assert_true(r->net[DUEL_G].layers.layer[1].value[0].number[0] == 0.3);
-  assert_true(r->net[DUEL_G].layers.layer[0].value[0].number[0] == 400);
-  assert_true(r->net[DUEL_D].layers.layer[1].value[1].number[0] == 0 &&
-              r->net[DUEL_D].layers.layer[1].value[0].number[0] == 1);
-  assert_true(r->output.keep == 20 && r->train.batch == 32 && r->train.seed == 3 && r->net[DUEL_G].ema.on);
-  assert_true(r->net[DUEL_G].optim.lr.from == 0.0001 && r->net[DUEL_D].optim.lr.from == 0.1);
-  assert_true(r->net[DUEL_G].optim.weight_decay == 0.5 && r->net[DUEL_D].optim.weight_decay == 0.5);
+  assert_string_equal(r->net[NET_G].layers.layer[1].kind->name, "leaky_relu");
+  assert_true(r->net[NET_G].layers.layer[1].value[0].number[0] == 0.3);
+  assert_true(r->net[NET_G].layers.layer[0].value[0].number[0] == 400);
+  assert_true(r->net[NET_D].layers.layer[1].value[1].number[0] == 0 &&
+              r->net[NET_D].layers.layer[1].value[0].number[0] == 1);
+  assert_true(r->output.keep == 20 && r->train.batch == 32 && r->train.seed == 3 && r->net[NET_G].ema.on);
+  assert_true(lr_of(r, NET_G)->from == 0.0001 && lr_of(r, NET_D)->from == 0.1);
+  assert_true(value_of(&r->net[NET_G].optim, "weight_decay")->number[0] == 0.5 &&
+              value_of(&r->net[NET_D].optim, "weight_decay")->number[0] == 0.5);
   assert_string_equal(r->data.path, "./a: #b"); // a flag's path is no YAML
   assert_int_equal(r->data.limit, 7);
-  assert_string_equal(r->net[DUEL_G].init.name, "he_normal");
-  assert_string_equal(r->net[DUEL_D].init.name, "torch");
+  assert_true(is_named(&r->net[NET_G].init, "he_normal"));
+  assert_true(is_named(&r->net[NET_D].init, "torch"));
   duel_recipe_close(r);
 
   r = SET(text, "G.0={residual: [relu, dense: 3]}", "G.0.residual.1.dense.out=9", "G.0.repeat=3", "G.0.skip=[tanh]",
-          "optim={name: sgd, lr: {from: 1, to: 0}}", "optim.lr.D.to=0.5", "optim.D.momentum=0.7", "init={name: normal}",
-          "init.D.std=0.3", "ema={half_life: 4}", "G.1.tanh=null");
-  const duel_layer *block = r->net[DUEL_G].layers.layer;
-  assert_true(block->repeat == 3 && block->body->layer[1].value[0].number[0] == 9 && block->skip->n == 1);
-  assert_true(!r->net[DUEL_G].optim.adam && r->net[DUEL_G].optim.lr.to == 0 && r->net[DUEL_D].optim.lr.to == 0.5);
-  assert_true(r->net[DUEL_G].optim.momentum == 0 && r->net[DUEL_D].optim.momentum == 0.7);
-  assert_true(r->net[DUEL_G].init.std == 0.02 && r->net[DUEL_D].init.std == 0.3 && r->net[DUEL_G].ema.half_life.n == 4);
+          "G.0.skip.0=relu", "optim={name: sgd, lr: {from: 1, to: 0}}", "D.optim.lr.to=0.5", "D.optim.momentum=0.7",
+          "init={name: normal}", "D.init.std=0.3", "ema={half_life: 4}", "G.1.tanh=null", "G.2.save=image");
+  const duel_layer *block = r->net[NET_G].layers.layer;
+  assert_true(block->value[2].number[0] == 3 && block->value[0].layers->layer[1].value[0].number[0] == 9);
+  assert_string_equal(block->value[1].layers->layer[0].kind->name, "relu");
+  assert_string_equal(r->net[NET_G].layers.layer[2].save, "image");
+  assert_true(!is_named(&r->net[NET_G].optim, "adam") && lr_of(r, NET_G)->to == 0 && lr_of(r, NET_D)->to == 0.5);
+  assert_true(value_of(&r->net[NET_G].optim, "momentum")->number[0] == 0 &&
+              value_of(&r->net[NET_D].optim, "momentum")->number[0] == 0.7);
+  assert_true(value_of(&r->net[NET_G].init, "std")->number[0] == 0.02 &&
+              value_of(&r->net[NET_D].init, "std")->number[0] == 0.3 && r->net[NET_G].ema.half_life.n == 4);
   duel_recipe_close(r);
 
-  r = SET(text, "optim.G=sgd", "optim.lr.from=0.2", "optim.lr.warmup=5", "ema=null", "G=[dense: 3]");
-  assert_true(!r->net[DUEL_G].optim.adam && r->net[DUEL_D].optim.adam && r->net[DUEL_D].optim.lr.warmup.n == 5);
-  assert_true(r->net[DUEL_D].optim.lr.from == 0.2 && r->net[DUEL_G].layers.n == 1 && !r->net[DUEL_G].ema.on);
+  r = SET(text, "G.optim=sgd", "optim.lr.from=0.2", "optim.lr.warmup=5", "ema=null", "G=[dense: 3]");
+  assert_true(!is_named(&r->net[NET_G].optim, "adam") && is_named(&r->net[NET_D].optim, "adam") &&
+              lr_of(r, NET_D)->warmup.n == 5);
+  assert_true(lr_of(r, NET_D)->from == 0.2 && r->net[NET_G].layers.n == 1 && !r->net[NET_G].ema.on);
   duel_recipe_close(r);
 }
 
 static void settings_that_lead_nowhere(void **state) {
   (void)state;
-  static const char text[] = HEAD "vars: {width: 2}\noptim: {lr: {G: 1, D: 2}}\n";
+  static const char text[] = HEAD "vars: {width: 2}\n";
   static const char *const cases[][2] = {
       {"optmi.lr=3", "optmi: no such key; did you mean optim?"},
       {"train.bacth=3", "train.bacth: no such key; did you mean batch?"},
@@ -63,28 +69,33 @@ static void settings_that_lead_nowhere(void **state) {
       {"latent.x=3", "there is nothing below latent"},
       {"vars.widht=3", "vars.widht: the recipe has no such name; did you mean width?"},
       {"G.3=relu", "G has no item 3; there are G.0 to G.2"},
-      {"G.x=relu", "G has no item x; there are G.0 to G.2"},
-      {"G.-1=relu", "G has no item -1; there are G.0 to G.2"},
-      {"G.1.relu=3", "this layer is tanh, not relu"},
+      {"G.x=relu", "G.x: no such key; there are layers, init, optim, ema"},
+      {"G.-1=relu", "G.-1: no such key; there are layers, init, optim, ema"},
+      {"G.1.relu=3", "G.1 is tanh and has no relu"},
       {"G.1.tanh=3", "G.1: tanh takes no value"},
-      {"G.1.tanh.slope=3", "G.1.tanh.slope: no such key; this layer has none"},
+      {"G.1.tanh.slope=3", "G.1.tanh.slope: no such key; it has none"},
       {"G.0.dense.otu=3", "G.0.dense.otu: no such key; did you mean out?"},
-      {"G.0.dense.out.x=3", "there is nothing below out"},
+      {"G.0.dense.out.x=3", "there is nothing below G.0.dense.out"},
       {"G.1=null", "an item of a list cannot be taken away"},
       {"G.1=relue", "G.1: relue: no such layer; did you mean relu?"},
       {"G..1=relu", "a key is names and numbers with points between them, such as optim.lr"},
       {"recipe=1", "recipe belongs to a file and cannot be set"},
       {"base=mlp", "base belongs to a file and cannot be set"},
-      {"optim.lr.from=3", "optim.lr has a value for G and one for D: say which"},
-      {"optim.lr.G.x=3", "optim.lr.G.x: no such key; there are from, to, curve, over, warmup"},
-      {"optim.lr.G.from.x=3", "there is nothing below optim.lr"},
+      {"optim.lr.G=3", "optim.lr.G: a net's own setting stands in the net: G: {optim: {lr: 3}}"},
+      {"optim.G.lr=3", "optim.G: a net's own setting stands in the net: G: {optim: {lr: 3}}"},
+      {"init.D=zeros", "init.D: a net's own setting stands in the net: D: {init: zeros}"},
+      {"D.optim.lr.x=3", "D.optim.lr.x: no such key; there are from, to, curve, over, warmup\n"
+                         "--set D.optim.lr.x=3: D.optim.lr.from: missing (the value to begin with)"},
+      {"D.optim.lr.from.x=3", "D.optim.lr.from: {x: 3} is not a finite number"},
+      {"D.0.save.x=3", "D.0.save: {x: 3} is not text"},
+      {"game=gna", "game: gna: no such game; did you mean gan?"},
       {"optim.betas.x=3", "there is nothing below optim.betas"},
-      {"init.G.std.x=3", "there is nothing below std"},
+      {"G.init.std.x=3", "G.init.std: no such key of torch; it has none"},
       {"train.batch=[", "did not find expected node content"},
       {"train.batch=&a 3", "anchors (&name) are not part of this format"},
       {"train=3", "train: 3 is not a mapping of keys"},
-      {"data=[1]", "data: [1] is not a mapping of keys"},
-      {"optim.lr.G=abc", "optim.lr.G: abc is not a finite number"},
+      {"data=[1]", "data.path: [1] is not text"},
+      {"G.optim.lr=abc", "G.optim.lr: abc is not a finite number"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char message[256];
@@ -92,15 +103,15 @@ static void settings_that_lead_nowhere(void **state) {
     REFUSES_SET(text, message, cases[i][0]);
   }
   REFUSES_SET("recipe: 1\ndata: x\nlatent: 1\nG: [residual: [relu]]\nD: [relu]\ntrain: {length: 1}\n",
-              "--set G.0.0.residual.0=tanh: copies of a residual block share one recipe: leave the 0 out",
+              "--set G.0.0.residual.0=tanh: copies of a block share one recipe: leave the 0 out",
               "G.0.0.residual.0=tanh");
   REFUSES_SET("recipe: 1\ndata: x\nlatent: 1\nG: [residual: [relu]]\nD: [relu]\ntrain: {length: 1}\n",
               "--set G.0.skip.0=tanh: G.0.skip is not a list of layers", "G.0.skip.0=tanh");
   // Long values and odd letters are shown short.
   REFUSES_SET(HEAD,
-              "--set loss=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: loss.name: "
-              "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: no such choice; there is bce",
-              "loss=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+              "--set run=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: run.backend: "
+              "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: no such choice; there are auto, cpu, cuda",
+              "run=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
   REFUSES_SET(HEAD,
               "--set loss=\"a\\u001B\": a character that YAML does not allow (control characters are not allowed)",
               "loss=a\033");
@@ -126,14 +137,12 @@ static void two_settings_of_one_key(void **state) {
   REFUSES_SET(HEAD, "--epochs: train.length is set differently by --steps", "--steps train.length=3",
               "--epochs train.length=2 epochs");
   REFUSES_SET(HEAD, "--data: data.path is also set by --set data=x; give one of them", "data=x", "--data data.path=x");
-  REFUSES_SET(HEAD,
-              "--set loss={name: lsgan}: loss.name is set differently by --set loss=bce\n"
-              "--set loss={name: lsgan}: loss.name: lsgan: no such choice; there is bce",
-              "loss=bce", "loss={name: lsgan}");
+  REFUSES_SET(HEAD, "--set optim={name: adam}: optim.name is set differently by --set optim=sgd", "optim=sgd",
+              "optim={name: adam}");
   REFUSES_SET(HEAD, "--set G.0.dense.out=4: G.0.dense.out is set differently by --set G.0.dense=3", "G.0.dense=3",
               "G.0.dense.out=4");
-  REFUSES_SET(HEAD, "--set optim.lr.G=2: optim.lr.G is set differently by --set optim.G.lr=1", "optim.G.lr=1",
-              "optim.lr.G=2");
+  REFUSES_SET(HEAD, "--set G.optim.lr=1: G.optim.lr is set differently by --set G.optim={lr: 2}", "G.optim.lr=1",
+              "G.optim={lr: 2}");
 }
 
 // ---- bases
@@ -202,54 +211,72 @@ static void child_of_a_base(void **state) {
                           "ema: 10 kimg\n"
                           "train: {length: 10, batch: 32}\n");
   write_file("sub/child.yaml", "recipe: 1\nbase: ../base.yaml\nvars: {ch: 3}\nlatent: 50\ntrain: {batch: 16}\n");
-  write_file("sub/grandchild.yaml", "recipe: 1\nbase: ./child.yaml\nG: [dense: 7]\noptim: {lr: {G: 1, D: 4}}\n");
+  write_file("sub/grandchild.yaml",
+             "recipe: 1\nbase: ./child.yaml\nG: [dense: 7]\noptim: {lr: 1}\nD: {optim: {lr: 4}}\n");
   duel_recipe *r = load_file("sub/grandchild.yaml");
   assert_string_equal(r->name, "grandchild");
   assert_true(r->latent == 50 && r->train.batch == 16 && r->train.length.n == 10 && r->data.limit == 5 &&
-              r->net[DUEL_G].ema.on);
-  assert_true(r->net[DUEL_G].layers.n == 1);                                           // lists replace
-  assert_true(r->net[DUEL_G].optim.lr.from == 1 && r->net[DUEL_D].optim.lr.from == 4); // so do values, whole
-  assert_true(r->net[DUEL_G].optim.betas[1] == 0.9 && r->net[DUEL_G].optim.lr.curve == DUEL_CURVE_CONSTANT);
+              r->net[NET_G].ema.on);
+  assert_true(r->net[NET_G].layers.n == 1);                              // lists replace
+  assert_true(lr_of(r, NET_G)->from == 1 && lr_of(r, NET_D)->from == 4); // so do values, whole
+  assert_true(value_of(&r->net[NET_G].optim, "betas")->number[1] == 0.9 &&
+              lr_of(r, NET_G)->curve == DUEL_CURVE_CONSTANT);
   duel_recipe_close(r);
   r = load_file("sub/child.yaml");
-  assert_true(r->net[DUEL_G].layers.layer[0].value[0].number[0] == 6); // $wide from the child's $ch
+  assert_true(r->net[NET_G].layers.layer[0].value[0].number[0] == 6); // $wide from the child's $ch
   duel_recipe_close(r);
 
-  // null removes; a new name, and a scalar section, drop their siblings; the same name keeps them.
+  // null removes; a new name drops its siblings, the same one and a value in a map's place keep them.
   write_file("a.yaml", "recipe: 1\nbase: base.yaml\nema: null\nloss: {label_smoothing: ~}\ninit: {name: he_normal}\n"
                        "optim: {name: sgd}\ndata: y\n");
   r = load_file("a.yaml");
-  assert_true(!r->net[DUEL_G].ema.on && r->loss.label_smoothing == 0 && r->data.limit == 0 &&
-              !r->net[DUEL_G].optim.adam);
-  assert_true(r->net[DUEL_G].optim.weight_decay == 0 && r->net[DUEL_G].optim.lr.from == 0.0002 &&
-              r->net[DUEL_G].init.std == 0);
+  assert_true(!r->net[NET_G].ema.on && value_of(&r->loss, "label_smoothing")->number[0] == 0 && r->data.limit == 5 &&
+              !is_named(&r->net[NET_G].optim, "adam"));
+  assert_true(value_of(&r->net[NET_G].optim, "weight_decay")->number[0] == 0 && lr_of(r, NET_G)->from == 0.0002 &&
+              is_named(&r->net[NET_G].init, "he_normal"));
   duel_recipe_close(r);
   write_file("a.yaml", "recipe: 1\nbase: base.yaml\nloss: bce\ninit: {name: normal}\noptim: {name: adam, lr: 3}\n"
                        "data: {path: x}\n");
   r = load_file("a.yaml");
-  assert_true(r->loss.label_smoothing == 0 && r->net[DUEL_G].init.std == 0.5 &&
-              r->net[DUEL_D].optim.weight_decay == 0.1);
-  assert_true(r->net[DUEL_D].optim.lr.from == 3 && r->data.limit == 5);
+  assert_true(value_of(&r->loss, "label_smoothing")->number[0] == 0.1 &&
+              value_of(&r->net[NET_G].init, "std")->number[0] == 0.5 &&
+              value_of(&r->net[NET_D].optim, "weight_decay")->number[0] == 0.1);
+  assert_true(lr_of(r, NET_D)->from == 3 && r->data.limit == 5);
   duel_recipe_close(r);
 
-  // One player's share on top of what both had, and both on top of one's.
-  write_file("a.yaml", "recipe: 1\nbase: base.yaml\noptim: {G: {lr: 3}, D: {betas: [0.5, 0.5]}}\ninit: {D: zeros}\n");
+  // A net's own on top of every net's, and every net's under a net's own.
+  write_file("a.yaml",
+             "recipe: 1\nbase: base.yaml\nG: {optim: {lr: 3}}\nD: {optim: {betas: [0.5, 0.5]}, init: zeros}\n");
   r = load_file("a.yaml");
-  assert_true(r->net[DUEL_G].optim.lr.from == 3 && r->net[DUEL_D].optim.lr.curve == DUEL_CURVE_LINEAR);
-  assert_true(r->net[DUEL_G].optim.betas[1] == 0.9 && r->net[DUEL_D].optim.betas[1] == 0.5);
-  assert_true(r->net[DUEL_G].init.std == 0.5 && !strcmp(r->net[DUEL_D].init.name, "zeros"));
+  assert_true(lr_of(r, NET_G)->from == 3 && lr_of(r, NET_D)->curve == DUEL_CURVE_LINEAR);
+  assert_true(value_of(&r->net[NET_G].optim, "betas")->number[1] == 0.9 &&
+              value_of(&r->net[NET_D].optim, "betas")->number[1] == 0.5);
+  assert_true(value_of(&r->net[NET_G].init, "std")->number[0] == 0.5 && is_named(&r->net[NET_D].init, "zeros"));
   duel_recipe_close(r);
   write_file("sub/b.yaml", "recipe: 1\nbase: ../a.yaml\noptim: {lr: 2}\ninit: normal\n");
   r = load_file("sub/b.yaml");
-  assert_true(r->net[DUEL_G].optim.lr.from == 2 && r->net[DUEL_D].optim.lr.from == 2 &&
-              r->net[DUEL_D].optim.betas[1] == 0.5);
-  assert_true(r->net[DUEL_G].init.std == 0.02 && r->net[DUEL_D].init.std == 0.02);
+  assert_true(lr_of(r, NET_G)->from == 3 && lr_of(r, NET_D)->from == 2 &&
+              value_of(&r->net[NET_D].optim, "betas")->number[1] == 0.5);
+  assert_true(value_of(&r->net[NET_G].init, "std")->number[0] == 0.5 && is_named(&r->net[NET_D].init, "zeros"));
+  duel_recipe_close(r);
+
+  // A number that a map meets is written out; a number over a schedule replaces it whole; a list over a net's map is
+  // its layers.
+  write_file("a.yaml", "recipe: 1\nbase: base.yaml\noptim: {lr: 2}\nD: {init: zeros}\n");
+  write_file("sub/b.yaml", "recipe: 1\nbase: ../a.yaml\noptim: {lr: {to: 1}}\nD: [dense: 1, tanh]\ndata: z\n");
+  r = load_file("a.yaml");
+  assert_true(lr_of(r, NET_G)->from == 2 && lr_of(r, NET_G)->curve == DUEL_CURVE_CONSTANT);
+  duel_recipe_close(r);
+  r = load_file("sub/b.yaml");
+  assert_true(lr_of(r, NET_G)->from == 2 && lr_of(r, NET_G)->to == 1 && r->data.limit == 5);
+  assert_true(r->net[NET_D].layers.n == 2 && is_named(&r->net[NET_D].init, "zeros"));
+  assert_string_equal(r->data.path, "z");
   duel_recipe_close(r);
 
   // A built-in base; mistakes are named in the file that made them.
   write_file("a.yaml", "recipe: 1\nbase: mlp\ntrain: {batch: 8}\n");
   r = load_file("a.yaml");
-  assert_true(r->train.batch == 8 && r->net[DUEL_G].layers.n == 8);
+  assert_true(r->train.batch == 8 && r->net[NET_G].layers.n == 8);
   duel_recipe_close(r);
   write_file("a.yaml", "recipe: 1\nbase: sub/c.yaml\nlatent: x\n");
   write_file("sub/c.yaml", "recipe: 1\nbase: mlp\ntrain: {btach: 8}\n");
@@ -292,22 +319,30 @@ static void differences(void **state) {
   (void)state;
   char diff[512];
   duel_recipe *a = recipe_from(HEAD),
-              *b = SET(HEAD, "train.batch=32", "G.1={leaky_relu: 0.3}", "ema=10 kimg", "optim.lr.G=0.5",
+              *b = SET(HEAD, "train.batch=32", "G.1={leaky_relu: 0.3}", "ema=10 kimg", "D.optim.lr=0.5",
                        "optim.betas=[0, 0.9]", "D=[flatten, dense: 3, relu]", "data=\"my shoes\"");
-  assert_int_equal(duel_recipe_diff(a->text, a->text, diff, sizeof diff), DUEL_OK);
+  assert_int_equal(recipe_diff(a->text, a->text, diff, sizeof diff), DUEL_OK);
   assert_string_equal(diff, "");
-  assert_int_equal(duel_recipe_diff(a->text, b->text, diff, sizeof diff), DUEL_OK);
+  assert_int_equal(recipe_diff(a->text, b->text, diff, sizeof diff), DUEL_OK);
   assert_string_equal(diff, "data.path: fashion-mnist -> \"my shoes\"\n"
                             "G.1: tanh -> {leaky_relu: {slope: 0.3}}\n"
                             "D.1.dense.out: 1 -> 3\n"
                             "D.2: (none) -> relu\n"
-                            "optim.lr: 0.0002 -> {G: 0.5, D: 0.0002}\n"
+                            "D.optim: (none) -> {name: adam, lr: 0.5, betas: [0, 0.9], eps: 1.0e-8, weight_decay: 0}\n"
                             "optim.betas: [0.9, 0.999] -> [0, 0.9]\n"
                             "train.batch: 64 -> 32\n"
                             "ema.half_life: (none) -> 10 kimg");
-  assert_int_equal(duel_recipe_diff(b->text, a->text, diff, 80), DUEL_OK);
-  assert_string_equal(diff, "data.path: \"my shoes\" -> fashion-mnist\nand 7 more");
-  assert_int_equal(duel_recipe_diff("a: [", "b: 1", diff, sizeof diff), DUEL_ERR_USAGE);
+  // A key that an older text lacks has its default.
+  assert_int_equal(recipe_diff(HEAD, a->text, diff, sizeof diff), DUEL_OK);
+  assert_string_equal(diff, "");
+  assert_int_equal(recipe_diff("recipe: 1\ndata: fashion-mnist\nlatent: 100\nG: [dense: 784]\n"
+                               "D: [dense: 1]\ntrain: {length: 10, batch: 32}\n",
+                               "recipe: 1\ngame: gan\ndata: fashion-mnist\nlatent: 100\nG: [dense: 784]\n"
+                               "D: [dense: 1]\ntrain: {length: 10}\nloss: {label_smoothing: 0}\n",
+                               diff, sizeof diff),
+                   DUEL_OK);
+  assert_string_equal(diff, "train.batch: 32 -> 64");
+  assert_int_equal(recipe_diff("a: [", "b: 1", diff, sizeof diff), DUEL_ERR_USAGE);
   duel_recipe_close(a);
   duel_recipe_close(b);
 }

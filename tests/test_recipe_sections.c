@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gan/game.h"
 #include "recipe_help.h"
 
 // ---- layers
@@ -46,7 +47,7 @@ static void layers(void **state) {
                  "t:6:5: G.0: leaky_relue: no such layer; did you mean leaky_relu?\n"
                  "t:7:5: G.1: flaten: no such layer; did you mean flatten?\n"
                  "t:8:11: G.2: tanh takes no value\n"
-                 "t:9:12: G.3.tanh.slope: no such key; this layer has none\n"
+                 "t:9:12: G.3.tanh.slope: no such key; it has none\n"
                  "t:10:17: G.4.batchnorm.epss: no such key; did you mean eps?\n"
                  "t:10:31: G.4.batchnorm.eps: 0 is out of range: it must be at least 1.0e-12 and at most 1\n"
                  "t:11:5: G.5.dense.out: missing (numbers an item)\n"
@@ -58,20 +59,21 @@ static void layers(void **state) {
                  "t:17:14: G.10.reshape.shape: a list of 1 to 8 whole numbers is due, this has 9\n"
                  "t:18:14: G.11.reshape.shape: a list of 1 to 8 whole numbers is due, this has 0\n"
                  "t:19:17: G.12.leaky_relu.slope: .inf is not a finite number\n"
-                 "t:20:34: G.13.dense.init: nrmal: no such initialiser; did you mean normal?\n"
-                 "t:22:5: D.0: residual needs a list of layers\n"
+                 "t:20:34: G.13.dense.init: nrmal: no such initializer; did you mean normal?\n"
+                 "t:22:5: D.0.residual: missing (a list of layers)\n"
                  "t:23:15: D.1.residual: relu is not a list of layers\n"
                  "t:24:11: D.1.skip: [] is not a list of layers\n"
                  "t:25:13: D.1.repeat: 0 is out of range: it must be at least 1 and at most 1000");
   recipe_refuses("recipe: 1\ndata: x\nlatent: 1\ntrain: {length: 1}\nG: [relu]\nD: [{residual: [relu], repeats: 2}]\n",
-                 "t:6:24: D.0.repeats: no such key of a residual block; did you mean repeat?");
+                 "t:6:24: D.0.repeats: no such key; did you mean repeat?");
   recipe_refuses("recipe: 1\ndata: x\nlatent: 1\ntrain: {length: 1}\nG: dense\nD: {dense: 1}\n",
-                 "t:5:4: G: dense is not a list of layers\nt:6:4: D: {dense: 1} is not a list of layers");
+                 "t:5:4: G: dense is not a list of layers\nt:6:4: D: missing (the list of layers)\n"
+                 "t:6:5: D.dense: no such key; there are layers, init, optim, ema");
 }
 
 static void too_many_layers(void **state) {
   (void)state;
-  static const char message[] = "too many layers; a player has at most 10000, blocks nested 32 deep";
+  static const char message[] = "too many layers; a net has at most 10000, blocks nested 32 deep";
   char *text = malloc(1 << 17), expected[160];
   size_t used = (size_t)sprintf(text, "recipe: 1\ndata: x\nlatent: 1\ntrain: {length: 1}\nD: [relu]\nG: [relu");
   for (int i = 0; i < 10000; i++) used += (size_t)sprintf(text + used, ", relu");
@@ -98,8 +100,8 @@ static void values(void **state) {
                  "G: [dense: 784]\n"
                  "D: [dense: 1]\n"
                  "init: {name: normal, sdt: 1, std: -1}\n"
-                 "loss: {name: hing, label_smoothing: 1}\n"
-                 "optim: {name: adamw, lr: -1, betas: [0.5, 1], eps: 0, weight_decay: ten}\n"
+                 "loss: {label_smoothing: 1}\n"
+                 "optim: {name: adam, lr: -1, betas: [0.5, 1], eps: 0, weight_decay: ten}\n"
                  "train:\n"
                  "  length: 100 epoch s\n"
                  "  batch: 0\n"
@@ -109,18 +111,16 @@ static void values(void **state) {
                  "  seed: -1\n"
                  "output: 5\n"
                  "run: {backend: gpu, device: -1}\n",
-                 "t:2:7: data: [x] is not a mapping of keys\n"
+                 "t:2:7: data.path: [x] is not text\n"
                  "t:3:1: latnt: no such key; did you mean latent?\n"
                  "t:4:9: latent: 0 is out of range: it must be at least 1 and at most 16777216\n"
                  "t:7:22: init.sdt: no such key of normal; did you mean std?\n"
                  "t:7:35: init.std: -1 is out of range: it must be at least 0 and at most 1000000\n"
-                 "t:8:14: loss.name: hing: no such choice; there is bce\n"
-                 "t:8:37: loss.label_smoothing: 1 is out of range: it must be at least 0 and less than 1\n"
-                 "t:9:15: optim.name: adamw: no such choice; did you mean adam?\n"
-                 "t:9:26: optim.lr: -1 is out of range: it must be at least 0 and at most 1000000\n"
-                 "t:9:43: optim.betas: 1 is out of range: it must be at least 0 and less than 1\n"
-                 "t:9:52: optim.eps: 0 is out of range: it must be more than 0 and at most 1\n"
-                 "t:9:69: optim.weight_decay: ten is not a finite number\n"
+                 "t:8:25: loss.label_smoothing: 1 is out of range: it must be at least 0 and less than 1\n"
+                 "t:9:25: optim.lr: -1 is out of range: it must be at least 0 and at most 1000000\n"
+                 "t:9:42: optim.betas: 1 is out of range: it must be at least 0 and less than 1\n"
+                 "t:9:51: optim.eps: 0 is out of range: it must be more than 0 and at most 1\n"
+                 "t:9:68: optim.weight_decay: ten is not a finite number\n"
                  "t:11:11: train.length: 100 epoch s: no such unit; did you mean epochs?\n"
                  "t:12:10: train.batch: 0 is out of range: it must be at least 1 and at most 1048576\n"
                  "t:13:12: train.d_steps: -1 is out of range: it must be at least 1 and at most 1000\n"
@@ -129,13 +129,13 @@ static void values(void **state) {
                  "t:16:9: train.seed: -1 is not a whole number from 0 to 18446744073709551615\n"
                  "t:17:9: output: 5 is not a mapping of keys\n"
                  "t:18:16: run.backend: gpu: no such choice; did you mean cpu?\n"
-                 "... and 1 more");
+                 "t:18:29: run.device: -1 is out of range: it must be at least 0 and at most 1023");
 }
 
 static void required(void **state) {
   (void)state;
   recipe_refuses("recipe: 1\n", "t:1:1: data.path: missing (data set: a name, a file or a folder)\n"
-                                "t:1:1: latent: missing (numbers that G starts from)\n"
+                                "t:1:1: latent: missing (numbers that a generator starts from)\n"
                                 "t:1:1: G: missing (the list of layers)\n"
                                 "t:1:1: D: missing (the list of layers)\n"
                                 "t:1:1: train.length: missing (when to stop)");
@@ -148,14 +148,15 @@ static void required(void **state) {
   recipe_refuses("", "t:1:1: the file is empty");
 }
 
-static void of_later_versions(void **state) {
+static void without_keys(void **state) {
   (void)state;
-  recipe_refuses(HEAD "penalty: {gp: 10}\naugment: {flip: true}\neval: {metrics: [frechet]}\n",
-                 "t:7:1: penalty is not supported by this version of duel\n"
-                 "t:8:1: augment is not supported by this version of duel\n"
-                 "t:9:1: eval is not supported by this version of duel");
-  REFUSES_SET(HEAD, "--set penalty.gp.weight=10: penalty is not supported by this version of duel",
-              "penalty.gp.weight=10");
+  recipe_refuses(HEAD "penalty: {squares: 10}\naugment: {flip: true}\neval: {metrics: [frechet]}\n",
+                 "t:7:11: penalty.squares: no such penalty\n"
+                 "t:8:11: augment.flip: no such key; it has none\n"
+                 "t:9:8: eval.metrics: no such key; it has none");
+  REFUSES_SET(HEAD, "--set penalty.squares.weight=10: penalty.squares: no such penalty", "penalty.squares.weight=10");
+  recipe_refuses(HEAD "penalty: 3\naugment: [flip]\n",
+                 "t:7:10: penalty: 3 is not a mapping of keys\nt:8:10: augment: [flip] is not a mapping of keys");
 }
 
 static void of_data(void **state) {
@@ -189,31 +190,99 @@ static void of_data(void **state) {
               "run.data_memory=0");
 }
 
-static void per_player(void **state) {
+#define TOP "recipe: 1\ndata: x\nlatent: 1\ntrain: {length: 1}\n"
+
+static void of_a_net(void **state) {
   (void)state;
-  duel_recipe *r = recipe_from(HEAD "optim: {G: {lr: 0.1, betas: [0, 0.9]}, D: sgd, lr: 0.3, momentum: 0.5}\n");
-  assert_true(r->net[DUEL_G].optim.lr.from == 0.1 && r->net[DUEL_D].optim.lr.from == 0.3);
-  assert_true(r->net[DUEL_G].optim.adam && !r->net[DUEL_D].optim.adam && r->net[DUEL_D].optim.momentum == 0.5);
-  assert_true(r->net[DUEL_G].optim.betas[0] == 0 && r->net[DUEL_G].optim.betas[1] == 0.9);
+  duel_recipe *r = recipe_from(TOP "G: {layers: [dense: 784], optim: {name: adam, lr: 0.1, betas: [0, 0.9]}}\n"
+                                   "D: {layers: [dense: 1], optim: {momentum: 0.5}, init: {std: 0.1}, ema: 3}\n"
+                                   "optim: {name: sgd, lr: 0.3, momentum: 0.1}\n"
+                                   "init: {name: normal, mean: 2}\n"
+                                   "ema: 5\n");
+  assert_true(lr_of(r, NET_G)->from == 0.1 && lr_of(r, NET_D)->from == 0.3);
+  assert_true(is_named(&r->net[NET_G].optim, "adam") && value_of(&r->net[NET_G].optim, "betas")->number[1] == 0.9);
+  assert_true(is_named(&r->net[NET_D].optim, "sgd") && value_of(&r->net[NET_D].optim, "momentum")->number[0] == 0.5);
+  assert_true(value_of(&r->net[NET_D].init, "mean")->number[0] == 2);
+  assert_true(value_of(&r->net[NET_D].init, "std")->number[0] == 0.1);
+  assert_true(value_of(&r->net[NET_G].init, "std")->number[0] == 0.02);
+  assert_true(r->net[NET_G].ema.half_life.n == 5 && r->net[NET_D].ema.half_life.n == 3); // the top's is G's
   duel_recipe_close(r);
-  r = recipe_from(HEAD "init: {G: he_normal, name: normal, std: 0.1}\n");
-  assert_string_equal(r->net[DUEL_G].init.name, "he_normal");
-  assert_true(!strcmp(r->net[DUEL_D].init.name, "normal") && r->net[DUEL_D].init.std == 0.1);
+  // A list, {layers: list}, and a setting that says what the top says are the same.
+  r = recipe_from(TOP "G: [dense: 784]\nD: [dense: 1]\n");
+  duel_recipe *same = recipe_from(TOP "G: {layers: [dense: 784], optim: {name: adam}, init: ~}\n"
+                                      "D: {layers: [dense: 1], init: torch}\n");
+  assert_string_equal(r->text, same->text);
+  duel_recipe_close(same);
   duel_recipe_close(r);
-  recipe_refuses(HEAD "optim: {lr: {G: 0.1}}\n", "t:7:13: optim.lr: a value for D is missing");
-  recipe_refuses(HEAD "optim: {lr: {G: 0.1, D: 0.2, E: 0.3}}\n", "t:7:30: optim.lr: has G and D, so no other key");
-  recipe_refuses(HEAD "optim: {lr: {G: 0.1, D: x}}\n", "t:7:25: optim.lr.D: x is not a finite number");
-  recipe_refuses(HEAD "optim: {G: [1]}\n",
-                 "t:7:9: optim.G: no such key; there are name, lr, betas, eps, momentum, weight_decay");
-  recipe_refuses(HEAD "init: {D: zeros}\n", "t:7:7: init: a value for G is missing");
-  recipe_refuses(HEAD "init: {G: {std: 1}, D: zeros}\n",
-                 "t:7:11: init.G: a name is missing, as in {name: normal, std: 0.02}");
-  recipe_refuses(HEAD "init: constant\n", "t:7:7: init.value: missing");
-  recipe_refuses(HEAD "init: {name: zeros, std: 1}\n", "t:7:21: init.std: no such key of zeros");
-  recipe_refuses(HEAD "optim: {momentum: 0.5}\n", "t:7:9: optim.momentum: only sgd has this");
-  recipe_refuses(HEAD "optim: {name: sgd, betas: [0, 0]}\n", "t:7:20: optim.betas: only adam has this");
-  recipe_refuses(HEAD "optim: {name: {G: sgd, D: adam}, betas: {G: [0, 0], D: [0, 0]}}\n",
-                 "t:7:42: optim.betas.G: only adam has this");
+  recipe_refuses(HEAD "optim: {lr: {G: 0.1, D: {from: 1, to: 0}}, betas: {G: [0, 0]}}\n",
+                 "t:7:14: optim.lr.G: a net's own setting stands in the net: G: {optim: {lr: 0.1}}\n"
+                 "t:7:22: optim.lr.D: a net's own setting stands in the net: D: {optim: {lr: {from: 1, to: 0}}}\n"
+                 "t:7:52: optim.betas.G: a net's own setting stands in the net: G: {optim: {betas: [0, 0]}}");
+  recipe_refuses(HEAD "optim: {name: {G: sgd, D: adam}}\n",
+                 "t:7:16: optim.name.G: a net's own setting stands in the net: G: {optim: {name: sgd}}\n"
+                 "t:7:24: optim.name.D: a net's own setting stands in the net: D: {optim: {name: adam}}");
+  recipe_refuses(HEAD "optim: {G: {lr: 3}}\ninit: {D: zeros}\n",
+                 "t:7:9: optim.G: a net's own setting stands in the net: G: {optim: {lr: 3}}\n"
+                 "t:8:8: init.D: a net's own setting stands in the net: D: {init: zeros}");
+  recipe_refuses(
+      TOP "G: [dense: 1]\nD: {layers: [dense: 1], optim: {lrr: 1}}\noptim: {lr: x}\n",
+      "t:6:33: D.optim.lrr: no such key of adam; did you mean lr?\nt:7:13: optim.lr: x is not a finite number");
+}
+
+static void of_what_is_chosen(void **state) {
+  (void)state;
+  recipe_refuses(HEAD "init: constant\n", "t:7:7: init.value: missing (every number)");
+  recipe_refuses(HEAD "init: {name: zeros, std: 1}\n", "t:7:21: init.std: no such key of zeros; it has none");
+  recipe_refuses(HEAD "init: {std: 1}\n", "t:7:8: init.std: no such key of torch; it has none");
+  recipe_refuses(HEAD "optim: {momentum: 0.5}\n",
+                 "t:7:9: optim.momentum: no such key of adam; there are lr, betas, eps, weight_decay");
+  recipe_refuses(HEAD "optim: {name: sgd, betas: [0, 0]}\n",
+                 "t:7:20: optim.betas: no such key of sgd; there are lr, momentum, weight_decay");
+  recipe_refuses(HEAD "optim: adamw\n", "t:7:8: optim: adamw: no such optimizer; did you mean adam?");
+}
+
+static void of_losses(void **state) {
+  (void)state;
+  duel_recipe *r = recipe_from(HEAD "loss: hinge\n");
+  assert_true(is_named(&r->loss, "hinge"));
+  duel_recipe_close(r);
+  recipe_refuses(HEAD "loss: hing\n", "t:7:7: loss: hing: no such loss; did you mean hinge?");
+  recipe_refuses(HEAD "loss: {name: hinge, label_smoothing: 0.1}\n",
+                 "t:7:21: loss.label_smoothing: no such key of hinge; it has none");
+}
+
+// ---- a game of this file's own: one net, no latents, no losses
+static const duel_key solo_keys[] = {{"rounds", DUEL_KEY_INT, "2", 1, 9, NULL, "rounds a step"}, {.name = NULL}};
+static const char *const solo_nets[] = {"N", NULL};
+static const duel_game solo = {.kind = {.kind = {"solo", NULL, solo_keys, "one net"}, .nets = solo_nets}};
+
+static void of_games(void **state) {
+  (void)state;
+#define SOLO "recipe: 1\ngame: solo\ndata: x\nN: {layers: [dense: 1], optim: sgd}\n"
+  duel_recipe_source *source;
+  assert_int_equal(duel_recipe_load_text(&source, "t", SOLO "train: {length: 1}\n", NULL, 0), DUEL_ERR_USAGE);
+  assert_non_null(strstr(duel_last_error(), "t:2:7: game: solo: no such game; there "));
+  assert_non_null(strstr(duel_last_error(), "t:4:1: N: the game gan has no such net; there are G, D"));
+  assert_non_null(strstr(duel_last_error(), "t:1:1: D: missing (the list of layers)"));
+  assert_int_equal(duel_game_add(&solo), DUEL_OK);
+  assert_int_equal(duel_game_add(&solo), DUEL_ERR_USAGE);
+  duel_recipe *r = recipe_from(SOLO "train: {length: 1, rounds: 3}\n");
+  assert_true(r->n_nets == 1 && r->latent == 0 && value_of(&r->game, "rounds")->number[0] == 3);
+  assert_true(is_named(&r->net[0].optim, "sgd") && !strcmp(r->net[0].name, "N"));
+  assert_non_null(strstr(r->text, "game: solo\n"));
+  duel_recipe_close(r);
+  r = SET(SOLO "train: {length: 1}\n", "N.0.dense=3", "train.rounds=4", "N.optim.lr=2");
+  assert_true(r->net[0].layers.layer[0].value[0].number[0] == 3 && lr_of(r, 0)->from == 2);
+  duel_recipe_close(r);
+  recipe_refuses(
+      SOLO "train: {length: 1, d_steps: 3}\nlatent: 3\nloss: bce\nema: 3\nG: [relu]\nlattent: 3\n",
+      "t:5:20: train.d_steps: no such key; there are length, batch, seed, rounds\n"
+      "t:6:1: latent: the game solo has no such key; leave it out\n"
+      "t:7:1: loss: the game solo has no such key; leave it out\n"
+      "t:8:1: ema: the game solo has no such key; leave it out\n"
+      "t:9:1: G: the game solo has no such net; there is N\n"
+      "t:10:1: lattent: no such key; there are recipe, base, game, data, vars, N, init, optim, augment, train, "
+      "eval, output, run");
 }
 
 static void lengths(void **state) {
@@ -289,7 +358,7 @@ static duel_schedule schedule(const char *text) {
   char recipe[512];
   snprintf(recipe, sizeof recipe, "%soptim: {lr: %s}\n", HEAD, text);
   duel_recipe *r = recipe_from(recipe);
-  duel_schedule s = r->net[DUEL_G].optim.lr;
+  duel_schedule s = *lr_of(r, NET_G);
   duel_recipe_close(r);
   return s;
 }
@@ -314,7 +383,7 @@ static void schedules(void **state) {
   assert_true(duel_schedule_at(&s, 75, 100, 1, 1) == 0.5 && duel_schedule_at(&s, 10, 20, 1, 1) == 0.2);
 
   static const char *const wrong[][2] = {
-      {"{to: 1}", "t:7:13: optim.lr.from: missing; the value to begin with"},
+      {"{to: 1}", "t:7:13: optim.lr.from: missing (the value to begin with)"},
       {"{from: 1, curve: linear}", "t:7:13: optim.lr.to: missing; a curve needs a value to end with"},
       {"{from: 1, over: 3}", "t:7:13: optim.lr: a constant has no `to` and no `over`; take curve: linear or cosine"},
       {"{from: 1, to: 2, curve: constant}",
@@ -337,9 +406,10 @@ static void schedules(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(layers),     cmocka_unit_test(too_many_layers),   cmocka_unit_test(values),
-      cmocka_unit_test(required),   cmocka_unit_test(of_later_versions), cmocka_unit_test(of_data),
-      cmocka_unit_test(per_player), cmocka_unit_test(lengths),           cmocka_unit_test(lengths_in_steps),
+      cmocka_unit_test(layers),    cmocka_unit_test(too_many_layers),   cmocka_unit_test(values),
+      cmocka_unit_test(required),  cmocka_unit_test(without_keys),      cmocka_unit_test(of_data),
+      cmocka_unit_test(of_a_net),  cmocka_unit_test(of_what_is_chosen), cmocka_unit_test(of_losses),
+      cmocka_unit_test(of_games),  cmocka_unit_test(lengths),           cmocka_unit_test(lengths_in_steps),
       cmocka_unit_test(schedules),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,8 +131,9 @@ static void test_what_is_not_finite_is_not_saved(void **state) {
   (void)state;
   duel_run *run;
   duel_set set[] = {{"G", "[dense: $C*$H*$W, tanh, reshape: [$C, $H, $W]]", "--set"},
-                    {"optim", "{lr: {G: 1, D: 0}, weight_decay: {G: 1000000, D: 0}}", "--set"}};
-  must(duel_run_open(&run, &(duel_run_options){.backend = backend, .recipe = small_recipe, .set = set, .n_set = 2}));
+                    {"optim", "{lr: 1, weight_decay: 1000000}", "--set"},
+                    {"D.optim", "{lr: 0, weight_decay: 0}", "--set"}};
+  must(duel_run_open(&run, &(duel_run_options){.backend = backend, .recipe = small_recipe, .set = set, .n_set = 3}));
   duel_status status = DUEL_OK;
   int saved = 0;
   for (; status == DUEL_OK && saved < 20; saved += status == DUEL_OK) {

@@ -37,7 +37,8 @@ static duel_trainer *open_case(const char *name, const char *data_file, const du
   duel_data_shape shape = {.rank = data->rank, .classes = data->classes};
   memcpy(shape.dim, data->dim, sizeof shape.dim);
   must(duel_recipe_resolve(&recipe, source, &shape));
-  must(duel_trainer_open(&trainer, recipe, data, NULL, api, &(duel_backend_options){.threads = 2, .precision = "fp32"}));
+  must(
+      duel_trainer_open(&trainer, recipe, data, NULL, api, &(duel_backend_options){.threads = 2, .precision = "fp32"}));
   duel_recipe_source_close(source);
   return trainer;
 }

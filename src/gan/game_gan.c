@@ -1,4 +1,5 @@
-// The GAN game: a generator G and a discriminator D.
+// The game gan: D learns to tell real items from G's, G to yield items that D takes for real (Goodfellow et al. 2014,
+// arXiv:1406.2661).
 //
 //   sub-step j:  real_j = batch;  z_j ~ N(0, 1);  fake_j = G(z_j)
 //                separate:  D on real_j, update D;  D on fake_j, update D      joint: one update on the sum of both
@@ -9,8 +10,28 @@
 
 enum { G, D };
 
+enum { D_STEPS, D_UPDATE, LATENTS };
+static const duel_key keys[] = {{"d_steps", DUEL_KEY_INT, "1", 1, 1000, NULL, "rounds of D for one of G"},
+                                {"d_update", DUEL_KEY_CHOICE, "joint", 0, 0, "separate|joint",
+                                 "D moves once for real and fake together, or once for each"},
+                                {"latents", DUEL_KEY_CHOICE, "shared", 0, 0, "fresh|shared",
+                                 "G learns from the fakes that D just saw, or from fresh ones"},
+                                {.name = NULL}};
+static const char *const nets[] = {"G", "D", NULL};
+
+static int d_steps(const duel_recipe *r) {
+  return (int)r->game.value[D_STEPS].number[0];
+}
+static bool joint(const duel_recipe *r) {
+  return r->game.value[D_UPDATE].number[0] != 0;
+}
+static bool shared(const duel_recipe *r) {
+  return r->game.value[LATENTS].number[0] != 0;
+}
+
 static duel_status declare(duel_model *m, duel_shape item) {
   duel_shape logit = {0};
+  DUEL_TRY(duel_loss_check(duel_loss_of(&m->recipe->loss), !joint(m->recipe)));
   DUEL_TRY(duel_model_declare(m, G, DUEL_SHAPE(m->recipe->latent), &m->item));
   if (item.rank > 0 && !duel_shape_equal(item, m->item))
     return duel_fail(
@@ -31,11 +52,11 @@ static duel_status declare(duel_model *m, duel_shape item) {
 }
 
 static int64_t items(const duel_recipe *r) {
-  return r->train.d_steps * r->train.batch;
+  return d_steps(r) * r->train.batch;
 }
 
 static int updates(const duel_recipe *r, int net) {
-  return net == G ? 1 : r->train.d_steps * (r->train.joint ? 1 : 2);
+  return net == G ? 1 : d_steps(r) * (joint(r) ? 1 : 2);
 }
 
 // The mean of a pass's scores and that of their signs.
@@ -54,44 +75,60 @@ static void report_norm(duel_step *s, const char *name, duel_val squares) {
   duel_step_report(s, name, NULL, DUEL_ROOT_LAST, squares, DUEL_REPORT_SUM, 1);
 }
 
+static duel_val sum_of(duel_graph *g, duel_loss_terms t) {
+  return t.real == DUEL_NONE ? t.fake : t.fake == DUEL_NONE ? t.real : duel_add(g, t.real, t.fake);
+}
+
+static void report_terms(duel_step *s, duel_loss_terms t, double share) {
+  if (t.real != DUEL_NONE) report_loss(s, "d_loss_real", t.real, share);
+  if (t.fake != DUEL_NONE) report_loss(s, "d_loss_fake", t.fake, share);
+}
+
 // Sub-step j: trains D. Yields G(z_j).
 static duel_val train_d(duel_step *s, const duel_loss *loss, int j) {
   duel_graph *g = s->g;
   const duel_recipe *r = s->r;
+  const bool last = j == d_steps(r) - 1;
   const duel_val real = duel_step_real(s, j * r->train.batch, r->train.batch);
   const duel_val fake = duel_step_forward(s, G, duel_step_latents(s, (uint32_t)j));
-  const duel_val real_logits = duel_step_forward(s, D, real), real_loss = loss->real(g, real_logits, r);
-  const duel_val first = r->train.joint ? DUEL_NONE : duel_step_update(s, D, real_loss);
-  const duel_val fake_logits = duel_step_forward(s, D, fake), fake_loss = loss->fake(g, fake_logits, r);
-  const duel_val last = duel_step_update(s, D, r->train.joint ? duel_add(g, real_loss, fake_loss) : fake_loss);
-  if (j < r->train.d_steps - 1) return fake;
+  const duel_val on_real = duel_step_forward(s, D, real);
+  duel_loss_terms terms = {DUEL_NONE, DUEL_NONE};
+  duel_val first = DUEL_NONE;
+  if (!joint(r)) {
+    terms = loss->d(g, on_real, DUEL_NONE, &r->loss);
+    first = duel_step_update(s, D, sum_of(g, terms));
+  }
+  const duel_val on_fake = duel_step_forward(s, D, fake);
+  const duel_loss_terms rest = loss->d(g, joint(r) ? on_real : DUEL_NONE, on_fake, &r->loss);
+  const duel_val second = duel_step_update(s, D, sum_of(g, rest));
+  if (!last) return fake;
 
-  report_loss(s, "d_loss_real", real_loss, loss->reported);
-  report_loss(s, "d_loss_fake", fake_loss, loss->reported);
-  report_scores(s, "score_real", "sign_real", real_logits);
-  report_scores(s, "score_fake", "sign_fake", fake_logits);
+  report_terms(s, terms, loss->reported);
+  report_terms(s, rest, loss->reported);
+  report_scores(s, "score_real", "sign_real", on_real);
+  report_scores(s, "score_fake", "sign_fake", on_fake);
   if (first != DUEL_NONE) report_norm(s, "grad_norm_d", first);
-  report_norm(s, "grad_norm_d", last);
+  report_norm(s, "grad_norm_d", second);
   return fake;
 }
 
 static void train(duel_step *s) {
   const duel_recipe *r = s->r;
-  const duel_loss *loss = duel_loss_find(r->loss.name);
+  const duel_loss *loss = duel_loss_of(&r->loss);
   duel_val fake = DUEL_NONE;
-  for (int j = 0; j < r->train.d_steps; j++) fake = train_d(s, loss, j);
-  if (!r->train.shared) fake = duel_step_forward(s, G, duel_step_latents(s, (uint32_t)r->train.d_steps));
-  const duel_val g_loss = loss->generator(s->g, duel_step_forward(s, D, fake), r);
+  for (int j = 0; j < d_steps(r); j++) fake = train_d(s, loss, j);
+  if (!shared(r)) fake = duel_step_forward(s, G, duel_step_latents(s, (uint32_t)d_steps(r)));
+  const duel_val g_loss = loss->g(s->g, DUEL_NONE, duel_step_forward(s, D, fake), &r->loss);
   duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
   report_norm(s, "grad_norm_g", duel_step_update(s, G, g_loss));
   duel_step_average(s, G);
 }
 
-const duel_game duel_game_gan = {.name = "gan",
-                                 .net = {"G", "D"},
-                                 .declare = declare,
-                                 .items = items,
-                                 .updates = updates,
-                                 .train = train,
-                                 .samples = G,
-                             .tests = -1};
+const duel_game duel_game_gan = {
+    .kind = {{"gan", NULL, keys, "G and D against each other"}, nets, "G", &duel_losses, true, true},
+    .declare = declare,
+    .items = items,
+    .updates = updates,
+    .train = train,
+    .samples = G,
+    .tests = -1};

@@ -5,11 +5,20 @@
 
 #include "gan/layers.h"
 
-// The next parameter of the player, as a value. init without a name: the recipe's.
-duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_init init, int64_t fan_in,
+typedef struct duel_layer_kind {
+  duel_kind kind;
+  duel_val (*forward)(duel_pass *, const duel_layer *, duel_val x); // x [N, ...] -> [N, ...]
+} duel_layer_kind;
+
+// The next parameter of the net, as a value.
+duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_start start, int64_t fan_in,
                               int64_t fan_out);
-// The same for a bias: zeros, or drawn as the layer's weight `init` where that is PyTorch's own.
-duel_val duel_layer_bias(duel_pass *p, duel_shape shape, const duel_init *init, int64_t fan_in, int64_t fan_out);
+// The same for a bias: zeros, or drawn as the layer's weights are where their initializer draws biases too.
+duel_val duel_layer_bias(duel_pass *p, duel_shape shape, duel_start weights, int64_t fan_in, int64_t fan_out);
+// Applies a list of layers; the prefix names it.
+duel_val duel_walk(duel_pass *p, const duel_layers *layers, duel_val x);
+// A line of the layer table; its parameters are those since `first`.
+void duel_layer_row_add(duel_pass *p, const char *kind, duel_val y, int first);
 
 static inline int64_t duel_layer_int(const duel_layer *l, int key) {
   return (int64_t)l->value[key].number[0];
@@ -18,9 +27,14 @@ static inline double duel_layer_number(const duel_layer *l, int key) {
   return l->value[key].number[0];
 }
 
-// The key's init, or without one a constant.
-static inline duel_init duel_layer_init(const duel_layer *l, int key, double standard) {
-  return l->value[key].init.name ? l->value[key].init : (duel_init){.name = "constant", .value = standard};
+// The key's initializer, or without one a constant.
+static inline duel_start duel_layer_init(const duel_layer *l, int key, double standard) {
+  return (duel_start){l->value[key].chosen, standard};
+}
+// The key's initializer, or without one the net's.
+static inline duel_start duel_layer_weights(const duel_pass *p, const duel_layer *l, int key) {
+  const duel_chosen *own = l->value[key].chosen;
+  return (duel_start){own ? own : &p->model->recipe->net[p->player].init, 0};
 }
 // Whether x is [N, C, H, W]. False: the error is recorded.
 bool duel_layer_has_images(duel_pass *p, const duel_layer *l, duel_val x);
@@ -42,9 +56,15 @@ duel_val duel_forward_maxpool(duel_pass *p, const duel_layer *l, duel_val x);
 duel_val duel_forward_global_pool(duel_pass *p, const duel_layer *l, duel_val x);
 
 // ---- layers_block.c
-extern const duel_key duel_keys_minibatch_stddev[], duel_keys_self_attention[];
+extern const duel_key duel_keys_minibatch_stddev[], duel_keys_self_attention[], duel_keys_residual[];
 duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_val x);
 duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_residual(duel_pass *p, const duel_layer *l, duel_val x);
+
+// ---- layers_saved.c
+extern const duel_key duel_keys_add[], duel_keys_concat[];
+duel_val duel_forward_add(duel_pass *p, const duel_layer *l, duel_val x);
+duel_val duel_forward_concat(duel_pass *p, const duel_layer *l, duel_val x);
 
 // ---- layers_norm.c
 extern const duel_key duel_keys_layernorm[], duel_keys_instancenorm[], duel_keys_groupnorm[], duel_keys_pixelnorm[];

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "gan/inits.h"
 
 // ---- asking for tensors
 
@@ -35,7 +36,7 @@ static duel_param *next_tensor(duel_pass *p, const char *name, duel_shape shape)
   return &player->param[p->cursor++];
 }
 
-duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_init init, int64_t fan_in,
+duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_start start, int64_t fan_in,
                               int64_t fan_out) {
   int64_t count;
   if (!duel_shape_checked_count(shape, &count)) // before anybody multiplies the sizes
@@ -43,7 +44,7 @@ duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, 
   duel_param *t = next_tensor(p, name, shape);
   if (!t) return DUEL_NONE;
   if (!p->declare) return p->view[p->cursor - 1];
-  t->init = init;
+  t->start = start;
   t->fan_in = fan_in;
   t->fan_out = fan_out;
   return duel_constant(p->g, shape, 0);
@@ -62,32 +63,33 @@ static int buffer(duel_pass *p, const char *name, duel_shape shape, double value
   if (!t) return -1;
   if (p->declare) {
     t->buffer = true;
-    t->init = (duel_init){.name = "constant", .value = value};
+    t->start = (duel_start){NULL, value};
     return -1;
   }
   return p->ema ? t->ema_var : t->var;
 }
 
-static const duel_init zeros = {.name = "zeros"};
+static const duel_start zeros = {NULL, 0};
 
-duel_val duel_layer_bias(duel_pass *p, duel_shape shape, const duel_init *init, int64_t fan_in, int64_t fan_out) {
-  if (!init->name) init = &p->model->recipe->net[p->player].init;
-  return duel_layer_parameter(p, "bias", shape, init->name && !strcmp(init->name, "torch") ? *init : zeros, fan_in,
-                              fan_out);
+duel_val duel_layer_bias(duel_pass *p, duel_shape shape, duel_start weights, int64_t fan_in, int64_t fan_out) {
+  return duel_layer_parameter(p, "bias", shape, duel_init_of(weights.init)->biases ? weights : zeros, fan_in, fan_out);
 }
 
 // ---- forward functions: x [N, ...] -> [N, ...]
+
+enum { DENSE_OUT, DENSE_BIAS, DENSE_INIT };
 
 static duel_val forward_dense(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_shape in = duel_val_shape(p->g, x);
   if (in.rank != 2)
     return duel_graph_error(p->g, "dense reads one row of numbers an item, but gets %s; put flatten before it",
                             duel_shape_text(in));
-  int64_t inputs = in.dim[1], outputs = duel_layer_int(l, 0);
-  duel_val weight = duel_layer_parameter(p, "weight", DUEL_SHAPE(outputs, inputs), l->value[2].init, inputs, outputs);
+  int64_t inputs = in.dim[1], outputs = duel_layer_int(l, DENSE_OUT);
+  const duel_start start = duel_layer_weights(p, l, DENSE_INIT);
+  duel_val weight = duel_layer_parameter(p, "weight", DUEL_SHAPE(outputs, inputs), start, inputs, outputs);
   duel_val y = duel_matmul(p->g, x, weight, false, true);
-  if (!duel_layer_int(l, 1)) return y;
-  return duel_add(p->g, y, duel_layer_bias(p, DUEL_SHAPE(outputs), &l->value[2].init, inputs, outputs));
+  if (!duel_layer_int(l, DENSE_BIAS)) return y;
+  return duel_add(p->g, y, duel_layer_bias(p, DUEL_SHAPE(outputs), start, inputs, outputs));
 }
 
 static duel_val forward_leaky_relu(duel_pass *p, const duel_layer *l, duel_val x) {
@@ -172,7 +174,6 @@ static duel_val forward_reshape(duel_pass *p, const duel_layer *l, duel_val x) {
 
 // ---- the table
 
-static const duel_key no_keys[] = {{.name = NULL}};
 static const duel_key keys_dense[] = {
     {"out", DUEL_KEY_INT, NULL, 1, 1 << 24, NULL, "numbers an item"},
     {"bias", DUEL_KEY_BOOL, "true", 0, 0, NULL, "add a learnt bias"},
@@ -190,68 +191,56 @@ static const duel_key keys_dropout[] = {{"p", DUEL_KEY_NUMBER, "0.5", 0, 0.999, 
 static const duel_key keys_reshape[] = {
     {"shape", DUEL_KEY_INTS, NULL, 1, 1 << 24, NULL, "sizes of one item, without the batch"}, {.name = NULL}};
 
-const duel_layer_kind duel_layer_kinds[] = {
-    {"dense", "out", keys_dense, "every output from every input: weight [out, in] and bias"},
-    {"conv", "out", duel_keys_conv, "convolution: weight [out, in/groups, height, width] and bias"},
-    {"conv_transpose", "out", duel_keys_conv_transpose,
-     "transposed convolution: weight [in, out/groups, height, width]"},
-    {"upsample", "scale", duel_keys_upsample, "the image in another size, by nearest pixels or bilinear"},
-    {"avgpool", "kernel", duel_keys_avgpool, "means of windows"},
-    {"maxpool", "kernel", duel_keys_maxpool, "maxima of windows"},
-    {"global_pool", "mode", duel_keys_global_pool, "one number a channel: the mean, maximum or sum of its pixels"},
-    {"leaky_relu", "slope", keys_leaky_relu, "x where x > 0, slope·x elsewhere"},
-    {"relu", NULL, no_keys, "x where x > 0, 0 elsewhere"},
-    {"tanh", NULL, no_keys, "hyperbolic tangent"},
-    {"sigmoid", NULL, no_keys, "1/(1 + exp(−x))"},
-    {"batchnorm", "eps", keys_batchnorm, "each channel to mean 0 and variance 1 over the batch, then scale and shift"},
-    {"layernorm", "eps", duel_keys_layernorm, "each item to mean 0 and variance 1, then scale and shift an element"},
-    {"instancenorm", "eps", duel_keys_instancenorm, "each channel of each item to mean 0 and variance 1"},
-    {"groupnorm", "groups", duel_keys_groupnorm,
-     "groups of channels of each item to mean 0 and variance 1, then scale and shift a channel"},
-    {"pixelnorm", "eps", duel_keys_pixelnorm, "each pixel's channels divided by the root of their mean square"},
-    {"silu", NULL, no_keys, "x·sigmoid(x)"},
-    {"gelu", "approximate", duel_keys_gelu, "x·Φ(x), the normal distribution's share below x"},
-    {"prelu", "channels", duel_keys_prelu, "x where x > 0, slope·x elsewhere, the slope learnt"},
-    {"dropout", "p", keys_dropout, "drops values at random in training"},
-    {"flatten", NULL, no_keys, "one row of numbers an item"},
-    {"reshape", "shape", keys_reshape, "the same numbers in another shape"},
-    {"minibatch_stddev", "group", duel_keys_minibatch_stddev,
-     "adds a channel that tells how much a group of items differs"},
-    {"self_attention", "pool", duel_keys_self_attention, "adds to each pixel what it attends to in the whole image"},
-    {.name = NULL}};
-
-typedef duel_val (*forward_function)(duel_pass *, const duel_layer *, duel_val);
-static const forward_function forward[] = {forward_dense,
-                                           duel_forward_conv,
-                                           duel_forward_conv_transpose,
-                                           duel_forward_upsample,
-                                           duel_forward_avgpool,
-                                           duel_forward_maxpool,
-                                           duel_forward_global_pool,
-                                           forward_leaky_relu,
-                                           forward_relu,
-                                           forward_tanh,
-                                           forward_sigmoid,
-                                           forward_batchnorm,
-                                           duel_forward_layernorm,
-                                           duel_forward_instancenorm,
-                                           duel_forward_groupnorm,
-                                           duel_forward_pixelnorm,
-                                           duel_forward_silu,
-                                           duel_forward_gelu,
-                                           duel_forward_prelu,
-                                           forward_dropout,
-                                           forward_flatten,
-                                           forward_reshape,
-                                           duel_forward_minibatch_stddev,
-                                           duel_forward_self_attention};
-_Static_assert(sizeof forward / sizeof *forward + 1 == sizeof duel_layer_kinds / sizeof *duel_layer_kinds,
-               "every layer kind has its forward function, in the same order");
+static const duel_layer_kind rows[] = {
+    {{"dense", "out", keys_dense, "every output from every input: weight [out, in] and bias"}, forward_dense},
+    {{"conv", "out", duel_keys_conv, "convolution: weight [out, in/groups, height, width] and bias"},
+     duel_forward_conv},
+    {{"conv_transpose", "out", duel_keys_conv_transpose,
+      "transposed convolution: weight [in, out/groups, height, width]"},
+     duel_forward_conv_transpose},
+    {{"upsample", "scale", duel_keys_upsample, "the image in another size, by nearest pixels or bilinear"},
+     duel_forward_upsample},
+    {{"avgpool", "kernel", duel_keys_avgpool, "means of windows"}, duel_forward_avgpool},
+    {{"maxpool", "kernel", duel_keys_maxpool, "maxima of windows"}, duel_forward_maxpool},
+    {{"global_pool", "mode", duel_keys_global_pool, "one number a channel: the mean, maximum or sum of its pixels"},
+     duel_forward_global_pool},
+    {{"leaky_relu", "slope", keys_leaky_relu, "x where x > 0, slope·x elsewhere"}, forward_leaky_relu},
+    {{"relu", NULL, duel_no_keys, "x where x > 0, 0 elsewhere"}, forward_relu},
+    {{"tanh", NULL, duel_no_keys, "hyperbolic tangent"}, forward_tanh},
+    {{"sigmoid", NULL, duel_no_keys, "1/(1 + exp(−x))"}, forward_sigmoid},
+    {{"batchnorm", "eps", keys_batchnorm, "each channel to mean 0 and variance 1 over the batch, then scale and shift"},
+     forward_batchnorm},
+    {{"layernorm", "eps", duel_keys_layernorm, "each item to mean 0 and variance 1, then scale and shift an element"},
+     duel_forward_layernorm},
+    {{"instancenorm", "eps", duel_keys_instancenorm, "each channel of each item to mean 0 and variance 1"},
+     duel_forward_instancenorm},
+    {{"groupnorm", "groups", duel_keys_groupnorm,
+      "groups of channels of each item to mean 0 and variance 1, then scale and shift a channel"},
+     duel_forward_groupnorm},
+    {{"pixelnorm", "eps", duel_keys_pixelnorm, "each pixel's channels divided by the root of their mean square"},
+     duel_forward_pixelnorm},
+    {{"silu", NULL, duel_no_keys, "x·sigmoid(x)"}, duel_forward_silu},
+    {{"gelu", "approximate", duel_keys_gelu, "x·Φ(x), the normal distribution's share below x"}, duel_forward_gelu},
+    {{"prelu", "channels", duel_keys_prelu, "x where x > 0, slope·x elsewhere, the slope learnt"}, duel_forward_prelu},
+    {{"dropout", "p", keys_dropout, "drops values at random in training"}, forward_dropout},
+    {{"flatten", NULL, duel_no_keys, "one row of numbers an item"}, forward_flatten},
+    {{"reshape", "shape", keys_reshape, "the same numbers in another shape"}, forward_reshape},
+    {{"minibatch_stddev", "group", duel_keys_minibatch_stddev,
+      "adds a channel that tells how much a group of items differs"},
+     duel_forward_minibatch_stddev},
+    {{"self_attention", "pool", duel_keys_self_attention, "adds to each pixel what it attends to in the whole image"},
+     duel_forward_self_attention},
+    {{"residual", "residual", duel_keys_residual, "what the list makes of x, added to x or to what skip makes of it"},
+     duel_forward_residual},
+    {{"add", "from", duel_keys_add, "adds what an earlier layer saved"}, duel_forward_add},
+    {{"concat", "from", duel_keys_concat, "the channels of what an earlier layer saved, behind its own"},
+     duel_forward_concat},
+    {.kind = {.name = NULL}}};
+const duel_table duel_layer_kinds = {rows, sizeof *rows, "layer"};
 
 // ---- walking
 
-// Appends a line to the layer table; the parameters are those since `first`.
-static void add_row(duel_pass *p, const char *kind, duel_val y, int first) {
+void duel_layer_row_add(duel_pass *p, const char *kind, duel_val y, int first) {
   duel_player *player = &p->model->player[p->player];
   if (player->n_rows == player->cap_rows) {
     int cap = player->cap_rows ? 2 * player->cap_rows : 32;
@@ -274,54 +263,31 @@ static void add_row(duel_pass *p, const char *kind, duel_val y, int first) {
     if (!player->param[i].buffer) row->params += duel_shape_count(player->param[i].shape);
 }
 
-static duel_val walk(duel_pass *p, const duel_layers *layers, duel_val x);
-
-// He et al. 2015, arXiv:1512.03385: output = body(x) + skip(x), `repeat` times with weights of their own.
-static duel_val walk_residual(duel_pass *p, const duel_layer *l, duel_val x) {
-  size_t length = strlen(p->prefix);
-  for (int copy = 0; copy < l->repeat; copy++) {
-    snprintf(p->prefix + length, sizeof p->prefix - length, ".%d.residual", copy);
-    duel_val body = walk(p, l->body, x), skip = x;
-    if (l->skip) {
-      snprintf(p->prefix + length, sizeof p->prefix - length, ".%d.skip", copy);
-      skip = walk(p, l->skip, x);
-    }
-    p->prefix[length] = 0;
-    duel_scope(p->g, "%s residual", p->prefix);
-    if (body != DUEL_NONE && skip != DUEL_NONE) {
-      duel_shape a = duel_val_shape(p->g, body), b = duel_val_shape(p->g, skip);
-      if (!duel_shape_equal(a, b) && l->skip)
-        return duel_graph_error(p->g, "the residual list yields %s but the skip list %s; they must be equal",
-                                duel_shape_text(a), duel_shape_text(b));
-      if (!duel_shape_equal(a, b))
-        return duel_graph_error(p->g, "the residual list makes %s of %s; give the block a skip list that does the same",
-                                duel_shape_text(a), duel_shape_text(b));
-    }
-    x = duel_add(p->g, body, skip);
-    snprintf(p->prefix + length, sizeof p->prefix - length, ".%d", copy);
-    if (p->declare && x != DUEL_NONE) add_row(p, "residual", x, p->model->player[p->player].n);
-    p->prefix[length] = 0;
+static void save(duel_pass *p, const char *name, duel_val y) {
+  int i = 0;
+  while (i < p->n_saved && strcmp(p->saved[i].name, name)) i++; // a later one of this name takes its place
+  if (i == DUEL_MAX_SAVED) {
+    duel_graph_error(p->g, "a net saves more than %d values", DUEL_MAX_SAVED);
+    return;
   }
-  return x;
+  p->saved[i] = (duel_saved){name, y};
+  if (i == p->n_saved) p->n_saved++;
 }
 
-static duel_val walk(duel_pass *p, const duel_layers *layers, duel_val x) {
+duel_val duel_walk(duel_pass *p, const duel_layers *layers, duel_val x) {
   size_t length = strlen(p->prefix);
   for (int i = 0; i < layers->n && x != DUEL_NONE; i++) {
     const duel_layer *l = &layers->layer[i];
     int written = snprintf(p->prefix + length, sizeof p->prefix - length, ".%d", i);
     if (written < 0 || (size_t)written + 32 >= sizeof p->prefix - length) {
       duel_scope(p->g, "%s", p->prefix);
-      return duel_graph_error(p->g, "its name is too long; nest fewer residual blocks");
+      return duel_graph_error(p->g, "its name is too long; nest fewer blocks");
     }
     int first = p->model->player[p->player].n;
-    if (l->kind) {
-      duel_scope(p->g, "%s %s", p->prefix, l->kind->name);
-      x = forward[l->kind - duel_layer_kinds](p, l, x);
-      if (p->declare && x != DUEL_NONE) add_row(p, l->kind->name, x, first);
-    } else {
-      x = walk_residual(p, l, x);
-    }
+    duel_scope(p->g, "%s %s", p->prefix, l->kind->name);
+    x = ((const duel_layer_kind *)(const void *)l->kind)->forward(p, l, x);
+    if (p->declare && x != DUEL_NONE && !duel_kind_is_block(l->kind)) duel_layer_row_add(p, l->kind->name, x, first);
+    if (l->save && x != DUEL_NONE) save(p, l->save, x);
     p->prefix[length] = 0;
   }
   return x;
@@ -341,9 +307,9 @@ duel_val *duel_parameters(duel_graph *g, const duel_player *player, bool ema) {
 duel_val duel_forward(duel_pass *p, duel_val x) {
   const duel_layers *layers = &p->model->recipe->net[p->player].layers;
   if (!p->declare && !p->view) return DUEL_NONE; // no memory for the views: the graph knows
-  p->cursor = p->slot = 0;
+  p->cursor = p->slot = p->n_saved = 0;
   snprintf(p->prefix, sizeof p->prefix, "%s", p->model->recipe->net[p->player].name);
-  x = walk(p, layers, x);
+  x = duel_walk(p, layers, x);
   duel_scope(p->g, "%s", "");
   return x;
 }

@@ -2,13 +2,19 @@
 //
 // A forward function asks for its parameters and buffers through the pass. The same function therefore serves three
 // uses:
-//   declare  (pass->declare)  collects names, shapes and initialisers into the model, checks that shapes fit
+//   declare  (pass->declare)  collects names, shapes and initializers into the model, checks that shapes fit
 //   train    batch statistics, dropout; running statistics advance
 //   infer    running statistics, no dropout
 #ifndef DUEL_GAN_LAYERS_H
 #define DUEL_GAN_LAYERS_H
 
 #include "gan/model.h"
+
+enum { DUEL_MAX_SAVED = 32 };
+typedef struct duel_saved { // the output of a layer with `save: name`
+  const char *name;
+  duel_val value;
+} duel_saved;
 
 typedef struct duel_pass {
   duel_graph *g;
@@ -23,6 +29,8 @@ typedef struct duel_pass {
   duel_val *view;  // the player's parameters, one value a tensor: what forwards read and gradients name
   int cursor;      // next tensor of the player
   char prefix[96]; // "G.3": path of the layer at hand
+  duel_saved saved[DUEL_MAX_SAVED];
+  int n_saved;
 } duel_pass;
 
 // The parameters of the player's newest version (or moving average) as views of its slab, in the order of

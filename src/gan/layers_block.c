@@ -1,5 +1,7 @@
-// Layers that are small nets or look at the whole batch, composed of ops: minibatch_stddev and self_attention.
+// Layers that are small nets or look at the whole batch: minibatch_stddev, self_attention, and blocks of layers.
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "gan/game.h"
 #include "gan/layer_kinds.h"
@@ -59,8 +61,8 @@ const duel_key duel_keys_self_attention[] = {
 static duel_val conv_1x1(duel_pass *p, const duel_layer *l, const char *name, duel_val x, int64_t out) {
   const int64_t in = duel_val_shape(p->g, x).dim[1];
   const duel_conv c = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
-  return duel_conv2d(p->g, x, duel_layer_parameter(p, name, DUEL_SHAPE(out, in, 1, 1), l->value[INIT].init, in, out),
-                     &c);
+  const duel_start start = duel_layer_weights(p, l, INIT);
+  return duel_conv2d(p->g, x, duel_layer_parameter(p, name, DUEL_SHAPE(out, in, 1, 1), start, in, out), &c);
 }
 
 static duel_val pooled(duel_graph *g, duel_val x, int64_t size) {
@@ -96,7 +98,50 @@ duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val
   const duel_val seen = duel_matmul(g, value, share, false, true);                      // [N, C/2, H·W]
   const duel_val image = duel_reshape(g, seen, DUEL_SHAPE(in.dim[0], half, in.dim[2], in.dim[3]));
   const duel_val y = conv_1x1(p, l, "v.weight", image, channels);
-  const duel_val gamma =
-      duel_layer_parameter(p, "gamma", DUEL_SHAPE(1), (duel_init){.name = "zeros"}, channels, channels);
+  const duel_val gamma = duel_layer_parameter(p, "gamma", DUEL_SHAPE(1), (duel_start){NULL, 0}, channels, channels);
   return duel_add(g, x, duel_mul(g, gamma, y));
+}
+
+// ---- residual: He et al. 2015, arXiv:1512.03385: output = body(x) + skip(x), `repeat` times with weights of their own
+enum { RESIDUAL, SKIP, REPEAT };
+
+const duel_key duel_keys_residual[] = {
+    {"residual", DUEL_KEY_LAYERS, NULL, 0, 0, NULL, "a list of layers"},
+    {"skip", DUEL_KEY_LAYERS, "", 0, 0, NULL, "a list of layers for what the other is added to; without it the input"},
+    {"repeat", DUEL_KEY_INT, "1", 1, 1000, NULL, "copies, each with weights of its own"},
+    {.name = NULL}};
+
+// Whether both lists yield the same shape. False: the error is recorded.
+static bool fits(duel_pass *p, bool has_skip, duel_val body, duel_val skip) {
+  if (body == DUEL_NONE || skip == DUEL_NONE) return false;
+  const duel_shape a = duel_val_shape(p->g, body), b = duel_val_shape(p->g, skip);
+  if (duel_shape_equal(a, b)) return true;
+  if (has_skip)
+    duel_graph_error(p->g, "the residual list yields %s but the skip list %s; they must be equal", duel_shape_text(a),
+                     duel_shape_text(b));
+  else
+    duel_graph_error(p->g, "the residual list makes %s of %s; give the block a skip list that does the same",
+                     duel_shape_text(a), duel_shape_text(b));
+  return false;
+}
+
+duel_val duel_forward_residual(duel_pass *p, const duel_layer *l, duel_val x) {
+  const bool has_skip = l->value[SKIP].n > 0;
+  const size_t length = strlen(p->prefix);
+  for (int copy = 0; copy < duel_layer_int(l, REPEAT); copy++) {
+    snprintf(p->prefix + length, sizeof p->prefix - length, ".%d.residual", copy);
+    duel_val body = duel_walk(p, l->value[RESIDUAL].layers, x), skip = x;
+    if (has_skip) {
+      snprintf(p->prefix + length, sizeof p->prefix - length, ".%d.skip", copy);
+      skip = duel_walk(p, l->value[SKIP].layers, x);
+    }
+    p->prefix[length] = 0;
+    duel_scope(p->g, "%s residual", p->prefix);
+    if (!fits(p, has_skip, body, skip)) return DUEL_NONE;
+    x = duel_add(p->g, body, skip);
+    snprintf(p->prefix + length, sizeof p->prefix - length, ".%d", copy);
+    if (p->declare) duel_layer_row_add(p, "residual", x, p->model->player[p->player].n);
+    p->prefix[length] = 0;
+  }
+  return x;
 }

@@ -22,7 +22,7 @@ const duel_key duel_keys_pixelnorm[] = {
     {"eps", DUEL_KEY_NUMBER, "1.0e-8", 1e-12, 1, NULL, "added to the mean of the squares"}, {.name = NULL}};
 
 static duel_val normalize(duel_pass *p, const duel_layer *l, duel_val x, int64_t groups, duel_shape affine) {
-  const duel_init zeros = {.name = "zeros"};
+  const duel_start zeros = {NULL, 0};
   duel_val scale, shift, out[3];
   if (duel_layer_int(l, AFFINE)) {
     scale = duel_layer_parameter(p, "weight", affine, duel_layer_init(l, INIT, 1), 0, 0);

@@ -3,13 +3,14 @@
 #include "gan/model.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
 #include "gan/game.h"
+#include "gan/inits.h"
 #include "gan/layers.h"
+#include "gan/optimizers.h"
 
 // ---- declaring
 
@@ -41,7 +42,8 @@ static duel_status place_player(duel_model *m, int net, duel_vars *vars, duel_dt
   const duel_net *n = &m->recipe->net[net];
   int64_t align = DUEL_ALIGN / (int64_t)duel_dtype_size(real);
   char name[160];
-  player->slab = player->ema = player->m = player->v = -1;
+  player->slab = player->ema = -1;
+  for (int k = 0; k < DUEL_MAX_MOMENTS; k++) player->moment[k] = -1;
   for (int i = 0; i < player->n; i++) {
     duel_param *p = &player->param[i];
     if (p->buffer) {
@@ -65,11 +67,11 @@ static duel_status place_player(duel_model *m, int net, duel_vars *vars, duel_dt
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, n->name, real, slab, &player->slab));
   snprintf(name, sizeof name, "%s_ema", n->name);
   if (n->ema.on) DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, name, real, slab, &player->ema));
-  snprintf(name, sizeof name, "opt.%s.m", n->name);
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->m));
-  if (!n->optim.adam) return DUEL_OK;
-  snprintf(name, sizeof name, "opt.%s.v", n->name);
-  return duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->v);
+  for (int k = 0; k < duel_optimizer_of(&n->optim)->moments; k++) {
+    snprintf(name, sizeof name, "opt.%s.%c", n->name, "mv"[k]);
+    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->moment[k]));
+  }
+  return DUEL_OK;
 }
 
 static void name_player(duel_player *p, const char *name) {
@@ -85,13 +87,6 @@ static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars) {
   for (int net = 0; net < r->n_nets; net++) name_player(&m->player[net], r->net[net].name);
   DUEL_TRY(m->game->declare(m, item));
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(place_player(m, net, vars, m->real));
-  for (int net = 0; net < r->n_nets; net++) {
-    DUEL_TRY(duel_init_check(&r->net[net].init));
-    for (int i = 0; i < m->player[net].n; i++) {
-      const duel_param *p = &m->player[net].param[i];
-      DUEL_TRY(duel_context(duel_init_check(&p->init), "%s", p->name));
-    }
-  }
   return DUEL_OK;
 }
 
@@ -113,57 +108,17 @@ void duel_model_close(duel_model *m) {
 
 // ---- initial values
 
-// How a named initialiser fills a tensor: constant + scale·draw.
-typedef enum distribution { FIXED, UNIFORM, NORMAL } distribution;
-typedef struct filling {
-  distribution draw;
-  float offset, scale; // UNIFORM draws from (−1, 1], NORMAL from N(0, 1)
-} filling;
-
-// glorot: Glorot & Bengio 2010, eq. 16; he: He et al. 2015, arXiv:1502.01852; torch: PyTorch's own default for linear
-// and convolution layers, U(−1/sqrt(fan_in), 1/sqrt(fan_in)), for weights and biases.
-static bool filling_of(const duel_init *init, double fan_in, double fan_out, filling *f) {
-  const char *name = init->name;
-  *f = (filling){.draw = FIXED};
-  if (!strcmp(name, "zeros")) return true;
-  if (!strcmp(name, "constant")) {
-    f->offset = (float)init->value;
-    return true;
-  }
-  if (!strcmp(name, "normal"))
-    *f = (filling){NORMAL, (float)init->mean, (float)init->std};
-  else if (!strcmp(name, "glorot_uniform"))
-    *f = (filling){UNIFORM, 0, (float)sqrt(6 / (fan_in + fan_out))};
-  else if (!strcmp(name, "glorot_normal"))
-    *f = (filling){NORMAL, 0, (float)sqrt(2 / (fan_in + fan_out))};
-  else if (!strcmp(name, "he_normal"))
-    *f = (filling){NORMAL, 0, (float)sqrt(2 / fan_in)};
-  else if (!strcmp(name, "torch"))
-    *f = (filling){UNIFORM, 0, (float)(1 / sqrt(fan_in))};
-  else
-    return false;
-  return true;
-}
-
-duel_status duel_init_check(const duel_init *init) {
-  filling f;
-  if (!init->name || filling_of(init, 1, 1, &f)) return DUEL_OK;
-  return duel_fail(DUEL_ERR_USAGE,
-                   "init %s: no such initialiser; there are glorot_uniform, glorot_normal, he_normal, normal, "
-                   "zeros, constant, torch",
-                   init->name);
-}
-
 // fl(fl(2u − 1)·scale) + offset, or fl(n·scale) + offset, each operation rounded to float.
-void duel_param_init(const duel_param *p, const duel_init *standard, uint64_t seed, float *dst) {
+void duel_param_init(const duel_param *p, uint64_t seed, float *dst) {
   int64_t count = duel_shape_count(p->shape);
-  filling f;
-  if (!filling_of(p->init.name ? &p->init : standard, (double)p->fan_in, (double)p->fan_out, &f)) f.draw = FIXED;
+  const duel_chosen *init = p->start.init;
+  duel_filling f = {DUEL_FIXED, (float)p->start.value, 0};
+  if (init) f = duel_init_of(init)->fill(init, (double)p->fan_in, (double)p->fan_out);
   duel_draw draw = {.seed = seed, .t = 0, .purpose = DUEL_PURPOSE_INIT, .k = (uint32_t)p->ordinal};
-  if (f.draw == UNIFORM) {
+  if (f.draw == DUEL_UNIFORM) {
     duel_draw_uniform(draw, 0, count, dst);
     for (int64_t i = 0; i < count; i++) dst[i] = (2 * dst[i] - 1) * f.scale + f.offset;
-  } else if (f.draw == NORMAL) {
+  } else if (f.draw == DUEL_NORMAL) {
     duel_draw_normal(draw, 0, count, dst);
     for (int64_t i = 0; i < count; i++) dst[i] = dst[i] * f.scale + f.offset;
   } else {

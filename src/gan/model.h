@@ -7,7 +7,14 @@
 #define DUEL_GAN_MODEL_H
 
 #include "core/graph.h"
+#include "gan/optimizers.h"
 #include "recipe/recipe.h"
+
+// How a tensor begins: as `init` draws it or, without one, as `value` everywhere.
+typedef struct duel_start {
+  const duel_chosen *init;
+  double value;
+} duel_start;
 
 typedef struct duel_param { // one named tensor of a net
   char name[128];           // "G.0.weight"
@@ -15,7 +22,7 @@ typedef struct duel_param { // one named tensor of a net
   bool buffer;      // running statistics: no gradient, own variable
   int64_t offset;   // parameter: elements into the slab
   int var, ema_var; // buffer: its variable, and the moving average's (-1: none)
-  duel_init init;
+  duel_start start;
   int64_t fan_in, fan_out;
   int64_t ordinal; // among the parameters of the model, net after net: k of its initial draw
 } duel_param;
@@ -30,10 +37,11 @@ typedef struct duel_player {
   char lower[16], coef_name[24], average_name[24]; // "g", "coef.G", "average.G": in names of scalars and inputs
   duel_param *param;
   int n, cap;
-  int64_t params;      // numbers in parameters
-  int64_t slab_size;   // elements, gaps included
-  int slab, ema, m, v; // variables; -1 where there is none
-  duel_shape reads;    // without the batch
+  int64_t params;    // numbers in parameters
+  int64_t slab_size; // elements, gaps included
+  int slab, ema;     // variables; -1 where there is none
+  int moment[DUEL_MAX_MOMENTS];
+  duel_shape reads; // without the batch
   duel_layer_row *row;
   int n_rows, cap_rows;
 } duel_player;
@@ -43,7 +51,7 @@ typedef struct duel_model {
   const struct duel_game *game;
   duel_player player[DUEL_MAX_NETS]; // the recipe's n_nets
   duel_shape item;                   // of the data, and of samples; without the batch
-  int64_t classes; // of the data; 0: they have no labels
+  int64_t classes;                   // of the data; 0: they have no labels
   int64_t ordinals;
   duel_dtype real;
 } duel_model;
@@ -58,8 +66,7 @@ void duel_model_close(duel_model *m);
 duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape *out);
 
 // The initial value of a parameter (float32, shape's count) for the seed.
-void duel_param_init(const duel_param *p, const duel_init *standard, uint64_t seed, float *dst);
-duel_status duel_init_check(const duel_init *init); // knows the name
+void duel_param_init(const duel_param *p, uint64_t seed, float *dst);
 
 // Layer tables: path, kind, output shape, parameters.
 void duel_model_print(const duel_model *m, FILE *out);

@@ -32,29 +32,19 @@ static void fill_as_they_come(const duel_step_input *in, const duel_moment *now,
 }
 
 double duel_step_rate(const duel_recipe *r, int net, const duel_moment *now) {
-  return duel_schedule_at(&r->net[net].optim.lr, now->step, now->steps, now->per_step, now->items);
-}
-
-// One row of coefficients, formed in double and rounded once: see graph.h, "Writers".
-static void write_row(float *row, const duel_optim *o, double lr, int64_t update) {
-  double decay = 1 - lr * o->weight_decay;
-  if (!o->adam) {
-    const double c[DUEL_COEF] = {lr, 0, 0, decay, o->momentum, 0, 0, 0};
-    for (int i = 0; i < DUEL_COEF; i++) row[i] = (float)c[i];
-    return;
-  }
-  double correct1 = 1 - pow(o->betas[0], (double)update), correct2 = 1 - pow(o->betas[1], (double)update);
-  const double c[DUEL_COEF] = {lr / correct1, 1 / sqrt(correct2), o->eps,      decay,
-                               o->betas[0],   1 - o->betas[0],    o->betas[1], 1 - o->betas[1]};
-  for (int i = 0; i < DUEL_COEF; i++) row[i] = (float)c[i];
+  return duel_schedule_at(duel_optimizer_lr(&r->net[net].optim), now->step, now->steps, now->per_step, now->items);
 }
 
 static void fill_coef(const duel_step_input *in, const duel_moment *now, void *dst) {
   const duel_model *m = in->ctx;
   const int updates = m->game->updates(m->recipe, in->net);
   const double lr = duel_step_rate(m->recipe, in->net, now);
-  for (int i = 0; i < updates; i++)
-    write_row((float *)dst + i * DUEL_COEF, &m->recipe->net[in->net].optim, lr, now->updates[in->net] + i + 1);
+  const duel_chosen *optim = &m->recipe->net[in->net].optim;
+  for (int i = 0; i < updates; i++) {
+    double row[DUEL_COEF] = {0}; // formed in double and rounded once
+    duel_optimizer_of(optim)->coef(optim, lr, now->updates[in->net] + i + 1, row);
+    for (int k = 0; k < DUEL_COEF; k++) ((float *)dst)[i * DUEL_COEF + k] = (float)row[k];
+  }
 }
 
 static void fill_average(const duel_step_input *in, const duel_moment *now, void *dst) {
@@ -141,7 +131,9 @@ duel_val duel_step_real(duel_step *s, int64_t first, int64_t n) {
 duel_val duel_step_labels(duel_step *s, int64_t first, int64_t n) {
   const duel_val index = duel_view(s->g, duel_input(s->g, s->vars->index), first, DUEL_SHAPE(n));
   const duel_var *labels = &s->vars->inputs.vars->var[s->vars->labels];
-  return duel_batch(s->g, labels->arena == DUEL_ARENA_INPUT ? duel_input(s->g, s->vars->labels) : duel_state(s->g, s->vars->labels), index);
+  return duel_batch(
+      s->g, labels->arena == DUEL_ARENA_INPUT ? duel_input(s->g, s->vars->labels) : duel_state(s->g, s->vars->labels),
+      index);
 }
 
 duel_val duel_step_latents(duel_step *s, uint32_t k) {
@@ -179,14 +171,11 @@ duel_val duel_step_update(duel_step *s, int net, duel_val loss) {
   duel_val flat = duel_pack(g, n, grad, offset, player->slab_size);
   const int64_t row = s->updates[net]++;
   duel_val coef = duel_view(g, duel_input(g, s->vars->coef[net]), row * DUEL_COEF, DUEL_SHAPE(DUEL_COEF));
-  duel_val m = duel_state(g, player->m), out[4], squares;
-  if (s->r->net[net].optim.adam) {
-    duel_adam(g, slab, m, duel_state(g, player->v), flat, coef, out);
-    squares = out[3];
-  } else {
-    duel_sgd(g, slab, m, flat, coef, out);
-    squares = out[2];
-  }
+  const duel_optimizer *optim = duel_optimizer_of(&s->r->net[net].optim);
+  duel_val moment[DUEL_MAX_MOMENTS];
+  for (int k = 0; k < DUEL_MAX_MOMENTS; k++)
+    moment[k] = k < optim->moments ? duel_state(g, player->moment[k]) : DUEL_NONE;
+  const duel_val squares = optim->build(g, slab, moment, flat, coef);
   duel_scope(g, "%s", "");
   s->view[net] = duel_parameters(g, player, false);
   return squares;

@@ -12,7 +12,6 @@
 #include "gan/model.h"
 #include "gan/scalars.h"
 
-enum { DUEL_COEF = 8 };      // numbers a row of coefficients
 enum { DUEL_MAX_EVERY = 3 }; // different n of `every: n` in one recipe
 
 // The variables of the steps of a run.

@@ -1,12 +1,13 @@
-// Base, recipe and settings become one tree. It is normal in three ways, so that later merges and the reader see one
-// form only: a section is a mapping (`loss: bce` is {name: bce}); `optim: {G: {lr: x}}` is {lr: {G: x, D: …}}; null
-// stays where it was written, means "absent" and is skipped by the reader.
+// Base, recipe and settings become one tree. One function merges a value into what stands there, led by the vocabulary:
+// maps merge at every depth, values and lists replace, a value in a map's place sets its main key, null stays as null
+// (the reader takes it for absent). A setting G.3.leaky_relu.slope=0.1 is merged as {G: {3: {leaky_relu: {slope:
+// 0.1}}}}. Such steps of a path are maps that count as quoted; only they reach into lists.
 #include <stdlib.h>
 #include <string.h>
 
 #include "recipe/parts.h"
 
-enum { MAX_PARTS = 80, SHOWN = 64 };
+enum { MAX_PARTS = 80 };
 
 // ---- trees
 
@@ -33,31 +34,31 @@ static duel_yaml *copy_tree(duel_reading *rd, const duel_yaml *node) {
   return copy;
 }
 
-// Puts a copy of the node's head (its children are shared) under key; an old value leaves, its place stays.
-static duel_yaml *put(duel_reading *rd, duel_yaml *map, const char *key, const duel_yaml *value) {
-  duel_yaml *old = duel_yaml_get(map, key), *after = NULL;
-  if (!value) return NULL;
-  if (old) {
-    after = old->next;
-  } else {
-    old = new_node(rd, DUEL_YAML_SCALAR, value);
-    if (!old) return NULL;
-    duel_yaml **end = &map->child;
-    while (*end) end = &(*end)->next;
-    *end = old;
-  }
-  *old = *value;
-  old->key = key;
-  old->next = after;
-  return old;
+static bool is_step(const duel_yaml *node) {
+  return node->type == DUEL_YAML_MAP && node->quoted;
 }
 
-// Makes a mapping of the node, in place: null becomes empty; anything else becomes {main: it}.
-static bool open_map(duel_reading *rd, duel_yaml *node, const char *main) {
-  if (node->type == DUEL_YAML_MAP) return true;
+// The value's head (its children are shared) in the slot's place.
+static void replace(duel_yaml *slot, const duel_yaml *value) {
+  duel_yaml *next = slot->next;
+  const char *key = slot->key;
+  *slot = *value;
+  slot->next = next;
+  slot->key = key;
+}
+
+// The child under key; a new one is null and stands where `at` does.
+static duel_yaml *slot_of(duel_reading *rd, duel_yaml *map, const char *key, const duel_yaml *at) {
+  duel_yaml **end = &map->child;
+  while (*end && strcmp((*end)->key, key)) end = &(*end)->next;
+  if (!*end && (*end = new_node(rd, DUEL_YAML_SCALAR, at))) (*end)->key = key;
+  return *end;
+}
+
+// The node becomes {main: node}, in place; null becomes {}.
+static bool write_out(duel_reading *rd, duel_yaml *node, const char *main) {
   duel_yaml *inner = NULL;
   if (!duel_yaml_is_null(node)) {
-    if (!main) return false;
     inner = new_node(rd, node->type, node);
     if (!inner) return false;
     *inner = *node;
@@ -66,302 +67,239 @@ static bool open_map(duel_reading *rd, duel_yaml *node, const char *main) {
   }
   node->type = DUEL_YAML_MAP;
   node->text = NULL;
+  node->quoted = false;
   node->child = inner;
   return true;
 }
 
-// ---- sections
+// ---- the vocabulary, one step down
 
-// Whether a new main value differs from the one that stands there, so that its siblings no longer belong to it.
-static bool main_changes(const char *section, const char *main, const duel_yaml *old, const duel_yaml *value) {
-  if (duel_yaml_is_null(value)) return false;
-  const duel_yaml *was = duel_yaml_get(old, main);
-  if (!duel_yaml_is_null(was)) return !duel_yaml_equal(was, value);
-  for (const duel_field *f = duel_fields; f->section; f++)
-    if (!strcmp(f->section, section) && !strcmp(f->key, main) && f->standard && value->type == DUEL_YAML_SCALAR)
-      return strcmp(f->standard, value->text);
+static const duel_key plain = {.name = NULL};
+
+// The key that a value in this one's place stands for; NULL: none.
+static const char *main_of(const duel_key *word) {
+  if (word->type == DUEL_KEY_SECTION) return ((const duel_kind *)word->of)->main_key;
+  return word->type == DUEL_KEY_CHOSEN || word->type == DUEL_KEY_INIT ? "name" : NULL;
+}
+
+static const char *name_in(const duel_key *word, const duel_yaml *map) {
+  const duel_yaml *name = duel_yaml_get(map, "name");
+  return duel_yaml_is_null(name)          ? duel_table_at(duel_key_table(word), 0)->name
+         : name->type == DUEL_YAML_SCALAR ? name->text
+                                          : "";
+}
+
+// What `name` is in a map of this kind; a word for one entry or layer is made in *room. &plain: nothing that is known.
+static const duel_key *step(const duel_key *word, const duel_yaml *map, const char *name, duel_key *room) {
+  const duel_kind *kind = NULL;
+  const duel_key *key = NULL;
+  *room = (duel_key){.name = name, .type = DUEL_KEY_SECTION};
+  switch (word->type) {
+  case DUEL_KEY_SECTION:
+    kind = word->of;
+    break;
+  case DUEL_KEY_INIT:
+  case DUEL_KEY_CHOSEN:
+    kind = duel_table_find(duel_key_table(word), name_in(word, map));
+    break;
+  case DUEL_KEY_ENTRIES:
+    room->of = duel_table_find(word->of, name);
+    key = room->of ? room : NULL;
+    break;
+  case DUEL_KEY_LAYERS:
+    room->type = DUEL_KEY_ITEM;
+    key = room;
+    break;
+  case DUEL_KEY_ITEM: // a block's keys stand beside its name, another layer's below it
+    kind = duel_item_kind(map);
+    if (!kind || duel_kind_is_block(kind)) break;
+    room->of = kind;
+    key = strcmp(name, kind->name) != 0 ? NULL : room;
+    kind = NULL;
+    break;
+  default:
+    break;
+  }
+  if (kind) key = duel_key_find(kind->keys, name);
+  return key ? key : &plain;
+}
+
+// ---- merging
+
+static void merge(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *value, const char *path);
+
+static void merge_child(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *child, const char *path) {
+  char sub[DUEL_PATH];
+  duel_key room;
+  bool layers = word->of == &duel_net_kind && !strcmp(child->key, main_of(word)); // item k of G is G.k
+  snprintf(sub, sizeof sub, "%.150s%s%.40s", path, *path && !layers ? "." : "", layers ? "" : child->key);
+  const duel_key *below = step(word, slot, child->key, &room);
+  duel_yaml *inner = slot_of(rd, slot, child->key, child);
+  if (inner) merge(rd, inner, below, child, sub);
+}
+
+// Steps into a list: {3: …}.
+static void merge_list(duel_reading *rd, duel_yaml *list, const duel_yaml *steps, const char *path) {
+  static const duel_key item_word = {"item", DUEL_KEY_ITEM, NULL, 0, 0, NULL, NULL};
+  const bool conflicts = rd->conflicts;
+  char sub[DUEL_PATH];
+  rd->conflicts = false; // a list is a value: what goes into it comes after it
+  for (duel_yaml *child = steps->child; child; child = child->next) {
+    bool number = strspn(child->key, "0123456789") == strlen(child->key) && strlen(child->key) < 7;
+    duel_yaml *item = list->child;
+    for (int i = number ? atoi(child->key) : 0; item && i > 0; i--) item = item->next;
+    snprintf(sub, sizeof sub, "%.150s.%.40s", path, child->key);
+    if (number && item)
+      merge(rd, item, &item_word, child, sub);
+    else
+      duel_problem_value(rd, child, "%s has no item %.40s; there are %s.0 to %s.%d", path, child->key, path, path,
+                         duel_yaml_count(list) - 1);
+  }
+  rd->conflicts = conflicts;
+}
+
+// Steps into a layer: {leaky_relu: …}, of a block {residual: …} or {repeat: …}.
+static void merge_item(duel_reading *rd, duel_yaml *item, const duel_key *word, duel_yaml *steps, const char *path) {
+  const char *name = duel_item_name(item);
+  const duel_kind *kind = duel_item_kind(item);
+  bool block = kind && duel_kind_is_block(kind);
+  for (duel_yaml *child = steps->child; child; child = child->next) {
+    bool known = !strcmp(child->key, "save") ||
+                 (block ? duel_key_find(kind->keys, child->key) != NULL : name && !strcmp(name, child->key));
+    if (known && item->type == DUEL_YAML_SCALAR) {
+      duel_yaml *none = new_node(rd, DUEL_YAML_SCALAR, item);
+      if (!none) return;
+      none->key = name;
+      item->type = DUEL_YAML_MAP;
+      item->child = none;
+    }
+    if (known)
+      merge_child(rd, item, word, child, path);
+    else if (block && *child->key >= '0' && *child->key <= '9')
+      duel_problem_value(rd, child, "copies of a block share one recipe: leave the %s out", child->key);
+    else
+      duel_problem_value(rd, child, "%s is %.40s and has no %.40s", path, name ? name : "not one layer", child->key);
+  }
+}
+
+// Within settings, two that say different things of one key.
+static void check_conflict(duel_reading *rd, const duel_yaml *old, const duel_yaml *value, const char *path) {
+  if (!rd->conflicts || old->file == value->file || duel_yaml_is_null(old)) return;
+  bool flag = strncmp(old->file, "--set ", 6) != 0;
+  if (flag != (strncmp(value->file, "--set ", 6) != 0))
+    duel_problem_value(rd, value, "%s is also set by %s; give one of them", path, old->file);
+  else if (!duel_yaml_equal(old, value))
+    duel_problem_value(rd, value, "%s is set differently by %s", path, old->file);
+}
+
+// Only names that the recipe has can be set.
+static bool is_new_name(duel_reading *rd, const duel_yaml *vars, const duel_yaml *value, const char *path) {
+  const char *known[DUEL_MAX_KNOWN];
+  int n = 0;
+  char hint[160];
+  if (!rd->settings || !duel_yaml_is_null(duel_yaml_get(vars, value->key))) return false;
+  for (const duel_yaml *item = vars->child; item && n < DUEL_MAX_KNOWN; item = item->next) known[n++] = item->key;
+  duel_problem_value(rd, value, "%s.%.40s: the recipe has no such name%s", path, value->key,
+                     duel_hint(hint, value->key, known, n));
   return true;
 }
 
-static bool is_split(const duel_yaml *node) {
-  return node && node->type == DUEL_YAML_MAP && (duel_yaml_get(node, "G") || duel_yaml_get(node, "D"));
-}
-
-// {G: v, D: v} from v; a share that was never given is null, the default.
-static bool split(duel_reading *rd, duel_yaml *section, const char *key, const duel_yaml *at) {
-  duel_yaml *old = duel_yaml_get(section, key);
-  if (is_split(old)) return true;
-  duel_yaml *both = new_node(rd, DUEL_YAML_MAP, old ? old : at);
-  if (!both) return false;
-  for (int p = 0; p < DUEL_PLAYERS; p++)
-    if (!put(rd, both, p == DUEL_G ? "G" : "D", old ? copy_tree(rd, old) : new_node(rd, DUEL_YAML_SCALAR, at)))
-      return false;
-  return put(rd, section, key, both);
-}
-
-// optim: {G: {lr: x}} becomes optim: {lr: {G: x, D: as before}}.
-static void spread_players(duel_reading *rd, duel_yaml *optim) {
-  for (int p = 0; p < DUEL_PLAYERS; p++) {
-    const char *player = p == DUEL_G ? "G" : "D";
-    duel_yaml *own = duel_yaml_get(optim, player);
-    if (duel_yaml_is_null(own)) continue;
-    if (own->type == DUEL_YAML_LIST || !open_map(rd, own, "name")) continue; // the reader reports it
-    for (duel_yaml *item = own->child, *next; item; item = next) {
-      next = item->next;
-      if (!split(rd, optim, item->key, item) || !put(rd, duel_yaml_get(optim, item->key), player, item)) return;
-    }
-    duel_yaml **at = &optim->child;
-    while (*at && strcmp((*at)->key, player)) at = &(*at)->next;
-    if (*at) *at = (*at)->next;
+static void merge_map(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *value, const char *path) {
+  const char *main = word->type == DUEL_KEY_SCHEDULE ? "from" : main_of(word);
+  if (duel_yaml_is_null(slot)) {
+    duel_yaml empty = *value;
+    empty.child = NULL;
+    replace(slot, &empty);
+  } else if (slot->type != DUEL_YAML_MAP && !main) {
+    replace(slot, value);
+    return;
+  } else if (slot->type != DUEL_YAML_MAP && !write_out(rd, slot, main)) {
+    return;
+  }
+  // A name comes first: where it changes, the other keys were another's.
+  duel_yaml *name = duel_key_table(word) && main && !rd->conflicts ? duel_yaml_get(value, main) : NULL;
+  if (duel_yaml_is_null(name)) name = NULL;
+  if (name && (name->type != DUEL_YAML_SCALAR || strcmp(name_in(word, slot), name->text) != 0)) slot->child = NULL;
+  if (name) merge_child(rd, slot, word, name, path);
+  for (duel_yaml *child = value->child; child; child = child->next) {
+    bool left_out = word->type == DUEL_KEY_NAMES && is_new_name(rd, slot, child, path);
+    if (child != name && !left_out) merge_child(rd, slot, word, child, path);
   }
 }
 
-// Merges one section of a document: keys replace keys, a scalar or a new main value replaces the whole.
-static void merge_section(duel_reading *rd, duel_yaml *into, const duel_section *section, duel_yaml *value) {
-  duel_yaml *old = duel_yaml_get(into, section->name);
-  bool scalar = value->type == DUEL_YAML_SCALAR && !duel_yaml_is_null(value) && section->main;
-  if (scalar && !open_map(rd, value, section->main)) return;
-  bool merge = !scalar && value->type == DUEL_YAML_MAP && old && old->type == DUEL_YAML_MAP &&
-               !(section->main && main_changes(section->name, section->main, old, duel_yaml_get(value, section->main)));
-  if (!merge) old = put(rd, into, section->name, value);
-  for (duel_yaml *item = merge ? value->child : NULL, *next; item; item = next) {
-    next = item->next;
-    put(rd, old, item->key, item);
-  }
-  if (old && old->type == DUEL_YAML_MAP && !strcmp(section->name, "optim")) spread_players(rd, old);
+static bool takes_keys(const duel_key *word) {
+  return main_of(word) || word->type == DUEL_KEY_SECTION || word->type == DUEL_KEY_ENTRIES ||
+         word->type == DUEL_KEY_NAMES || word->type == DUEL_KEY_SCHEDULE;
 }
 
-bool duel_merge_document(duel_reading *rd, duel_yaml **into, duel_yaml *document) {
+// The mistake in merging these, if it is one of a path; the reader finds those of values.
+static bool leads_nowhere(duel_reading *rd, const duel_key *word, const duel_yaml *value, const char *path) {
+  if (rd->conflicts) return false;
+  if (word->type == DUEL_KEY_ITEM && duel_yaml_is_null(value)) {
+    duel_problem_value(rd, value, "an item of a list cannot be taken away");
+  } else if (word->type == DUEL_KEY_LAYERS && is_step(value)) {
+    duel_problem_value(rd, value, "%s is not a list of layers", path);
+  } else if (word->name && is_step(value)) {
+    for (const char *const *net = rd->game->nets; *net; net++)
+      if (duel_yaml_get(value, *net)) return false; // the reader shows where that stands
+    duel_problem_value(rd, value, "there is nothing below %s", path);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+static void merge(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *value, const char *path) {
+  bool steps = is_step(value), list = word->type == DUEL_KEY_LAYERS, item = word->type == DUEL_KEY_ITEM;
+  bool both_step = steps && (is_step(slot) || (rd->conflicts && duel_yaml_is_null(slot)));
+  if (rd->no_memory) return;
+  if (value->type != DUEL_YAML_MAP && main_of(word) && !duel_yaml_is_null(value)) {
+    duel_yaml written = *value;
+    if (write_out(rd, &written, main_of(word))) merge_map(rd, slot, word, &written, path);
+  } else if (both_step || (value->type == DUEL_YAML_MAP && takes_keys(word))) {
+    merge_map(rd, slot, word, value, path);
+  } else if (list && steps && slot->type == DUEL_YAML_LIST) {
+    merge_list(rd, slot, value, path);
+  } else if (item && steps) {
+    merge_item(rd, slot, word, value, path);
+  } else if (!leads_nowhere(rd, word, value, path)) {
+    check_conflict(rd, slot, value, path);
+    replace(slot, value);
+  }
+}
+
+void duel_merge_document(duel_reading *rd, duel_yaml **into, duel_yaml *document) {
   if (!*into) *into = new_node(rd, DUEL_YAML_MAP, document);
-  if (!*into) return false;
+  if (!*into) return;
   (*into)->file = document->file, (*into)->line = document->line, (*into)->col = document->col;
-  for (duel_yaml *item = document->child, *next; item; item = next) {
-    next = item->next;
-    const duel_section *section = duel_section_find(item->key);
-    if (!strcmp(item->key, "base")) continue;
-    if (section && section->mapping)
-      merge_section(rd, *into, section, item);
-    else
-      put(rd, *into, item->key, item);
+  for (duel_yaml *item = document->child; item; item = item->next)
+    if (strcmp(item->key, "base") != 0) merge_child(rd, *into, rd->words, item, "");
+}
+
+void duel_merge_defaults(duel_reading *rd, duel_yaml *root) {
+  for (const char *const *name = rd->game->nets; *name; name++) {
+    duel_yaml *net = duel_yaml_get(root, *name);
+    bool generates = rd->game->generator && !strcmp(*name, rd->game->generator);
+    for (int k = DUEL_NET_INIT; k <= (generates ? DUEL_NET_EMA : DUEL_NET_OPTIM) && net; k++) {
+      const duel_key *word = &duel_net_kind.keys[k];
+      duel_yaml *own = duel_yaml_get(net, word->name), *top = duel_yaml_get(root, word->name);
+      if (duel_yaml_is_null(own) || duel_yaml_is_null(top)) continue;
+      duel_yaml *both = copy_tree(rd, top);
+      if (!both) return;
+      merge(rd, both, word, own, word->name);
+      replace(own, both);
+    }
   }
-  return !rd->no_memory;
 }
 
 // ---- settings
 
 typedef struct change {
-  const char *origin; // "--set train.batch=64", "--batch"
-  bool flag;
-  const char *part[MAX_PARTS]; // "train", "batch"
-  int n, order;
-  bool main;  // names the section's main key: goes first, since it may drop siblings
-  bool whole; // a scalar for a section: drops its siblings even if it is the same
   duel_yaml *value;
-  const char *key; // full spelling, "loss.name" for `loss`
+  const char *part[MAX_PARTS]; // "train", "batch"
+  int n;
   struct change *next;
 } change;
-
-// The layer that a path such as G.2.residual.3 leads to. Reports why not.
-static duel_yaml *find_item(duel_reading *rd, duel_yaml *list, const change *c, int *at) {
-  char path[160] = "";
-  size_t used = (size_t)snprintf(path, sizeof path, "%.20s", c->part[0]);
-  for (int i = 1;; i++) {
-    const char *part = c->part[i];
-    if (!list || list->type != DUEL_YAML_LIST) {
-      duel_problem_value(rd, c->value, "%s is not a list of layers", path);
-      return NULL;
-    }
-    int count = duel_yaml_count(list), index = 0;
-    bool number = strspn(part, "0123456789") == strlen(part) && strlen(part) < 7;
-    duel_yaml *item = list->child;
-    if (number)
-      for (index = atoi(part); item && index > 0; index--) item = item->next;
-    if (!number || !item) {
-      duel_problem_value(rd, c->value, "%s has no item %.40s; there are %s.0 to %s.%d", path, part, path, path,
-                         count - 1);
-      return NULL;
-    }
-    used += (size_t)snprintf(path + used, sizeof path - used, ".%s", part);
-    bool residual = duel_yaml_get(item, "residual") != NULL;
-    bool list_next =
-        residual && i + 2 < c->n && (!strcmp(c->part[i + 1], "residual") || !strcmp(c->part[i + 1], "skip"));
-    if (!list_next || used > sizeof path - 40) {
-      *at = i + 1;
-      return item;
-    }
-    i++;
-    used += (size_t)snprintf(path + used, sizeof path - used, ".%s", c->part[i]);
-    list = duel_yaml_get(item, c->part[i]);
-  }
-}
-
-// The name of a layer item; NULL if it is none.
-static const char *item_name(const duel_yaml *item) {
-  if (item->type == DUEL_YAML_SCALAR) return item->text;
-  return item->type == DUEL_YAML_MAP && item->child && !item->child->next ? item->child->key : NULL;
-}
-
-static void set_layer(duel_reading *rd, duel_yaml *root, const change *c) {
-  int at;
-  duel_yaml *item = find_item(rd, duel_yaml_get(root, c->part[0]), c, &at);
-  if (!item) return;
-  if (at == c->n) { // the whole item
-    duel_yaml *next = item->next;
-    if (duel_yaml_is_null(c->value)) {
-      duel_problem_value(rd, c->value, "an item of a list cannot be taken away");
-      return;
-    }
-    *item = *c->value;
-    item->next = next;
-    return;
-  }
-  const char *part = c->part[at], *name = item_name(item);
-  if (duel_yaml_get(item, "residual")) {
-    if (at + 1 == c->n && (!strcmp(part, "residual") || !strcmp(part, "skip") || !strcmp(part, "repeat")))
-      put(rd, item, part, c->value);
-    else if (*part >= '0' && *part <= '9')
-      duel_problem_value(rd, c->value, "copies of a residual block share one recipe: leave the %s out", part);
-    else
-      duel_problem_value(rd, c->value, "a residual block has residual, skip and repeat, but no %.40s", part);
-    return;
-  }
-  if (!name || strcmp(name, part)) {
-    duel_problem_value(rd, c->value, "this layer is %.40s, not %.40s", name ? name : "not one name", part);
-    return;
-  }
-  if (item->type == DUEL_YAML_SCALAR) {
-    duel_yaml *empty = new_node(rd, DUEL_YAML_SCALAR, item);
-    item->type = DUEL_YAML_MAP;
-    item->child = NULL;
-    if (!empty || !put(rd, item, name, empty)) return;
-  }
-  const duel_layer_kind *kind = duel_layer_find(name);
-  duel_yaml *value = item->child;
-  if (at + 1 == c->n) {
-    put(rd, item, name, c->value);
-    return;
-  }
-  if (!open_map(rd, value, kind ? kind->main_key : NULL)) {
-    duel_problem_value(rd, c->value, "%.40s takes no keys", name);
-    return;
-  }
-  const char *key = c->part[at + 1];
-  if (at + 2 == c->n) {
-    put(rd, value, key, c->value);
-    return;
-  }
-  duel_yaml *inner = duel_yaml_get(value, key); // an initialiser's own keys
-  if (at + 3 == c->n && inner && !strcmp(key, "init") && open_map(rd, inner, "name"))
-    put(rd, inner, c->part[at + 2], c->value);
-  else
-    duel_problem_value(rd, c->value, "there is nothing below %.40s", key);
-}
-
-// init.G, init.G.std: what both had becomes G's own before a part of it changes.
-static void set_init(duel_reading *rd, duel_yaml *init, const change *c) {
-  const char *player = c->part[1];
-  if (!duel_yaml_get(init, "name") && !duel_yaml_get(init, player[0] == 'G' ? "D" : "G")) {
-    duel_yaml *name = new_node(rd, DUEL_YAML_SCALAR, c->value);
-    if (!name) return;
-    name->text = duel_init_kinds[0].name;
-    put(rd, init, "name", name);
-  }
-  if (c->n == 2) {
-    put(rd, init, player, c->value);
-    return;
-  }
-  if (duel_yaml_is_null(duel_yaml_get(init, player))) {
-    duel_yaml *own = new_node(rd, DUEL_YAML_MAP, c->value);
-    for (const duel_yaml *item = init->child; own && item; item = item->next)
-      if (strcmp(item->key, "G") && strcmp(item->key, "D") && !put(rd, own, item->key, item)) return;
-    if (!own || !put(rd, init, player, own)) return;
-  }
-  duel_yaml *own = duel_yaml_get(init, player);
-  if (c->n == 3 && open_map(rd, own, "name"))
-    put(rd, own, c->part[2], c->value);
-  else
-    duel_problem_value(rd, c->value, "there is nothing below %.40s", c->part[2]);
-}
-
-// optim.lr.G, optim.lr.from, optim.lr.G.from
-static void set_optim(duel_reading *rd, duel_yaml *optim, const change *c) {
-  const char *key = c->part[1], *part = c->part[2];
-  duel_yaml *node = duel_yaml_get(optim, key);
-  int at = 2;
-  if (!strcmp(part, "G") || !strcmp(part, "D")) {
-    if (!split(rd, optim, key, c->value)) return;
-    duel_yaml *both = duel_yaml_get(optim, key);
-    node = duel_yaml_get(both, part);
-    if (c->n == 3 || !node) {
-      put(rd, both, part, c->value);
-      return;
-    }
-    part = c->part[++at];
-  } else if (is_split(node)) {
-    duel_problem_value(rd, c->value, "optim.%.40s has a value for G and one for D: say which", key);
-    return;
-  }
-  bool below = at + 1 == c->n && !strcmp(key, "lr"); // a schedule's own keys
-  if (below && !node) node = put(rd, optim, key, new_node(rd, DUEL_YAML_MAP, c->value));
-  if (below && node && open_map(rd, node, "from"))
-    put(rd, node, part, c->value);
-  else
-    duel_problem_value(rd, c->value, "there is nothing below optim.%.40s", key);
-}
-
-static void set_section(duel_reading *rd, duel_yaml *root, const duel_section *section, const change *c) {
-  duel_yaml *map = duel_yaml_get(root, section->name);
-  if (!map) map = put(rd, root, section->name, new_node(rd, DUEL_YAML_MAP, c->value));
-  if (!map || !open_map(rd, map, section->main)) return; // a list: the reader reports it
-  const char *key = c->part[1];
-  bool init = !strcmp(section->name, "init"), optim = !strcmp(section->name, "optim");
-  if (init && (!strcmp(key, "G") || !strcmp(key, "D"))) {
-    set_init(rd, map, c);
-  } else if (c->n == 2) {
-    if (!strcmp(section->name, "vars") && duel_yaml_is_null(duel_yaml_get(map, key))) {
-      const char *known[32];
-      int n = 0;
-      char hint[160];
-      for (const duel_yaml *item = map->child; item && n < 32; item = item->next) known[n++] = item->key;
-      duel_problem_value(rd, c->value, "vars.%.40s: the recipe has no such name%s", key,
-                         duel_hint(hint, key, known, n));
-      return;
-    }
-    bool changes = c->main && (c->whole || main_changes(section->name, section->main, map, c->value));
-    if (changes) map->child = NULL;
-    put(rd, map, key, c->value);
-    if (optim) spread_players(rd, map);
-  } else if (optim) {
-    set_optim(rd, map, c);
-  } else { // only keys of later versions have more below; the reader reports those, and unknown ones
-    const duel_field *field = duel_fields;
-    while (field->section && (strcmp(field->section, section->name) || strcmp(field->key, key))) field++;
-    bool plain = field->section && field->type != DUEL_FIELD_LATER;
-    duel_yaml *inner = plain ? NULL : duel_yaml_get(map, key);
-    if (!inner && !plain) inner = put(rd, map, key, new_node(rd, DUEL_YAML_MAP, c->value));
-    if (inner && open_map(rd, inner, NULL))
-      put(rd, inner, c->part[2], c->value);
-    else
-      duel_problem_value(rd, c->value, "there is nothing below %s.%.40s", section->name, key);
-  }
-}
-
-static void apply(duel_reading *rd, duel_yaml *root, const change *c) {
-  const duel_section *section = duel_section_find(c->part[0]);
-  bool player = !strcmp(c->part[0], "G") || !strcmp(c->part[0], "D");
-  if (section && (!strcmp(section->name, "recipe") || !strcmp(section->name, "base")))
-    duel_problem_value(rd, c->value, "%s belongs to a file and cannot be set", section->name);
-  else if (c->n > 1 && player)
-    set_layer(rd, root, c);
-  else if (c->n > 1 && section && section->mapping)
-    set_section(rd, root, section, c);
-  else if (c->n > 1 && section)
-    duel_problem_value(rd, c->value, "there is nothing below %s", section->name);
-  else
-    put(rd, root, c->part[0], c->value);
-}
-
-// ---- from key=value to changes
 
 static bool split_key(duel_reading *rd, change *c, const char *key) {
   char *rest = duel_pool_text(rd->pool, key, strlen(key));
@@ -373,113 +311,84 @@ static bool split_key(duel_reading *rd, change *c, const char *key) {
     }
     c->part[c->n++] = part;
   }
-  if (c->n > 2 && !strcmp(c->part[0], "optim") && (!strcmp(c->part[1], "G") || !strcmp(c->part[1], "D"))) {
-    const char *player = c->part[1];
-    c->part[1] = c->part[2];
-    c->part[2] = player;
+  const duel_key *top = duel_key_find(((const duel_kind *)rd->words->of)->keys, c->part[0]);
+  if (top && top->of == &duel_net_kind && c->n > 1 && c->n < MAX_PARTS && strspn(c->part[1], "0123456789")) {
+    memmove(c->part + 2, c->part + 1, (size_t)(c->n++ - 1) * sizeof *c->part); // G.3 is an item of its layers
+    c->part[1] = duel_net_kind.main_key;
   }
-  return true;
+  if (strcmp(c->part[0], "recipe") != 0 && strcmp(c->part[0], "base") != 0) return true;
+  duel_problem_value(rd, c->value, "%s belongs to a file and cannot be set", c->part[0]);
+  return false;
 }
 
-// The key in full, so that `loss` and loss.name meet.
-static const char *full_key(duel_reading *rd, const change *c) {
-  char key[512];
-  size_t used = 0;
-  for (int i = 0; i < c->n && used < sizeof key; i++)
-    used += (size_t)snprintf(key + used, sizeof key - used, "%s%s", i ? "." : "", c->part[i]);
-  const duel_layer_kind *kind = c->n > 2 ? duel_layer_find(c->part[c->n - 1]) : NULL;
-  bool player = !strcmp(c->part[0], "G") || !strcmp(c->part[0], "D");
-  if (kind && player && kind->main_key && c->value->type != DUEL_YAML_MAP && used < sizeof key)
-    snprintf(key + used, sizeof key - used, ".%s", kind->main_key);
-  return duel_pool_text(rd->pool, key, strlen(key));
+// A path from the command line is no YAML.
+static duel_yaml *path_value(duel_reading *rd, const duel_setting *setting, const char *origin) {
+  duel_yaml *value = new_node(rd, DUEL_YAML_SCALAR, &(duel_yaml){.file = origin});
+  char *copy = duel_pool_text(rd->pool, setting->value, strlen(setting->value));
+  rd->no_memory |= !copy;
+  if (!value || !copy) return NULL;
+  value->quoted = true;
+  value->text = copy;
+  if (!duel_yaml_is_utf8(copy)) duel_problem_value(rd, value, "data.path: a name that is not UTF-8");
+  return value;
 }
 
-// Outer keys before inner ones, main keys before their siblings; otherwise in the order given.
+static duel_yaml *value_of(duel_reading *rd, const duel_setting *setting) {
+  bool flag = setting->origin && strcmp(setting->origin, "--set") != 0;
+  char key[2 * DUEL_SHOWN], shown[2 * DUEL_SHOWN] = "";
+  duel_yaml_show(key, 64, &(duel_yaml){.text = setting->key});
+  if (*setting->value) duel_yaml_show(shown, 64, &(duel_yaml){.text = setting->value});
+  char *origin = flag ? duel_pool_text(rd->pool, setting->origin, strlen(setting->origin))
+                      : duel_pool_format(rd->pool, "--set %s=%s", key, shown);
+  if (!origin) return rd->no_memory = true, NULL;
+  if (flag && (!strcmp(setting->key, "data") || !strcmp(setting->key, "data.path")))
+    return path_value(rd, setting, origin);
+  duel_yaml *value = NULL;
+  duel_status status = duel_yaml_parse_value(&value, rd->pool, origin, setting->value);
+  rd->no_memory |= status == DUEL_ERR_DEVICE;
+  if (status == DUEL_ERR_USAGE) // its message begins with the origin; so will the problem's
+    duel_problem_value(rd, &(duel_yaml){.file = origin}, "%s", duel_last_error() + strlen(origin) + 2);
+  return status == DUEL_OK ? value : NULL;
+}
+
+// {train: {batch: value}}
+static duel_yaml *steps_to(duel_reading *rd, const change *c) {
+  duel_yaml *node = c->value;
+  for (int i = c->n - 1; i >= 0 && node; i--) {
+    duel_yaml *map = new_node(rd, DUEL_YAML_MAP, c->value);
+    if (!map) return NULL;
+    map->quoted = true;
+    map->child = node;
+    node->key = c->part[i];
+    node = map;
+  }
+  return node;
+}
+
+// Outer keys before inner ones; otherwise in the order given.
 static void insert(change **list, change *c) {
-  while (*list && ((*list)->n < c->n || ((*list)->n == c->n && (*list)->main >= c->main))) list = &(*list)->next;
+  while (*list && (*list)->n <= c->n) list = &(*list)->next;
   c->next = *list;
   *list = c;
 }
 
-static void check_conflicts(duel_reading *rd, const change *list, const change *c) {
-  for (const change *other = list; other; other = other->next) {
-    if (strcmp(other->key, c->key)) continue;
-    if (other->flag != c->flag)
-      duel_problem_value(rd, c->value, "%s is also set by %s; give one of them", c->key, other->origin);
-    else if (!duel_yaml_equal(other->value, c->value))
-      duel_problem_value(rd, c->value, "%s is set differently by %s", c->key, other->origin);
-  }
-}
-
-static void add_change(duel_reading *rd, change **list, const change *from) {
-  change *c = duel_pool_alloc(rd->pool, sizeof *c);
-  if (!c) {
-    rd->no_memory = true;
-    return;
-  }
-  *c = *from;
-  const duel_section *section = duel_section_find(c->part[0]);
-  if (c->n == 1 && section && section->mapping && section->main && c->value->type == DUEL_YAML_SCALAR &&
-      !duel_yaml_is_null(c->value)) {
-    c->part[c->n++] = section->main;
-    c->whole = true;
-  }
-  c->main = c->n == 2 && section && section->main && !strcmp(c->part[1], section->main);
-  c->key = full_key(rd, c);
-  if (!c->key) {
-    rd->no_memory = true;
-    return;
-  }
-  check_conflicts(rd, *list, c);
-  insert(list, c);
-}
-
-// A mapping for a section is one change a key.
-static void add_setting(duel_reading *rd, change **list, const duel_setting *setting) {
-  change c = {.flag = setting->origin && strcmp(setting->origin, "--set")};
-  char key[SHOWN], value[SHOWN] = "";
-  duel_yaml_show(key, sizeof key, &(duel_yaml){.text = setting->key});
-  if (*setting->value) duel_yaml_show(value, sizeof value, &(duel_yaml){.text = setting->value});
-  c.origin = c.flag ? duel_pool_text(rd->pool, setting->origin, strlen(setting->origin))
-                    : duel_pool_format(rd->pool, "--set %s=%s", key, value);
-  if (!c.origin) {
-    rd->no_memory = true;
-    return;
-  }
-  bool text_key = !strcmp(setting->key, "data") || !strcmp(setting->key, "data.path");
-  if (c.flag && text_key) { // a path from the command line is no YAML
-    c.value = duel_pool_alloc(rd->pool, sizeof *c.value);
-    char *copy = duel_pool_text(rd->pool, setting->value, strlen(setting->value));
-    if (c.value) *c.value = (duel_yaml){.type = DUEL_YAML_SCALAR, .quoted = true, .text = copy, .file = c.origin};
-    if (!copy) c.value = NULL;
-    rd->no_memory |= !c.value;
-    if (c.value && !duel_yaml_is_utf8(copy)) duel_problem_value(rd, c.value, "data.path: a name that is not UTF-8");
-  } else {
-    duel_status status = duel_yaml_parse_value(&c.value, rd->pool, c.origin, setting->value);
-    rd->no_memory |= status == DUEL_ERR_DEVICE;
-    if (status == DUEL_ERR_USAGE) { // its message begins with the origin; so will the problem's
-      duel_yaml at = {.file = c.origin};
-      duel_problem_value(rd, &at, "%s", duel_last_error() + strlen(c.origin) + 2);
-    }
-    if (status != DUEL_OK) return;
-  }
-  if (rd->no_memory || !split_key(rd, &c, setting->key)) return;
-  const duel_section *section = duel_section_find(c.part[0]);
-  if (c.n > 1 || !section || !section->mapping || c.value->type != DUEL_YAML_MAP) {
-    add_change(rd, list, &c);
-    return;
-  }
-  c.n = 2;
-  for (duel_yaml *item = c.value->child; item; item = item->next) {
-    change one = c;
-    one.part[1] = item->key;
-    one.value = item;
-    add_change(rd, list, &one);
-  }
-}
-
 void duel_merge_settings(duel_reading *rd, duel_yaml *root, const duel_setting *setting, int n) {
   change *list = NULL;
-  for (int i = 0; i < n && !rd->no_memory; i++) add_setting(rd, &list, &setting[i]);
-  for (const change *c = list; c && !rd->no_memory; c = c->next) apply(rd, root, c);
+  for (int i = 0; i < n && !rd->no_memory; i++) {
+    change *c = duel_pool_alloc(rd->pool, sizeof *c);
+    rd->no_memory |= !c;
+    if (c && (c->value = value_of(rd, &setting[i])) && split_key(rd, c, setting[i].key)) insert(&list, c);
+  }
+  duel_yaml *all = new_node(rd, DUEL_YAML_MAP, root);
+  if (!all) return;
+  all->quoted = true;
+  rd->conflicts = true;
+  for (const change *c = list; c && !rd->no_memory; c = c->next) {
+    duel_yaml *steps = steps_to(rd, c);
+    if (steps) merge(rd, all, rd->words, steps, "");
+  }
+  rd->conflicts = false;
+  rd->settings = true;
+  if (!rd->no_memory) merge(rd, root, rd->words, all, "");
+  rd->settings = false;
 }

@@ -1,13 +1,15 @@
 // What the files of the recipe reader share; nobody else includes this.
 //
-//   recipe.c           finding, loading and resolving: the calls of recipe.h
-//   recipe_merge.c     base, recipe and settings become one tree
-//   recipe_schema.c    the table of keys: types, defaults, ranges
-//   recipe_read.c      the tree of keys becomes a duel_recipe
-//   recipe_layers.c    the lists G and D
-//   recipe_value.c     numbers, expressions, lengths, schedules
-//   recipe_text.c      a duel_recipe as canonical text, and comparing two of them
-//   recipe_problem.c   mistakes: collecting, "did you mean"
+//   recipe.c     finding, loading and resolving: the calls of recipe.h
+//   schema.c     the vocabulary: sections, their keys, and what a game adds
+//   merge.c      base, recipe and settings become one tree
+//   read.c       the tree becomes values, and those a duel_recipe
+//   lists.c      lists of layers
+//   value.c      numbers, expressions, lengths, schedules
+//   schedule.c   lengths and schedules in steps
+//   text.c       values as canonical text
+//   compare.c    what differs between two texts
+//   problem.c    mistakes: collecting, "did you mean"
 #ifndef DUEL_RECIPE_PARTS_H
 #define DUEL_RECIPE_PARTS_H
 
@@ -19,7 +21,10 @@
 enum {
   DUEL_RECIPE_VERSION = 1,
   DUEL_MAX_PROBLEMS = 20,
-  DUEL_MAX_LAYERS = 10000, // of a player, copies counted
+  DUEL_MAX_LAYERS = 10000, // of a net, copies counted
+  DUEL_PATH = 192,         // bytes of "G.2.residual.3.conv"
+  DUEL_SHOWN = 48,         // of a value in a message
+  DUEL_MAX_KNOWN = 128,    // words that a hint chooses from
 };
 
 typedef struct duel_problem {
@@ -40,14 +45,32 @@ typedef struct duel_reading {
   duel_pool *pool;
   const duel_data_shape *data; // NULL: not known yet
   const duel_yaml *root;
+  const duel_game_kind *game;
+  const duel_key *words; // the vocabulary: a SECTION, the whole recipe
   duel_name *vars;
+  struct {
+    int depth;      // blocks around the list at hand
+    int64_t copies; // of this list, all repeats around it multiplied
+    int64_t layers; // of the net so far, copies counted
+  } lists;
   duel_problem problem[DUEL_MAX_PROBLEMS];
   int problems, more;          // collected; further ones
   const duel_yaml *needs_data; // the first value that depends on data that is not there
   bool no_memory;
+  bool settings, conflicts; // what is merged are settings; one into another
 } duel_reading;
 
-// ---- recipe_problem.c
+// ---- schema.c
+// The game that the tree names; the first one where that is none.
+const duel_game_kind *duel_game_named(const duel_yaml *root);
+const duel_key *duel_vocabulary(duel_pool *pool, const duel_game_kind *game); // NULL without memory
+const duel_key *duel_key_find(const duel_key *keys, const char *name);
+const duel_table *duel_key_table(const duel_key *key);             // of INIT, CHOSEN and ENTRIES; else NULL
+void duel_take_fields(duel_recipe *r, const duel_game_kind *game); // from r->root
+extern const duel_kind duel_net_kind;
+enum { DUEL_NET_LAYERS, DUEL_NET_INIT, DUEL_NET_OPTIM, DUEL_NET_EMA };
+
+// ---- problem.c
 // Where the value of `at` stands; at NULL: the recipe as a whole.
 void duel_problem_value(duel_reading *rd, const duel_yaml *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -57,89 +80,41 @@ duel_status duel_problems_status(duel_reading *rd); // USAGE with all of them, D
 // "; did you mean X?" if a known word is near, else "; there are a, b, c" if those are few. Lives in dst.
 const char *duel_hint(char dst[160], const char *word, const char *const *known, int n);
 
-// ---- recipe_value.c
-typedef struct duel_range {  // all zero: any
-  double min, max;           // max 0 with min > 0 is a real limit; HUGE_VAL: none
-  bool above_min, below_max; // the limit itself is out
-} duel_range;
-// Each reports a mistake under `path` and then yields false, leaving *dst alone. An integer that depends on data that
-// is not known yet yields false too, without a report.
-bool duel_read_int(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t *dst);
-bool duel_read_number(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, double *dst);
-bool duel_read_bool(duel_reading *rd, const duel_yaml *node, const char *path, bool *dst);
-// The index of the word among choices ("a|b" or "a, b"); *word is that word, in the pool.
-bool duel_read_choice(duel_reading *rd, const duel_yaml *node, const char *path, const char *choices, int *index,
-                      char **word);
-bool duel_read_extent(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t dst[2]);
-bool duel_read_bytes(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t *dst);
-bool duel_read_length(duel_reading *rd, const duel_yaml *node, const char *path, bool zero, duel_length *dst);
-bool duel_read_schedule(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range,
-                        duel_schedule *dst);
+// ---- value.c
+// Reports a mistake under `path` and then yields false, and something harmless in *v. An integer that depends on data
+// that is not there sets rd->needs_data and yields false too. key: a type that neither chooses from a table nor holds
+// layers.
+typedef bool duel_reader(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                         duel_key_value *v);
+duel_reader duel_read_single;
 void duel_read_vars(duel_reading *rd, const duel_yaml *vars);
 void duel_length_text(char dst[48], duel_length l);
-void duel_extent_text(char dst[48], const int64_t extent[2]);
-void duel_bytes_text(char dst[48], int64_t bytes);
+void duel_bytes_text(char dst[48], double bytes);
 
-// ---- recipe_schema.c
-typedef enum duel_field_type {
-  DUEL_FIELD_INT,   // int
-  DUEL_FIELD_INT64, // int64_t
-  DUEL_FIELD_SEED,  // uint64_t
-  DUEL_FIELD_NUMBER,
-  DUEL_FIELD_PAIR,   // double[2]
-  DUEL_FIELD_TEXT,   // char *
-  DUEL_FIELD_WORD,   // char *, one of choices
-  DUEL_FIELD_CHOICE, // int: index of the word among choices
-  DUEL_FIELD_EXTENT, // int64_t[2]: one number is both; 0: none
-  DUEL_FIELD_BYTES,  // int64_t: 64M; auto: 0
-  DUEL_FIELD_LENGTH,
-  DUEL_FIELD_SCHEDULE,
-  DUEL_FIELD_LATER, // part of the format, not of this version
-} duel_field_type;
+// ---- read.c
+// The keys of a kind, from a map that may hold `also` too, or from a value that stands for the main key; both NULL: all
+// are absent. at: where something is missing.
+typedef struct duel_source {
+  const duel_yaml *map, *direct, *at;
+  const char *also;
+} duel_source;
+duel_key_value *duel_read_keys(duel_reading *rd, const duel_kind *kind, duel_source from, const char *path);
+void duel_read_recipe(duel_reading *rd, duel_recipe *r); // everything into r, whose strings live in rd's pool
 
-typedef struct duel_field {
-  const char *section, *key; // key "": the section is itself the value
-  duel_field_type type;
-  const char *standard; // default as recipe text; NULL: required, or absent with its section
-  duel_range range;     // LENGTH: min 0 allows 0, for never
-  const char *choices;
-  size_t offset;    // in duel_recipe; of section optim: in duel_optim
-  const char *only; // the section's name (of optim: adam) that has this key; NULL: all
-  const char *help;
-} duel_field;
-extern const duel_field duel_fields[]; // in the order of canonical text; ends with section NULL
+// ---- lists.c
+void duel_read_layers(duel_reading *rd, const duel_yaml *list, const char *path, duel_key_value *v);
+// Which entry of an item names its layer; NULL: none does. A plain name is its own.
+const duel_yaml *duel_item_layer(const duel_yaml *item);
+const char *duel_item_name(const duel_yaml *item);
+const duel_kind *duel_item_kind(const duel_yaml *item); // NULL: no layer has this name
 
-typedef struct duel_section {
-  const char *name;
-  const char *main; // the key that a scalar stands for; NULL: none
-  bool mapping;     // false: a value or a list of its own
-} duel_section;
-extern const duel_section duel_sections[]; // all keys that a recipe may hold; ends with name NULL
-const duel_section *duel_section_find(const char *name);
-const char *duel_field_choices(const duel_field *field);
-
-typedef struct duel_init_kind {
-  const char *name, *help;
-  const char *key[2]; // its numbers; NULL: none
-} duel_init_kind;
-extern const duel_init_kind duel_init_kinds[]; // ends with name NULL
-double *duel_init_number(duel_init *init, const char *key);
-
-// ---- recipe_layers.c
-const duel_layer_kind *duel_layer_find(const char *name);
-void duel_read_layers(duel_reading *rd, const duel_yaml *list, const char *path, duel_layers *dst);
-bool duel_read_init(duel_reading *rd, const duel_yaml *node, const char *path, duel_init *dst);
-
-// ---- recipe_read.c
-// Everything into r, whose strings live in rd's pool.
-void duel_read_recipe(duel_reading *rd, duel_recipe *r);
-
-// ---- recipe_merge.c
-// Both yield the merged tree; *into NULL: begins with an empty one. Trees share nodes with what they were made from.
-bool duel_merge_document(duel_reading *rd, duel_yaml **into, duel_yaml *document);
+// ---- merge.c
+// All yield the merged tree; *into NULL: begins with an empty one. Trees share nodes with what they were made from.
+void duel_merge_document(duel_reading *rd, duel_yaml **into, duel_yaml *document);
 void duel_merge_settings(duel_reading *rd, duel_yaml *root, const duel_setting *setting, int n);
+void duel_merge_defaults(duel_reading *rd, duel_yaml *root); // init and optim at the top are every net's
 
-// ---- recipe_text.c
+// ---- text.c
 char *duel_recipe_text(duel_pool *pool, const duel_recipe *r); // NULL without memory
 
 #endif

@@ -8,6 +8,13 @@
 
 enum { MESSAGE_BYTES = 4000, WORD_BYTES = 64 };
 
+// Whether one text is the other, or begins with a net's name before it: "optim.lr: …" and "D.optim.lr: …".
+static bool same_text(const char *a, const char *b) {
+  size_t n = strlen(a), m = strlen(b);
+  const char *tail = n > m ? a + (n - m) : b + (m - n);
+  return !strcmp(tail, n > m ? b : a) && (n == m || tail[-1] == '.');
+}
+
 static void add(duel_reading *rd, const char *file, int line, int col, const char *fmt, va_list args) {
   duel_problem p = {.file = file, .line = line, .col = col, .order = rd->problems};
   size_t end = sizeof p.text - 1;
@@ -16,10 +23,12 @@ static void add(duel_reading *rd, const char *file, int line, int col, const cha
     if (end > 0 && (unsigned char)p.text[end - 1] >= 0xC0) end--;
     p.text[end] = 0;
   }
-  for (int i = 0; i < rd->problems; i++) // one value serves both players
+  for (int i = 0; i < rd->problems; i++) // one value at the top serves all nets, under their own paths
     if (rd->problem[i].file == file && rd->problem[i].line == line && rd->problem[i].col == col &&
-        !strcmp(rd->problem[i].text, p.text))
+        same_text(rd->problem[i].text, p.text)) {
+      if (strlen(p.text) < strlen(rd->problem[i].text)) rd->problem[i] = p;
       return;
+    }
   if (rd->problems == DUEL_MAX_PROBLEMS)
     rd->more++;
   else

@@ -1,287 +1,220 @@
-// A merged tree becomes a duel_recipe: every key is checked against the table, and absent ones get their default.
-#include <stddef.h>
+// A merged tree becomes values: every key is checked against the vocabulary, and absent ones get their default.
 #include <string.h>
 
 #include "recipe/parts.h"
 
-enum { SHOWN = 48, PATH = 96, MAX_KEYS = 24 };
-
-static const char *const letter[DUEL_PLAYERS] = {"G", "D"};
+static void not_a_map(duel_reading *rd, const duel_yaml *node, const char *path) {
+  char shown[DUEL_SHOWN];
+  duel_problem_value(rd, node, "%s: %s is not a mapping of keys", path, duel_yaml_show(shown, sizeof shown, node));
+}
 
 // ---- unknown keys
 
-static int keys_of(const char *section, const char *known[MAX_KEYS]) {
+// Settings of one net once stood as optim: {lr: {G: x}}: whoever writes that is shown the present spelling.
+static bool tells_of_a_net(duel_reading *rd, const duel_yaml *map, const char *path) {
+  char top[DUEL_SHOWN], own[2 * DUEL_PATH], shown[DUEL_SHOWN];
+  bool told = false;
+  snprintf(top, sizeof top, "%.*s", (int)strcspn(path, "."), path);
+  if (map->type != DUEL_YAML_MAP || !duel_key_find(duel_net_kind.keys, top)) return false;
+  for (const char *const *net = rd->game->nets; *net; net++) {
+    const duel_yaml *entry = duel_yaml_get(map, *net);
+    if (!entry) continue;
+    size_t used = 0;
+    int depth = 1;
+    for (const char *c = path; *c && used < DUEL_PATH; c++, depth += *c == '.')
+      used += (size_t)snprintf(own + used, sizeof own - used, *c == '.' ? ": {" : "%c", *c);
+    duel_yaml_show(shown, sizeof shown, entry);
+    duel_problem_key(rd, entry, "%s.%s: a net's own setting stands in the net: %s: {%s: %s%.*s", path, *net, *net, own,
+                     shown, depth, "}}}}}}}}");
+    told = true;
+  }
+  return told;
+}
+
+static bool told_by_the_game(duel_reading *rd, const duel_yaml *entry) {
+  static const char *const others[] = {"latent", "loss", "penalty", "ema"};
+  const char *known[DUEL_MAX_NETS + 1];
+  char hint[160], shown[DUEL_SHOWN];
   int n = 0;
-  for (const duel_field *f = duel_fields; f->section; f++)
-    if (!strcmp(f->section, section) && *f->key && n < MAX_KEYS) known[n++] = f->key;
-  return n;
+  while (n < DUEL_MAX_NETS && rd->game->nets[n]) known[n] = rd->game->nets[n], n++;
+  for (int i = 0; i < 4; i++) {
+    if (strcmp(entry->key, others[i])) continue;
+    duel_problem_key(rd, entry, "%s: the game %s has no such key; leave it out", others[i], rd->game->kind.name);
+    return true;
+  }
+  if (entry->type != DUEL_YAML_LIST && !duel_yaml_get(entry, "layers")) return false;
+  duel_problem_key(rd, entry, "%s: the game %s has no such net%s",
+                   duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = entry->key}), rd->game->kind.name,
+                   duel_hint(hint, entry->key, known, n));
+  return true;
 }
 
-static bool is_player(const char *key) {
-  return !strcmp(key, "G") || !strcmp(key, "D");
-}
-
-static void check_keys(duel_reading *rd, const char *section, const duel_yaml *map) {
-  const char *known[MAX_KEYS];
-  int n = keys_of(section, known);
-  char shown[SHOWN], hint[160];
-  for (const duel_yaml *item = map->child; item; item = item->next) {
+static void check_keys(duel_reading *rd, const duel_kind *kind, const duel_source *from, const char *path) {
+  const char *known[DUEL_MAX_KNOWN];
+  char shown[DUEL_SHOWN], hint[160];
+  int n = 0;
+  if (from->also) known[n++] = from->also;
+  for (const duel_key *key = kind->keys; key->name; key++) known[n++] = key->name;
+  for (const duel_yaml *entry = from->map ? from->map->child : NULL; entry; entry = entry->next) {
     bool found = false;
-    for (int i = 0; i < n; i++) found |= !strcmp(item->key, known[i]);
-    if (found) continue;
-    duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = item->key});
-    duel_problem_key(rd, item, "%s.%s: no such key%s", section, shown, duel_hint(hint, item->key, known, n));
+    for (int i = 0; i < n; i++) found |= !strcmp(entry->key, known[i]);
+    if (found || (!*path && told_by_the_game(rd, entry))) continue;
+    bool chosen = from->also && !strcmp(from->also, "name");
+    duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = entry->key});
+    duel_hint(hint, entry->key, known + chosen, n - chosen);
+    duel_problem_key(rd, entry, "%s%s%s: no such key%s%s%s", path, *path ? "." : "", shown, chosen ? " of " : "",
+                     chosen ? kind->name : "", n > chosen ? hint : "; it has none");
   }
 }
 
-static void check_top(duel_reading *rd) {
-  const char *known[MAX_KEYS];
-  int n = 0;
-  char shown[SHOWN], hint[160];
-  for (const duel_section *s = duel_sections; s->name; s++) known[n++] = s->name;
-  for (const duel_yaml *item = rd->root->child; item; item = item->next) {
-    const duel_section *section = duel_section_find(item->key);
-    duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = item->key});
-    if (!section) {
-      duel_hint(hint, item->key, known, n);
-      duel_problem_key(rd, item, "%s: no such key%s", shown, hint);
-    } else if (section->mapping && item->type != DUEL_YAML_MAP && !duel_yaml_is_null(item)) {
-      duel_problem_value(rd, item, "%s: %s is not a mapping of keys", section->name,
-                         duel_yaml_show(shown, sizeof shown, item));
+// ---- values of many keys
+
+// The name and keys of a row of the key's table.
+static void read_chosen(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                        duel_key_value *v) {
+  const duel_table *table = duel_key_table(key);
+  const duel_kind *kind = duel_table_at(table, 0);
+  const duel_yaml *map = node && node->type == DUEL_YAML_MAP ? node : NULL,
+                  *name = map ? duel_yaml_get(map, "name") : node;
+  char shown[DUEL_SHOWN], hint[160], sub[DUEL_PATH];
+  snprintf(sub, sizeof sub, "%.150s.name", path);
+  if (!duel_yaml_is_null(name)) {
+    const char *known[DUEL_MAX_KNOWN];
+    int n = duel_table_names(table, known, DUEL_MAX_KNOWN);
+    if (tells_of_a_net(rd, name, sub)) return;
+    duel_yaml_show(shown, sizeof shown, name);
+    const char *word = name->type == DUEL_YAML_SCALAR ? name->text : "";
+    kind = duel_table_find(table, word);
+    if (!kind) {
+      duel_problem_value(rd, name, "%s: %s: no such %s%s", path, shown, table->what, duel_hint(hint, word, known, n));
+      return;
     }
   }
+  duel_chosen *chosen = duel_pool_alloc(rd->pool, sizeof *chosen);
+  rd->no_memory |= !chosen;
+  if (!chosen) return;
+  const duel_source from = {.map = map, .at = node ? node : rd->root, .also = "name"};
+  bool game = table == &duel_game_kinds; // whose keys stand in `train`
+  static const duel_kind bare = {"a game", NULL, duel_no_keys, NULL};
+  if (game && map) check_keys(rd, &bare, &from, path);
+  *chosen = (duel_chosen){kind, game ? NULL : duel_read_keys(rd, kind, from, path)};
+  *v = (duel_key_value){.n = 1, .chosen = chosen};
 }
 
-static bool has_content(const duel_yaml *node) {
-  if (duel_yaml_is_null(node)) return false;
-  if (node->type == DUEL_YAML_SCALAR) return true;
-  for (const duel_yaml *item = node->child; item; item = item->next)
-    if (has_content(item)) return true;
-  return false;
+static bool read_kind(duel_reading *rd, const duel_kind *kind, const duel_yaml *node, const duel_yaml *at,
+                      const char *path, duel_chosen *dst) {
+  duel_source from = {.at = node ? node : at};
+  if (node && node->type != DUEL_YAML_MAP && !kind->main_key) return not_a_map(rd, node, path), false;
+  if (node && node->type == DUEL_YAML_MAP)
+    from.map = node;
+  else
+    from.direct = node;
+  if (kind == &duel_net_kind) rd->lists.depth = 0, rd->lists.copies = 1, rd->lists.layers = 0;
+  *dst = (duel_chosen){kind, duel_read_keys(rd, kind, from, path)};
+  return dst->value;
+}
+
+static void read_section(duel_reading *rd, const duel_kind *kind, const duel_yaml *node, const duel_yaml *at,
+                         const char *path, duel_key_value *v) {
+  duel_chosen *chosen = duel_pool_alloc(rd->pool, sizeof *chosen);
+  rd->no_memory |= !chosen;
+  if (chosen && read_kind(rd, kind, node, at, path, chosen)) *v = (duel_key_value){.n = 1, .chosen = chosen};
+}
+
+static void read_entries(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                         duel_key_value *v) {
+  const duel_table *table = key->of;
+  const char *known[DUEL_MAX_KNOWN];
+  char shown[DUEL_SHOWN], hint[160], sub[DUEL_PATH];
+  int n = duel_table_names(table, known, DUEL_MAX_KNOWN);
+  if (node->type != DUEL_YAML_MAP) {
+    not_a_map(rd, node, path);
+    return;
+  }
+  for (const duel_yaml *entry = node->child; entry; entry = entry->next)
+    if (!duel_table_find(table, entry->key))
+      duel_problem_key(rd, entry, "%s.%s: no such %s%s", path,
+                       duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = entry->key}), table->what,
+                       duel_hint(hint, entry->key, known, n));
+  duel_chosen *chosen = duel_pool_alloc(rd->pool, (size_t)(n + 1) * sizeof *chosen);
+  rd->no_memory |= !chosen;
+  *v = (duel_key_value){.chosen = chosen};
+  for (int i = 0; i < n && chosen; i++) { // in the table's order
+    const duel_yaml *entry = duel_yaml_get(node, known[i]);
+    snprintf(sub, sizeof sub, "%.120s.%s", path, known[i]);
+    if (!duel_yaml_is_null(entry) && read_kind(rd, duel_table_at(table, i), entry, node, sub, &chosen[v->n])) v->n++;
+  }
 }
 
 // ---- one key
 
-static void read_pair(duel_reading *rd, const duel_field *f, const duel_yaml *node, const char *path, double *dst) {
-  char shown[SHOWN];
-  if (node->type != DUEL_YAML_LIST || duel_yaml_count(node) != 2) {
-    duel_problem_value(rd, node, "%s: %s is not a list of two numbers", path,
-                       duel_yaml_show(shown, sizeof shown, node));
-    return;
-  }
-  duel_read_number(rd, node->child, path, f->range, &dst[0]);
-  duel_read_number(rd, node->child->next, path, f->range, &dst[1]);
-}
-
-static void read_text(duel_reading *rd, const duel_yaml *node, const char *path, char **dst) {
-  char shown[SHOWN];
-  if (node->type != DUEL_YAML_SCALAR || !*node->text) {
-    duel_problem_value(rd, node, "%s: %s is not text", path, duel_yaml_show(shown, sizeof shown, node));
-    return;
-  }
-  *dst = duel_pool_text(rd->pool, node->text, strlen(node->text));
-  rd->no_memory |= !*dst;
-}
-
-static void read_field(duel_reading *rd, const duel_field *f, const duel_yaml *node, const char *path, void *base) {
-  void *dst = (char *)base + f->offset;
-  int64_t integer;
-  int index;
-  char shown[SHOWN];
-  switch (f->type) {
-  case DUEL_FIELD_INT:
-    if (duel_read_int(rd, node, path, f->range, &integer)) *(int *)dst = (int)integer;
-    break;
-  case DUEL_FIELD_INT64:
-    if (duel_read_int(rd, node, path, f->range, &integer)) *(int64_t *)dst = integer;
-    break;
-  case DUEL_FIELD_SEED:
-    if (!duel_yaml_uint(node, dst))
-      duel_problem_value(rd, node, "%s: %s is not a whole number from 0 to 18446744073709551615", path,
-                         duel_yaml_show(shown, sizeof shown, node));
-    break;
-  case DUEL_FIELD_NUMBER:
-    duel_read_number(rd, node, path, f->range, dst);
-    break;
-  case DUEL_FIELD_PAIR:
-    read_pair(rd, f, node, path, dst);
-    break;
-  case DUEL_FIELD_TEXT:
-    read_text(rd, node, path, dst);
-    break;
-  case DUEL_FIELD_WORD:
-    duel_read_choice(rd, node, path, duel_field_choices(f), &index, dst);
-    break;
-  case DUEL_FIELD_CHOICE:
-    if (duel_read_choice(rd, node, path, f->choices, &index, NULL)) *(int *)dst = index;
-    break;
-  case DUEL_FIELD_EXTENT:
-    duel_read_extent(rd, node, path, f->range, dst);
-    break;
-  case DUEL_FIELD_BYTES:
-    duel_read_bytes(rd, node, path, f->range, dst);
-    break;
-  case DUEL_FIELD_LENGTH:
-    duel_read_length(rd, node, path, !f->range.above_min, dst);
-    break;
-  case DUEL_FIELD_SCHEDULE:
-    duel_read_schedule(rd, node, path, f->range, dst);
-    break;
-  case DUEL_FIELD_LATER:
-    break;
-  }
-}
-
 // The default of a key as a node.
-static const duel_yaml *standard_of(duel_reading *rd, const duel_field *f) {
+static const duel_yaml *standard_of(duel_reading *rd, const duel_key *key, const duel_yaml *at) {
   duel_yaml *node = duel_pool_alloc(rd->pool, sizeof *node);
-  if (node) *node = (duel_yaml){.type = DUEL_YAML_SCALAR, .text = f->standard, .file = f->key};
-  if (*f->standard == '[' && duel_yaml_parse_value(&node, rd->pool, f->key, f->standard) != DUEL_OK) node = NULL;
+  if (node) *node = (duel_yaml){.type = DUEL_YAML_SCALAR, .text = key->standard};
+  if (*key->standard == '[' && duel_yaml_parse_value(&node, rd->pool, key->name, key->standard) != DUEL_OK) node = NULL;
   rd->no_memory |= !node;
+  if (node) node->file = at->file, node->line = at->line, node->col = at->col;
   return node;
 }
 
-// ---- the optimizers: every key is one value or {G: …, D: …}
-
-static bool per_player(const duel_yaml *node) {
-  return node && node->type == DUEL_YAML_MAP && (duel_yaml_get(node, "G") || duel_yaml_get(node, "D"));
-}
-
-// The player's share of a key; NULL for its default.
-static const duel_yaml *share(duel_reading *rd, const duel_yaml *node, int player, const char *path) {
-  if (!per_player(node)) return duel_yaml_is_null(node) ? NULL : node;
-  for (const duel_yaml *item = node->child; item; item = item->next)
-    if (!is_player(item->key)) duel_problem_key(rd, item, "%s: has G and D, so no other key", path);
-  const duel_yaml *own = duel_yaml_get(node, letter[player]);
-  if (!own) duel_problem_value(rd, node, "%s: a value for %s is missing", path, letter[player]);
-  return duel_yaml_is_null(own) ? NULL : own;
-}
-
-// betas belong to adam: naming them is a mistake where no player, or not the one they name, has adam.
-static void check_owner(duel_reading *rd, const duel_field *f, const duel_yaml *node, const int adam[DUEL_PLAYERS],
-                        const char *path) {
-  int wanted = !strcmp(f->only, "adam");
-  bool split = per_player(node), used = false;
-  for (int p = 0; p < DUEL_PLAYERS; p++) {
-    used |= adam[p] == wanted;
-    if (split && adam[p] != wanted && !duel_yaml_is_null(duel_yaml_get(node, letter[p])))
-      duel_problem_key(rd, duel_yaml_get(node, letter[p]), "%s.%s: only %s has this", path, letter[p], f->only);
-  }
-  if (!split && !used) duel_problem_key(rd, node, "%s: only %s has this", path, f->only);
-}
-
-static void read_optim(duel_reading *rd, const duel_yaml *map, duel_recipe *r) {
-  int adam[DUEL_PLAYERS] = {1, 1};
-  bool named = true;
-  for (const duel_field *f = duel_fields; f->section; f++) {
-    if (strcmp(f->section, "optim")) continue;
-    char path[PATH], sub[PATH + 8];
-    snprintf(path, sizeof path, "optim.%s", f->key);
-    const duel_yaml *node = duel_yaml_get(map, f->key);
-    for (int p = 0; p < DUEL_PLAYERS; p++) {
-      const duel_yaml *own = share(rd, node, p, path);
-      if (!own) own = standard_of(rd, f);
-      if (!own) return;
-      snprintf(sub, sizeof sub, "%s%s%s", path, per_player(node) ? "." : "", per_player(node) ? letter[p] : "");
-      bool name = f->offset == offsetof(duel_optim, adam);
-      if (name) r->net[p].optim.adam = -1;
-      read_field(rd, f, own, sub, &r->net[p].optim);
-      if (name) adam[p] = r->net[p].optim.adam;
-      named &= adam[p] >= 0;
-    }
-    if (f->only && named && !duel_yaml_is_null(node)) check_owner(rd, f, node, adam, path);
+// node NULL: the key is absent.
+static void read_key(duel_reading *rd, const duel_key *key, const duel_yaml *node, const duel_yaml *at,
+                     const char *path, duel_key_value *v) {
+  bool chosen = key->type == DUEL_KEY_INIT || key->type == DUEL_KEY_CHOSEN;
+  if (!node && key->standard && !*key->standard) return;
+  if (node && tells_of_a_net(rd, node, path)) return;
+  if (key->type == DUEL_KEY_NAMES) {
+    if (node->type != DUEL_YAML_MAP) not_a_map(rd, node, path);
+  } else if (chosen) {
+    read_chosen(rd, key, node, path, v);
+  } else if (key->type == DUEL_KEY_SECTION) {
+    read_section(rd, key->of, node, at, path, v);
+  } else if (!node && !key->standard) {
+    duel_problem_value(rd, at, "%s: missing (%s)", path, key->help);
+  } else if (key->type == DUEL_KEY_ENTRIES) {
+    read_entries(rd, key, node, path, v);
+  } else if (key->type == DUEL_KEY_LAYERS) {
+    duel_read_layers(rd, node, path, v);
+  } else {
+    if (!node) node = standard_of(rd, key, at);
+    if (node) duel_read_single(rd, key, node, path, v);
   }
 }
 
-// ---- init: one for both, or G's and D's own
-
-static void read_inits(duel_reading *rd, const duel_yaml *map, duel_recipe *r) {
-  duel_yaml shared = {0}, *end = NULL; // the keys that are neither G nor D
-  if (map) shared = (duel_yaml){.type = DUEL_YAML_MAP, .file = map->file, .line = map->line, .col = map->col};
-  for (const duel_yaml *item = map ? map->child : NULL; item; item = item->next) {
-    if (is_player(item->key) || duel_yaml_is_null(item)) continue;
-    duel_yaml *copy = duel_pool_alloc(rd->pool, sizeof *copy);
-    if (!copy) {
-      rd->no_memory = true;
-      return;
-    }
-    *copy = *item;
-    copy->next = NULL;
-    if (end)
-      end->next = copy;
-    else
-      shared.child = copy;
-    end = copy;
-  }
-  bool any = false;
-  for (int p = 0; p < DUEL_PLAYERS; p++) {
-    const duel_yaml *own = duel_yaml_get(map, letter[p]);
-    r->net[p].init = (duel_init){.name = duel_init_kinds[0].name};
-    any |= !duel_yaml_is_null(own);
-    if (!duel_yaml_is_null(own))
-      duel_read_init(rd, own, p == DUEL_G ? "init.G" : "init.D", &r->net[p].init);
-    else if (shared.child)
-      duel_read_init(rd, &shared, "init", &r->net[p].init);
-  }
-  if (any && !shared.child)
-    for (int p = 0; p < DUEL_PLAYERS; p++)
-      if (!duel_yaml_get(map, letter[p])) duel_problem_value(rd, map, "init: a value for %s is missing", letter[p]);
-}
-
-// ---- everything
-
-static void read_section(duel_reading *rd, const char *section, const duel_yaml *map, duel_recipe *r) {
-  for (const duel_field *f = duel_fields; f->section; f++) {
-    if (strcmp(f->section, section)) continue;
-    char path[PATH];
-    const duel_yaml *node = *f->key ? duel_yaml_get(map, f->key) : duel_yaml_get(rd->root, section);
-    snprintf(path, sizeof path, "%s%s%s", section, *f->key ? "." : "", f->key);
-    if (f->type == DUEL_FIELD_LATER) {
-      if (has_content(node)) duel_problem_key(rd, node, "%s is not supported by this version of duel", path);
-      continue;
-    }
-    if (duel_yaml_is_null(node) && !f->standard) {
-      duel_problem_value(rd, map, "%s: missing (%s)", path, f->help);
-      continue;
-    }
-    if (duel_yaml_is_null(node)) node = standard_of(rd, f);
-    if (!node) return;
+duel_key_value *duel_read_keys(duel_reading *rd, const duel_kind *kind, duel_source from, const char *path) {
+  int n = 0;
+  while (kind->keys[n].name) n++;
+  duel_key_value *value = duel_pool_alloc(rd->pool, (size_t)(n + 1) * sizeof *value);
+  rd->no_memory |= !value;
+  if (!value) return NULL;
+  check_keys(rd, kind, &from, path);
+  for (int i = 0; i < n; i++) {
+    const duel_key *key = &kind->keys[i];
+    const duel_yaml *node = from.map ? duel_yaml_get(from.map, key->name) : NULL;
+    if (from.direct && !strcmp(key->name, kind->main_key)) node = from.direct;
+    if (duel_yaml_is_null(node)) node = NULL;
+    char sub[DUEL_PATH];
+    bool list_of_net = kind == &duel_net_kind && i == DUEL_NET_LAYERS; // item k of G is G.k
+    snprintf(sub, sizeof sub, "%.140s%s%s", path, *path && !list_of_net ? "." : "", list_of_net ? "" : key->name);
     const duel_yaml *before = rd->needs_data;
-    rd->needs_data = NULL;
-    read_field(rd, f, node, path, r);
-    if (rd->needs_data && !strcmp(section, "data"))
-      duel_problem_value(rd, node, "%s: depends on the data itself", path);
-    if (before) rd->needs_data = before;
+    const bool data = !strcmp(path, "data");
+    if (data) rd->needs_data = NULL;
+    read_key(rd, key, node, from.at, sub, &value[i]);
+    if (!data) continue;
+    if (rd->needs_data) duel_problem_value(rd, node, "%s: depends on the data itself", sub);
+    rd->needs_data = before;
   }
+  return value;
 }
 
 void duel_read_recipe(duel_reading *rd, duel_recipe *r) {
-  r->n_nets = DUEL_PLAYERS;
-  for (int p = 0; p < DUEL_PLAYERS; p++) r->net[p].name = letter[p];
-  check_top(rd);
+  rd->game = duel_game_named(rd->root);
+  rd->words = duel_vocabulary(rd->pool, rd->game);
+  rd->no_memory |= !rd->words;
+  if (rd->no_memory) return;
+  const duel_kind *kind = rd->words->of;
   duel_read_vars(rd, duel_yaml_get(rd->root, "vars"));
-  for (const duel_section *s = duel_sections; s->name; s++) {
-    const duel_yaml *node = duel_yaml_get(rd->root, s->name), *map = node;
-    if (duel_yaml_is_null(node)) map = NULL;
-    if (s->mapping && map && map->type != DUEL_YAML_MAP) continue; // reported
-    const char *known[MAX_KEYS];
-    bool keys = keys_of(s->name, known) > 0;
-    if (!strcmp(s->name, "G") || !strcmp(s->name, "D")) {
-      if (map)
-        duel_read_layers(rd, map, s->name, &r->net[strcmp(s->name, "G") ? DUEL_D : DUEL_G].layers);
-      else
-        duel_problem_value(rd, NULL, "%s: missing (the list of layers)", s->name);
-    } else if (!strcmp(s->name, "init")) {
-      read_inits(rd, map, r);
-    } else if (!strcmp(s->name, "ema") && !has_content(map)) {
-      continue;
-    } else {
-      if (map && s->mapping && keys) check_keys(rd, s->name, map);
-      if (!strcmp(s->name, "optim"))
-        read_optim(rd, map, r);
-      else
-        read_section(rd, s->name, map, r);
-      if (!strcmp(s->name, "ema")) r->net[DUEL_G].ema.on = 1;
-    }
-  }
+  r->root = (duel_chosen){kind, duel_read_keys(rd, kind, (duel_source){.map = rd->root, .at = rd->root}, "")};
+  if (!rd->problems && !rd->no_memory) duel_take_fields(r, rd->game);
 }

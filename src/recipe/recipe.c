@@ -131,6 +131,19 @@ static char *short_name(duel_pool *pool, const char *name) {
   return n ? duel_pool_text(pool, name, n) : duel_pool_text(pool, "recipe", 6);
 }
 
+// The game's words are needed to merge what names it: of settings, the recipe and its bases the first that does.
+static void choose_game(duel_reading *rd, const document *chain, int documents, const duel_setting *setting, int n) {
+  const duel_kind *named = NULL;
+  for (int i = 0; i < n; i++)
+    if (!strcmp(setting[i].key, "game") || !strcmp(setting[i].key, "game.name"))
+      named = duel_table_find(&duel_game_kinds, setting[i].value);
+  int k = 0;
+  while (k < documents - 1 && duel_yaml_is_null(duel_yaml_get(chain[k].root, "game"))) k++;
+  rd->game = named ? (const duel_game_kind *)named : duel_game_named(chain[k].root);
+  rd->words = duel_vocabulary(rd->pool, rd->game);
+  rd->no_memory |= !rd->words;
+}
+
 static duel_status load(duel_recipe_source *s, const char *name, const char *text, const duel_setting *setting, int n) {
   duel_reading rd = {.pool = &s->pool};
   document chain[MAX_BASES] = {0};
@@ -145,10 +158,11 @@ static duel_status load(duel_recipe_source *s, const char *name, const char *tex
     DUEL_TRY(open_document(&rd, name, NULL, &chain[0]));
   }
   DUEL_TRY(open_bases(&rd, chain, &documents));
-  while (documents-- > 0)
-    if (!duel_merge_document(&rd, &s->root, chain[documents].root)) return duel_problems_status(&rd);
+  choose_game(&rd, chain, documents, setting, n);
+  while (documents-- > 0 && !rd.no_memory) duel_merge_document(&rd, &s->root, chain[documents].root);
   rd.root = s->root;
-  duel_merge_settings(&rd, s->root, setting, n);
+  if (!rd.no_memory) duel_merge_settings(&rd, s->root, setting, n);
+  if (!rd.no_memory) duel_merge_defaults(&rd, s->root);
   if (!rd.no_memory) duel_read_recipe(&rd, &s->draft);
   return duel_problems_status(&rd);
 }
@@ -177,8 +191,11 @@ duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, cons
 const char *duel_recipe_data_path(const duel_recipe_source *s) {
   return s->draft.data.path;
 }
-int64_t duel_recipe_data_limit(const duel_recipe_source *s) {
-  return s->draft.data.limit;
+const char *duel_recipe_test_path(const duel_recipe_source *s) {
+  return s->draft.data.test;
+}
+const duel_kind *duel_recipe_game(const duel_recipe_source *s) {
+  return s->draft.game.kind;
 }
 
 duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s) {

@@ -2,12 +2,13 @@
 #ifndef DUEL_RECIPE_RECIPE_H
 #define DUEL_RECIPE_RECIPE_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/status.h"
 #include "io/data/dataset.h"
 
-enum { DUEL_G, DUEL_D, DUEL_PLAYERS };
 enum { DUEL_MAX_LIST = 8 }; // numbers in one list value
 
 // N steps | epochs | images | kimg
@@ -26,55 +27,88 @@ typedef struct duel_schedule {
   duel_length warmup; // from 0 up to `from`, linearly; n 0: none
 } duel_schedule;
 
-// ---- layers: the kinds are one table (layers.h), so that a new layer adds a name there and nothing here
+// ---- the vocabulary: whatever a recipe names is a row of a table and has keys
 typedef enum duel_key_type {
   DUEL_KEY_INT,    // expression of integers and $names
   DUEL_KEY_NUMBER, // float
   DUEL_KEY_BOOL,
-  DUEL_KEY_CHOICE, // one word of `choices`
-  DUEL_KEY_INTS,   // list of 1..DUEL_MAX_LIST integer expressions; a scalar is a list of one
-  DUEL_KEY_INIT,   // an initialiser: name, or {name: …, std: …}
+  DUEL_KEY_CHOICE,  // one word of `of`, "a|b|c"
+  DUEL_KEY_INTS,    // list of 1..DUEL_MAX_LIST integer expressions; a scalar is a list of one
+  DUEL_KEY_NUMBERS, // two floats
+  DUEL_KEY_TEXT,
+  DUEL_KEY_SEED,     // uint64_t
+  DUEL_KEY_EXTENT,   // height and width; one number is both; 0: none
+  DUEL_KEY_BYTES,    // 64M; auto: 0
+  DUEL_KEY_LENGTH,   // min 0 allows 0, for never
+  DUEL_KEY_SCHEDULE, // a number, or {from, to, …}
+  DUEL_KEY_LAYERS,   // a list of layers
+  DUEL_KEY_INIT,     // a row of duel_init_kinds: its name, or {name: …, its keys}
+  DUEL_KEY_CHOSEN,   // the same of the duel_table `of`; absent: the first row
+  DUEL_KEY_ENTRIES,  // {row's name: its keys, …}, any number of rows of the duel_table `of`
+  DUEL_KEY_SECTION,  // the keys of the duel_kind `of`
+  DUEL_KEY_NAMES,    // vars
+  DUEL_KEY_ITEM,     // of a list of layers (in --set G.3.…)
 } duel_key_type;
 
-typedef struct duel_init {
-  const char *name; // glorot_uniform, glorot_normal, he_normal, normal, zeros, constant, torch (PyTorch's own: uniform
-                    // in ±1/sqrt(fan_in)); NULL: the recipe's `init`
-  double mean, std; // normal
-  double value;     // constant
-} duel_init;
+// Limits that are themselves out of range.
+#define DUEL_ABOVE_0 0x1p-1074
+#define DUEL_BELOW_1 0x1.fffffffffffffp-1
 
 typedef struct duel_key {
   const char *name;
   duel_key_type type;
-  const char
-      *standard;       // default as recipe text; NULL: required; "" : absent is allowed and seen as such (value.n == 0)
-  double min, max;     // inclusive, for INT, NUMBER and elements of INTS; both 0: any
-  const char *choices; // "a|b|c"
-  const char *help;    // one line
+  const char *standard; // default as recipe text; NULL: required; "": absent is allowed and seen as such (value.n == 0)
+  double min, max;      // inclusive, of every number; both 0: any
+  const void *of;       // what the type says
+  const char *help;     // one line
 } duel_key;
 
-typedef struct duel_layer_kind {
-  const char *name;
-  const char *main_key; // the key that a scalar stands for; NULL: the layer takes no value
-  const duel_key *keys; // ends with name NULL; at most DUEL_MAX_KEYS
-  const char *help;
-} duel_layer_kind;
-enum { DUEL_MAX_KEYS = 12 };
-extern const duel_layer_kind duel_layer_kinds[]; // in src/gan/layers.c; ends with name NULL
-const char *duel_loss_names(void);               // of src/gan/losses.c: "bce|…"
+extern const duel_key duel_no_keys[];
 
-typedef struct duel_key_value {
-  int n;                        // number of values; 0: absent
-  double number[DUEL_MAX_LIST]; // INT, NUMBER, BOOL, CHOICE (index of the word), INTS
-  duel_init init;
-} duel_key_value;
+typedef struct duel_kind { // a layer, a loss, an optimizer, a section …
+  const char *name;
+  const char *main_key; // the key that a value stands for; NULL: it takes none
+  const duel_key *keys; // ends with name NULL
+  const char *help;
+} duel_kind;
+
+// Rows that begin with a duel_kind, up to one without a name; stride 0: pointers to such rows, up to NULL.
+typedef struct duel_table {
+  const void *first;
+  size_t stride;
+  const char *what; // "layer"
+} duel_table;
+const duel_kind *duel_table_at(const duel_table *t, int i); // i up to the end, which is NULL
+const duel_kind *duel_table_find(const duel_table *t, const char *name);
+int duel_table_names(const duel_table *t, const char **names, int most); // yields how many
+
+// src/gan has these.
+extern const duel_table duel_layer_kinds, duel_init_kinds, duel_optim_kinds, duel_penalty_kinds, duel_game_kinds;
+
+typedef struct duel_key_value duel_key_value;
+typedef struct duel_chosen { // one row, and what its keys are
+  const duel_kind *kind;
+  duel_key_value *value; // in the order of kind->keys
+} duel_chosen;
 
 typedef struct duel_layers duel_layers;
+struct duel_key_value {
+  int n;            // number of values; 0: absent
+  const char *text; // TEXT; CHOICE: the word
+  union {
+    double number[DUEL_MAX_LIST]; // INT, NUMBER, BOOL, CHOICE (index of the word), INTS, NUMBERS, EXTENT, BYTES
+    uint64_t seed;
+    duel_length length;
+    duel_schedule schedule;
+    const duel_layers *layers;
+    const duel_chosen *chosen; // INIT, CHOSEN, SECTION; of ENTRIES n of them
+  };
+};
+
 typedef struct duel_layer {
-  const duel_layer_kind *kind;         // NULL: a residual block
-  duel_key_value value[DUEL_MAX_KEYS]; // in the order of kind->keys
-  duel_layers *body, *skip;            // residual: output = body(x) + skip(x); skip NULL: identity
-  int repeat;                          // residual: copies, each with its own weights
+  const duel_kind *kind;
+  duel_key_value *value; // in the order of kind->keys
+  const char *save;      // the output is kept under this name for later layers; NULL: it is not
   char *path;    // "G.3", "G.2.residual.3": names errors and --set. Tensors also name the copy: G.2.0.residual.3.weight
   int line, col; // where in the file
 } duel_layer;
@@ -82,20 +116,24 @@ struct duel_layers {
   duel_layer *layer;
   int n;
 };
+bool duel_kind_is_block(const duel_kind *kind); // its main key is a list of layers
+
+// A game: which nets there are, and what else its recipes say. src/gan embeds it in what trains them.
+typedef struct duel_game_kind {
+  duel_kind kind;          // its keys stand in the section `train`
+  const char *const *nets; // in the order of tensors and draws; ends with NULL
+  const char *generator;   // the net whose average `ema` at the top is
+  const duel_table *losses;
+  bool latent, penalty; // whether there are such keys
+  bool tested;          // it has data.test and output.test, in the place of output.sample
+} duel_game_kind;
 
 // ---- the recipe
-typedef struct duel_optim {
-  int adam; // 1 adam, 0 sgd
-  duel_schedule lr;
-  double betas[2], eps, weight_decay, momentum;
-} duel_optim;
-
 // One network: its layers, and how its parameters begin, move and are averaged.
 typedef struct duel_net {
-  const char *name; // "G"
+  const char *name; // as the game names it
   duel_layers layers;
-  duel_init init;
-  duel_optim optim;
+  duel_chosen init, optim;
   struct {
     int on;
     duel_length half_life;
@@ -106,38 +144,37 @@ enum { DUEL_MAX_NETS = 8 };
 typedef struct duel_recipe {
   char *name; // "mlp": file name without folder and extension
   struct {
-    char *path;      // "fashion-mnist", "synthetic:ring", a file or folder
-    int64_t limit;   // first N items only; 0: all
-    int64_t size[2]; // H, W; 0: as they are
-    int crop;        // to size's proportions first (1), or stretched (0)
-    int channels;    // index of auto, 1, 3
+    const char *path; // "fashion-mnist", "synthetic:ring", a file or folder
+    const char *test; // likewise; NULL: what lies beside it, or a part of it
+    int64_t limit;    // first N items only; 0: all
+    int64_t size[2];  // H, W; 0: as they are
+    int crop;         // to size's proportions first (1), or stretched (0)
+    int channels;     // index of auto, 1, 3
   } data;
-  int64_t latent;
-  duel_net net[DUEL_MAX_NETS];
+  duel_chosen game;            // kind begins a duel_game_kind
+  int64_t latent;              // 0: the game has none
+  duel_net net[DUEL_MAX_NETS]; // those of the game, in its order
   int n_nets;
-  struct {
-    char *name;             // "bce"
-    double label_smoothing; // real target is 1 − this
-  } loss;
+  duel_chosen loss;
+  const duel_chosen *penalty;
+  int n_penalties;
   struct {
     duel_length length;
     int64_t batch;
-    int d_steps;
-    int joint;  // d_update: joint (1) or separate (0)
-    int shared; // latents: shared (1) or fresh (0)
     uint64_t seed;
   } train;
   struct {
-    duel_length sample, checkpoint, tick;
+    duel_length sample, test, checkpoint, tick;
     int keep;
   } output;
   struct {
-    char *backend;       // auto, cpu, cuda
+    const char *backend; // auto, cpu, cuda
     int device, threads; // threads 0: what the machine allows
-    char *precision;
+    const char *precision;
     int capture;         // CUDA: steps are replayed as a graph
     int64_t data_memory; // bytes; 0: half of what is free
   } run;
+  duel_chosen root;       // all of it as values, from which its text is made
   char *text;             // the resolved recipe as canonical YAML: reading it again yields the same recipe
   struct duel_pool *pool; // all of the above lives in it
 } duel_recipe;
@@ -169,18 +206,17 @@ duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, cons
                                   const duel_setting *setting,
                                   int n);                       // from a checkpoint or run directory
 const char *duel_recipe_data_path(const duel_recipe_source *s); // as far as it can be told before resolving
-int64_t duel_recipe_data_limit(const duel_recipe_source *s);
+const char *duel_recipe_test_path(const duel_recipe_source *s);
+const duel_kind *duel_recipe_game(const duel_recipe_source *s);
 duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s); // of it, and run.threads
 duel_status duel_recipe_resolve(duel_recipe **r, const duel_recipe_source *s, const duel_data_shape *data);
 void duel_recipe_source_close(duel_recipe_source *s);
 void duel_recipe_close(duel_recipe *r);
 
-// Calls each(ctx, "train.batch", "64", "32") for every key in which two canonical texts (duel_recipe.text) differ;
-// "(none)" stands for an absent value.
+// Calls each(ctx, "train.batch", "64", "32") for every key in which two resolved recipes (duel_recipe.text) differ,
+// after both got the defaults of keys that they lack; "(none)" stands for an absent value.
 duel_status duel_recipe_compare(const char *old_text, const char *new_text,
                                 void (*each)(void *ctx, const char *key, const char *was, const char *is), void *ctx);
-// The same as lines "train.batch: 64 -> 32" in dst, "" if there are none; lines that do not fit in n bytes are counted.
-duel_status duel_recipe_diff(const char *old_text, const char *new_text, char *dst, size_t n);
 
 // Names and first comment lines of the built-in recipes; n is their number.
 typedef struct duel_builtin {

@@ -1,104 +1,233 @@
-// The keys of a recipe: one table that the reader, the writer and the listing of keys share. A new key is one line here
-// and one field in duel_recipe; layers have their own table (duel_layer_kinds).
+// The vocabulary of a recipe: sections and their keys. The reader, the writer and the merging of recipes follow these
+// tables. A new key is one line in a table, one name in the list beside it, and one line of the function that takes it
+// into duel_recipe. What layers, losses and the like are called stands in src/gan.
 #include <math.h>
 #include <string.h>
 
 #include "recipe/parts.h"
 
-const duel_section duel_sections[] = {
-    {"recipe", NULL, false},  {"base", NULL, false},   {"data", "path", true},  {"vars", NULL, true},
-    {"latent", NULL, false},  {"G", NULL, false},      {"D", NULL, false},      {"init", "name", true},
-    {"loss", "name", true},   {"penalty", NULL, true}, {"optim", "name", true}, {"ema", "half_life", true},
-    {"augment", NULL, true},  {"train", NULL, true},   {"eval", NULL, true},    {"output", NULL, true},
-    {"run", "backend", true}, {.name = NULL},
-};
+// ---- tables
 
-#define AT(member) offsetof(duel_recipe, member)
-#define OPTIM(member) offsetof(duel_optim, member)
-#define ANY                                                                                                            \
-  { 0, 0, false, false }
-#define FROM(low, high)                                                                                                \
-  { (low), (high), false, false }
-#define SHARE                                                                                                          \
-  { 0, 1, false, true } // 1 itself is out
-#define POSITIVE(high)                                                                                                 \
-  { 0, (high), true, false }
-
-const duel_field duel_fields[] = {
-    {"data", "path", DUEL_FIELD_TEXT, NULL, ANY, NULL, AT(data.path), NULL, "data set: a name, a file or a folder"},
-    {"data", "limit", DUEL_FIELD_INT64, "0", FROM(0, 0x1p40), NULL, AT(data.limit), NULL, "first N items only; 0: all"},
-    {"data", "size", DUEL_FIELD_EXTENT, "0", FROM(1, 16384), NULL, AT(data.size), NULL,
-     "height and width that images are resized to; 0: as they are"},
-    {"data", "crop", DUEL_FIELD_CHOICE, "center", ANY, "none|center", AT(data.crop), NULL,
-     "images of other proportions than size are cropped, or stretched"},
-    {"data", "channels", DUEL_FIELD_CHOICE, "auto", ANY, "auto|1|3", AT(data.channels), NULL,
-     "1 grey, 3 RGB; auto: as the images are, 3 if some have color"},
-    {"latent", "", DUEL_FIELD_INT64, NULL, FROM(1, 1 << 24), NULL, AT(latent), NULL, "numbers that G starts from"},
-    {"loss", "name", DUEL_FIELD_WORD, "bce", ANY, NULL, AT(loss.name), NULL, "what both players optimise"},
-    {"loss", "label_smoothing", DUEL_FIELD_NUMBER, "0", SHARE, NULL, AT(loss.label_smoothing), NULL,
-     "the target of real items is 1 minus this"},
-    {"penalty", "", DUEL_FIELD_LATER, NULL, ANY, NULL, 0, NULL, NULL},
-    {"optim", "name", DUEL_FIELD_CHOICE, "adam", ANY, "sgd|adam", OPTIM(adam), NULL, "optimizer"},
-    {"optim", "lr", DUEL_FIELD_SCHEDULE, "0.0002", FROM(0, 1e6), NULL, OPTIM(lr), NULL, "learning rate"},
-    {"optim", "betas", DUEL_FIELD_PAIR, "[0.9, 0.999]", SHARE, NULL, OPTIM(betas), "adam", "decay of the two moments"},
-    {"optim", "eps", DUEL_FIELD_NUMBER, "1.0e-8", POSITIVE(1), NULL, OPTIM(eps), "adam",
-     "added to the root of the second moment"},
-    {"optim", "momentum", DUEL_FIELD_NUMBER, "0", SHARE, NULL, OPTIM(momentum), "sgd",
-     "share of the last move that goes on"},
-    {"optim", "weight_decay", DUEL_FIELD_NUMBER, "0", FROM(0, 1e6), NULL, OPTIM(weight_decay), NULL,
-     "decoupled: weights shrink by lr times this"},
-    {"ema", "half_life", DUEL_FIELD_LENGTH, NULL, POSITIVE(0), NULL, AT(net[DUEL_G].ema.half_life), NULL,
-     "moving average of G: how long until half of it is new; without ema none is kept"},
-    {"augment", "", DUEL_FIELD_LATER, NULL, ANY, NULL, 0, NULL, NULL},
-    {"train", "length", DUEL_FIELD_LENGTH, NULL, POSITIVE(0), NULL, AT(train.length), NULL, "when to stop"},
-    {"train", "batch", DUEL_FIELD_INT64, "64", FROM(1, 1 << 20), NULL, AT(train.batch), NULL, "items a pass"},
-    {"train", "d_steps", DUEL_FIELD_INT, "1", FROM(1, 1000), NULL, AT(train.d_steps), NULL, "rounds of D for one of G"},
-    {"train", "d_update", DUEL_FIELD_CHOICE, "joint", ANY, "separate|joint", AT(train.joint), NULL,
-     "D moves once for real and fake together, or once for each"},
-    {"train", "latents", DUEL_FIELD_CHOICE, "shared", ANY, "fresh|shared", AT(train.shared), NULL,
-     "G learns from the fakes that D just saw, or from fresh ones"},
-    {"train", "seed", DUEL_FIELD_SEED, "0", ANY, NULL, AT(train.seed), NULL, "of all random draws"},
-    {"eval", "", DUEL_FIELD_LATER, NULL, ANY, NULL, 0, NULL, NULL},
-    {"output", "sample", DUEL_FIELD_LENGTH, "1 epoch", ANY, NULL, AT(output.sample), NULL, "between pictures; 0: none"},
-    {"output", "checkpoint", DUEL_FIELD_LENGTH, "1 epoch", ANY, NULL, AT(output.checkpoint), NULL,
-     "between checkpoints; 0: the first and last only"},
-    {"output", "keep", DUEL_FIELD_INT, "3", FROM(1, 1e6), NULL, AT(output.keep), NULL, "newest checkpoints kept"},
-    {"output", "tick", DUEL_FIELD_LENGTH, "10 kimg", POSITIVE(0), NULL, AT(output.tick), NULL,
-     "between lines of statistics"},
-    {"run", "backend", DUEL_FIELD_WORD, "auto", ANY, "auto|cpu|cuda", AT(run.backend), NULL, "what computes"},
-    {"run", "device", DUEL_FIELD_INT, "0", FROM(0, 1023), NULL, AT(run.device), NULL, "which GPU"},
-    {"run", "threads", DUEL_FIELD_INT, "0", FROM(0, 1024), NULL, AT(run.threads), NULL, "0: what the machine allows"},
-    {"run", "precision", DUEL_FIELD_WORD, "auto", ANY, "auto|fp32|tf32|bf16", AT(run.precision), NULL,
-     "of matrix products; auto: tf32 on GPUs, fp32 elsewhere"},
-    {"run", "capture", DUEL_FIELD_CHOICE, "on", ANY, "off|on", AT(run.capture), NULL,
-     "CUDA: a step is captured once and replayed; off: call by call, for debugging"},
-    {"run", "data_memory", DUEL_FIELD_BYTES, "auto", FROM(1, HUGE_VAL), NULL, AT(run.data_memory), NULL,
-     "a larger set is streamed from a file, as in 64M, 2G; auto: half of what is free"},
-    {.section = NULL},
-};
-
-const duel_init_kind duel_init_kinds[] = {
-    {"torch", "PyTorch's own: uniform in ±1/sqrt(fan_in)", {NULL, NULL}},
-    {"glorot_uniform", "uniform in ±sqrt(6/(fan_in + fan_out))", {NULL, NULL}},
-    {"glorot_normal", "normal, variance 2/(fan_in + fan_out)", {NULL, NULL}},
-    {"he_normal", "normal, variance 2/fan_in", {NULL, NULL}},
-    {"normal", "normal with mean and std", {"mean", "std"}},
-    {"zeros", "all 0", {NULL, NULL}},
-    {"constant", "all value", {"value", NULL}},
-    {.name = NULL},
-};
-
-double *duel_init_number(duel_init *init, const char *key) {
-  return !strcmp(key, "mean") ? &init->mean : !strcmp(key, "std") ? &init->std : &init->value;
+const duel_kind *duel_table_at(const duel_table *t, int i) {
+  if (!t->stride) return ((const duel_kind *const *)t->first)[i];
+  const duel_kind *kind = (const duel_kind *)(const void *)((const char *)t->first + (size_t)i * t->stride);
+  return kind->name ? kind : NULL;
 }
 
-const duel_section *duel_section_find(const char *name) {
-  for (const duel_section *s = duel_sections; s->name; s++)
-    if (!strcmp(s->name, name)) return s;
+const duel_kind *duel_table_find(const duel_table *t, const char *name) {
+  const duel_kind *kind;
+  for (int i = 0; (kind = duel_table_at(t, i)); i++)
+    if (!strcmp(kind->name, name)) return kind;
   return NULL;
 }
 
-const char *duel_field_choices(const duel_field *field) {
-  bool loss = !strcmp(field->section, "loss") && field->type == DUEL_FIELD_WORD;
-  return loss ? duel_loss_names() : field->choices; // losses have their own table
+int duel_table_names(const duel_table *t, const char **names, int most) {
+  const duel_kind *kind;
+  int n = 0;
+  for (; n < most && (kind = duel_table_at(t, n)); n++) names[n] = kind->name;
+  return n;
+}
+
+const duel_key *duel_key_find(const duel_key *keys, const char *name) {
+  for (const duel_key *key = keys; key->name; key++)
+    if (!strcmp(key->name, name)) return key;
+  return NULL;
+}
+
+const duel_table *duel_key_table(const duel_key *key) {
+  if (key->type == DUEL_KEY_INIT) return &duel_init_kinds;
+  return key->type == DUEL_KEY_CHOSEN || key->type == DUEL_KEY_ENTRIES ? key->of : NULL;
+}
+
+bool duel_kind_is_block(const duel_kind *kind) {
+  return kind->main_key && duel_key_find(kind->keys, kind->main_key)->type == DUEL_KEY_LAYERS;
+}
+
+// ---- sections
+
+enum { PATH, LIMIT, SIZE, CROP, CHANNELS };
+static const duel_key keys_data[] = {
+    {"path", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "data set: a name, a file or a folder"},
+    {"limit", DUEL_KEY_INT, "0", 0, 0x1p40, NULL, "first N items only; 0: all"},
+    {"size", DUEL_KEY_EXTENT, "0", 1, 16384, NULL, "height and width that images are resized to; 0: as they are"},
+    {"crop", DUEL_KEY_CHOICE, "center", 0, 0, "none|center",
+     "images of other proportions than size are cropped, or stretched"},
+    {"channels", DUEL_KEY_CHOICE, "auto", 0, 0, "auto|1|3",
+     "1 grey, 3 RGB; auto: as the images are, 3 if some have color"},
+    {.name = NULL}};
+
+static const duel_key keys_ema[] = {
+    {"half_life", DUEL_KEY_LENGTH, NULL, DUEL_ABOVE_0, 0, NULL, "how long until half of a net's moving average is new"},
+    {.name = NULL}};
+static const duel_kind kind_ema = {"ema", "half_life", keys_ema, "moving average of a net"};
+
+static const duel_key keys_net[] = {
+    {"layers", DUEL_KEY_LAYERS, NULL, 0, 0, NULL, "the list of layers"},
+    {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how its parameters begin, if not as the recipe's init"},
+    {"optim", DUEL_KEY_CHOSEN, "", 0, 0, &duel_optim_kinds, "what moves them, if not the recipe's optim"},
+    {"ema", DUEL_KEY_SECTION, "", 0, 0, &kind_ema, "its moving average"},
+    {.name = NULL}};
+const duel_kind duel_net_kind = {"net", "layers", keys_net, "one network"};
+
+enum { LENGTH, BATCH, SEED, N_TRAIN };
+static const duel_key keys_train[] = {{"length", DUEL_KEY_LENGTH, NULL, DUEL_ABOVE_0, 0, NULL, "when to stop"},
+                                      {"batch", DUEL_KEY_INT, "64", 1, 1 << 20, NULL, "items a pass"},
+                                      {"seed", DUEL_KEY_SEED, "0", 0, 0, NULL, "of all random draws"},
+                                      {.name = NULL}};
+
+enum { CHECKPOINT, KEEP, TICK };
+static const duel_key keys_output[] = {
+    {"checkpoint", DUEL_KEY_LENGTH, "1 epoch", 0, 0, NULL, "between checkpoints; 0: the first and last only"},
+    {"keep", DUEL_KEY_INT, "3", 1, 1e6, NULL, "newest checkpoints kept"},
+    {"tick", DUEL_KEY_LENGTH, "10 kimg", DUEL_ABOVE_0, 0, NULL, "between lines of statistics"},
+    {.name = NULL}};
+
+// What a game adds to a section: of those that draw samples, and of those that are tested.
+static const duel_key keys_of_samples[] = {
+    {"sample", DUEL_KEY_LENGTH, "1 epoch", 0, 0, NULL, "between pictures; 0: none"}, {.name = NULL}};
+static const duel_key keys_of_tests[] = {
+    {"test", DUEL_KEY_LENGTH, "1 epoch", 0, 0, NULL, "between tests on the test set; 0: none"}, {.name = NULL}};
+static const duel_key keys_of_test_data[] = {
+    {"test", DUEL_KEY_TEXT, "", 0, 0, NULL, "test set; without it what lies beside the data, else a tenth of them"},
+    {.name = NULL}};
+
+enum { BACKEND, DEVICE, THREADS, PRECISION, CAPTURE, DATA_MEMORY };
+static const duel_key keys_run[] = {{"backend", DUEL_KEY_CHOICE, "auto", 0, 0, "auto|cpu|cuda", "what computes"},
+                                    {"device", DUEL_KEY_INT, "0", 0, 1023, NULL, "which GPU"},
+                                    {"threads", DUEL_KEY_INT, "0", 0, 1024, NULL, "0: what the machine allows"},
+                                    {"precision", DUEL_KEY_CHOICE, "auto", 0, 0, "auto|fp32|tf32|bf16",
+                                     "of matrix products; auto: tf32 on GPUs, fp32 elsewhere"},
+                                    {"capture", DUEL_KEY_CHOICE, "on", 0, 0, "off|on",
+                                     "CUDA: a step is captured once and replayed; off: call by call, for debugging"},
+                                    {"data_memory", DUEL_KEY_BYTES, "auto", 1, HUGE_VAL, NULL,
+                                     "a larger set is streamed from a file, as in 64M, 2G; auto: half of what is free"},
+                                    {.name = NULL}};
+
+const duel_key duel_no_keys[] = {{.name = NULL}};
+static const duel_kind kind_data = {"data", "path", keys_data, "the data set"};
+static const duel_kind kind_train = {"train", NULL, keys_train, "the training"},
+                       kind_output = {"output", NULL, keys_output, "pictures, checkpoints, lines"},
+                       kind_run = {"run", "backend", keys_run, "where it runs"},
+                       kind_augment = {"augment", NULL, duel_no_keys, "changes to items"},
+                       kind_eval = {"eval", NULL, duel_no_keys, "measures"};
+
+// ---- the whole
+
+const duel_game_kind *duel_game_named(const duel_yaml *root) {
+  const duel_yaml *game = duel_yaml_get(root, "game");
+  if (game && game->type == DUEL_YAML_MAP) game = duel_yaml_get(game, "name");
+  const duel_kind *kind = game && game->type == DUEL_YAML_SCALAR ? duel_table_find(&duel_game_kinds, game->text) : NULL;
+  return (const duel_game_kind *)(kind ? kind : duel_table_at(&duel_game_kinds, 0));
+}
+
+// A section with a game's own keys behind the others.
+static const duel_kind *joined(duel_pool *pool, const duel_kind *section, const duel_key *own) {
+  int n = 0, more = 0;
+  while (section->keys[n].name) n++;
+  while (own[more].name) more++;
+  duel_kind *kind = duel_pool_alloc(pool, sizeof *kind);
+  duel_key *keys = duel_pool_alloc(pool, (size_t)(n + more + 1) * sizeof *keys);
+  if (!kind || !keys) return NULL;
+  memcpy(keys, section->keys, (size_t)n * sizeof *keys);
+  memcpy(keys + n, own, (size_t)more * sizeof *keys);
+  *kind = *section;
+  kind->keys = keys;
+  return kind;
+}
+
+enum { MOST_TOP = 24 };
+
+const duel_key *duel_vocabulary(duel_pool *pool, const duel_game_kind *game) {
+  const duel_kind *train = joined(pool, &kind_train, game->kind.keys);
+  const duel_kind *data = joined(pool, &kind_data, game->tested ? keys_of_test_data : duel_no_keys);
+  const duel_kind *output = joined(pool, &kind_output, game->tested ? keys_of_tests : keys_of_samples);
+  duel_kind *root = duel_pool_alloc(pool, sizeof *root);
+  duel_key *key = duel_pool_alloc(pool, MOST_TOP * sizeof *key), *word = duel_pool_alloc(pool, sizeof *word);
+  if (!train || !data || !output || !root || !key || !word) return NULL;
+  *root = (duel_kind){"recipe", NULL, key, "a recipe"};
+  *word = (duel_key){"recipe", DUEL_KEY_SECTION, NULL, 0, 0, root, root->help};
+  *key++ = (duel_key){"recipe", DUEL_KEY_INT, NULL, 0, 0, NULL, "version of the format"};
+  *key++ = (duel_key){"base", DUEL_KEY_TEXT, "", 0, 0, NULL, "the recipe that this one changes"};
+  *key++ =
+      (duel_key){"game", DUEL_KEY_CHOSEN, NULL, 0, 0, &duel_game_kinds, "which nets there are, and how they train"};
+  *key++ = (duel_key){"data", DUEL_KEY_SECTION, NULL, 0, 0, data, data->help};
+  *key++ = (duel_key){"vars", DUEL_KEY_NAMES, "", 0, 0, NULL, "$names of one's own"};
+  if (game->latent)
+    *key++ = (duel_key){"latent", DUEL_KEY_INT, NULL, 1, 1 << 24, NULL, "numbers that a generator starts from"};
+  for (int i = 0; i < DUEL_MAX_NETS && game->nets[i]; i++)
+    *key++ = (duel_key){game->nets[i], DUEL_KEY_SECTION, NULL, 0, 0, &duel_net_kind, duel_net_kind.help};
+  *key++ = (duel_key){"init", DUEL_KEY_INIT, NULL, 0, 0, NULL, "how parameters begin"};
+  if (game->losses) *key++ = (duel_key){"loss", DUEL_KEY_CHOSEN, NULL, 0, 0, game->losses, "what the nets descend"};
+  if (game->penalty)
+    *key++ = (duel_key){"penalty", DUEL_KEY_ENTRIES, "", 0, 0, &duel_penalty_kinds, "what is added to the loss"};
+  *key++ = (duel_key){"optim", DUEL_KEY_CHOSEN, NULL, 0, 0, &duel_optim_kinds, "what moves parameters"};
+  if (game->generator)
+    *key++ = (duel_key){"ema", DUEL_KEY_SECTION, "", 0, 0, &kind_ema, "moving average of the generating net"};
+  *key++ = (duel_key){"augment", DUEL_KEY_SECTION, "", 0, 0, &kind_augment, kind_augment.help};
+  *key++ = (duel_key){"train", DUEL_KEY_SECTION, NULL, 0, 0, train, train->help};
+  *key++ = (duel_key){"eval", DUEL_KEY_SECTION, "", 0, 0, &kind_eval, kind_eval.help};
+  *key++ = (duel_key){"output", DUEL_KEY_SECTION, NULL, 0, 0, output, output->help};
+  *key = (duel_key){"run", DUEL_KEY_SECTION, NULL, 0, 0, &kind_run, kind_run.help};
+  return word;
+}
+
+// ---- from values to fields
+
+// The value of a key; a zero one where the game has no such key.
+static const duel_key_value *value_of(const duel_chosen *c, const char *name) {
+  static const duel_key_value none;
+  const duel_key *key = duel_key_find(c->kind->keys, name);
+  return key ? &c->value[key - c->kind->keys] : &none;
+}
+
+static const duel_key_value *section(const duel_recipe *r, const char *name) {
+  return value_of(&r->root, name)->chosen->value;
+}
+
+static void take_net(duel_recipe *r, const duel_game_kind *game, duel_net *net) {
+  const duel_key_value *v = section(r, net->name), *ema = &v[DUEL_NET_EMA];
+  net->layers = *v[DUEL_NET_LAYERS].layers;
+  net->init = v[DUEL_NET_INIT].n ? *v[DUEL_NET_INIT].chosen : *value_of(&r->root, "init")->chosen;
+  net->optim = v[DUEL_NET_OPTIM].n ? *v[DUEL_NET_OPTIM].chosen : *value_of(&r->root, "optim")->chosen;
+  if (!ema->n && game->generator && !strcmp(game->generator, net->name)) ema = value_of(&r->root, "ema");
+  net->ema.on = ema->n;
+  if (ema->n) net->ema.half_life = ema->chosen->value->length;
+}
+
+void duel_take_fields(duel_recipe *r, const duel_game_kind *game) {
+  const duel_key_value *v = section(r, "data");
+  r->data.path = v[PATH].text;
+  r->data.test = value_of(value_of(&r->root, "data")->chosen, "test")->text;
+  r->data.limit = (int64_t)v[LIMIT].number[0];
+  for (int i = 0; i < 2; i++) r->data.size[i] = (int64_t)v[SIZE].number[i];
+  r->data.crop = (int)v[CROP].number[0];
+  r->data.channels = (int)v[CHANNELS].number[0];
+  r->latent = (int64_t)value_of(&r->root, "latent")->number[0];
+  v = value_of(&r->root, "loss");
+  if (v->n) r->loss = *v->chosen;
+  v = value_of(&r->root, "penalty");
+  r->penalty = v->chosen;
+  r->n_penalties = v->n;
+  v = section(r, "train");
+  r->train.length = v[LENGTH].length;
+  r->train.batch = (int64_t)v[BATCH].number[0];
+  r->train.seed = v[SEED].seed;
+  r->game = (duel_chosen){&game->kind, (duel_key_value *)(uintptr_t)(v + N_TRAIN)};
+  v = section(r, "output");
+  r->output.sample = value_of(value_of(&r->root, "output")->chosen, "sample")->length;
+  r->output.test = value_of(value_of(&r->root, "output")->chosen, "test")->length;
+  r->output.checkpoint = v[CHECKPOINT].length;
+  r->output.keep = (int)v[KEEP].number[0];
+  r->output.tick = v[TICK].length;
+  v = section(r, "run");
+  r->run.backend = v[BACKEND].text;
+  r->run.device = (int)v[DEVICE].number[0];
+  r->run.threads = (int)v[THREADS].number[0];
+  r->run.precision = v[PRECISION].text;
+  r->run.capture = (int)v[CAPTURE].number[0];
+  r->run.data_memory = (int64_t)v[DATA_MEMORY].number[0];
+  for (; r->n_nets < DUEL_MAX_NETS && game->nets[r->n_nets]; r->n_nets++) {
+    r->net[r->n_nets].name = game->nets[r->n_nets];
+    take_net(r, game, &r->net[r->n_nets]);
+  }
 }

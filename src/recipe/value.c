@@ -4,29 +4,27 @@
 
 #include "recipe/parts.h"
 
-enum { SHOWN = 48 };
+enum { SHOWN = DUEL_SHOWN };
 
 // ---- ranges
 
-static bool in_range(duel_range r, double x) {
-  if (r.min == 0 && r.max == 0) return true;
-  if (r.above_min ? !(x > r.min) : !(x >= r.min)) return false;
-  return r.below_max ? x < r.max : x <= r.max;
+static bool in_range(const duel_key *key, double x) {
+  return (key->min == 0 && key->max == 0) || (x >= key->min && x <= key->max);
 }
 
-static bool check_range(duel_reading *rd, const duel_yaml *node, const char *path, duel_range r, double x) {
-  if (in_range(r, x)) return true;
+static bool check_range(duel_reading *rd, const duel_yaml *node, const char *path, const duel_key *key, double x) {
+  if (in_range(key, x)) return true;
   char shown[SHOWN], min[DUEL_YAML_NUMBER_BYTES], max[DUEL_YAML_NUMBER_BYTES];
+  bool above = key->min == DUEL_ABOVE_0, below = key->max == DUEL_BELOW_1;
+  const char *least = above ? "more than" : "at least";
   duel_yaml_show(shown, sizeof shown, node);
-  duel_yaml_number_text(min, r.min);
-  if (isinf(r.max)) {
-    duel_problem_value(rd, node, "%s: %s is out of range: it must be %s %s", path, shown,
-                       r.above_min ? "more than" : "at least", min);
-    return false;
-  }
-  duel_yaml_number_text(max, r.max);
-  duel_problem_value(rd, node, "%s: %s is out of range: it must be %s %s and %s %s", path, shown,
-                     r.above_min ? "more than" : "at least", min, r.below_max ? "less than" : "at most", max);
+  duel_yaml_number_text(min, above ? 0 : key->min);
+  duel_yaml_number_text(max, below ? 1 : key->max);
+  if (isinf(key->max))
+    duel_problem_value(rd, node, "%s: %s is out of range: it must be %s %s", path, shown, least, min);
+  else
+    duel_problem_value(rd, node, "%s: %s is out of range: it must be %s %s and %s %s", path, shown, least, min,
+                       below ? "less than" : "at most", max);
   return false;
 }
 
@@ -181,34 +179,38 @@ static bool read_expression(duel_reading *rd, const duel_yaml *node, const char 
   return true;
 }
 
-bool duel_read_int(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t *dst) {
+static bool read_int(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                     duel_key_value *v) {
   bool known;
   int64_t value;
+  v->number[0] = 1; // harmless
   if (!read_expression(rd, node, path, &known, &value) || !known) return false;
-  if (!check_range(rd, node, path, range, (double)value)) return false;
-  *dst = value;
+  if (!check_range(rd, node, path, key, (double)value)) return false;
+  v->number[0] = (double)value;
   return true;
 }
 
+// ---- vars
+
+static bool is_taken(const char *name) {
+  for (int i = 0; i < 4; i++)
+    if (!strcmp(name, data_names[i])) return true;
+  return false;
+}
+
 void duel_read_vars(duel_reading *rd, const duel_yaml *vars) {
-  if (duel_yaml_is_null(vars) || vars->type != DUEL_YAML_MAP) return;
   duel_name **end = &rd->vars;
-  for (const duel_yaml *item = vars->child; item; item = item->next) {
+  for (const duel_yaml *item = vars && vars->type == DUEL_YAML_MAP ? vars->child : NULL; item; item = item->next) {
     char path[SHOWN + 8], shown[SHOWN];
-    duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = item->key});
-    snprintf(path, sizeof path, "vars.%s", shown);
-    bool taken = false;
-    for (int i = 0; i < 4; i++) taken |= !strcmp(item->key, data_names[i]);
-    if (taken)
+    snprintf(path, sizeof path, "vars.%s", duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = item->key}));
+    if (is_taken(item->key)) {
       duel_problem_key(rd, item, "%s: $%s comes from the data; take another name", path, item->key);
-    else if (!name_length(item->key) || item->key[name_length(item->key)] || strlen(item->key) >= SHOWN)
+    } else if (!name_length(item->key) || item->key[name_length(item->key)] || strlen(item->key) >= SHOWN) {
       duel_problem_key(rd, item, "%s: a name is letters, digits and _, and begins with a letter", path);
-    else if (!duel_yaml_is_null(item)) {
+    } else if (!duel_yaml_is_null(item)) {
       duel_name *name = duel_pool_alloc(rd->pool, sizeof *name);
-      if (!name) {
-        rd->no_memory = true;
-        return;
-      }
+      rd->no_memory |= !name;
+      if (!name) return;
       *name = (duel_name){.name = item->key, .value = 1};
       bool known;
       name->known = read_expression(rd, item, path, &known, &name->value) && known;
@@ -220,90 +222,128 @@ void duel_read_vars(duel_reading *rd, const duel_yaml *vars) {
 
 // ---- numbers and words
 
-bool duel_read_number(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, double *dst) {
+static bool read_number(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                        duel_key_value *v) {
   double value;
   if (!duel_yaml_number(node, &value)) return ill_typed(rd, node, path, "a finite number");
-  if (!check_range(rd, node, path, range, value)) return false;
-  *dst = value == 0 ? 0 : value; // no −0
+  if (!check_range(rd, node, path, key, value)) return false;
+  v->number[0] = value == 0 ? 0 : value; // no −0
   return true;
 }
 
-bool duel_read_bool(duel_reading *rd, const duel_yaml *node, const char *path, bool *dst) {
-  return duel_yaml_bool(node, dst) || ill_typed(rd, node, path, "true or false");
+static bool read_bool(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  (void)key;
+  bool truth = false;
+  if (!duel_yaml_bool(node, &truth)) return ill_typed(rd, node, path, "true or false");
+  v->number[0] = truth;
+  return true;
 }
 
-bool duel_read_choice(duel_reading *rd, const duel_yaml *node, const char *path, const char *choices, int *index,
-                      char **word) {
-  const char *known[24];
+static bool read_choice(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                        duel_key_value *v) {
+  const char *known[DUEL_MAX_KNOWN];
   int n = 0;
-  char shown[SHOWN], hint[160], *rest = duel_pool_text(rd->pool, choices, strlen(choices));
+  char shown[SHOWN], hint[160], *rest = duel_pool_text(rd->pool, key->of, strlen(key->of));
   if (!rest) return rd->no_memory = true, false;
-  for (char *part; n < 24 && (part = strtok_r(NULL, "|, ", &rest));) known[n++] = part;
-  if (node->type != DUEL_YAML_SCALAR || duel_yaml_is_null(node)) {
-    duel_problem_value(rd, node, "%s: %s is not a word%s", path, duel_yaml_show(shown, sizeof shown, node),
-                       duel_hint(hint, "", known, n));
-    return false;
-  }
-  for (int i = 0; i < n; i++) {
-    if (strcmp(node->text, known[i])) continue;
-    *index = i;
-    if (word) *word = (char *)(uintptr_t)known[i];
-    return true;
-  }
-  duel_problem_value(rd, node, "%s: %s: no such choice%s", path, duel_yaml_show(shown, sizeof shown, node),
-                     duel_hint(hint, node->text, known, n));
+  for (char *part; n < DUEL_MAX_KNOWN && (part = strtok_r(NULL, "|", &rest));) known[n++] = part;
+  bool word = node->type == DUEL_YAML_SCALAR && !duel_yaml_is_null(node);
+  for (int i = 0; word && i < n; i++)
+    if (!strcmp(node->text, known[i])) return v->number[0] = i, v->text = known[i], true;
+  duel_yaml_show(shown, sizeof shown, node);
+  duel_hint(hint, word ? node->text : "", known, n);
+  duel_problem_value(rd, node, word ? "%s: %s: no such choice%s" : "%s: %s is not a word%s", path, shown, hint);
   return false;
 }
 
-// ---- sizes
+static bool read_text(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  (void)key;
+  if (node->type != DUEL_YAML_SCALAR || !*node->text) return ill_typed(rd, node, path, "text");
+  v->text = duel_pool_text(rd->pool, node->text, strlen(node->text));
+  rd->no_memory |= !v->text;
+  return v->text;
+}
 
-bool duel_read_extent(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t dst[2]) {
-  int64_t value;
-  if (duel_yaml_int(node, &value) && value == 0) return dst[0] = dst[1] = 0, true;
-  if (node->type == DUEL_YAML_SCALAR) {
-    if (!duel_read_int(rd, node, path, range, &value)) return false;
-    return dst[0] = dst[1] = value, true;
+static bool read_seed(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  (void)key;
+  return duel_yaml_uint(node, &v->seed) || ill_typed(rd, node, path, "a whole number from 0 to 18446744073709551615");
+}
+
+// ---- lists
+
+// n items, each read as `one` reads a value.
+static bool read_items(duel_reading *rd, const duel_key *key, const duel_yaml *item, int n, const char *path,
+                       duel_reader *one, duel_key_value *v) {
+  bool ok = true;
+  for (v->n = 0; v->n < n; item = item->next) {
+    duel_key_value value = {0};
+    ok &= one(rd, key, item, path, &value);
+    v->number[v->n++] = value.number[0];
   }
-  if (node->type != DUEL_YAML_LIST || duel_yaml_count(node) != 2)
-    return ill_typed(rd, node, path, "a number of pixels, or a list of two: [height, width]");
-  const bool height = duel_read_int(rd, node->child, path, range, &dst[0]);
-  return duel_read_int(rd, node->child->next, path, range, &dst[1]) && height;
+  return ok;
 }
 
-void duel_extent_text(char dst[48], const int64_t extent[2]) {
-  if (extent[0] == extent[1])
-    snprintf(dst, 48, "%lld", (long long)extent[0]);
-  else
-    snprintf(dst, 48, "[%lld, %lld]", (long long)extent[0], (long long)extent[1]);
+static bool read_ints(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  bool list = node->type == DUEL_YAML_LIST;
+  int count = list ? duel_yaml_count(node) : 1;
+  if (count >= 1 && count <= DUEL_MAX_LIST)
+    return read_items(rd, key, list ? node->child : node, count, path, read_int, v);
+  duel_problem_value(rd, node, "%s: a list of 1 to %d whole numbers is due, this has %d", path, DUEL_MAX_LIST, count);
+  return false;
 }
+
+static bool read_pair(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  if (node->type != DUEL_YAML_LIST || duel_yaml_count(node) != 2)
+    return ill_typed(rd, node, path, "a list of two numbers");
+  return read_items(rd, key, node->child, 2, path, read_number, v);
+}
+
+static bool read_extent(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                        duel_key_value *v) {
+  int64_t value;
+  if (node->type == DUEL_YAML_LIST && duel_yaml_count(node) == 2)
+    return read_items(rd, key, node->child, 2, path, read_int, v);
+  if (node->type != DUEL_YAML_SCALAR)
+    return ill_typed(rd, node, path, "a number of pixels, or a list of two: [height, width]");
+  bool none = duel_yaml_int(node, &value) && value == 0;
+  if (!none && !read_int(rd, key, node, path, v)) return false;
+  v->number[1] = v->number[0];
+  return true;
+}
+
+// ---- bytes
 
 static const char byte_units[] = "KMGT"; // 2^10, 2^20, …
 
-bool duel_read_bytes(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range, int64_t *dst) {
+static bool read_bytes(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                       duel_key_value *v) {
   static const char due[] = "a number of bytes such as 64M or 2G, or auto";
   char number[SHOWN];
   double value;
   if (node->type != DUEL_YAML_SCALAR) return ill_typed(rd, node, path, due);
-  if (!strcmp(node->text, "auto")) return *dst = 0, true;
+  if (!strcmp(node->text, "auto")) return true;
   const size_t n = strlen(node->text);
   const char *unit = n > 1 ? strchr(byte_units, node->text[n - 1]) : NULL;
   snprintf(number, sizeof number, "%.*s", (int)(n - (unit != NULL)), node->text);
   if (n >= sizeof number || !duel_yaml_number_read(number, &value) || !isfinite(value))
     return ill_typed(rd, node, path, due);
   value = floor(ldexp(value, unit ? 10 * (int)(unit - byte_units + 1) : 0));
-  if (!check_range(rd, node, path, range, value)) return false;
-  return *dst = value < 0x1p62 ? (int64_t)value : INT64_C(1) << 62, true;
+  if (!check_range(rd, node, path, key, value)) return false;
+  v->number[0] = fmin(value, 0x1p62);
+  return true;
 }
 
-void duel_bytes_text(char dst[48], int64_t bytes) {
+void duel_bytes_text(char dst[48], double bytes) {
   int unit = -1;
-  for (; bytes && bytes % 1024 == 0 && unit < 3; unit++) bytes /= 1024;
-  if (!bytes)
+  for (; bytes > 0 && fmod(bytes, 1024) == 0 && unit < 3; unit++) bytes /= 1024;
+  if (bytes == 0)
     snprintf(dst, 48, "auto");
-  else if (unit < 0)
-    snprintf(dst, 48, "%lld", (long long)bytes);
   else
-    snprintf(dst, 48, "%lld%c", (long long)bytes, byte_units[unit]);
+    snprintf(dst, 48, "%.0f%.*s", bytes, unit >= 0, unit < 0 ? "" : byte_units + unit);
 }
 
 // ---- lengths
@@ -312,7 +352,8 @@ static const char *const units[] = {"steps", "epochs", "images", "kimg"};
 static const char *const units_one[] = {"step", "epoch", "image", "kimg"};
 static const double unit_most[] = {4294967295.0, 4294967295.0, 9007199254740992.0, 9007199254740.0};
 
-bool duel_read_length(duel_reading *rd, const duel_yaml *node, const char *path, bool zero, duel_length *dst) {
+static bool read_length(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                        duel_key_value *v) {
   static const char due[] = "a length such as 20000 steps, 5 epochs, 10 kimg";
   char number[SHOWN], shown[SHOWN], hint[160];
   int64_t whole;
@@ -336,11 +377,11 @@ bool duel_read_length(duel_reading *rd, const duel_yaml *node, const char *path,
       return false;
     }
   }
-  duel_range range = {.min = 0, .max = unit_most[unit], .above_min = !zero};
-  if (!check_range(rd, node, path, range, value)) return false;
+  const duel_key limits = {.min = key->min, .max = unit_most[unit]};
+  if (!check_range(rd, node, path, &limits, value)) return false;
   if ((unit == DUEL_STEPS || unit == DUEL_IMAGES) && value != floor(value))
     return ill_typed(rd, node, path, "a whole number of them");
-  *dst = (duel_length){.n = value == 0 ? 0 : value, .unit = value == 0 ? DUEL_STEPS : (duel_unit)unit};
+  v->length = (duel_length){.n = value == 0 ? 0 : value, .unit = value == 0 ? DUEL_STEPS : (duel_unit)unit};
   return true;
 }
 
@@ -353,92 +394,54 @@ void duel_length_text(char dst[48], duel_length l) {
     snprintf(dst, 48, "%s %s", number, l.n == 1 ? units_one[l.unit] : units[l.unit]);
 }
 
-// ⌈a·b / c⌉ for a ≥ 0 and b, c > 0, in integers where a is one; INT64_MAX where it is larger.
-static int64_t scaled(double a, int64_t b, int64_t c) {
-  double items = a * (double)b, nearest = nearbyint(items);
-  int64_t whole;
-  if (a != floor(a) || a >= 0x1p53 || __builtin_mul_overflow((int64_t)a, b, &whole)) {
-    // A fraction: 0.1 epochs of 60000 are 6000 items, not 6000.000000000001.
-    if (fabs(items - nearest) > 1e-9 * nearest) nearest = ceil(items);
-    if (nearest >= 0x1p63) return INT64_MAX;
-    whole = (int64_t)nearest;
-  }
-  return whole / c + (whole % c != 0);
-}
-
-int64_t duel_length_steps(duel_length l, int64_t items_per_step, int64_t set_size) {
-  switch (l.unit) {
-  case DUEL_STEPS:
-    return scaled(l.n, 1, 1);
-  case DUEL_EPOCHS:
-    return scaled(l.n, set_size, items_per_step);
-  case DUEL_IMAGES:
-    return scaled(l.n, 1, items_per_step);
-  case DUEL_KIMG:
-    return scaled(l.n, 1000, items_per_step);
-  }
-  return 0;
-}
-
 // ---- schedules
 
-bool duel_read_schedule(duel_reading *rd, const duel_yaml *node, const char *path, duel_range range,
-                        duel_schedule *dst) {
-  static const char *const keys[] = {"from", "to", "curve", "over", "warmup"};
-  duel_schedule s = {0};
-  char sub[5][96], hint[160];
-  if (node->type != DUEL_YAML_MAP) {
-    if (node->type != DUEL_YAML_SCALAR) return ill_typed(rd, node, path, "a number or {from, to, curve, over, warmup}");
-    if (!duel_read_number(rd, node, path, range, &s.from)) return false;
-    s.to = s.from;
-    *dst = s;
-    return true;
-  }
-  bool ok = true;
-  const duel_yaml *value[5];
-  for (int i = 0; i < 5; i++) {
-    value[i] = duel_yaml_get(node, keys[i]);
-    if (duel_yaml_is_null(value[i])) value[i] = NULL;
-    snprintf(sub[i], sizeof sub[i], "%.80s.%s", path, keys[i]);
-  }
-  for (const duel_yaml *item = node->child; item; item = item->next) {
-    bool known = false;
-    for (int i = 0; i < 5; i++) known |= !strcmp(item->key, keys[i]);
-    if (known) continue;
-    char shown[SHOWN];
-    duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = item->key});
-    duel_problem_key(rd, item, "%s.%s: no such key%s", path, shown, duel_hint(hint, item->key, keys, 5));
-    ok = false;
-  }
-  int curve = value[1] ? DUEL_CURVE_LINEAR : DUEL_CURVE_CONSTANT;
-  if (value[0])
-    ok &= duel_read_number(rd, value[0], sub[0], range, &s.from);
+static bool read_curve(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                       duel_schedule *dst) {
+  enum { FROM, TO, CURVE, OVER, WARMUP };
+  const duel_key keys[] = {{"from", DUEL_KEY_NUMBER, NULL, key->min, key->max, NULL, "the value to begin with"},
+                           {"to", DUEL_KEY_NUMBER, "", key->min, key->max, NULL, "the value to end with"},
+                           {"curve", DUEL_KEY_CHOICE, "", 0, 0, "constant|linear|cosine", "how it gets there"},
+                           {"over", DUEL_KEY_LENGTH, "", 0, 0, NULL, "how long it takes; the whole run"},
+                           {"warmup", DUEL_KEY_LENGTH, "", 0, 0, NULL, "how long it first rises from 0"},
+                           {.name = NULL}};
+  const duel_kind kind = {"schedule", NULL, keys, NULL};
+  const int problems = rd->problems + rd->more;
+  const duel_key_value *v = duel_read_keys(rd, &kind, (duel_source){.map = node, .at = node}, path);
+  if (!v || rd->problems + rd->more > problems) return false;
+  duel_schedule s = {.from = v[FROM].number[0], .to = v[v[TO].n ? TO : FROM].number[0]};
+  s.over = v[OVER].length;
+  s.warmup = v[WARMUP].length;
+  s.curve = v[CURVE].n ? (duel_curve)v[CURVE].number[0] : v[TO].n ? DUEL_CURVE_LINEAR : DUEL_CURVE_CONSTANT;
+  bool constant = s.curve == DUEL_CURVE_CONSTANT;
+  if (constant && (v[TO].n || s.over.n > 0))
+    duel_problem_value(rd, node, "%s: a constant has no `to` and no `over`; take curve: linear or cosine", path);
+  else if (!constant && !v[TO].n)
+    duel_problem_value(rd, node, "%s.to: missing; a curve needs a value to end with", path);
   else
-    duel_problem_value(rd, node, "%s: missing; the value to begin with", sub[0]), ok = false;
-  s.to = s.from;
-  if (value[1]) ok &= duel_read_number(rd, value[1], sub[1], range, &s.to);
-  if (value[2]) ok &= duel_read_choice(rd, value[2], sub[2], "constant|linear|cosine", &curve, NULL);
-  if (value[3]) ok &= duel_read_length(rd, value[3], sub[3], true, &s.over);
-  if (value[4]) ok &= duel_read_length(rd, value[4], sub[4], true, &s.warmup);
-  if (ok && curve == DUEL_CURVE_CONSTANT && (value[1] || s.over.n > 0))
-    duel_problem_value(rd, node, "%s: a constant has no `to` and no `over`; take curve: linear or cosine", path),
-        ok = false;
-  if (ok && curve != DUEL_CURVE_CONSTANT && !value[1])
-    duel_problem_value(rd, node, "%s: missing; a curve needs a value to end with", sub[1]), ok = false;
-  s.curve = (duel_curve)curve;
-  if (ok) *dst = s;
-  return ok;
+    return *dst = s, true;
+  return false;
 }
 
-double duel_schedule_at(const duel_schedule *s, int64_t step, int64_t total_steps, int64_t items_per_step,
-                        int64_t set_size) {
-  int64_t warmup = duel_length_steps(s->warmup, items_per_step, set_size);
-  if (step < warmup) return s->from * (double)step / (double)warmup;
-  if (s->curve == DUEL_CURVE_CONSTANT) return s->from;
-  int64_t over = s->over.n > 0 ? duel_length_steps(s->over, items_per_step, set_size) : total_steps - warmup;
-  int64_t done = step - warmup;
-  if (done >= over) return s->to;
-  double part = (double)done / (double)over;
-  if (s->curve == DUEL_CURVE_COSINE) part = 0.5 * (1 - cos(3.14159265358979323846 * part));
-  return s->from + (s->to - s->from) * part;
+static bool read_schedule(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                          duel_key_value *v) {
+  duel_key_value number = {0};
+  if (node->type == DUEL_YAML_MAP) return read_curve(rd, key, node, path, &v->schedule);
+  if (node->type == DUEL_YAML_LIST) return ill_typed(rd, node, path, "a number or {from, to, curve, over, warmup}");
+  if (!read_number(rd, key, node, path, &number)) return false;
+  v->schedule = (duel_schedule){.from = number.number[0], .to = number.number[0]};
+  return true;
+}
+
+// ---- any of them
+
+bool duel_read_single(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
+                      duel_key_value *v) {
+  static duel_reader *const readers[] = {
+      [DUEL_KEY_INT] = read_int,       [DUEL_KEY_NUMBER] = read_number, [DUEL_KEY_BOOL] = read_bool,
+      [DUEL_KEY_CHOICE] = read_choice, [DUEL_KEY_INTS] = read_ints,     [DUEL_KEY_NUMBERS] = read_pair,
+      [DUEL_KEY_TEXT] = read_text,     [DUEL_KEY_SEED] = read_seed,     [DUEL_KEY_EXTENT] = read_extent,
+      [DUEL_KEY_BYTES] = read_bytes,   [DUEL_KEY_LENGTH] = read_length, [DUEL_KEY_SCHEDULE] = read_schedule};
+  *v = (duel_key_value){.n = 1};
+  return readers[key->type](rd, key, node, path, v);
 }

@@ -30,7 +30,7 @@ static duel_status count_hits(duel_trainer *t, chunk *c, double *hits) {
   for (int64_t first = 0; first < t->test->items; first += c->n) {
     float right;
     DUEL_TRY(fill(t, c, first));
-    DUEL_TRY(duel_exec_run(t->judge));
+    DUEL_TRY(duel_exec_run(t->judge, 0));
     DUEL_TRY(duel_memory_read(&t->memory, v->test_hits, &right));
     *hits += (double)right;
   }

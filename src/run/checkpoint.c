@@ -40,10 +40,9 @@ static void add_tensor(items *all, const char *net, const duel_player *player, c
     snprintf(i->plain, sizeof i->plain, "%s", p->name);
     snprintf(i->name, sizeof i->name, "%s_ema%s", net, p->name + strlen(net));
   }
-  const int moment[] = {player->m, player->v};
-  for (int k = 0; k < 2 && !p->buffer; k++)
-    if (moment[k] >= 0) {
-      item *i = add_item(all, p, moment[k], false);
+  for (int k = 0; k < DUEL_MAX_MOMENTS && !p->buffer; k++)
+    if (player->moment[k] >= 0) {
+      item *i = add_item(all, p, player->moment[k], false);
       snprintf(i->name, sizeof i->name, "opt.%s.%c", p->name, "mv"[k]);
     }
 }

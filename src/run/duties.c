@@ -103,9 +103,9 @@ static const struct {
   bool borne; // a file that cannot be written is a warning
 } duties[] = {
     {every_test, test, true, false}, // before the tick and the epoch's line, which tell of it
-    {every_tick, duel_tell_tick, true, false},
-    {every_epoch, epoch, false, false},          {every_picture, picture, false, true},
-    {every_checkpoint, checkpoint, false, true}, {every_step, bar, false, false},
+    {every_tick, duel_tell_tick, true, false}, {every_epoch, epoch, false, false},
+    {every_picture, picture, false, true},     {every_checkpoint, checkpoint, false, true},
+    {every_step, bar, false, false},
 };
 
 static void soften(duel_training *t, duel_status *status) {
@@ -117,7 +117,8 @@ static void soften(duel_training *t, duel_status *status) {
 duel_status duel_duties_run(duel_training *t) {
   const bool last = duel_run_done(t->run);
   for (size_t i = 0; i < sizeof duties / sizeof *duties; i++) {
-    if (!due(t->run->trainer, duties[i].every(t->run->trainer)) && !(last && duties[i].last)) continue;
+    const duel_length every = duties[i].every(t->run->trainer);
+    if (!due(t->run->trainer, every) && !(last && duties[i].last && every.n > 0)) continue;
     duel_status status = duties[i].run(t);
     if (duties[i].borne) soften(t, &status);
     DUEL_TRY(status);

@@ -45,7 +45,7 @@ static bool spans_the_run(const duel_schedule *s) {
 
 bool duel_resume_fixed_length(const duel_recipe *r) {
   bool spans = false;
-  for (int net = 0; net < r->n_nets; net++) spans = spans || spans_the_run(&r->net[net].optim.lr);
+  for (int net = 0; net < r->n_nets; net++) spans = spans || spans_the_run(duel_optimizer_lr(&r->net[net].optim));
   return spans;
 }
 

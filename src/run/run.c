@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/host.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "io/image.h"
 #include "gan/game.h"
+#include "io/image.h"
 #include "run/registry.h"
 
 // ---- opening
@@ -42,7 +43,7 @@ void duel_resolved_close(duel_resolved *r) {
 // The data as the recipe asks for them; of a game that tells classes apart, its test set too.
 static duel_status open_data(duel_resolved *r, const duel_recipe_source *source, const duel_run_options *o) {
   duel_dataset_options how = duel_recipe_data_options(source);
-  const duel_game *game = duel_game_find(duel_recipe_game(source)->name);
+  const duel_game *game = (const duel_game *)(const void *)duel_recipe_game(source);
   if (how.memory == 0) how.memory = (int64_t)(duel_host_memory() / 2);
   how.progress = o->on_data;
   how.note = o->on_note;
@@ -89,8 +90,8 @@ static duel_status build(duel_run *run, const duel_run_options *o, duel_resolved
                                  .no_capture = !recipe->run.capture};
   const duel_resolved taken = *r;
   *r = (duel_resolved){0};
-  return (o->plan_only ? duel_trainer_plan : duel_trainer_open)(&run->trainer, taken.recipe, taken.data, taken.test, api,
-                                                                &device);
+  return (o->plan_only ? duel_trainer_plan : duel_trainer_open)(&run->trainer, taken.recipe, taken.data, taken.test,
+                                                                api, &device);
 }
 
 duel_status duel_run_build(duel_run **result, const duel_run_options *o, duel_resolved *r) {
@@ -130,8 +131,9 @@ duel_status duel_checkpoint_recipe(const duel_tensor_file *f, const char *path, 
   duel_recipe_source *source;
   duel_status status = duel_recipe_load_text(&source, *name, *text, NULL, 0);
   if (status == DUEL_OK) duel_recipe_source_close(source);
-  return status == DUEL_ERR_USAGE ? duel_fail(DUEL_ERR_DATA, "%s: its recipe is damaged: %s", path, duel_last_error())
-                                  : status;
+  return status == DUEL_ERR_USAGE
+             ? duel_fail(DUEL_ERR_DATA, "%s: its recipe cannot be read: %s", path, duel_last_error())
+             : status;
 }
 
 duel_status duel_run_open(duel_run **run, const duel_run_options *options) {

@@ -157,7 +157,7 @@ duel_status duel_trainer_init(duel_trainer *t) {
     for (int i = 0; i < player->n && status == DUEL_OK; i++) {
       const duel_param *p = &player->param[i];
       if (!p->buffer) {
-        duel_param_init(p, &t->recipe->net[net].init, t->recipe->train.seed, slab + p->offset);
+        duel_param_init(p, t->recipe->train.seed, slab + p->offset);
         continue;
       }
       int64_t count = duel_shape_count(p->shape); // running statistics: as many as channels, which fit in the slab
@@ -166,7 +166,7 @@ duel_status duel_trainer_init(duel_trainer *t) {
         status = duel_fail_memory(p->name, (size_t)count * sizeof *buffer);
         break;
       }
-      duel_param_init(p, &t->recipe->net[net].init, 0, buffer);
+      duel_param_init(p, 0, buffer);
       status = duel_memory_write(&t->memory, p->var, buffer);
       if (status == DUEL_OK && p->ema_var >= 0) status = duel_memory_write(&t->memory, p->ema_var, buffer);
       duel_free(buffer);

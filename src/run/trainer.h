@@ -32,7 +32,7 @@ typedef struct duel_trainer {
   duel_model model;
   duel_step_vars vars_of_step;
   duel_variant variant[DUEL_MAX_VARIANTS];
-  int n_variants; // 0 without data
+  int n_variants;                     // 0 without data
   duel_plan *sample_plan, *test_plan; // NULL where the game has no such thing
   duel_memory memory;
   duel_exec *train, *sample, *judge;

@@ -55,12 +55,17 @@ def layer_text(layer):
 
 def to_yaml(recipe, data, steps, comment, seed=0):
     lines = [f"# {comment}", "recipe: 1", f"data: {data}", f"latent: {recipe['latent']}"]
+    optim = {k: v["G"] if isinstance(v, dict) else v for k, v in recipe["optim"].items()}
+    own = {k: v["D"] for k, v in recipe["optim"].items() if isinstance(v, dict)}  # D's where it differs from G's
     for player in "GD":
-        lines.append(f"{player}:")
-        lines += ["  - " + ("{%s}" if layer[0] == "residual" else "%s") % layer_text(layer) for layer in recipe[player]]
+        nested = player == "D" and own
+        lines += [f"{player}:"] + ["  layers:"] * bool(nested)
+        lines += [("    - " if nested else "  - ") + ("{%s}" if layer[0] == "residual" else "%s") % layer_text(layer)
+                  for layer in recipe[player]]
+        lines += [f"  optim: {flow(own)}"] * bool(nested)
     loss = dict(name="bce", label_smoothing=recipe["smoothing"]) if "smoothing" in recipe else "bce"
     lines += [f"{key}: {flow(value)}" for key, value in (("init", recipe["init"]), ("loss", loss),
-                                                         ("optim", recipe["optim"]))]
+                                                         ("optim", optim))]
     if "ema" in recipe:
         lines.append(f"ema: {{half_life: {recipe['ema']} images}}")
     train = dict(length=f"{steps} steps", seed=seed, **{k: recipe[k] for k in ("batch", "d_steps", "d_update", "latents")})

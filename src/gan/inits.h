@@ -1,0 +1,24 @@
+// Initializers: how parameters begin. A new one is one entry of the table in inits.c.
+#ifndef DUEL_GAN_INITS_H
+#define DUEL_GAN_INITS_H
+
+#include "recipe/recipe.h"
+
+// offset + scale·draw: UNIFORM draws from (−1, 1], NORMAL from N(0, 1), FIXED nothing.
+typedef enum duel_distribution { DUEL_FIXED, DUEL_UNIFORM, DUEL_NORMAL } duel_distribution;
+typedef struct duel_filling {
+  duel_distribution draw;
+  float offset, scale;
+} duel_filling;
+
+typedef struct duel_init_kind {
+  duel_kind kind;
+  duel_filling (*fill)(const duel_chosen *init, double fan_in, double fan_out);
+  bool biases; // drawn as well; else they begin as zeros
+} duel_init_kind;
+
+static inline const duel_init_kind *duel_init_of(const duel_chosen *init) {
+  return (const duel_init_kind *)(const void *)init->kind;
+}
+
+#endif

@@ -1,0 +1,26 @@
+// Optimizers: what moves a net's parameters. A new one is one entry of the table in optimizers.c.
+#ifndef DUEL_GAN_OPTIMIZERS_H
+#define DUEL_GAN_OPTIMIZERS_H
+
+#include "core/graph.h"
+#include "recipe/recipe.h"
+
+enum { DUEL_COEF = 8, DUEL_MAX_MOMENTS = 2 }; // numbers a row of the coefficient block; slabs beside the parameters
+
+typedef struct duel_optimizer {
+  duel_kind kind; // the first key is lr
+  int moments;
+  // The coefficients of update number `update`, from 1; the caller rounds them to float once.
+  void (*coef)(const duel_chosen *o, double lr, int64_t update, double row[DUEL_COEF]);
+  // Moves the slab p along the flat gradient. Yields the parts of Σ grad².
+  duel_val (*build)(duel_graph *g, duel_val p, const duel_val moment[DUEL_MAX_MOMENTS], duel_val grad, duel_val coef);
+} duel_optimizer;
+
+static inline const duel_optimizer *duel_optimizer_of(const duel_chosen *o) {
+  return (const duel_optimizer *)(const void *)o->kind;
+}
+static inline const duel_schedule *duel_optimizer_lr(const duel_chosen *o) {
+  return &o->value[0].schedule;
+}
+
+#endif
