@@ -121,6 +121,7 @@ typedef struct duel_run_info {                  // strings live as long as the r
   int rank;
   int64_t dim[3]; // of one item: C, H, W, or the point's size
   int64_t classes, latent;
+  int samples; // whether duel_generate* draws any: a classifier does not
   int n_nets;
   struct {
     const char *name;   // "G"
@@ -173,8 +174,8 @@ DUEL_API duel_status duel_run_peaks(duel_run *run, double seconds, duel_peaks *p
 
 // ---- training into a run directory: what the command `duel train` does
 
-// The directory is OUTDIR/00000-<recipe>-<data>-batch<B>[-desc]/, with a link OUTDIR/latest; docs/train.md tells what it
-// holds.
+// The directory is OUTDIR/00000-<recipe>-<data>-batch<B>[-desc]/, with a link OUTDIR/latest; docs/train.md tells what
+// it holds.
 typedef struct duel_train_event {
   enum {
     DUEL_EVENT_START,      // everything is ready; text: the run directory

@@ -15,7 +15,7 @@ mini_gan mini_gan_small(duel_dtype real) {
 
 // ---- variables
 static duel_status declare_player(mini_gan *m, int which, const char *name, int n, const duel_shape *shape) {
-  mini_player *p = &m->player[which];
+  mini_player *p = &m->net[which];
   int64_t step = DUEL_ALIGN / (int64_t)duel_dtype_size(m->real);
   *p = (mini_player){.n = n};
   for (int i = 0; i < n; i++) {
@@ -98,7 +98,7 @@ static duel_val judge(duel_graph *g, const mini_gan *m, const duel_val *w, duel_
 }
 
 static duel_val update(duel_graph *g, const mini_gan *m, int which, duel_val *w, duel_val loss, int row) {
-  const mini_player *p = &m->player[which];
+  const mini_player *p = &m->net[which];
   duel_val grad[MINI_MAX_PARAMS], out[4];
   if (duel_grad(g, loss, p->n, w, grad) != DUEL_OK) return DUEL_NONE;
   duel_scope(g, "%s update", which == MINI_G ? "G" : "D");
@@ -114,7 +114,7 @@ duel_graph *mini_gan_step(const mini_gan *m) {
   duel_graph *g;
   if (duel_graph_open(&g, &m->vars, m->real) != DUEL_OK) return NULL;
   duel_val w[2][MINI_MAX_PARAMS], metric[4];
-  for (int i = 0; i < 2; i++) parameters(g, &m->player[i], w[i]);
+  for (int i = 0; i < 2; i++) parameters(g, &m->net[i], w[i]);
   duel_val real = duel_batch(g, duel_input(g, m->data), duel_input(g, m->index));
   duel_val key = duel_input(g, m->key);
   duel_val z = duel_random_normal(g, key, DUEL_PURPOSE_LATENT, 0, DUEL_SHAPE(m->batch, m->latent));

@@ -18,7 +18,7 @@ typedef struct mini_gan {
   bool reshape_first;                               // G: reshape, then tanh
   duel_dtype real;
   duel_vars vars;
-  mini_player player[2];
+  mini_player net[2];
   int key, index, coef, data, mean, var, metrics;
 } mini_gan;
 

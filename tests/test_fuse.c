@@ -345,7 +345,7 @@ static double *train(unsigned which, bool expand_after, bool reshape_first, size
     } else if (i == m.index) {
       for (int k = 0; k < m.batch; k++) ((int32_t *)(void *)bytes)[k] = 3 * k;
     } else if (var->arena == DUEL_ARENA_PARAM) { // the gaps stay zero
-      const mini_player *p = &m.player[var->name[0] == 'D'];
+      const mini_player *p = &m.net[var->name[0] == 'D'];
       for (int k = 0; k < p->n; k++)
         for (int64_t j = 0; j < duel_shape_count(p->shape[k]); j++) {
           seed = seed * 1664525u + 1013904223u;

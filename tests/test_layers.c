@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "gan/layers.h"
+#include "gan/layers/layers.h"
 #include "io/safetensors.h"
 #include "io_help.h"
 #include "recipe_help.h"
@@ -102,9 +102,9 @@ static void check_case(int number, const duel_backend_api *api, duel_backend *b,
   layer l;
   must(open_layer(&l, text, item));
   const char *name[MOST_TENSORS] = {"x"}; // then the parameters before those of the last dense
-  const int n = l.model.player[1].n - 2 + 1;
+  const int n = l.model.net[1].n - 2 + 1;
   assert_in_range(n, 1, MOST_TENSORS);
-  for (int i = 1; i < n; i++) name[i] = l.model.player[1].param[i - 1].name + strlen("D.0.");
+  for (int i = 1; i < n; i++) name[i] = l.model.net[1].param[i - 1].name + strlen("D.0.");
 
   duel_rig r;
   int in[MOST_TENSORS], u, v, outputs = 0;
@@ -112,7 +112,7 @@ static void check_case(int number, const duel_backend_api *api, duel_backend *b,
   must(duel_rig_open(&r, api, b));
   for (int i = 0; i < n; i++) {
     const duel_entry *e = find(number, "", name[i]);
-    if (i) assert_true(duel_shape_equal(shape_of(e), l.model.player[1].param[i - 1].shape));
+    if (i) assert_true(duel_shape_equal(shape_of(e), l.model.net[1].param[i - 1].shape));
     must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, shape_of(e), false, &in[i]));
   }
   must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, shape_of(find(number, "", "u")), false, &u));
@@ -130,7 +130,7 @@ static void check_case(int number, const duel_backend_api *api, duel_backend *b,
   duel_val wrt[MOST_TENSORS + 1], value[2 + 2 * MOST_TENSORS];
   for (int i = 0; i < n; i++) wrt[i] = duel_input(g, in[i]);
   wrt[n] = duel_input(g, u);
-  duel_pass pass = {.g = g, .model = &l.model, .player = 1, .train = true, .key = DUEL_NONE, .view = wrt + 1};
+  duel_pass pass = {.g = g, .model = &l.model, .net = 1, .train = true, .key = DUEL_NONE, .view = wrt + 1};
   value[0] = duel_forward(&pass, wrt[0]);
   must(duel_grad(g, duel_sum(g, duel_mul(g, wrt[n], value[0])), n, wrt, value + 1));
   must(duel_grad(g, duel_sum(g, duel_mul(g, duel_input(g, v), value[1])), n + 1, wrt, value + 1 + n));
@@ -170,9 +170,9 @@ static void test_float32(void **state) {
 static void assert_begins(const char *text, int n, const float *value) {
   layer l;
   must(open_layer(&l, text, DUEL_SHAPE(4, 3, 2)));
-  assert_int_equal(l.model.player[1].n - 2, n);
+  assert_int_equal(l.model.net[1].n - 2, n);
   for (int i = 0; i < n; i++) {
-    const duel_param *p = &l.model.player[1].param[i];
+    const duel_param *p = &l.model.net[1].param[i];
     float first[24];
     assert_true(duel_shape_count(p->shape) <= 24);
     duel_param_init(p, 1, first);

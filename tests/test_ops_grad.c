@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "gan/layers.h"
+#include "gan/layers/layers.h"
 #include "recipe_help.h"
 #include "run_case.h"
 
@@ -466,7 +466,7 @@ static void build_layers(duel_graph *g, const void *ctx, const duel_val *in, due
   duel_model model = *(const duel_model *)ctx;
   duel_val view[MAX_IN];
   memcpy(view, in + 1, (MAX_IN - 1) * sizeof *view);
-  duel_pass pass = {.g = g, .model = &model, .player = 1, .train = true, .key = DUEL_NONE, .view = view};
+  duel_pass pass = {.g = g, .model = &model, .net = 1, .train = true, .key = DUEL_NONE, .view = view};
   out[0] = duel_forward(&pass, in[0]);
 }
 
@@ -485,13 +485,13 @@ static void test_layers(void **state) {
     duel_vars vars = {0};
     duel_model model;
     assert_int_equal(duel_model_open(&model, r, DUEL_SCALAR, 0, &vars, DUEL_F64), DUEL_OK);
-    const duel_player *player = &model.player[1];
-    assert_true(player->n < MAX_IN);
-    problem p = {.name = layers[k], .n_in = 1 + player->n, .n_out = 1, .out = {DUEL_SHAPE(8, 1)}};
+    const duel_model_net *own = &model.net[1];
+    assert_true(own->n < MAX_IN);
+    problem p = {.name = layers[k], .n_in = 1 + own->n, .n_out = 1, .out = {DUEL_SHAPE(8, 1)}};
     p.build = build_layers;
     p.ctx = &model;
     for (int i = 0; i < p.n_in; i++) {
-      p.in[i] = random_like(i ? player->param[i - 1].shape : DUEL_SHAPE(8, 3, 5, 7), 900 + (uint32_t)i);
+      p.in[i] = random_like(i ? own->param[i - 1].shape : DUEL_SHAPE(8, 3, 5, 7), 900 + (uint32_t)i);
       p.wrt[i] = true;
     }
     for (int i = 0; i < 2; i++) {

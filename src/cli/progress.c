@@ -244,6 +244,7 @@ void duel_progress_event(void *progress, duel_run *run, const duel_train_event *
   switch (e->kind) {
   case DUEL_EVENT_START:
     duel_progress_header(run);
+    p->samples = duel_run_describe(run).samples;
     say(p, "Directory:  %s", text);
     p->started = 1;
     break;

@@ -19,6 +19,7 @@ typedef struct duel_progress {
   int started;           // the header was printed
   char picture[4096];    // the newest sample grid
   int picture_told;      // its path was printed
+  int samples;           // the run draws some
   duel_train_event last; // the newest event with stats
 } duel_progress;
 

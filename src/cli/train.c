@@ -188,7 +188,7 @@ static void print_end(const duel_progress *p, const duel_train_result *r, int64_
   if (*r->checkpoint) printf("Checkpoint: %s\n", r->checkpoint);
   if (!*r->directory) return;
   if (longer || !complete) print_command("Resume:", "train --resume", r->directory, more);
-  print_command("Generate:", "generate", r->directory, " --count 64 --out grid.png");
+  if (p->samples) print_command("Generate:", "generate", r->directory, " --count 64 --out grid.png");
 }
 
 static void print_json_end(const duel_train_result *r) {

@@ -164,8 +164,8 @@ typedef struct duel_node {
 
 // Where a variable lives. One arena each; PARAM and OPT variables are flat slabs.
 typedef enum duel_arena {
-  DUEL_ARENA_PARAM,  // parameters, one slab a player (also EMA copies)
-  DUEL_ARENA_OPT,    // optimiser moments, one slab a player and moment
+  DUEL_ARENA_PARAM,  // parameters, one slab a net (also EMA copies)
+  DUEL_ARENA_OPT,    // optimiser moments, one slab a net and moment
   DUEL_ARENA_BUFFER, // running statistics and other small state
   DUEL_ARENA_DATA,   // the resident data set
   DUEL_ARENA_INPUT,  // blocks that the host writes before a step

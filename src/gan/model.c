@@ -9,7 +9,7 @@
 #include "base/rng.h"
 #include "gan/game.h"
 #include "gan/inits.h"
-#include "gan/layers.h"
+#include "gan/layers/layers.h"
 #include "gan/optimizers.h"
 
 // ---- declaring
@@ -23,7 +23,7 @@ duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape
   batch.dim[0] = m->recipe->train.batch;
   for (int i = 0; i < in.rank; i++) batch.dim[i + 1] = in.dim[i];
   DUEL_TRY(duel_graph_open(&g, &none, m->real));
-  duel_pass pass = {.g = g, .model = m, .player = net, .declare = true, .key = DUEL_NONE};
+  duel_pass pass = {.g = g, .model = m, .net = net, .declare = true, .key = DUEL_NONE};
   const duel_val y = duel_forward(&pass, duel_constant(g, batch, 0));
   const duel_status status = duel_graph_status(g);
   if (status == DUEL_OK) {
@@ -31,21 +31,21 @@ duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape
     *out = (duel_shape){.rank = whole.rank - 1};
     for (int i = 0; i < out->rank; i++) out->dim[i] = whole.dim[i + 1];
   }
-  m->player[net].reads = in;
+  m->net[net].reads = in;
   duel_graph_close(g);
   return status;
 }
 
 // Offsets of the net's parameters in its slab, and all its variables.
-static duel_status place_player(duel_model *m, int net, duel_vars *vars, duel_dtype real) {
-  duel_player *player = &m->player[net];
+static duel_status place_net(duel_model *m, int net, duel_vars *vars, duel_dtype real) {
+  duel_model_net *own = &m->net[net];
   const duel_net *n = &m->recipe->net[net];
   int64_t align = DUEL_ALIGN / (int64_t)duel_dtype_size(real);
   char name[160];
-  player->slab = player->ema = -1;
-  for (int k = 0; k < DUEL_MAX_MOMENTS; k++) player->moment[k] = -1;
-  for (int i = 0; i < player->n; i++) {
-    duel_param *p = &player->param[i];
+  own->slab = own->ema = -1;
+  for (int k = 0; k < DUEL_MAX_MOMENTS; k++) own->moment[k] = -1;
+  for (int i = 0; i < own->n; i++) {
+    duel_param *p = &own->param[i];
     if (p->buffer) {
       DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, p->name, real, p->shape, &p->var));
       if (!n->ema.on) continue;
@@ -55,26 +55,26 @@ static duel_status place_player(duel_model *m, int net, duel_vars *vars, duel_dt
     }
     int64_t count = duel_shape_count(p->shape);
     p->ordinal = m->ordinals++;
-    p->offset = player->slab_size;
-    player->params += count;
-    player->slab_size += (count + align - 1) / align * align;
-    if (player->slab_size > INT64_C(1) << 34)
+    p->offset = own->slab_size;
+    own->params += count;
+    own->slab_size += (count + align - 1) / align * align;
+    if (own->slab_size > INT64_C(1) << 34)
       return duel_fail(DUEL_ERR_USAGE, "%s has more than 2^34 parameters", n->name);
   }
-  if (player->params == 0)
+  if (own->params == 0)
     return duel_fail(DUEL_ERR_USAGE, "%s has no parameters to learn; give it at least one dense layer", n->name);
-  duel_shape slab = DUEL_SHAPE(player->slab_size);
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, n->name, real, slab, &player->slab));
+  duel_shape slab = DUEL_SHAPE(own->slab_size);
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, n->name, real, slab, &own->slab));
   snprintf(name, sizeof name, "%s_ema", n->name);
-  if (n->ema.on) DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, name, real, slab, &player->ema));
+  if (n->ema.on) DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, name, real, slab, &own->ema));
   for (int k = 0; k < duel_optimizer_of(&n->optim)->moments; k++) {
     snprintf(name, sizeof name, "opt.%s.%c", n->name, "mv"[k]);
-    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &player->moment[k]));
+    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &own->moment[k]));
   }
   return DUEL_OK;
 }
 
-static void name_player(duel_player *p, const char *name) {
+static void name_net(duel_model_net *p, const char *name) {
   size_t i = 0;
   for (; name[i] && i + 1 < sizeof p->lower; i++) p->lower[i] = (char)tolower((unsigned char)name[i]);
   p->lower[i] = 0;
@@ -84,9 +84,9 @@ static void name_player(duel_player *p, const char *name) {
 
 static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars) {
   const duel_recipe *r = m->recipe;
-  for (int net = 0; net < r->n_nets; net++) name_player(&m->player[net], r->net[net].name);
+  for (int net = 0; net < r->n_nets; net++) name_net(&m->net[net], r->net[net].name);
   DUEL_TRY(m->game->declare(m, item));
-  for (int net = 0; net < r->n_nets; net++) DUEL_TRY(place_player(m, net, vars, m->real));
+  for (int net = 0; net < r->n_nets; net++) DUEL_TRY(place_net(m, net, vars, m->real));
   return DUEL_OK;
 }
 
@@ -100,8 +100,8 @@ duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape
 
 void duel_model_close(duel_model *m) {
   for (int net = 0; net < DUEL_MAX_NETS; net++) {
-    duel_free(m->player[net].param);
-    duel_free(m->player[net].row);
+    duel_free(m->net[net].param);
+    duel_free(m->net[net].row);
   }
   *m = (duel_model){0};
 }
@@ -151,8 +151,8 @@ void duel_model_print(const duel_model *m, FILE *out) {
   char text[32];
   int path = 14, kind = 12, output = 10; // widths of the columns
   for (int net = 0; net < m->recipe->n_nets; net++)
-    for (int i = 0; i < m->player[net].n_rows; i++) {
-      const duel_layer_row *row = &m->player[net].row[i];
+    for (int i = 0; i < m->net[net].n_rows; i++) {
+      const duel_layer_row *row = &m->net[net].row[i];
       int length = (int)strlen(row->path), name = (int)strlen(row->kind),
           shape = (int)strlen(duel_shape_text(row->output));
       if (length > path) path = length;
@@ -160,18 +160,18 @@ void duel_model_print(const duel_model *m, FILE *out) {
       if (shape > output) output = shape;
     }
   for (int net = 0; net < m->recipe->n_nets; net++) {
-    const duel_player *player = &m->player[net];
+    const duel_model_net *own = &m->net[net];
     fprintf(out, "%-*s  %-*s  %-*s  %10s\n", path, m->recipe->net[net].name, kind, "layer", output, "output",
             "parameters");
     fprintf(out, "%-*s  %-*s  ", path, "reads", kind, "");
-    print_padded(out, duel_shape_text(player->reads), output);
+    print_padded(out, duel_shape_text(own->reads), output);
     fprintf(out, "  %10s\n", "-");
-    for (int i = 0; i < player->n_rows; i++) {
-      const duel_layer_row *row = &player->row[i];
+    for (int i = 0; i < own->n_rows; i++) {
+      const duel_layer_row *row = &own->row[i];
       fprintf(out, "%-*s  %-*s  ", path, row->path, kind, row->kind);
       print_padded(out, duel_shape_text(row->output), output);
       fprintf(out, "  %10s\n", row->params ? grouped(row->params, text) : "-");
     }
-    fprintf(out, "%-*s  %10s\n\n", path + kind + output + 4, "total", grouped(player->params, text));
+    fprintf(out, "%-*s  %10s\n\n", path + kind + output + 4, "total", grouped(own->params, text));
   }
 }

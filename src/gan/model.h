@@ -33,7 +33,7 @@ typedef struct duel_layer_row { // a line of the layer table
   int64_t params;
 } duel_layer_row;
 
-typedef struct duel_player {
+typedef struct duel_model_net {
   char lower[16], coef_name[24], average_name[24]; // "g", "coef.G", "average.G": in names of scalars and inputs
   duel_param *param;
   int n, cap;
@@ -44,12 +44,12 @@ typedef struct duel_player {
   duel_shape reads; // without the batch
   duel_layer_row *row;
   int n_rows, cap_rows;
-} duel_player;
+} duel_model_net;
 
 typedef struct duel_model {
   const duel_recipe *recipe;
   const struct duel_game *game;
-  duel_player player[DUEL_MAX_NETS]; // the recipe's n_nets
+  duel_model_net net[DUEL_MAX_NETS]; // the recipe's n_nets
   duel_shape item;                   // of the data, and of samples; without the batch
   int64_t classes;                   // of the data; 0: they have no labels
   int64_t ordinals;

@@ -5,7 +5,7 @@
 
 #include "base/rng.h"
 #include "gan/game.h"
-#include "gan/layers.h"
+#include "gan/layers/layers.h"
 
 enum { CHUNK = 64 };
 
@@ -61,11 +61,11 @@ static void fill_average(const duel_step_input *in, const duel_moment *now, void
 
 static duel_status open_net(duel_step_vars *v, const duel_model *m, int net, duel_dtype real) {
   const int updates = m->game->updates(m->recipe, net);
-  const duel_step_input coef = {.name = m->player[net].coef_name, .fill = fill_coef, .ctx = m, .net = net};
-  const duel_step_input average = {.name = m->player[net].average_name, .fill = fill_average, .ctx = m, .net = net};
+  const duel_step_input coef = {.name = m->net[net].coef_name, .fill = fill_coef, .ctx = m, .net = net};
+  const duel_step_input average = {.name = m->net[net].average_name, .fill = fill_average, .ctx = m, .net = net};
   DUEL_TRY(duel_inputs_add(&v->inputs, coef, real, DUEL_SHAPE(updates * DUEL_COEF), &v->coef[net]));
   v->average[net] = -1;
-  if (m->player[net].ema < 0) return DUEL_OK;
+  if (m->net[net].ema < 0) return DUEL_OK;
   return duel_inputs_add(&v->inputs, average, real, DUEL_SCALAR, &v->average[net]);
 }
 
@@ -116,7 +116,7 @@ duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *va
 void duel_step_report_rates(duel_step_vars *v, const duel_model *m) {
   char name[DUEL_SCALAR_NAME];
   for (int net = 0; net < m->recipe->n_nets; net++) {
-    snprintf(name, sizeof name, "lr_%s", m->player[net].lower);
+    snprintf(name, sizeof name, "lr_%s", m->net[net].lower);
     v->rate[net] = duel_scalars_slot(&v->scalars, name, NULL, DUEL_LAST);
   }
 }
@@ -143,7 +143,7 @@ duel_val duel_step_latents(duel_step *s, uint32_t k) {
 duel_val duel_step_forward(duel_step *s, int net, duel_val x) {
   duel_pass pass = {.g = s->g,
                     .model = s->m,
-                    .player = net,
+                    .net = net,
                     .train = true,
                     .key = s->key,
                     .number = s->forwards++,
@@ -153,43 +153,41 @@ duel_val duel_step_forward(duel_step *s, int net, duel_val x) {
 
 duel_val duel_step_update(duel_step *s, int net, duel_val loss) {
   duel_graph *g = s->g;
-  const duel_player *player = &s->m->player[net];
-  duel_val slab = duel_state(g, player->slab);
-  duel_val *wrt = duel_graph_alloc(g, (size_t)player->n * sizeof *wrt);
-  duel_val *grad = duel_graph_alloc(g, (size_t)player->n * sizeof *grad);
-  int64_t *offset = duel_graph_alloc(g, (size_t)player->n * sizeof *offset);
+  const duel_model_net *own = &s->m->net[net];
+  duel_val slab = duel_state(g, own->slab);
+  duel_val *wrt = duel_graph_alloc(g, (size_t)own->n * sizeof *wrt);
+  duel_val *grad = duel_graph_alloc(g, (size_t)own->n * sizeof *grad);
+  int64_t *offset = duel_graph_alloc(g, (size_t)own->n * sizeof *offset);
   if (!wrt || !grad || !offset || !s->view[net]) return DUEL_NONE;
   int n = 0;
-  for (int i = 0; i < player->n; i++) {
-    const duel_param *p = &player->param[i];
+  for (int i = 0; i < own->n; i++) {
+    const duel_param *p = &own->param[i];
     if (p->buffer) continue;
     wrt[n] = s->view[net][i];
     offset[n++] = p->offset;
   }
   if (duel_grad(g, loss, n, wrt, grad) != DUEL_OK) return DUEL_NONE;
   duel_scope(g, "%s update", s->r->net[net].name);
-  duel_val flat = duel_pack(g, n, grad, offset, player->slab_size);
+  duel_val flat = duel_pack(g, n, grad, offset, own->slab_size);
   const int64_t row = s->updates[net]++;
   duel_val coef = duel_view(g, duel_input(g, s->vars->coef[net]), row * DUEL_COEF, DUEL_SHAPE(DUEL_COEF));
   const duel_optimizer *optim = duel_optimizer_of(&s->r->net[net].optim);
   duel_val moment[DUEL_MAX_MOMENTS];
-  for (int k = 0; k < DUEL_MAX_MOMENTS; k++)
-    moment[k] = k < optim->moments ? duel_state(g, player->moment[k]) : DUEL_NONE;
+  for (int k = 0; k < DUEL_MAX_MOMENTS; k++) moment[k] = k < optim->moments ? duel_state(g, own->moment[k]) : DUEL_NONE;
   const duel_val squares = optim->build(g, slab, moment, flat, coef);
   duel_scope(g, "%s", "");
-  s->view[net] = duel_parameters(g, player, false);
+  s->view[net] = duel_parameters(g, own, false);
   return squares;
 }
 
 void duel_step_average(duel_step *s, int net) {
   duel_graph *g = s->g;
-  const duel_player *player = &s->m->player[net];
-  if (player->ema < 0) return;
+  const duel_model_net *own = &s->m->net[net];
+  if (own->ema < 0) return;
   duel_scope(g, "%s_ema", s->r->net[net].name);
-  duel_ema(g, duel_state(g, player->ema), duel_state(g, player->slab), duel_input(g, s->vars->average[net]));
-  for (int i = 0; i < player->n; i++)
-    if (player->param[i].buffer)
-      duel_assign(g, duel_state(g, player->param[i].ema_var), duel_state(g, player->param[i].var));
+  duel_ema(g, duel_state(g, own->ema), duel_state(g, own->slab), duel_input(g, s->vars->average[net]));
+  for (int i = 0; i < own->n; i++)
+    if (own->param[i].buffer) duel_assign(g, duel_state(g, own->param[i].ema_var), duel_state(g, own->param[i].var));
   duel_scope(g, "%s", "");
 }
 
@@ -234,7 +232,7 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
   DUEL_TRY(duel_graph_open(g, vars, real));
   s.g = *g;
   s.key = duel_input(s.g, v->key);
-  for (int net = 0; net < s.r->n_nets; net++) s.view[net] = duel_parameters(s.g, &m->player[net], false);
+  for (int net = 0; net < s.r->n_nets; net++) s.view[net] = duel_parameters(s.g, &m->net[net], false);
   m->game->train(&s);
   duel_scope(s.g, "%s", "scalars");
   duel_report(s.g, duel_state(s.g, v->reported), s.n_reports, s.report, s.term);
@@ -245,8 +243,8 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
 
 // A net in inference mode, with its moving average where there is one.
 static duel_val infer(duel_graph *g, duel_model *m, int net, duel_val x) {
-  duel_pass pass = {.g = g, .model = m, .player = net, .ema = m->player[net].ema >= 0, .key = DUEL_NONE};
-  pass.view = duel_parameters(g, &m->player[net], pass.ema);
+  duel_pass pass = {.g = g, .model = m, .net = net, .ema = m->net[net].ema >= 0, .key = DUEL_NONE};
+  pass.view = duel_parameters(g, &m->net[net], pass.ema);
   return duel_forward(&pass, x);
 }
 

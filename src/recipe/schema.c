@@ -75,7 +75,7 @@ static const duel_key keys_train[] = {{"length", DUEL_KEY_LENGTH, NULL, DUEL_ABO
                                       {"seed", DUEL_KEY_SEED, "0", 0, 0, NULL, "of all random draws"},
                                       {.name = NULL}};
 
-enum { CHECKPOINT, KEEP, TICK };
+enum { OF_GAME, CHECKPOINT, KEEP, TICK };
 static const duel_key keys_output[] = {
     {"checkpoint", DUEL_KEY_LENGTH, "1 epoch", 0, 0, NULL, "between checkpoints; 0: the first and last only"},
     {"keep", DUEL_KEY_INT, "3", 1, 1e6, NULL, "newest checkpoints kept"},
@@ -106,7 +106,8 @@ static const duel_key keys_run[] = {{"backend", DUEL_KEY_CHOICE, "auto", 0, 0, "
 const duel_key duel_no_keys[] = {{.name = NULL}};
 static const duel_kind kind_data = {"data", "path", keys_data, "the data set"};
 static const duel_kind kind_train = {"train", NULL, keys_train, "the training"},
-                       kind_output = {"output", NULL, keys_output, "pictures, checkpoints, lines"},
+                       kind_samples = {"output", NULL, keys_of_samples, "pictures, checkpoints, lines"},
+                       kind_tests = {"output", NULL, keys_of_tests, "tests, checkpoints, lines"},
                        kind_run = {"run", "backend", keys_run, "where it runs"},
                        kind_augment = {"augment", NULL, duel_no_keys, "changes to items"},
                        kind_eval = {"eval", NULL, duel_no_keys, "measures"};
@@ -140,7 +141,7 @@ enum { MOST_TOP = 24 };
 const duel_key *duel_vocabulary(duel_pool *pool, const duel_game_kind *game) {
   const duel_kind *train = joined(pool, &kind_train, game->kind.keys);
   const duel_kind *data = joined(pool, &kind_data, game->tested ? keys_of_test_data : duel_no_keys);
-  const duel_kind *output = joined(pool, &kind_output, game->tested ? keys_of_tests : keys_of_samples);
+  const duel_kind *output = joined(pool, game->tested ? &kind_tests : &kind_samples, keys_output);
   duel_kind *root = duel_pool_alloc(pool, sizeof *root);
   duel_key *key = duel_pool_alloc(pool, MOST_TOP * sizeof *key), *word = duel_pool_alloc(pool, sizeof *word);
   if (!train || !data || !output || !root || !key || !word) return NULL;
@@ -214,8 +215,7 @@ void duel_take_fields(duel_recipe *r, const duel_game_kind *game) {
   r->train.seed = v[SEED].seed;
   r->game = (duel_chosen){&game->kind, (duel_key_value *)(uintptr_t)(v + N_TRAIN)};
   v = section(r, "output");
-  r->output.sample = value_of(value_of(&r->root, "output")->chosen, "sample")->length;
-  r->output.test = value_of(value_of(&r->root, "output")->chosen, "test")->length;
+  *(game->tested ? &r->output.test : &r->output.sample) = v[OF_GAME].length;
   r->output.checkpoint = v[CHECKPOINT].length;
   r->output.keep = (int)v[KEEP].number[0];
   r->output.tick = v[TICK].length;

@@ -33,28 +33,28 @@ static item *add_item(items *all, const duel_param *p, int var, bool weights) {
   return i;
 }
 
-static void add_tensor(items *all, const char *net, const duel_player *player, const duel_param *p) {
-  add_item(all, p, p->buffer ? p->var : player->slab, true);
-  if (player->ema >= 0) {
-    item *i = add_item(all, p, p->buffer ? p->ema_var : player->ema, true);
+static void add_tensor(items *all, const char *net, const duel_model_net *own, const duel_param *p) {
+  add_item(all, p, p->buffer ? p->var : own->slab, true);
+  if (own->ema >= 0) {
+    item *i = add_item(all, p, p->buffer ? p->ema_var : own->ema, true);
     snprintf(i->plain, sizeof i->plain, "%s", p->name);
     snprintf(i->name, sizeof i->name, "%s_ema%s", net, p->name + strlen(net));
   }
   for (int k = 0; k < DUEL_MAX_MOMENTS && !p->buffer; k++)
-    if (player->moment[k] >= 0) {
-      item *i = add_item(all, p, player->moment[k], false);
+    if (own->moment[k] >= 0) {
+      item *i = add_item(all, p, own->moment[k], false);
       snprintf(i->name, sizeof i->name, "opt.%s.%c", p->name, "mv"[k]);
     }
 }
 
 static duel_status list_items(const duel_trainer *t, items *all) {
   int most = 0;
-  for (int net = 0; net < t->recipe->n_nets; net++) most += 4 * t->model.player[net].n;
+  for (int net = 0; net < t->recipe->n_nets; net++) most += 4 * t->model.net[net].n;
   *all = (items){.list = duel_calloc((size_t)most, sizeof *all->list)};
   if (!all->list) return duel_fail_memory("a checkpoint", (size_t)most * sizeof *all->list);
   for (int net = 0; net < t->recipe->n_nets; net++) {
-    const duel_player *player = &t->model.player[net];
-    for (int i = 0; i < player->n; i++) add_tensor(all, t->recipe->net[net].name, player, &player->param[i]);
+    const duel_model_net *own = &t->model.net[net];
+    for (int i = 0; i < own->n; i++) add_tensor(all, t->recipe->net[net].name, own, &own->param[i]);
   }
   return DUEL_OK;
 }
@@ -209,7 +209,7 @@ static duel_status read_items(duel_trainer *t, const items *all, void **copy, co
   }
   if (full && used != f->n)
     return duel_fail(DUEL_ERR_DATA, "%s has %d tensors, but the recipe makes %d", path, f->n, used);
-  if (!t->sample) return DUEL_OK; // planned only: it would fit
+  if (!t->open) return DUEL_OK; // planned only: it would fit
   // Everything fits: only now is the trainer touched.
   bool *written = duel_calloc((size_t)t->vars.n, sizeof *written);
   if (!written) return duel_fail_memory("a checkpoint", (size_t)t->vars.n);

@@ -81,6 +81,8 @@ static duel_status build(duel_run *run, const duel_run_options *o, duel_resolved
   const duel_backend_api *api;
   const duel_recipe *recipe = r->recipe;
   DUEL_TRY(duel_backend_choose(recipe->run.backend, recipe->run.device, &api, run->why, sizeof run->why));
+  if (o->sample_only && duel_game_of(recipe)->samples < 0)
+    return duel_fail(DUEL_ERR_USAGE, "the game %s draws no samples", duel_game_of(recipe)->kind.kind.name);
   run->data_spec = duel_strdup(recipe->data.path);
   if (!run->data_spec) return duel_fail_memory("a run", strlen(recipe->data.path) + 1);
   const char *precision = strcmp(recipe->run.precision, "auto") ? recipe->run.precision : NULL;
@@ -225,11 +227,12 @@ duel_run_info duel_run_describe(const duel_run *run) {
       .classes = t->data ? t->data->classes : 0,
       .latent = t->recipe->latent,
       .n_nets = t->recipe->n_nets,
+      .samples = t->model.game->samples >= 0,
       .seed = t->recipe->train.seed,
   };
   for (int net = 0; net < info.n_nets; net++) {
     info.net[net].name = t->recipe->net[net].name;
-    info.net[net].parameters = t->model.player[net].params;
+    info.net[net].parameters = t->model.net[net].params;
   }
   info.warning = t->api->warning ? t->api->warning(t->backend) : run->why;
   if (t->api->host_memory) info.threads = t->recipe->run.threads > 0 ? t->recipe->run.threads : duel_host_threads();
@@ -270,6 +273,8 @@ duel_status duel_run_print(duel_run *run, FILE *out, int plan) {
 duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst) {
   duel_trainer *t = run->trainer;
   int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item), chunk = t->vars_of_step.chunk;
+  if (t->model.game->samples < 0)
+    return duel_fail(DUEL_ERR_USAGE, "the game %s draws no samples", t->model.game->kind.kind.name);
   if (n < 1) return duel_fail(DUEL_ERR_USAGE, "generate: %lld items; at least 1 is needed", (long long)n);
   float *z = duel_malloc((size_t)(chunk * latent) * sizeof *z);
   if (!z) return duel_fail_memory("latents", (size_t)(chunk * latent) * sizeof *z);

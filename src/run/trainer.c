@@ -59,6 +59,7 @@ static duel_status open_memory(duel_trainer *t) {
   void *values = t->data && !t->streamed ? t->data->values : NULL;
   duel_status status = duel_memory_open_lent(&t->memory, t->api, t->backend, &t->vars, duel_plans_work(t), values);
   if (status != DUEL_OK) return duel_plans_advise(t, status);
+  t->open = true;
   DUEL_TRY(open_sampling(t));
   if (t->test_plan) DUEL_TRY(duel_exec_open(&t->judge, &t->test_plan, 1, &t->memory, NULL));
   if (!t->data) return DUEL_OK;
@@ -150,12 +151,12 @@ void duel_trainer_close(duel_trainer *t) {
 
 duel_status duel_trainer_init(duel_trainer *t) {
   for (int net = 0; net < t->recipe->n_nets; net++) {
-    const duel_player *player = &t->model.player[net];
-    float *slab = duel_calloc((size_t)player->slab_size, sizeof *slab);
-    if (!slab) return duel_fail_memory("the first weights", (size_t)player->slab_size * sizeof *slab);
+    const duel_model_net *own = &t->model.net[net];
+    float *slab = duel_calloc((size_t)own->slab_size, sizeof *slab);
+    if (!slab) return duel_fail_memory("the first weights", (size_t)own->slab_size * sizeof *slab);
     duel_status status = DUEL_OK;
-    for (int i = 0; i < player->n && status == DUEL_OK; i++) {
-      const duel_param *p = &player->param[i];
+    for (int i = 0; i < own->n && status == DUEL_OK; i++) {
+      const duel_param *p = &own->param[i];
       if (!p->buffer) {
         duel_param_init(p, t->recipe->train.seed, slab + p->offset);
         continue;
@@ -171,8 +172,8 @@ duel_status duel_trainer_init(duel_trainer *t) {
       if (status == DUEL_OK && p->ema_var >= 0) status = duel_memory_write(&t->memory, p->ema_var, buffer);
       duel_free(buffer);
     }
-    if (status == DUEL_OK) status = duel_memory_write(&t->memory, player->slab, slab);
-    if (status == DUEL_OK && player->ema >= 0) status = duel_memory_write(&t->memory, player->ema, slab);
+    if (status == DUEL_OK) status = duel_memory_write(&t->memory, own->slab, slab);
+    if (status == DUEL_OK && own->ema >= 0) status = duel_memory_write(&t->memory, own->ema, slab);
     duel_free(slab);
     DUEL_TRY(status);
   }
@@ -281,9 +282,9 @@ duel_status duel_trainer_settle(duel_trainer *t) {
 
 // ---- weights and items in and out
 
-static void copy_weights(const duel_player *player, const float *slab, float **dst) {
-  for (int i = 0; i < player->n; i++) {
-    const duel_param *p = &player->param[i];
+static void copy_weights(const duel_model_net *own, const float *slab, float **dst) {
+  for (int i = 0; i < own->n; i++) {
+    const duel_param *p = &own->param[i];
     const int64_t count = duel_shape_count(p->shape);
     if (p->buffer) continue;
     memcpy(*dst, slab + p->offset, (size_t)count * sizeof **dst);
@@ -292,14 +293,14 @@ static void copy_weights(const duel_player *player, const float *slab, float **d
 }
 
 duel_status duel_trainer_weights(duel_trainer *t, float *dst) {
-  if (!t->sample) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
+  if (!t->open) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
   DUEL_TRY(duel_trainer_settle(t));
   for (int net = 0; net < t->recipe->n_nets; net++) {
-    const duel_player *player = &t->model.player[net];
-    float *slab = duel_malloc((size_t)player->slab_size * sizeof *slab);
-    if (!slab) return duel_fail_memory("the weights", (size_t)player->slab_size * sizeof *slab);
-    const duel_status status = duel_memory_read(&t->memory, player->slab, slab);
-    if (status == DUEL_OK) copy_weights(player, slab, &dst);
+    const duel_model_net *own = &t->model.net[net];
+    float *slab = duel_malloc((size_t)own->slab_size * sizeof *slab);
+    if (!slab) return duel_fail_memory("the weights", (size_t)own->slab_size * sizeof *slab);
+    const duel_status status = duel_memory_read(&t->memory, own->slab, slab);
+    if (status == DUEL_OK) copy_weights(own, slab, &dst);
     duel_free(slab);
     DUEL_TRY(status);
   }
@@ -309,7 +310,7 @@ duel_status duel_trainer_weights(duel_trainer *t, float *dst) {
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst) {
   const duel_step_vars *s = &t->vars_of_step;
   int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item);
-  if (!t->sample) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
+  if (!t->open) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
   DUEL_TRY(duel_trainer_settle(t));
   for (int64_t first = 0; first < n; first += s->chunk) {
     int64_t now = n - first < s->chunk ? n - first : s->chunk;

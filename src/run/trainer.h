@@ -35,6 +35,7 @@ typedef struct duel_trainer {
   int n_variants;                     // 0 without data
   duel_plan *sample_plan, *test_plan; // NULL where the game has no such thing
   duel_memory memory;
+  bool open; // it has its memory: more than a plan
   duel_exec *train, *sample, *judge;
   duel_dataset *data; // owned; NULL: sampling only
   duel_dataset *test; // owned; of games that test

@@ -1,5 +1,5 @@
 // Activations composed of ops, with the semantics and defaults of PyTorch's SiLU, GELU and PReLU.
-#include "gan/layer_kinds.h"
+#include "gan/layers/layer_kinds.h"
 
 // ---- silu: x·sigmoid(x); Ramachandran et al. 2017, arXiv:1710.05941, call it swish
 duel_val duel_forward_silu(duel_pass *p, const duel_layer *l, duel_val x) {

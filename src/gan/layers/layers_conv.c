@@ -1,7 +1,7 @@
 // Convolution layers, with the semantics, defaults and weight layouts of PyTorch's Conv2d and ConvTranspose2d.
 #include <inttypes.h>
 
-#include "gan/layer_kinds.h"
+#include "gan/layers/layer_kinds.h"
 
 // ---- keys; a side's length is a number or [height, width]
 enum { OUT, KERNEL, STRIDE, PAD, DILATION, GROUPS, BIAS, INIT, OUTPUT_PAD };

@@ -1,6 +1,6 @@
 // Layers that make images larger or smaller without weights: upsample as PyTorch's Upsample (align_corners false),
 // avgpool and maxpool as AvgPool2d (the padding's zeros count) and MaxPool2d, global_pool over all pixels.
-#include "gan/layer_kinds.h"
+#include "gan/layers/layer_kinds.h"
 
 // ---- upsample
 enum { SCALE, SIZE, UPSAMPLE_MODE };

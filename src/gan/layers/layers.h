@@ -19,25 +19,25 @@ typedef struct duel_saved { // the output of a layer with `save: name`
 typedef struct duel_pass {
   duel_graph *g;
   duel_model *model;
-  int player; // the net, by its number in the model
+  int net; // the net, by its number in the model
   bool declare;
   bool train;
   bool ema;     // infer with the moving average of the parameters and buffers (where the net has one)
   duel_val key; // key block of random draws; DUEL_NONE in declare and infer passes
   int number;   // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + slot
   int slot;     // next draw of this pass
-  duel_val *view;  // the player's parameters, one value a tensor: what forwards read and gradients name
-  int cursor;      // next tensor of the player
+  duel_val *view;  // the net's parameters, one value a tensor: what forwards read and gradients name
+  int cursor;      // next tensor of the net
   char prefix[96]; // "G.3": path of the layer at hand
   duel_saved saved[DUEL_MAX_SAVED];
   int n_saved;
 } duel_pass;
 
-// The parameters of the player's newest version (or moving average) as views of its slab, in the order of
-// player->param; DUEL_NONE for buffers. NULL without memory (the graph knows).
-duel_val *duel_parameters(duel_graph *g, const duel_player *player, bool ema);
+// The parameters of the net's newest version (or moving average) as views of its slab, in the order of
+// own->param; DUEL_NONE for buffers. NULL without memory (the graph knows).
+duel_val *duel_parameters(duel_graph *g, const duel_model_net *own, bool ema);
 
-// Applies all layers of the player to x [N, ...]. Mistakes end up in the graph's error, named by layer.
+// Applies all layers of the net to x [N, ...]. Mistakes end up in the graph's error, named by layer.
 duel_val duel_forward(duel_pass *p, duel_val x);
 
 #endif

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "gan/game.h"
-#include "gan/layer_kinds.h"
+#include "gan/layers/layer_kinds.h"
 
 // ---- minibatch_stddev: Karras et al. 2018, arXiv:1710.10196, section 3, grouped as in StyleGAN2
 enum { GROUP, CHANNELS };
@@ -19,11 +19,11 @@ const duel_key duel_keys_minibatch_stddev[] = {
 duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_graph *g = p->g;
   const duel_shape in = duel_val_shape(g, x);
-  if (p->player == p->model->game->samples)
+  if (p->net == p->model->game->samples)
     return duel_graph_error(g,
                             "minibatch_stddev lets an item depend on those drawn with it: it belongs in a net that "
                             "judges, not in %s",
-                            p->model->recipe->net[p->player].name);
+                            p->model->recipe->net[p->net].name);
   if (in.rank < 2) return duel_graph_error(g, "minibatch_stddev needs channels, but gets %s", duel_shape_text(in));
   const int64_t batch = in.dim[0], added = duel_layer_int(l, CHANNELS);
   const int64_t group = duel_layer_int(l, GROUP) < batch ? duel_layer_int(l, GROUP) : batch;
@@ -140,7 +140,7 @@ duel_val duel_forward_residual(duel_pass *p, const duel_layer *l, duel_val x) {
     if (!fits(p, has_skip, body, skip)) return DUEL_NONE;
     x = duel_add(p->g, body, skip);
     snprintf(p->prefix + length, sizeof p->prefix - length, ".%d", copy);
-    if (p->declare) duel_layer_row_add(p, "residual", x, p->model->player[p->player].n);
+    if (p->declare) duel_layer_row_add(p, "residual", x, p->model->net[p->net].n);
     p->prefix[length] = 0;
   }
   return x;

@@ -3,7 +3,7 @@
 #ifndef DUEL_GAN_LAYER_KINDS_H
 #define DUEL_GAN_LAYER_KINDS_H
 
-#include "gan/layers.h"
+#include "gan/layers/layers.h"
 
 typedef struct duel_layer_kind {
   duel_kind kind;
@@ -34,7 +34,7 @@ static inline duel_start duel_layer_init(const duel_layer *l, int key, double st
 // The key's initializer, or without one the net's.
 static inline duel_start duel_layer_weights(const duel_pass *p, const duel_layer *l, int key) {
   const duel_chosen *own = l->value[key].chosen;
-  return (duel_start){own ? own : &p->model->recipe->net[p->player].init, 0};
+  return (duel_start){own ? own : &p->model->recipe->net[p->net].init, 0};
 }
 // Whether x is [N, C, H, W]. False: the error is recorded.
 bool duel_layer_has_images(duel_pass *p, const duel_layer *l, duel_val x);

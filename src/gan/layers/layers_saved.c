@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gan/layer_kinds.h"
+#include "gan/layers/layer_kinds.h"
 
 const duel_key duel_keys_add[] = {{"from", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "the name under which it was saved"},
                                   {.name = NULL}};

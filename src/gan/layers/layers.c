@@ -1,5 +1,5 @@
 // The layer kinds: their recipe keys and their forward functions, side by side. A new layer adds its entry here.
-#include "gan/layer_kinds.h"
+#include "gan/layers/layer_kinds.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,30 +10,30 @@
 
 // ---- asking for tensors
 
-// The next tensor of the player: declared on the first walk, looked up by position on all later ones.
+// The next tensor of the net: declared on the first walk, looked up by position on all later ones.
 static duel_param *next_tensor(duel_pass *p, const char *name, duel_shape shape) {
-  duel_player *player = &p->model->player[p->player];
+  duel_model_net *own = &p->model->net[p->net];
   if (p->declare) {
-    if (player->n == player->cap) {
-      int cap = player->cap ? 2 * player->cap : 32;
-      duel_param *grown = duel_realloc(player->param, (size_t)cap * sizeof *grown);
+    if (own->n == own->cap) {
+      int cap = own->cap ? 2 * own->cap : 32;
+      duel_param *grown = duel_realloc(own->param, (size_t)cap * sizeof *grown);
       if (!grown) {
         duel_graph_error(p->g, "out of memory for the model's tensors");
         return NULL;
       }
-      player->param = grown;
-      player->cap = cap;
+      own->param = grown;
+      own->cap = cap;
     }
-    duel_param *t = &player->param[player->n];
+    duel_param *t = &own->param[own->n];
     *t = (duel_param){.shape = shape, .var = -1, .ema_var = -1};
     int length = snprintf(t->name, sizeof t->name, "%s.%s", p->prefix, name);
     if (length < 0 || (size_t)length >= sizeof t->name) {
       duel_graph_error(p->g, "the tensor name %s.%s is too long", p->prefix, name);
       return NULL;
     }
-    player->n++;
+    own->n++;
   }
-  return &player->param[p->cursor++];
+  return &own->param[p->cursor++];
 }
 
 duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_start start, int64_t fan_in,
@@ -241,26 +241,26 @@ const duel_table duel_layer_kinds = {rows, sizeof *rows, "layer"};
 // ---- walking
 
 void duel_layer_row_add(duel_pass *p, const char *kind, duel_val y, int first) {
-  duel_player *player = &p->model->player[p->player];
-  if (player->n_rows == player->cap_rows) {
-    int cap = player->cap_rows ? 2 * player->cap_rows : 32;
-    duel_layer_row *grown = duel_realloc(player->row, (size_t)cap * sizeof *grown);
+  duel_model_net *own = &p->model->net[p->net];
+  if (own->n_rows == own->cap_rows) {
+    int cap = own->cap_rows ? 2 * own->cap_rows : 32;
+    duel_layer_row *grown = duel_realloc(own->row, (size_t)cap * sizeof *grown);
     if (!grown) {
       duel_graph_error(p->g, "out of memory for the layer table");
       return;
     }
-    player->row = grown;
-    player->cap_rows = cap;
+    own->row = grown;
+    own->cap_rows = cap;
   }
-  duel_layer_row *row = &player->row[player->n_rows++];
+  duel_layer_row *row = &own->row[own->n_rows++];
   *row = (duel_layer_row){.params = 0};
   snprintf(row->path, sizeof row->path, "%s", p->prefix);
   snprintf(row->kind, sizeof row->kind, "%s", kind);
   duel_shape shape = duel_val_shape(p->g, y);
   row->output.rank = shape.rank > 0 ? shape.rank - 1 : 0;
   for (int i = 0; i < row->output.rank; i++) row->output.dim[i] = shape.dim[i + 1];
-  for (int i = first; i < player->n; i++)
-    if (!player->param[i].buffer) row->params += duel_shape_count(player->param[i].shape);
+  for (int i = first; i < own->n; i++)
+    if (!own->param[i].buffer) row->params += duel_shape_count(own->param[i].shape);
 }
 
 static void save(duel_pass *p, const char *name, duel_val y) {
@@ -283,7 +283,7 @@ duel_val duel_walk(duel_pass *p, const duel_layers *layers, duel_val x) {
       duel_scope(p->g, "%s", p->prefix);
       return duel_graph_error(p->g, "its name is too long; nest fewer blocks");
     }
-    int first = p->model->player[p->player].n;
+    int first = p->model->net[p->net].n;
     duel_scope(p->g, "%s %s", p->prefix, l->kind->name);
     x = ((const duel_layer_kind *)(const void *)l->kind)->forward(p, l, x);
     if (p->declare && x != DUEL_NONE && !duel_kind_is_block(l->kind)) duel_layer_row_add(p, l->kind->name, x, first);
@@ -293,22 +293,22 @@ duel_val duel_walk(duel_pass *p, const duel_layers *layers, duel_val x) {
   return x;
 }
 
-duel_val *duel_parameters(duel_graph *g, const duel_player *player, bool ema) {
-  duel_val *view = duel_graph_alloc(g, (size_t)player->n * sizeof *view);
+duel_val *duel_parameters(duel_graph *g, const duel_model_net *own, bool ema) {
+  duel_val *view = duel_graph_alloc(g, (size_t)own->n * sizeof *view);
   if (!view) return NULL;
-  duel_val slab = duel_state(g, ema ? player->ema : player->slab);
-  for (int i = 0; i < player->n; i++) {
-    const duel_param *p = &player->param[i];
+  duel_val slab = duel_state(g, ema ? own->ema : own->slab);
+  for (int i = 0; i < own->n; i++) {
+    const duel_param *p = &own->param[i];
     view[i] = p->buffer ? DUEL_NONE : duel_view(g, slab, p->offset, p->shape);
   }
   return view;
 }
 
 duel_val duel_forward(duel_pass *p, duel_val x) {
-  const duel_layers *layers = &p->model->recipe->net[p->player].layers;
+  const duel_layers *layers = &p->model->recipe->net[p->net].layers;
   if (!p->declare && !p->view) return DUEL_NONE; // no memory for the views: the graph knows
   p->cursor = p->slot = p->n_saved = 0;
-  snprintf(p->prefix, sizeof p->prefix, "%s", p->model->recipe->net[p->player].name);
+  snprintf(p->prefix, sizeof p->prefix, "%s", p->model->recipe->net[p->net].name);
   x = duel_walk(p, layers, x);
   duel_scope(p->g, "%s", "");
   return x;

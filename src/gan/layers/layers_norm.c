@@ -2,7 +2,7 @@
 // LayerNorm (over a whole item), GroupNorm and InstanceNorm; and pixelnorm.
 #include <inttypes.h>
 
-#include "gan/layer_kinds.h"
+#include "gan/layers/layer_kinds.h"
 
 enum { EPS, AFFINE, INIT, GROUPS };
 

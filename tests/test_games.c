@@ -1,0 +1,265 @@
+// Games: the classifier, and one of three nets that is known to this file alone. Each trains, resumes to the bit,
+// streamed or not, and tells of itself by its own names. On the backend of the environment's DUEL_TEST_BACKENDS.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "duel.h"
+#include "gan/game.h"
+#include "io/safetensors.h"
+#include "io_help.h"
+#include "picture_help.h"
+
+static const char *backend = "cpu";
+
+// ---- the game `mirror`: G draws items, D judges them, E learns to find the latents behind them. E moves in every
+// third step alone, so there are two kinds of step.
+enum { G, E, D };
+enum { EVERY };
+static const duel_key keys[] = {{"every", DUEL_KEY_INT, "3", 1, 99, NULL, "steps between E's moves"}, {.name = NULL}};
+static const char *const nets[] = {"G", "E", "D", NULL};
+
+static duel_status declare(duel_model *m, duel_shape item) {
+  const duel_shape latent = DUEL_SHAPE(m->recipe->latent);
+  duel_shape code, logit;
+  DUEL_TRY(duel_model_declare(m, G, latent, &m->item));
+  if (item.rank > 0 && !duel_shape_equal(item, m->item))
+    return duel_fail(DUEL_ERR_USAGE, "G yields %s", duel_shape_text(m->item));
+  DUEL_TRY(duel_model_declare(m, E, m->item, &code));
+  if (!duel_shape_equal(code, latent))
+    return duel_fail(DUEL_ERR_USAGE, "E yields %s, but the latents are %s", duel_shape_text(code),
+                     duel_shape_text(latent));
+  return duel_model_declare(m, D, m->item, &logit);
+}
+
+static int64_t items(const duel_recipe *r) {
+  return r->train.batch;
+}
+static int updates(const duel_recipe *r, int net) {
+  (void)r, (void)net;
+  return 1;
+}
+
+static duel_val squared(duel_graph *g, duel_val x) {
+  return duel_mean(g, duel_mul(g, x, x));
+}
+
+static void train(duel_step *s) {
+  duel_graph *g = s->g;
+  const duel_val z = duel_step_latents(s, 0), fake = duel_step_forward(s, G, z);
+  const duel_val real = duel_step_real(s, 0, s->r->train.batch);
+  const duel_val on_real = duel_bce_logits(g, duel_step_forward(s, D, real), 1);
+  const duel_val on_fake = duel_bce_logits(g, duel_step_forward(s, D, fake), 0);
+  const duel_val d_loss = duel_add(g, on_real, on_fake);
+  duel_step_report(s, "d_loss", "D loss", DUEL_LAST, d_loss, DUEL_REPORT_SUM, 0.5);
+  duel_step_update(s, D, d_loss);
+  if (duel_step_every(s, (int64_t)s->r->game.value[EVERY].number[0])) {
+    const duel_val code = squared(g, duel_sub(g, duel_step_forward(s, E, fake), z));
+    duel_step_report(s, "code", NULL, DUEL_MEAN, code, DUEL_REPORT_SUM, 1);
+    duel_step_report(s, "grad_norm_e", NULL, DUEL_ROOT_LAST, duel_step_update(s, E, code), DUEL_REPORT_SUM, 1);
+  }
+  const duel_val g_loss = duel_bce_logits(g, duel_step_forward(s, D, fake), 1);
+  duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
+  duel_step_update(s, G, g_loss);
+  duel_step_average(s, G);
+  duel_step_average(s, E);
+}
+
+static const duel_game mirror = {
+    .kind = {.kind = {"mirror", NULL, keys, "G, its mirror E, and D"}, .nets = nets, .generator = "G", .latent = true},
+    .declare = declare,
+    .items = items,
+    .updates = updates,
+    .train = train,
+    .samples = G,
+    .tests = -1};
+
+static const char mirror_recipe[] =
+    "recipe: 1\n"
+    "game: mirror\n"
+    "data: synthetic:ring\n"
+    "latent: 4\n"
+    "G: [dense: 16, batchnorm, relu, dense: 2]\n"
+    "E: {layers: [dense: 16, relu, dropout: 0.1, dense: 4], ema: {half_life: 100 images},\n"
+    "    optim: sgd}\n"
+    "D: [dense: 16, leaky_relu: 0.2, dense: 1]\n"
+    "ema: {half_life: 100 images}\n"
+    "train: {length: 40 steps, batch: 16}\n";
+
+// ---- both
+static int set_up(void **state) {
+  if (getenv("DUEL_TEST_BACKENDS")) backend = getenv("DUEL_TEST_BACKENDS");
+  scratch_setup(state);
+  scratch_put("mirror.yaml", mirror_recipe, sizeof mirror_recipe - 1);
+  return duel_game_add(&mirror) == DUEL_OK ? 0 : -1;
+}
+
+static duel_run *open_run(const char *recipe, const char *data, const char *from, int threads, const duel_set *set,
+                          int n_set) {
+  duel_run *run;
+  must(duel_run_open(&run, &(duel_run_options){.recipe = recipe,
+                                               .data = data,
+                                               .backend = backend,
+                                               .checkpoint = from,
+                                               .threads = threads,
+                                               .set = set,
+                                               .n_set = n_set}));
+  return run;
+}
+
+static void resumes(const char *recipe, const char *data, const duel_set *set, int n_set, int64_t half) {
+  duel_run *run = open_run(recipe, data, NULL, 2, set, n_set);
+  must(duel_run_advance(run, half));
+  must(duel_run_save(run, scratch("half")));
+  must(duel_run_advance(run, half));
+  must(duel_run_save(run, scratch("whole")));
+  duel_run_close(run);
+  run = open_run(recipe, data, scratch("half"), 1, set, n_set);
+  must(duel_run_advance(run, half));
+  must(duel_run_save(run, scratch("rest")));
+  duel_run_close(run);
+  assert_true(scratch_same("whole", "rest"));
+}
+
+static void three_nets(void **state) {
+  (void)state;
+  const char *recipe = scratch("mirror.yaml");
+  resumes(recipe, NULL, NULL, 0, 7); // not at a multiple of 3
+
+  duel_run *run = open_run(recipe, NULL, NULL, 2, NULL, 0);
+  const duel_run_info info = duel_run_describe(run);
+  assert_int_equal(info.n_nets, 3);
+  assert_string_equal(info.net[1].name, "E");
+  assert_int_equal(info.net[1].parameters, 2 * 16 + 16 + 16 * 4 + 4);
+  const duel_scalar *scalar;
+  int n;
+  must(duel_run_advance(run, 1)); // step 0: E moves
+  assert_true(isfinite(duel_run_scalar(run, "code")) && duel_run_scalar(run, "grad_norm_e") > 0);
+  must(duel_run_scalars(run, 1, &scalar, &n));
+  must(duel_run_advance(run, 2)); // steps 1 and 2: it does not
+  assert_true(isnan(duel_run_scalar(run, "code")) && isfinite(duel_run_scalar(run, "d_loss")));
+  must(duel_run_scalars(run, 1, &scalar, &n));
+  must(duel_run_advance(run, 3));
+  assert_true(isfinite(duel_run_scalar(run, "code")) && duel_run_scalar(run, "lr_e") == 0.0002);
+  float points[2 * 5];
+  must(duel_generate(run, (const uint64_t[]){0, 1, 2, 3, 4}, 5, points));
+  for (int i = 0; i < 10; i++) assert_true(isfinite(points[i]));
+  must(duel_run_save(run, scratch("six")));
+  duel_run_close(run);
+
+  duel_tensor_file f;
+  must(duel_tensors_read(&f, scratch("six")));
+  assert_string_equal(duel_tensors_meta(&f, "updates.E"), "2"); // of steps 0 and 3
+  assert_string_equal(duel_tensors_meta(&f, "updates.G"), "6");
+  assert_non_null(duel_tensors_find(&f, "E_ema.3.weight"));
+  assert_non_null(duel_tensors_find(&f, "opt.E.0.weight.m"));
+  assert_null(duel_tensors_find(&f, "opt.E.0.weight.v")); // sgd has one moment
+  assert_non_null(duel_tensors_find(&f, "G_ema.1.running_mean"));
+  duel_tensors_close(&f);
+
+  must(duel_run_open(&run, &(duel_run_options){.checkpoint = scratch("six"), .sample_only = 1, .backend = backend}));
+  float again[2 * 5];
+  must(duel_generate(run, (const uint64_t[]){0, 1, 2, 3, 4}, 5, again));
+  assert_memory_equal(points, again, sizeof points);
+  FILE *out = tmpfile();
+  must(duel_run_print(run, out, 0));
+  fclose(out);
+  duel_run_close(run);
+}
+
+// ---- the classifier
+static const char classifier[] = "recipe: 1\n"
+                                 "game: classifier\n"
+                                 "data: {path: synthetic:shapes, limit: 400}\n"
+                                 "C: [flatten, dense: 64, relu, dropout: 0.1, dense: $classes]\n"
+                                 "loss: {name: cross_entropy, label_smoothing: 0.05}\n"
+                                 "optim: {lr: 0.005}\n"
+                                 "train: {length: 60 steps, batch: 20, noise: 0.2}\n";
+
+static void classes(void **state) {
+  (void)state;
+  scratch_put("classifier.yaml", classifier, sizeof classifier - 1);
+  const char *recipe = scratch("classifier.yaml");
+  const int steps = strcmp(backend, "cpu") ? 6 : 60;
+  resumes(recipe, NULL, NULL, 0, 3);
+  duel_run *run = open_run(recipe, NULL, NULL, 2, NULL, 0);
+  const duel_scalar *scalar;
+  int n;
+  must(duel_run_advance(run, steps - 5));
+  must(duel_run_scalars(run, 1, &scalar, &n));
+  must(duel_run_advance(run, 5)); // the mean over these
+  assert_true(duel_run_scalar(run, "loss") > 0 && duel_run_scalar(run, "accuracy") >= 0);
+  if (steps == 60) assert_true(duel_run_scalar(run, "accuracy") > 0.5);
+  assert_true(isnan(duel_run_scalar(run, "d_loss")));
+  must(duel_run_save(run, scratch("resident")));
+  float item[28 * 28];
+  assert_int_equal(duel_generate(run, &(uint64_t){0}, 1, item), DUEL_ERR_USAGE);
+  assert_message("the game classifier draws no samples");
+  duel_run_close(run);
+}
+
+// Two folders of pictures, which are two classes: read ahead from a file or in memory, the bits are the same.
+static void streamed_labels(void **state) {
+  (void)state;
+  static uint8_t pixels[8 * 8 * 3], file[PICTURE_ROOM];
+  static const duel_set set[] = {{"train.length", "12 steps", NULL},
+                                 {"train.batch", "5", NULL},
+                                 {"data.limit", "0", NULL},
+                                 {"run.data_memory", "1K", NULL}};
+  mkdir(scratch("classes"), 0777);
+  mkdir(scratch("classes/a"), 0777);
+  mkdir(scratch("classes/b"), 0777);
+  for (int i = 0; i < 24; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "classes/%c/%d.png", "ab"[i % 2], i);
+    draw_pixels(pixels, 8, 8, 3, i % 2 ? i : 40 - i);
+    scratch_put(name, file, make_png(file, &(png_kind){8, 8, 8, 2, 0, 0}, pixels));
+  }
+  char data[4096];
+  snprintf(data, sizeof data, "%s", scratch("classes"));
+  scratch_put("classifier.yaml", classifier, sizeof classifier - 1);
+  for (int streamed = 0; streamed < 2; streamed++) {
+    duel_run *run = open_run(scratch("classifier.yaml"), data, NULL, 2, set, 3 + streamed);
+    assert_int_equal(duel_run_describe(run).items, 21); // of 24 three are the test set
+    must(duel_run_advance(run, 12));
+    must(duel_run_save(run, scratch(streamed ? "streamed" : "resident")));
+    duel_run_close(run);
+  }
+  assert_true(scratch_same("streamed", "resident"));
+}
+
+static void refused(const char *text, const char *data, duel_status status, const char *message) {
+  duel_run *run;
+  scratch_put("refused.yaml", text, strlen(text));
+  assert_int_equal(
+      duel_run_open(&run, &(duel_run_options){.recipe = scratch("refused.yaml"), .data = data, .plan_only = 1}),
+      status);
+  assert_message(message);
+}
+
+static void what_does_not_fit(void **state) {
+  (void)state;
+#define CLASSIFIER "recipe: 1\ngame: classifier\ndata: synthetic:shapes\ntrain: {length: 1}\n"
+  refused(CLASSIFIER "C: [flatten, dense: 3]\n", NULL, DUEL_ERR_USAGE,
+          "C yields 3 an item but must yield one number a class, and the data have 4; let it end with dense: $classes");
+  refused(CLASSIFIER "C: [flatten, dense: 4]\nlatent: 3\n", NULL, DUEL_ERR_USAGE, "latent");
+  refused(CLASSIFIER "C: [flatten, dense: 4]\noutput: {sample: 1}\n", NULL, DUEL_ERR_USAGE, "output.sample");
+  refused(CLASSIFIER "C: [flatten, dense: 4]\nloss: bce\n", NULL, DUEL_ERR_USAGE, "loss: bce: no such loss");
+  refused("recipe: 1\nbase: mlp\ndata: {test: x}\n", NULL, DUEL_ERR_USAGE, "data.test");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets), cmocka_unit_test(classes),
+                                     cmocka_unit_test(streamed_labels), cmocka_unit_test(what_does_not_fit)};
+  return cmocka_run_group_tests(tests, set_up, scratch_teardown);
+}
