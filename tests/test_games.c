@@ -196,6 +196,28 @@ static void three_nets(void **state) {
   duel_run_close(run);
 }
 
+// A net's own average moves, whichever net it is.
+static void average_of_d(void **state) {
+  (void)state;
+  static const duel_set set[] = {{"D.ema", "{half_life: 1 image}", NULL}, {"train.batch", "4", NULL}};
+  duel_run *run = open_run("ring", NULL, NULL, 1, set, 2);
+  must(duel_run_advance(run, 2));
+  must(duel_run_save(run, scratch("averaged")));
+  duel_run_close(run);
+  duel_tensor_file f;
+  must(duel_tensors_read(&f, scratch("averaged")));
+  const duel_entry *d = duel_tensors_find(&f, "D.0.weight"), *average = duel_tensors_find(&f, "D_ema.0.weight");
+  assert_true(d && average && d->bytes == average->bytes);
+  double off = 0, size = 0; // of the weights one sixteenth is as old as the step before
+  for (size_t i = 0; i < d->bytes / sizeof(float); i++) {
+    const double x = (double)((const float *)d->data)[i], y = (double)((const float *)average->data)[i];
+    off += (x - y) * (x - y);
+    size += x * x;
+  }
+  assert_true(off > 0 && off < 1e-4 * size);
+  duel_tensors_close(&f);
+}
+
 // ---- the classifier
 static const char classifier[] = "recipe: 1\n"
                                  "game: classifier\n"
@@ -278,7 +300,8 @@ static void what_does_not_fit(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets), cmocka_unit_test(classes),
-                                     cmocka_unit_test(streamed_labels), cmocka_unit_test(what_does_not_fit)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets), cmocka_unit_test(average_of_d),
+                                     cmocka_unit_test(classes), cmocka_unit_test(streamed_labels),
+                                     cmocka_unit_test(what_does_not_fit)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }

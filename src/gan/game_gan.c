@@ -124,6 +124,7 @@ static void train(duel_step *s) {
   duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
   report_norm(s, "grad_norm_g", duel_step_update(s, G, g_loss));
   duel_step_average(s, G);
+  duel_step_average(s, D);
 }
 
 const duel_game duel_game_gan = {
