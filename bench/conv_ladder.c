@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "cpu/products/cpu_gemm.h"
+#include "cpu/entry.h"
 
 enum {
   BATCH = 64,

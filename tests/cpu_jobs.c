@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "cpu/entry.h"
 #include "cpu_jobs.h"
 
 static uint32_t seed;

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "core/backend.h"
 #include "cpu/cpu.h"
+#include "cpu/entry.h"
 #include "cpu_jobs.h"
 #define DUEL_REAL_IS_float
 #include "cpu/kernels/cpu_math.h"

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "cpu/entry.h"
 #include "run/registry.h"
 #include "run_case.h"
 

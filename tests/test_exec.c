@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "core/backend.h"
 #include "core/passes/passes.h"
+#include "cpu/entry.h"
 #include "mini_gan.h"
 #include "plan_check.h"
 #include "small_graph.h"

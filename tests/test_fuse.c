@@ -10,6 +10,7 @@
 
 #include "core/backend.h"
 #include "core/passes/passes.h"
+#include "cpu/entry.h"
 #include "mini_gan.h"
 #include "small_graph.h"
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "cpu/entry.h"
 #include "gan/layers/layers.h"
 #include "io/safetensors.h"
 #include "io_help.h"

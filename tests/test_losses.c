@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "cpu/entry.h"
 #include "gan/losses.h"
 #include "io_help.h"
 #include "recipe_help.h"

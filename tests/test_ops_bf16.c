@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "cpu/cpu.h"
+#include "cpu/entry.h"
 #include "run_case.h"
 
 enum { MAX_SETUPS = 3 };

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "cpu/entry.h"
 #include "run_case.h"
 
 enum { MAX_SETUPS = 32, MAX_THREADS = 3 };

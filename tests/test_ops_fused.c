@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "cpu/entry.h"
 #include "mini_gan.h"
 #include "run_case.h"
 

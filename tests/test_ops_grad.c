@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "cpu/entry.h"
 #include "gan/layers/layers.h"
 #include "recipe_help.h"
 #include "run_case.h"

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "cpu/entry.h"
 #include "run_case.h"
 
 // ---- one pass over the list serves all tests: the oracle is slow

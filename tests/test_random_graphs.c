@@ -10,6 +10,7 @@
 
 #include "core/backend.h"
 #include "core/passes/passes.h"
+#include "cpu/entry.h"
 #include "plan_check.h"
 
 enum { POOL = 400, RANDOM_VARS = 4, MAX_ROWS = 6, MAX_COLUMNS = 80 };

@@ -86,9 +86,6 @@ typedef struct duel_backend_api {
   const char *(*warning)(duel_backend *b);
 } duel_backend_api;
 
-extern const duel_backend_api duel_cpu_backend;     // float32
-extern const duel_backend_api duel_cpu_f64_backend; // the same kernels compiled for double (tests)
-
 // A backend in a library of its own, opened at run time: it shares the program's error message and door to the heap,
 // which it is handed here. layout tells two builds that do not fit from each other.
 typedef struct duel_host {

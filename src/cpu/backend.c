@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "cpu/cpu.h"
+#include "cpu/entry.h"
 
 typedef const duel_cpu_kernel *const kernel_table[DUEL_OP_COUNT];
 #if defined(__x86_64__)

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cpu/entry.h"
+#include "recipe/recipe.h"
 
 // ---- the CUDA backend: a library of its own, opened once and never closed
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -131,7 +133,7 @@ static duel_status fail_unknown(const char *name) {
                                                    : ", ",
                                names[i]);
   }
-  const char *near = duel_did_you_mean(name, names, BACKENDS);
+  const char *near = duel_suggest(name, names, BACKENDS);
   return duel_fail(DUEL_ERR_USAGE, "run.backend: '%s' is no backend; there are %s%s%s%s", name, known,
                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
