@@ -52,6 +52,26 @@ static void test_means_and_losses_become_terms(void **state) {
   for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) assert_int_equal(small_count(gone[i]), 0);
 }
 
+// Two terms of one loss: both take it in, or, where one cannot, neither.
+static void test_shared_inputs(void **state) {
+  (void)state;
+  slots = small_var(DUEL_ARENA_OUTPUT, "scalars", DUEL_SHAPE(4));
+  duel_val x = small_input("x", DUEL_SHAPE(8, 1)), y = small_input("y", DUEL_SHAPE(4)),
+           z = small_input("z", DUEL_SHAPE(4));
+  const duel_val loss = duel_affine(small_graph, duel_bce_logits(small_graph, y, 1), 3, 0);
+  const duel_val mean = duel_mean(small_graph, x),
+                 sum = duel_add(small_graph, duel_sum(small_graph, z), duel_mean(small_graph, z));
+  const duel_report_term term[] = {{0, DUEL_REPORT_SUM, 0.5, 0}, {1, DUEL_REPORT_SUM, 1, 0},
+                                   {2, DUEL_REPORT_SUM, 1, 0},   {3, DUEL_REPORT_SIGN, 1, 0},
+                                   {2, DUEL_REPORT_SUM, 2, 0},   {3, DUEL_REPORT_SUM, 4, 0}};
+  report(6, (duel_val[]){loss, loss, mean, mean, sum, sum}, term);
+  check_term(0, 0, DUEL_REPORT_BCE, 0.5 * 3 / 4, 1);
+  check_term(1, 1, DUEL_REPORT_BCE, 3.0 / 4, 1);
+  check_term(2, 2, DUEL_REPORT_SUM, 1, 0); // its other term wants the sign of the mean
+  assert_int_equal(small_count(DUEL_OP_BCE_LOGITS), 0);
+  assert_int_equal(small_count(DUEL_OP_ADD), 1); // an addition would take a term more for each
+}
+
 // Who is read elsewhere stays; so does what no term can say, and what a writer has changed meanwhile.
 static void test_what_stays(void **state) {
   (void)state;
@@ -155,6 +175,7 @@ static void test_bad_gaps(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       SMALL_TEST(means_and_losses_become_terms),
+      SMALL_TEST(shared_inputs),
       SMALL_TEST(what_stays),
       SMALL_TEST(bad_reports),
       SMALL_TEST(nobody_fills_gaps_for_an_optimizer),

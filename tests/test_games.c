@@ -16,6 +16,7 @@
 
 #include "duel.h"
 #include "gan/game.h"
+#include "gan/penalties.h"
 #include "io/safetensors.h"
 #include "io_help.h"
 #include "picture_help.h"
@@ -62,7 +63,7 @@ static void train(duel_step *s) {
   const duel_val on_fake = duel_bce_logits(g, duel_step_forward(s, D, fake), 0);
   const duel_val d_loss = duel_add(g, on_real, on_fake);
   duel_step_report(s, "d_loss", "D loss", DUEL_LAST, d_loss, DUEL_REPORT_SUM, 0.5);
-  duel_step_update(s, D, d_loss);
+  duel_step_update(s, D, duel_penalties_add(s, d_loss, &(duel_penalty_at){D, 0, real, fake, true}));
   if (duel_step_every(s, (int64_t)s->r->game.value[EVERY].number[0])) {
     const duel_val code = squared(g, duel_sub(g, duel_step_forward(s, E, fake), z));
     duel_step_report(s, "code", NULL, DUEL_MEAN, code, DUEL_REPORT_SUM, 1);
@@ -75,14 +76,30 @@ static void train(duel_step *s) {
   duel_step_average(s, E);
 }
 
-static const duel_game mirror = {
-    .kind = {.kind = {"mirror", NULL, keys, "G, its mirror E, and D"}, .nets = nets, .generator = "G", .latent = true},
-    .declare = declare,
-    .items = items,
-    .updates = updates,
-    .train = train,
-    .samples = G,
-    .tests = -1};
+// Σ of D's squared gradient on real items, R1 by the square of its definition: a penalty of second order.
+static duel_val steepness(duel_step *s, const duel_chosen *penalty, const duel_penalty_at *at) {
+  (void)penalty;
+  const duel_val logits = duel_step_forward(s, at->net, at->real);
+  duel_val slope;
+  if (duel_grad(s->g, duel_sum(s->g, logits), 1, &at->real, &slope) != DUEL_OK) return DUEL_NONE;
+  return squared(s->g, slope);
+}
+static const duel_key steep_keys[] = {DUEL_PENALTY_KEYS("1"), {.name = NULL}};
+static const duel_penalty steep[] = {{{"steep", "weight", steep_keys, "D's slope"}, steepness},
+                                     {.kind = {.name = NULL}}};
+static const duel_table penalties = {steep, sizeof *steep, "penalty"};
+
+static const duel_game mirror = {.kind = {.kind = {"mirror", NULL, keys, "G, its mirror E, and D"},
+                                          .nets = nets,
+                                          .generator = "G",
+                                          .penalties = &penalties,
+                                          .latent = true},
+                                 .declare = declare,
+                                 .items = items,
+                                 .updates = updates,
+                                 .train = train,
+                                 .samples = G,
+                                 .tests = -1};
 
 static const char mirror_recipe[] =
     "recipe: 1\n"
@@ -94,6 +111,7 @@ static const char mirror_recipe[] =
     "    optim: sgd}\n"
     "D: [dense: 16, leaky_relu: 0.2, dense: 1]\n"
     "ema: {half_life: 100 images}\n"
+    "penalty: {steep: {weight: 0.1, every: 2}}\n"
     "train: {length: 40 steps, batch: 16}\n";
 
 // ---- both
@@ -148,6 +166,7 @@ static void three_nets(void **state) {
   must(duel_run_scalars(run, 1, &scalar, &n));
   must(duel_run_advance(run, 2)); // steps 1 and 2: it does not
   assert_true(isnan(duel_run_scalar(run, "code")) && isfinite(duel_run_scalar(run, "d_loss")));
+  assert_true(duel_run_scalar(run, "penalty.steep") > 0); // of step 2
   must(duel_run_scalars(run, 1, &scalar, &n));
   must(duel_run_advance(run, 3));
   assert_true(isfinite(duel_run_scalar(run, "code")) && duel_run_scalar(run, "lr_e") == 0.0002);
@@ -175,6 +194,28 @@ static void three_nets(void **state) {
   must(duel_run_print(run, out, 0));
   fclose(out);
   duel_run_close(run);
+}
+
+// A net's own average moves, whichever net it is.
+static void average_of_d(void **state) {
+  (void)state;
+  static const duel_set set[] = {{"D.ema", "{half_life: 1 image}", NULL}, {"train.batch", "4", NULL}};
+  duel_run *run = open_run("ring", NULL, NULL, 1, set, 2);
+  must(duel_run_advance(run, 2));
+  must(duel_run_save(run, scratch("averaged")));
+  duel_run_close(run);
+  duel_tensor_file f;
+  must(duel_tensors_read(&f, scratch("averaged")));
+  const duel_entry *d = duel_tensors_find(&f, "D.0.weight"), *average = duel_tensors_find(&f, "D_ema.0.weight");
+  assert_true(d && average && d->bytes == average->bytes);
+  double off = 0, size = 0; // of the weights one sixteenth is as old as the step before
+  for (size_t i = 0; i < d->bytes / sizeof(float); i++) {
+    const double x = (double)((const float *)d->data)[i], y = (double)((const float *)average->data)[i];
+    off += (x - y) * (x - y);
+    size += x * x;
+  }
+  assert_true(off > 0 && off < 1e-4 * size);
+  duel_tensors_close(&f);
 }
 
 // ---- the classifier
@@ -259,7 +300,8 @@ static void what_does_not_fit(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets), cmocka_unit_test(classes),
-                                     cmocka_unit_test(streamed_labels), cmocka_unit_test(what_does_not_fit)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets), cmocka_unit_test(average_of_d),
+                                     cmocka_unit_test(classes), cmocka_unit_test(streamed_labels),
+                                     cmocka_unit_test(what_does_not_fit)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }

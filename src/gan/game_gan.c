@@ -7,6 +7,7 @@
 //   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it, update G;  G's moving average
 #include "gan/game.h"
 #include "gan/losses.h"
+#include "gan/penalties.h"
 
 enum { G, D };
 
@@ -100,7 +101,8 @@ static duel_val train_d(duel_step *s, const duel_loss *loss, int j) {
   }
   const duel_val on_fake = duel_step_forward(s, D, fake);
   const duel_loss_terms rest = loss->d(g, joint(r) ? on_real : DUEL_NONE, on_fake, &r->loss);
-  const duel_val second = duel_step_update(s, D, sum_of(g, rest));
+  const duel_penalty_at at = {.net = D, .sub_step = j, .real = real, .fake = fake, .last = last};
+  const duel_val second = duel_step_update(s, D, duel_penalties_add(s, sum_of(g, rest), &at));
   if (!last) return fake;
 
   report_terms(s, terms, loss->reported);
@@ -122,10 +124,11 @@ static void train(duel_step *s) {
   duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
   report_norm(s, "grad_norm_g", duel_step_update(s, G, g_loss));
   duel_step_average(s, G);
+  duel_step_average(s, D);
 }
 
 const duel_game duel_game_gan = {
-    .kind = {{"gan", NULL, keys, "G and D against each other"}, nets, "G", &duel_losses, true, true},
+    .kind = {{"gan", NULL, keys, "G and D against each other"}, nets, "G", &duel_losses, &duel_penalties, true},
     .declare = declare,
     .items = items,
     .updates = updates,

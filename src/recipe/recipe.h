@@ -83,7 +83,7 @@ const duel_kind *duel_table_find(const duel_table *t, const char *name);
 int duel_table_names(const duel_table *t, const char **names, int most); // yields how many
 
 // src/gan has these.
-extern const duel_table duel_layer_kinds, duel_init_kinds, duel_optim_kinds, duel_penalty_kinds, duel_game_kinds;
+extern const duel_table duel_layer_kinds, duel_init_kinds, duel_optim_kinds, duel_game_kinds;
 
 typedef struct duel_key_value duel_key_value;
 typedef struct duel_chosen { // one row, and what its keys are
@@ -124,8 +124,9 @@ typedef struct duel_game_kind {
   const char *const *nets; // in the order of tensors and draws; ends with NULL
   const char *generator;   // the net whose average `ema` at the top is
   const duel_table *losses;
-  bool latent, penalty; // whether there are such keys
-  bool tested;          // it has data.test and output.test, in the place of output.sample
+  const duel_table *penalties;
+  bool latent; // whether there is such a key
+  bool tested; // it has data.test and output.test, in the place of output.sample
 } duel_game_kind;
 
 // ---- the recipe

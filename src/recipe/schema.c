@@ -159,8 +159,8 @@ const duel_key *duel_vocabulary(duel_pool *pool, const duel_game_kind *game) {
     *key++ = (duel_key){game->nets[i], DUEL_KEY_SECTION, NULL, 0, 0, &duel_net_kind, duel_net_kind.help};
   *key++ = (duel_key){"init", DUEL_KEY_INIT, NULL, 0, 0, NULL, "how parameters begin"};
   if (game->losses) *key++ = (duel_key){"loss", DUEL_KEY_CHOSEN, NULL, 0, 0, game->losses, "what the nets descend"};
-  if (game->penalty)
-    *key++ = (duel_key){"penalty", DUEL_KEY_ENTRIES, "", 0, 0, &duel_penalty_kinds, "what is added to the loss"};
+  if (game->penalties)
+    *key++ = (duel_key){"penalty", DUEL_KEY_ENTRIES, "", 0, 0, game->penalties, "what is added to the loss"};
   *key++ = (duel_key){"optim", DUEL_KEY_CHOSEN, NULL, 0, 0, &duel_optim_kinds, "what moves parameters"};
   if (game->generator)
     *key++ = (duel_key){"ema", DUEL_KEY_SECTION, "", 0, 0, &kind_ema, "moving average of the generating net"};

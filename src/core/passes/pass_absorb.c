@@ -20,10 +20,22 @@ typedef struct report {
   int n;
   duel_val in[DUEL_REPORT_TERMS];
   duel_report_term term[DUEL_REPORT_TERMS];
+  bool shared[DUEL_REPORT_TERMS]; // other terms read the same input, and take in the same nodes
 } report;
 
 static int64_t count_of(const duel_graph *g, duel_val v) {
   return duel_shape_count(g->value[v].shape);
+}
+
+// How many terms of the report read v, all as sums; 0: others do too.
+static int terms_of(const duel_node *n, duel_val v) {
+  int terms = 0;
+  for (int i = 1; i < n->n_in; i++) {
+    if (n->in[i] != v) continue;
+    if (n->attr.report.term[i - 1].kind != DUEL_REPORT_SUM) return 0;
+    terms++;
+  }
+  return terms;
 }
 
 // Term i reads what the maker of its input reads, if the report is the only one to want that input.
@@ -32,8 +44,9 @@ static bool absorb(absorber *a, const duel_node *n, report *r, int i) {
   const duel_val v = r->in[i];
   const duel_node *m = g->node[g->value[v].node];
   duel_report_term *t = &r->term[i];
-  if (t->kind != DUEL_REPORT_SUM || !duel_only_reader(&a->uses, v) || m->n_out != 1 || m->n_in < 1 ||
-      count_of(g, m->in[0]) > MOST_SUMMED || !duel_can_wait(&a->uses, m, n))
+  const bool ours = duel_only_reader(&a->uses, v) || a->uses.readers[v] == terms_of(n, v);
+  if (t->kind != DUEL_REPORT_SUM || !ours || m->n_out != 1 || m->n_in < 1 || count_of(g, m->in[0]) > MOST_SUMMED ||
+      !duel_can_wait(&a->uses, m, n))
     return false;
   switch (m->op) {
   case DUEL_OP_RESHAPE:
@@ -49,9 +62,11 @@ static bool absorb(absorber *a, const duel_node *n, report *r, int i) {
     t->mul /= (double)count_of(g, m->in[0]);
     break;
   case DUEL_OP_ADD:
-    if (r->n == DUEL_REPORT_TERMS || count_of(g, m->in[0]) != count_of(g, v) || count_of(g, m->in[1]) != count_of(g, v))
+    if (r->shared[i] || r->n == DUEL_REPORT_TERMS || count_of(g, m->in[0]) != count_of(g, v) ||
+        count_of(g, m->in[1]) != count_of(g, v))
       return false;
     r->term[r->n] = *t;
+    r->shared[r->n] = false;
     r->in[r->n++] = m->in[1];
     break;
   default:
@@ -67,6 +82,7 @@ static report report_of(absorber *a, const duel_node *n) {
   for (int i = 0; i < r.n; i++) {
     r.in[i] = n->in[i + 1];
     r.term[i] = n->attr.report.term[i];
+    r.shared[i] = terms_of(n, r.in[i]) != 1;
   }
   for (int i = 0; i < r.n; i++)
     while (absorb(a, n, &r, i)) continue;
