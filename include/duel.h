@@ -75,7 +75,7 @@ typedef struct duel_run_options {
   int n_set;
   const char *checkpoint; // go on from this checkpoint with all its state (recipe NULL: the checkpoint's)
   const char *init;       // start anew from the weights of this checkpoint
-  int sample_only;        // with checkpoint: builds G alone and reads no data, for duel_generate*
+  int sample_only;        // with checkpoint: builds no training and reads no data, for duel_generate*
   int plan_only;          // plans and checks, but takes no memory: for duel_run_describe and duel_run_print
   // While data are made ready: what takes long ("Decoding", done of items; some ten times a second), and what is worth
   // a word. From the calling thread. NULL: nobody listens.
@@ -84,7 +84,7 @@ typedef struct duel_run_options {
   void *data_ctx;
 } duel_run_options;
 
-// Reads recipe and data, builds and plans the graph, allocates everything and initialises the weights.
+// Reads recipe and data, builds and plans the graph, allocates everything and draws the weights.
 // Errors: USAGE (recipe), DATA (data, checkpoint), DEVICE (backend, memory).
 DUEL_API duel_status duel_run_open(duel_run **run, const duel_run_options *options);
 DUEL_API void duel_run_close(duel_run *run); // NULL is fine
@@ -101,7 +101,8 @@ typedef struct duel_stats { // after the last finished step
 DUEL_API duel_status duel_run_stats(duel_run *run, duel_stats *stats);
 
 // What the game of a run reports by name. A GAN: d_loss, g_loss, d_loss_real, d_loss_fake; score_real, score_fake (the
-// mean of D's output) and sign_real, sign_fake (of its sign); grad_norm_d, grad_norm_g; lr_d, lr_g.
+// mean of D's output) and sign_real, sign_fake (of its sign); grad_norm_d, grad_norm_g; lr_d, lr_g; penalty.NAME of
+// each penalty. A classifier: loss, accuracy; test.accuracy; grad_norm_c, lr_c.
 typedef struct duel_scalar {
   const char *name;  // "d_loss"; lives as long as the run
   const char *label; // "D loss" where lines for people show it, else NULL
@@ -145,8 +146,8 @@ DUEL_API duel_status duel_run_print(duel_run *run, FILE *out, int plan);
 // any of it is not finite.
 DUEL_API duel_status duel_run_save(duel_run *run, const char *path);
 
-// Items of G (of G_ema where there is one) in inference mode, [n, C, H, W] or [n, size]; latent i is the draw of
-// seeds[i]. DIVERGED if they are not finite.
+// Items of the net that draws them (G; of its moving average where there is one) in inference mode, [n, C, H, W] or
+// [n, size]; latent i is the draw of seeds[i]. USAGE if the game draws none, DIVERGED if they are not finite.
 DUEL_API duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst);
 // rows×columns items of seeds first_seed, first_seed+1, … as one PNG.
 DUEL_API duel_status duel_generate_png(duel_run *run, const char *path, int rows, int columns, uint64_t first_seed);

@@ -9,8 +9,8 @@
 #     <!-- run train: --max-time 1s -->    these flags are added to each `train` of the block
 #     <!-- not run: it needs a GPU -->     the block is left out; the reasons are listed at the end
 #
-# A fenced block of yaml that begins with "# NAME.yaml" becomes that file, for the commands below it. One of c must stand
-# in duel.h or tests/example_train.c. A page has a folder of its own, in which lie what the commands speak of:
+# A fenced block of yaml that begins with "# NAME.yaml" becomes that file, for the commands below it. Each line of one of c
+# must stand in the source. A page has a folder of its own, in which lie what the commands speak of:
 #
 #     photos/     64 pictures       shoes/     the same as an IDX file       my.yaml     mlp with a misspelt layer
 #
@@ -124,9 +124,9 @@ page() { # FILE
     show) shown=$where && : >"$home/wanted" && run "$text" ;;
     out) printf '%s\n' "$text" >>"$home/wanted" ;;
     code)
-      grep -qF -- "${text#    }" "$source/include/duel.h" "$source/tests/example_train.c" && continue
+      grep -rqF -- "${text#"${text%%[! ]*}"}" "$source/include" "$source/src" "$source"/tests/*.c && continue
       echo "$text" >"$home/log"
-      result 1 "$where: the line stands in duel.h or tests/example_train.c"
+      result 1 "$where: the line stands in the source"
       ;;
     skip) echo "# $where: $text" >>"$home/skipped" ;;
     bad) echo "$text" >"$home/log" && result 1 "$where: a block" ;;

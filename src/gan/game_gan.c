@@ -2,9 +2,10 @@
 // arXiv:1406.2661).
 //
 //   sub-step j:  real_j = batch;  z_j ~ N(0, 1);  fake_j = G(z_j)
-//                separate:  D on real_j, update D;  D on fake_j, update D      joint: one update on the sum of both
-//                terms
-//   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it, update G;  G's moving average
+//                separate:  D on real_j, update D;  D on fake_j, update D
+//                joint:     D on real_j, D on fake_j, one update on the sum of both terms
+//                penalties are part of the sub-step's last update
+//   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it, update G;  moving averages
 #include "gan/game.h"
 #include "gan/losses.h"
 #include "gan/penalties.h"

@@ -3,9 +3,8 @@
 //   plan      model -> variables -> graphs -> plans
 //   open      the same, then one allocation an arena
 //   init      draws the weights            load      takes them (and all else) from a checkpoint
-//   advance   per step: fills its inputs, one block, and submits it; the device may fall behind. A set that is too
-//   large
-//             for memory is streamed: the block then holds the items themselves, read ahead
+//   advance   per step: fills its inputs, one block, and submits it; the device may fall behind. A set too large for
+//             memory is streamed: the block then holds the items themselves, read ahead
 //   settle    waits for what was submitted; scalars come in the order of the steps, as soon as they are there
 #ifndef DUEL_RUN_TRAINER_H
 #define DUEL_RUN_TRAINER_H

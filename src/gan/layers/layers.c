@@ -108,7 +108,7 @@ static duel_val forward_sigmoid(duel_pass *p, const duel_layer *l, duel_val x) {
   return duel_sigmoid(p->g, x);
 }
 
-// Ioffe & Szegedy 2015, arXiv:1502.03167. As in PyTorch: biased variance normalises, the unbiased one enters the
+// Ioffe & Szegedy 2015, arXiv:1502.03167. As in PyTorch: the biased variance normalizes, the unbiased one enters the
 // running average, running = (1 − momentum)·running + momentum·batch.
 static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_graph *g = p->g;
