@@ -168,6 +168,7 @@ static ssize_t f_pread(int fd, void *dst, size_t n, off_t from) {
 }
 static ssize_t f_pwrite(int fd, const void *src, size_t n, off_t to) {
   if (kind == FAULT_SHORT) return real.pwrite(fd, src, strikes('w') && n ? 1 : n, to);
+  if (kind == FAULT_KILL && calls + 1 == at && real.pwrite(fd, src, n / 2, to) < 0) abort();
   return struck('w') ? -1 : real.pwrite(fd, src, n, to);
 }
 static ssize_t f_write(int fd, const void *src, size_t n) {

@@ -187,7 +187,7 @@ static void write_with_errors(void **state) {
         long calls = fault_end();
         if (s == DUEL_OK) {
           assert_true(holds_new());
-          restarts += strstr(fault_log(), "fcuo") != NULL;
+          restarts += strstr(fault_log(), "fccuOo") != NULL;
         } else {
           assert_int_equal(s, DUEL_ERR_IO);
           assert_message("a");

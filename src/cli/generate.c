@@ -10,25 +10,19 @@ enum { BATCH = 256 };
 static const uint64_t MOST = 10000000;
 
 static const duel_cli_option options[] = {
-    {.name = "seeds", .value = "LIST", .kind = DUEL_CLI_SEEDS, .help = "one item for each of these seeds: 0,1,4-6"},
-    {.name = "count", .value = "N", .kind = DUEL_CLI_WHOLE, .min = 1, .help = "the same as --seeds 0-(N-1)"},
-    {.name = "out",
-     .value = "FILE|DIR",
-     .help = "FILE.png: one grid; FILE.npy: float32; FILE.idx: bytes; DIR: one PNG a seed"},
-    {.name = "columns",
-     .value = "N",
-     .kind = DUEL_CLI_WHOLE,
-     .min = 1,
-     .help = "columns of the grid",
-     .standard = "about square"},
+    DUEL_CLI_FLAG("seeds", "LIST", DUEL_CLI_SEEDS, 0, "one item for each of these seeds: 0,1,4-6", NULL),
+    DUEL_CLI_FLAG("count", "N", DUEL_CLI_WHOLE, 1, "the same as --seeds 0-(N-1)", NULL),
+    DUEL_CLI_FLAG("out", "FILE|DIR", DUEL_CLI_TEXT, 0,
+                  "FILE.png: one grid; FILE.npy: float32; FILE.idx: bytes; DIR: one PNG a seed", NULL),
+    DUEL_CLI_FLAG("columns", "N", DUEL_CLI_WHOLE, 1, "columns of the grid", "about square"),
     DUEL_CLI_OUTDIR("where 'latest' is looked for"),
     DUEL_CLI_BACKEND,
     DUEL_CLI_DEVICE,
     DUEL_CLI_PRECISION,
     DUEL_CLI_THREADS,
-    {.name = "quiet", .letter = 'q', .help = "print nothing"},
-    {.name = "json", .help = "the result as a JSON object"},
-    {0},
+    DUEL_CLI_SWITCH("quiet", 'q', "print nothing"),
+    DUEL_CLI_SWITCH("json", 0, "the result as a JSON object"),
+    DUEL_CLI_END,
 };
 
 const duel_cli_command duel_cli_generate_command = {

@@ -6,14 +6,14 @@
 #include "progress.h"
 
 static const duel_cli_option options[] = {
-    {.name = "plan", .help = "with a recipe, run or checkpoint: every node of the plan too"},
+    DUEL_CLI_SWITCH("plan", 0, "with a recipe, run or checkpoint: every node of the plan too"),
     DUEL_CLI_DATA("what the recipe learns from", "the recipe's"),
     DUEL_CLI_BATCH("the recipe's"),
     DUEL_CLI_BACKEND,
     DUEL_CLI_SETS("any other recipe key; may be repeated"),
     DUEL_CLI_OUTDIR("where 'latest' is looked for"),
-    {.name = "json", .help = "one JSON object"},
-    {0},
+    DUEL_CLI_SWITCH("json", 0, "one JSON object"),
+    DUEL_CLI_END,
 };
 
 const duel_cli_command duel_cli_info_command = {

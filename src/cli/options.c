@@ -98,40 +98,36 @@ static int unknown_flag(const duel_cli_command *command, const char *word) {
   const char *bare = word + strspn(word, "-");
   snprintf(name, sizeof name, "%.*s", (int)strcspn(bare, "="), bare);
   const char *near = word[1] == '-' || name[1] ? duel_did_you_mean(name, known, n) : NULL;
-  if (near) return misuse(command, "%s: unknown flag %s; did you mean --%s?", command->name, word, near);
-  return misuse(command, "%s: unknown flag %s", command->name, word);
+  return misuse(command, "%s: unknown flag %s%s%s%s", command->name, word, near ? "; did you mean --" : "",
+                near ? near : "", near ? "?" : "");
 }
 
-// "auto, cpu, cuda": the words of an option.
-static const char *words_of(char *dst, size_t n, const duel_cli_option *o) {
+// "auto, cpu, cuda"
+static const char *backends(char *dst, size_t n) {
   size_t length = 0;
-  *dst = 0;
-  for (int i = 0; o->word(i) && length < n; i++)
-    length += (size_t)snprintf(dst + length, n - length, "%s%s", i ? ", " : "", o->word(i));
+  for (int i = 0; duel_backend_name(i) && length < n; i++)
+    length += (size_t)snprintf(dst + length, n - length, "%s%s", i ? ", " : "", duel_backend_name(i));
   return dst;
 }
 
-static int check_choice(const duel_cli_command *command, const duel_cli_option *o, const char *value) {
+static int check_backend(const duel_cli_command *command, const duel_cli_option *o, const char *value) {
   enum { MOST = 16 };
   char words[128];
   const char *known[MOST];
   int n = 0;
-  for (; n < MOST && o->word(n); n++) {
-    known[n] = o->word(n);
+  for (; n < MOST && (known[n] = duel_backend_name(n)); n++)
     if (!strcmp(value, known[n])) return DUEL_CLI_GO_ON;
-  }
-  words_of(words, sizeof words, o);
   const char *near = duel_did_you_mean(value, known, n);
-  if (near) return misuse(command, "--%s: '%s' is none of %s; did you mean %s?", o->name, value, words, near);
-  return misuse(command, "--%s: '%s' is none of %s", o->name, value, words);
+  return misuse(command, "--%s: '%s' is none of %s%s%s%s", o->name, value, backends(words, sizeof words),
+                near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
-static int check_choices(const duel_cli_command *command, const duel_cli_option *o, const char *value) {
+static int check_backends(const duel_cli_command *command, const duel_cli_option *o, const char *value) {
   for (const char *at = value;; at++) {
     char word[64];
     size_t n = strcspn(at, ",");
     snprintf(word, sizeof word, "%.*s", (int)n, at);
-    int rc = check_choice(command, o, word);
+    int rc = check_backend(command, o, word);
     at += n;
     if (rc != DUEL_CLI_GO_ON || !*at) return rc;
   }
@@ -158,10 +154,10 @@ static int check_value(duel_cli_args *args, const duel_cli_option *o, const char
     if (!(x > 0)) return misuse(command, "--%s: %s is out of range; it must be more than 0", o->name, value);
     return DUEL_CLI_GO_ON;
   }
-  case DUEL_CLI_CHOICE:
-    return check_choice(command, o, value);
-  case DUEL_CLI_CHOICES:
-    return check_choices(command, o, value);
+  case DUEL_CLI_BACKEND_NAME:
+    return check_backend(command, o, value);
+  case DUEL_CLI_BACKEND_NAMES:
+    return check_backends(command, o, value);
   case DUEL_CLI_DURATION:
     if (duel_cli_seconds(value) > 0) return DUEL_CLI_GO_ON;
     return misuse(command, "--%s: '%s' is not a time; examples: 90s, 30m, 8h, 1h30m", o->name, value);
@@ -177,6 +173,7 @@ static int check_value(duel_cli_args *args, const duel_cli_option *o, const char
     return DUEL_CLI_GO_ON;
   }
   case DUEL_CLI_TEXT:
+  case DUEL_CLI_PASSED_ON:
     break;
   }
   return DUEL_CLI_GO_ON;
@@ -191,7 +188,7 @@ static int join_keys(duel_cli_args *args) {
     for (int j = 0; j < args->n_set; j++)
       if (!strcmp(args->set[j].key, o->key))
         return misuse(command, "%s and --%s both set %s; give one of them", args->set[j].origin, o->name, o->key);
-    if (o->direct) continue;
+    if (o->kind == DUEL_CLI_PASSED_ON || o->kind == DUEL_CLI_BACKEND_NAMES) continue;
     static char names[DUEL_CLI_MAX_OPTIONS][24]; // origins outlive this call
     snprintf(names[i], sizeof names[i], "--%s", o->name);
     const char *value = o->value ? args->value[i] : "off"; // a switch with a key is called --no-…
@@ -278,7 +275,8 @@ void duel_cli_help(const duel_cli_command *command) {
     if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
     snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
     printf("  %-26s %s", left, o->help);
-    if (o->word) printf(": %s", words_of(words, sizeof words, o));
+    if (o->kind == DUEL_CLI_BACKEND_NAME || o->kind == DUEL_CLI_BACKEND_NAMES)
+      printf(": %s", backends(words, sizeof words));
     if (o->key && o->standard)
       printf(" [%s, default %s]", o->key, o->standard);
     else if (o->key)

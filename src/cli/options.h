@@ -10,14 +10,15 @@
 #include <duel.h>
 
 typedef enum duel_cli_kind {
-  DUEL_CLI_TEXT,     // anything, not empty
-  DUEL_CLI_WHOLE,    // whole number ≥ min
-  DUEL_CLI_NUMBER,   // number > 0
-  DUEL_CLI_CHOICE,   // one of the words of `word`
-  DUEL_CLI_CHOICES,  // some of them, with commas between
-  DUEL_CLI_DURATION, // 90s, 30m, 8h, 1h30m; seconds without a unit
-  DUEL_CLI_SEEDS,    // 0,1,4-6
-  DUEL_CLI_SET,      // key=value; may be repeated
+  DUEL_CLI_TEXT,          // anything, not empty
+  DUEL_CLI_PASSED_ON,     // the same; the command passes it on itself, and key is for messages
+  DUEL_CLI_WHOLE,         // whole number ≥ min
+  DUEL_CLI_NUMBER,        // number > 0
+  DUEL_CLI_BACKEND_NAME,  // one of duel_backend_name
+  DUEL_CLI_BACKEND_NAMES, // some of them, with commas between; passed on too
+  DUEL_CLI_DURATION,      // 90s, 30m, 8h, 1h30m; seconds without a unit
+  DUEL_CLI_SEEDS,         // 0,1,4-6
+  DUEL_CLI_SET,           // key=value; may be repeated
 } duel_cli_kind;
 
 typedef struct duel_cli_option {
@@ -28,46 +29,37 @@ typedef struct duel_cli_option {
   const char *key;  // recipe key; NULL: none
   const char *unit; // appended to the value when it becomes a recipe's: " steps"
   const char *help;
-  const char *standard;       // the default, for help; NULL: none
-  uint64_t min;               // WHOLE
-  const char *(*word)(int i); // CHOICE, CHOICES: NULL past the last
-  int direct;                 // the command passes it on itself; key is for messages
+  const char *standard; // the default, for help; NULL: none
+  uint64_t min;         // WHOLE
 } duel_cli_option;
 
+// Rows of a table. KEY: of a flag that stands for a recipe key; least: of a WHOLE.
+#define DUEL_CLI_SWITCH(name, letter, help)                                                                            \
+  { name, letter, NULL, DUEL_CLI_TEXT, NULL, NULL, help, NULL, 0 }
+#define DUEL_CLI_FLAG(name, value, kind, least, help, usual)                                                           \
+  { name, 0, value, kind, NULL, NULL, help, usual, least }
+#define DUEL_CLI_KEY(name, value, kind, least, key, unit, help, usual)                                                 \
+  { name, 0, value, kind, key, unit, help, usual, least }
+#define DUEL_CLI_END                                                                                                   \
+  { .name = NULL }
+
 // Rows that several commands share: each flag means one thing.
-#define DUEL_CLI_DATA(text, usual)                                                                                     \
-  { .name = "data", .value = "NAME|PATH", .key = "data", .direct = 1, .help = text, .standard = usual }
-#define DUEL_CLI_BATCH(usual)                                                                                          \
-  {                                                                                                                    \
-    .name = "batch", .value = "N", .kind = DUEL_CLI_WHOLE, .min = 1, .key = "train.batch", .help = "items a batch",    \
-    .standard = usual                                                                                                  \
-  }
+#define DUEL_CLI_DATA(help, usual) DUEL_CLI_KEY("data", "NAME|PATH", DUEL_CLI_PASSED_ON, 0, "data", NULL, help, usual)
+#define DUEL_CLI_BATCH(usual) DUEL_CLI_KEY("batch", "N", DUEL_CLI_WHOLE, 1, "train.batch", NULL, "items a batch", usual)
 #define DUEL_CLI_BACKEND                                                                                               \
-  {                                                                                                                    \
-    .name = "backend", .value = "NAME", .kind = DUEL_CLI_CHOICE, .word = duel_backend_name, .key = "run.backend",      \
-    .help = "what computes", .standard = "auto"                                                                        \
-  }
-#define DUEL_CLI_DEVICE                                                                                                \
-  {                                                                                                                    \
-    .name = "device", .value = "N", .kind = DUEL_CLI_WHOLE, .key = "run.device", .help = "number of the GPU",          \
-    .standard = "0"                                                                                                    \
-  }
+  DUEL_CLI_KEY("backend", "NAME", DUEL_CLI_BACKEND_NAME, 0, "run.backend", NULL, "what computes", "auto")
+#define DUEL_CLI_DEVICE DUEL_CLI_KEY("device", "N", DUEL_CLI_WHOLE, 0, "run.device", NULL, "number of the GPU", "0")
 #define DUEL_CLI_PRECISION                                                                                             \
-  {                                                                                                                    \
-    .name = "precision", .value = "P", .key = "run.precision", .help = "of products: fp32, bf16, on a GPU also tf32",  \
-    .standard = "auto: tf32 on a GPU, fp32 on a CPU"                                                                   \
-  }
+  DUEL_CLI_KEY("precision", "P", DUEL_CLI_TEXT, 0, "run.precision", NULL,                                              \
+               "of products: fp32, bf16, on a GPU also tf32", "auto: tf32 on a GPU, fp32 on a CPU")
 #define DUEL_CLI_NO_CAPTURE                                                                                            \
-  { .name = "no-capture", .key = "run.capture", .help = "launch a GPU's kernels one by one, for debugging" }
+  DUEL_CLI_KEY("no-capture", NULL, DUEL_CLI_TEXT, 0, "run.capture", NULL,                                              \
+               "launch a GPU's kernels one by one, for debugging", NULL)
 #define DUEL_CLI_THREADS                                                                                               \
-  {                                                                                                                    \
-    .name = "threads", .value = "N", .kind = DUEL_CLI_WHOLE, .min = 1, .key = "run.threads",                           \
-    .help = "CPU threads; never changes the result", .standard = "what affinity and quota allow"                       \
-  }
-#define DUEL_CLI_SETS(text)                                                                                            \
-  { .name = "set", .value = "KEY=VALUE", .kind = DUEL_CLI_SET, .help = text }
-#define DUEL_CLI_OUTDIR(text)                                                                                          \
-  { .name = "outdir", .value = "DIR", .help = text, .standard = "runs" }
+  DUEL_CLI_KEY("threads", "N", DUEL_CLI_WHOLE, 1, "run.threads", NULL, "CPU threads; never changes the result",        \
+               "what affinity and quota allow")
+#define DUEL_CLI_SETS(help) DUEL_CLI_FLAG("set", "KEY=VALUE", DUEL_CLI_SET, 0, help, NULL)
+#define DUEL_CLI_OUTDIR(help) DUEL_CLI_FLAG("outdir", "DIR", DUEL_CLI_TEXT, 0, help, "runs")
 
 typedef struct duel_cli_command {
   const char *name, *usage, *about, *examples;

@@ -55,6 +55,13 @@ static const char *cure(int error) {
   }
 }
 
+// A call that left errno: "cannot write PATH: STEP: …"; step "": the call says all.
+static duel_status failed(const char *what, const char *path, const char *step) {
+  const int error = errno;
+  return duel_fail(DUEL_ERR_IO, "cannot %s %s: %s%s%s%s", what, path, step, *step ? ": " : "", strerror(error),
+                   cure(error));
+}
+
 // close() on Linux frees the descriptor even when it says EINTR.
 static int close_fd(int fd) {
   int r = duel_fs.close(fd);
@@ -84,9 +91,9 @@ static duel_status read_all(int fd, const char *path, size_t size, size_t most, 
     size_t want = room - got;
     RETRY(r, duel_fs.read(fd, b + got, want < most_at_once ? want : most_at_once));
     if (r < 0) {
-      int error = errno;
+      const duel_status status = failed("read", path, "");
       duel_free(b);
-      return duel_fail(DUEL_ERR_IO, "cannot read %s: %s%s", path, strerror(error), cure(error));
+      return status;
     }
     if (r == 0) break;
     got += (size_t)r;
@@ -102,14 +109,14 @@ duel_status duel_file_open(const char *path, int *result, int64_t *size) {
   *result = -1;
   RETRY(fd, duel_fs.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0)); // a FIFO must not make us wait
   if (fd < 0) {
-    int error = errno;
-    int missing = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP;
-    return duel_fail(missing ? DUEL_ERR_DATA : DUEL_ERR_IO, "cannot read %s: %s%s", path, strerror(error), cure(error));
+    int missing = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP;
+    const duel_status status = failed("read", path, "");
+    return missing ? DUEL_ERR_DATA : status;
   }
   struct stat st;
   duel_status s = DUEL_OK;
   if (fstat(fd, &st) != 0)
-    s = duel_fail(DUEL_ERR_IO, "cannot read %s: %s", path, strerror(errno));
+    s = failed("read", path, "");
   else if (!S_ISREG(st.st_mode))
     s = duel_fail(DUEL_ERR_DATA, "cannot read %s: it is %s, not a file", path,
                   S_ISDIR(st.st_mode) ? "a folder" : "a device, pipe or socket");
@@ -143,10 +150,7 @@ duel_status duel_file_read_at(int fd, const char *path, void *dst, size_t n, int
   for (uint8_t *p = dst; n > 0;) {
     ssize_t r;
     RETRY(r, duel_fs.pread(fd, p, n < most_at_once ? n : most_at_once, at));
-    if (r < 0) {
-      int error = errno;
-      return duel_fail(DUEL_ERR_IO, "cannot read %s: %s%s", path, strerror(error), cure(error));
-    }
+    if (r < 0) return failed("read", path, "");
     if (r == 0) return duel_fail(DUEL_ERR_DATA, "%s is cut short: it ends at byte %lld", path, (long long)at);
     p += r;
     at += r;
@@ -155,19 +159,7 @@ duel_status duel_file_read_at(int fd, const char *path, void *dst, size_t n, int
   return DUEL_OK;
 }
 
-// ---- writing
-
-static int write_all(int fd, const uint8_t *bytes, size_t n) {
-  while (n > 0) {
-    ssize_t w;
-    RETRY(w, duel_fs.write(fd, bytes, n < most_at_once ? n : most_at_once));
-    if (w == 0) errno = EIO; // no progress and no cause: do not spin
-    if (w <= 0) return -1;
-    bytes += w;
-    n -= (size_t)w;
-  }
-  return 0;
-}
+// ---- writing piece by piece
 
 // Reserves the space, so that a full disk shows before the first byte. A file system that cannot is none the worse.
 static int reserve(int fd, size_t size) {
@@ -175,36 +167,6 @@ static int reserve(int fd, size_t size) {
   int r;
   RETRY(r, duel_fs.fallocate(fd, (off_t)size));
   return r < 0 && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL ? -1 : 0;
-}
-
-// Writes the parts into a fresh file, down to the disk. Yields NULL, or the step that failed with errno set; the file
-// is gone then.
-static const char *write_temporary(const char *temporary, const duel_part *part, int n) {
-  enum { FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC };
-  int fd, r;
-  RETRY(fd, duel_fs.open(temporary, FLAGS, 0666));
-  if (fd < 0 && errno == EEXIST) { // left behind by a killed process that had our number
-    duel_fs.unlink(temporary);
-    RETRY(fd, duel_fs.open(temporary, FLAGS, 0666));
-  }
-  if (fd < 0) return "open";
-  size_t size = 0;
-  for (int i = 0; i < n; i++) size += part[i].n;
-  const char *failed = reserve(fd, size) < 0 ? "fallocate" : NULL;
-  for (int i = 0; i < n && !failed; i++)
-    if (write_all(fd, part[i].bytes, part[i].n) < 0) failed = "write";
-  if (!failed) {
-    RETRY(r, duel_fs.fsync(fd));
-    if (r < 0) failed = "fsync";
-  }
-  int error = errno;
-  if (close_fd(fd) < 0 && !failed) {
-    failed = "close";
-    error = errno;
-  }
-  if (failed) duel_fs.unlink(temporary);
-  errno = error;
-  return failed;
 }
 
 // The file that path means: through a link to its target, so that the link stays. Anything but a regular file is
@@ -253,61 +215,32 @@ static void name_temporary(const char *real, char *temporary, size_t n) {
            atomic_fetch_add(&next_temporary, 1));
 }
 
-duel_status duel_file_write_parts(const char *path, const duel_part *part, int n) {
-  char real[PATH_MAX], folder[PATH_MAX], temporary[PATH_MAX + 64];
-  DUEL_TRY(resolve(path, real));
-  duel_folder_of(real, folder);
-  int dir = open_folder(folder);
-  if (dir < 0) {
-    int error = errno;
-    return duel_fail(DUEL_ERR_IO, "cannot write %s: folder %s: %s%s", path, folder, strerror(error), cure(error));
-  }
-  const char *failed = NULL;
-  for (int attempt = 0; attempt < 2; attempt++) {
-    name_temporary(real, temporary, sizeof temporary);
-    failed = write_temporary(temporary, part, n);
-    if (!failed || strcmp(failed, "fsync") != 0) break;
-  }
-  if (!failed) {
-    int r;
-    RETRY(r, duel_fs.rename(temporary, real));
-    if (r < 0) {
-      int error = errno;
-      failed = "rename";
-      duel_fs.unlink(temporary);
-      errno = error;
-    }
-  }
-  if (failed) {
-    int error = errno;
-    close_fd(dir);
-    return duel_fail(DUEL_ERR_IO, "cannot write %s: %s: %s%s", path, failed, strerror(error), cure(error));
-  }
-  if (sync_folder(dir) < 0)
-    return duel_fail(DUEL_ERR_IO, "%s is written, but its folder cannot be synced: %s", path, strerror(errno));
-  return DUEL_OK;
-}
-
-duel_status duel_file_write(const char *path, const void *bytes, size_t n) {
-  return duel_file_write_parts(path, &(duel_part){bytes, n}, 1);
-}
-
-// ---- writing piece by piece
-
 static duel_status draft_failed(duel_draft *d, const char *step) {
-  int error = errno;
+  const duel_status status = failed("write", d->path, step);
   duel_draft_drop(d);
-  return duel_fail(DUEL_ERR_IO, "cannot write %s: %s: %s%s", d->path, step, strerror(error), cure(error));
+  return status;
+}
+
+static void open_temporary(duel_draft *d) {
+  enum { FLAGS = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC };
+  name_temporary(d->path, d->temporary, sizeof d->temporary);
+  RETRY(d->fd, duel_fs.open(d->temporary, FLAGS, 0666));
+  if (d->fd < 0 && errno == EEXIST) { // left behind by a killed process that had our number
+    duel_fs.unlink(d->temporary);
+    RETRY(d->fd, duel_fs.open(d->temporary, FLAGS, 0666));
+  }
+  if (d->fd < 0) d->temporary[0] = 0;
 }
 
 duel_status duel_draft_begin(duel_draft *d, const char *path, size_t size) {
-  char real[PATH_MAX];
-  d->fd = -1;
-  DUEL_TRY(resolve(path, real));
-  _Static_assert(sizeof d->path >= PATH_MAX, "a path fits");
-  strcpy(d->path, real);
-  name_temporary(real, d->temporary, sizeof d->temporary);
-  RETRY(d->fd, duel_fs.open(d->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  char folder[PATH_MAX], step[PATH_MAX + 8];
+  *d = (duel_draft){.fd = -1, .folder = -1};
+  DUEL_TRY(resolve(path, d->path));
+  duel_folder_of(d->path, folder);
+  d->folder = open_folder(folder);
+  snprintf(step, sizeof step, "folder %s", folder);
+  if (d->folder < 0) return draft_failed(d, step);
+  open_temporary(d);
   if (d->fd < 0) return draft_failed(d, "open");
   return reserve(d->fd, size) < 0 ? draft_failed(d, "fallocate") : DUEL_OK;
 }
@@ -316,11 +249,8 @@ duel_status duel_draft_put(const duel_draft *d, const void *bytes, size_t n, int
   for (const uint8_t *p = bytes; n > 0;) {
     ssize_t w;
     RETRY(w, duel_fs.pwrite(d->fd, p, n < most_at_once ? n : most_at_once, at));
-    if (w == 0) errno = EIO;
-    if (w <= 0) {
-      int error = errno;
-      return duel_fail(DUEL_ERR_IO, "cannot write %s: write: %s%s", d->path, strerror(error), cure(error));
-    }
+    if (w == 0) errno = EIO; // no progress and no cause: do not spin
+    if (w <= 0) return failed("write", d->path, "write");
     p += w;
     at += w;
     n -= (size_t)w;
@@ -329,9 +259,9 @@ duel_status duel_draft_put(const duel_draft *d, const void *bytes, size_t n, int
 }
 
 duel_status duel_draft_commit(duel_draft *d) {
-  char folder[PATH_MAX];
   int r;
   RETRY(r, duel_fs.fsync(d->fd));
+  d->lost = r < 0;
   if (r < 0) return draft_failed(d, "fsync");
   r = close_fd(d->fd);
   d->fd = -1;
@@ -339,36 +269,68 @@ duel_status duel_draft_commit(duel_draft *d) {
   RETRY(r, duel_fs.rename(d->temporary, d->path));
   if (r < 0) return draft_failed(d, "rename");
   d->temporary[0] = 0;
-  duel_folder_of(d->path, folder);
-  int dir = open_folder(folder);
-  if (dir < 0 || sync_folder(dir) < 0)
-    return duel_fail(DUEL_ERR_IO, "%s is written, but its folder cannot be synced: %s", d->path, strerror(errno));
-  return DUEL_OK;
+  r = sync_folder(d->folder);
+  d->folder = -1;
+  return r == 0
+             ? DUEL_OK
+             : duel_fail(DUEL_ERR_IO, "%s is written, but its folder cannot be synced: %s", d->path, strerror(errno));
 }
 
 void duel_draft_drop(duel_draft *d) {
   if (d->fd >= 0) close_fd(d->fd);
+  if (d->folder >= 0) close_fd(d->folder);
   if (d->temporary[0]) duel_fs.unlink(d->temporary);
-  d->fd = -1;
+  d->fd = d->folder = -1;
   d->temporary[0] = 0;
+}
+
+// ---- writing at once
+
+duel_status duel_file_write_parts(const char *path, const duel_part *part, int n) {
+  duel_draft d;
+  size_t size = 0;
+  for (int i = 0; i < n; i++) size += part[i].n;
+  for (int attempt = 0;; attempt++) {
+    int64_t at = 0;
+    DUEL_TRY(duel_draft_begin(&d, path, size));
+    duel_status status = DUEL_OK;
+    for (int i = 0; i < n && status == DUEL_OK; at += (int64_t)part[i++].n)
+      status = duel_draft_put(&d, part[i].bytes, part[i].n, at);
+    if (status == DUEL_OK) status = duel_draft_commit(&d);
+    duel_draft_drop(&d);
+    if (status == DUEL_OK || !d.lost || attempt > 0) return status;
+  }
+}
+
+duel_status duel_file_write(const char *path, const void *bytes, size_t n) {
+  return duel_file_write_parts(path, &(duel_part){bytes, n}, 1);
+}
+
+// ---- appending
+
+static int write_all(int fd, const uint8_t *bytes, size_t n) {
+  while (n > 0) {
+    ssize_t w;
+    RETRY(w, duel_fs.write(fd, bytes, n < most_at_once ? n : most_at_once));
+    if (w == 0) errno = EIO;
+    if (w <= 0) return -1;
+    bytes += w;
+    n -= (size_t)w;
+  }
+  return 0;
 }
 
 duel_status duel_file_append(const char *path, const void *bytes, size_t n) {
   int fd;
   struct stat before;
   RETRY(fd, duel_fs.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666));
-  int failed = fd < 0 || fstat(fd, &before) != 0, error = errno;
-  if (!failed && write_all(fd, bytes, n) < 0) {
-    failed = 1;
-    error = errno;
-    if (ftruncate(fd, before.st_size) != 0) error = errno; // half a line would spoil the next one
+  if (fd < 0) return failed("append to", path, "");
+  duel_status status = fstat(fd, &before) == 0 ? DUEL_OK : failed("append to", path, "");
+  if (status == DUEL_OK && write_all(fd, bytes, n) < 0) {
+    status = failed("append to", path, "");
+    if (ftruncate(fd, before.st_size) != 0) status = failed("append to", path, ""); // half a line spoils the next one
   }
-  if (fd >= 0 && close_fd(fd) < 0 && !failed) {
-    failed = 1;
-    error = errno;
-  }
-  if (failed) return duel_fail(DUEL_ERR_IO, "cannot append to %s: %s%s", path, strerror(error), cure(error));
-  return DUEL_OK;
+  return close_fd(fd) < 0 && status == DUEL_OK ? failed("append to", path, "") : status;
 }
 
 // ---- folders

@@ -3,6 +3,7 @@
 #define DUEL_IO_FILE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -44,8 +45,9 @@ duel_status duel_file_write_parts(const char *path, const duel_part *part, int n
 // A file too large to lie in memory, written piece by piece by any threads: it appears under its name, whole and on the
 // disk, when it is committed. `size` bytes are reserved at once, so that a full disk shows at the beginning.
 typedef struct duel_draft {
-  int fd; // -1: none
-  char path[4096], temporary[4096 + 64];
+  int fd, folder; // -1: none
+  bool lost;      // its bytes did not reach the disk: a new one may
+  char path[PATH_MAX], temporary[PATH_MAX + 64];
 } duel_draft;
 duel_status duel_draft_begin(duel_draft *d, const char *path, size_t size);
 duel_status duel_draft_put(const duel_draft *d, const void *bytes, size_t n, int64_t at);

@@ -233,44 +233,24 @@ static duel_status check_crc(const duel_tensor_file *f, const char *path, const 
   return DUEL_OK;
 }
 
-// Entries, metadata and their text in one block, f->entry.
-static duel_status read_header(duel_tensor_file *f, const char *path, const duel_json *root, const uint8_t *buffer,
-                               size_t size) {
-  const duel_json *metadata = duel_json_get(root, "__metadata__");
-  size_t n = 0, n_meta = 0, characters = 0;
+// Entries and metadata in one block; their text stays in the header's tree.
+static duel_status read_header(duel_tensor_file *f, const char *path, const uint8_t *buffer, size_t size) {
+  const duel_json *metadata = duel_json_get(f->header, "__metadata__");
+  size_t n = 0, n_meta = 0;
   if (metadata && metadata->type != DUEL_JSON_OBJECT)
     return duel_fail(DUEL_ERR_DATA, "%s: __metadata__ is no object", path);
-  for (const duel_json *m = root->child; m; m = m->next)
-    if (m != metadata) {
-      n++;
-      characters += strlen(m->key) + 1;
-    }
-  for (const duel_json *m = metadata ? metadata->child : NULL; m; m = m->next) {
+  for (const duel_json *m = f->header->child; m; m = m->next) n += m != metadata;
+  for (const duel_json *m = metadata ? metadata->child : NULL; m; m = m->next, n_meta++)
     if (m->type != DUEL_JSON_STRING) return duel_fail(DUEL_ERR_DATA, "%s: metadata %.100s is no string", path, m->key);
-    n_meta++;
-    characters += strlen(m->key) + strlen(m->text) + 2;
-  }
   if (n > MOST_TENSORS) return duel_fail(DUEL_ERR_DATA, "%s: %zu tensors are too many", path, n);
-  size_t bytes = n * sizeof *f->entry + n_meta * sizeof *f->meta + characters;
-  f->entry = duel_calloc(1, bytes);
+  size_t bytes = n * sizeof *f->entry + n_meta * sizeof *f->meta;
+  f->entry = duel_calloc(1, bytes + 1);
   if (!f->entry) return duel_fail_memory(path, bytes);
   f->meta = (duel_meta *)(f->entry + n);
-  char *next = (char *)(f->meta + n_meta);
-  for (const duel_json *m = root->child; m; m = m->next) {
-    if (m == metadata) continue;
-    duel_entry *e = f->entry + f->n;
-    DUEL_TRY(read_entry(e, path, m, buffer, size));
-    e->name = strcpy(next, m->key);
-    next += strlen(m->key) + 1;
-    f->n++;
-  }
-  for (const duel_json *m = metadata ? metadata->child : NULL; m; m = m->next) {
-    duel_meta *t = f->meta + f->n_meta++;
-    t->key = strcpy(next, m->key);
-    next += strlen(m->key) + 1;
-    t->value = strcpy(next, m->text);
-    next += strlen(m->text) + 1;
-  }
+  for (const duel_json *m = f->header->child; m; m = m->next)
+    if (m != metadata) DUEL_TRY(read_entry(f->entry + f->n++, path, m, buffer, size));
+  for (const duel_json *m = metadata ? metadata->child : NULL; m; m = m->next)
+    f->meta[f->n_meta++] = (duel_meta){m->key, m->text};
   return check_cover(f, path, buffer, size);
 }
 
@@ -289,12 +269,9 @@ static duel_status parse(duel_tensor_file *f, const char *path, const uint8_t *b
   while (text_length > 0 && header[text_length - 1] == ' ') text_length--;
   if (text_length < 2 || header[0] != '{' || header[text_length - 1] != '}')
     return duel_fail(DUEL_ERR_DATA, "%s is no safetensors file: its header is no JSON object", path);
-  duel_json *root;
-  duel_status s = duel_json_parse(&root, (const char *)header, text_length);
-  if (s != DUEL_OK) return duel_context(s, "%s", path);
-  s = read_header(f, path, root, header + length, size);
-  duel_free(root);
-  return s == DUEL_OK ? check_crc(f, path, header, length, size) : s;
+  DUEL_TRY(duel_context(duel_json_parse(&f->header, (const char *)header, text_length), "%s", path));
+  DUEL_TRY(read_header(f, path, header + length, size));
+  return check_crc(f, path, header, length, size);
 }
 
 duel_status duel_tensors_parse(duel_tensor_file *f, const char *path, uint8_t *bytes, size_t n) {
@@ -316,6 +293,7 @@ duel_status duel_tensors_read(duel_tensor_file *f, const char *path) {
 void duel_tensors_close(duel_tensor_file *f) {
   duel_free(f->bytes);
   duel_free(f->entry);
+  duel_free(f->header);
   memset(f, 0, sizeof *f);
 }
 

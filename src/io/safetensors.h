@@ -22,6 +22,7 @@ typedef struct duel_meta { // one string of __metadata__
 
 typedef struct duel_tensor_file {
   uint8_t *bytes;
+  struct duel_json *header;
   duel_entry *entry; // in file order
   int n;
   duel_meta *meta;

@@ -24,59 +24,54 @@ static bool share_a_key(const duel_yaml *a, const duel_yaml *b) {
 
 static void compare(const comparison *c, const char *path, const duel_yaml *a, const duel_yaml *b);
 
-// Two nets, one of them a list alone: item k of G is G.k.
-static void compare_net(const comparison *c, const char *path, const duel_yaml *a, const duel_yaml *b) {
-  char sub[LINE];
-  const duel_yaml *maps[2] = {a, b}, *layers[2];
-  for (int i = 0; i < 2; i++) layers[i] = maps[i]->type == DUEL_YAML_MAP ? duel_yaml_get(maps[i], "layers") : maps[i];
-  compare(c, path, layers[0], layers[1]);
-  for (const duel_key *key = duel_net_kind.keys + 1; key->name; key++) {
-    const duel_yaml *x = duel_yaml_get(a, key->name), *y = duel_yaml_get(b, key->name);
-    snprintf(sub, sizeof sub, "%.400s.%.64s", path, key->name);
-    if (x || y) compare(c, sub, x, y);
+// Key by key; either may be absent. The layers of a net go by its own name: item k of G is G.k.
+static void compare_maps(const comparison *c, const char *path, const duel_yaml *a, const duel_yaml *b) {
+  const duel_yaml *maps[2] = {a, b};
+  for (int k = 0; k < 2; k++)
+    for (const duel_yaml *item = maps[k] ? maps[k]->child : NULL; item; item = item->next) {
+      const duel_yaml *x = k ? duel_yaml_get(a, item->key) : item, *y = k ? item : duel_yaml_get(b, item->key);
+      bool layers = *path && !strchr(path, '.') && !strcmp(item->key, duel_net_kind.main_key);
+      char sub[LINE];
+      snprintf(sub, sizeof sub, "%.400s%s%.64s", path, *path && !layers ? "." : "", layers ? "" : item->key);
+      if (!k || !x) compare(c, sub, x, y);
+    }
+}
+
+static void compare_lists(const comparison *c, const char *path, const duel_yaml *a, const duel_yaml *b) {
+  const duel_yaml *x = a->child, *y = b->child;
+  for (int i = 0; x || y; i++) {
+    char sub[LINE];
+    snprintf(sub, sizeof sub, "%.400s%s%d", path, *path ? "." : "", i);
+    compare(c, sub, x, y);
+    x = x ? x->next : NULL;
+    y = y ? y->next : NULL;
   }
 }
 
 static void compare(const comparison *c, const char *path, const duel_yaml *a, const duel_yaml *b) {
-  char was[LINE / 2], is[LINE / 2], sub[LINE];
-  const char *point = *path ? "." : "";
-  const duel_yaml *only = a ? a : b; // where the other is absent: a section comes key by key
+  const bool outer = !strchr(path, '.');
   if (a && b && duel_yaml_equal(a, b)) return;
-  if (a && b && !strchr(path, '.') && (duel_yaml_get(a, "layers") || duel_yaml_get(b, "layers"))) {
-    compare_net(c, path, a, b);
+  if (outer && a && b && a->type != b->type && (a->type == DUEL_YAML_LIST || b->type == DUEL_YAML_LIST)) {
+    // Two nets, one of them a list alone.
+    duel_yaml list = a->type == DUEL_YAML_LIST ? *a : *b;
+    const duel_yaml net = {.type = DUEL_YAML_MAP, .child = &list};
+    list.key = duel_net_kind.main_key;
+    list.next = NULL;
+    compare_maps(c, path, a->type == DUEL_YAML_LIST ? &net : a, b->type == DUEL_YAML_LIST ? &net : b);
     return;
   }
-  if ((!a || !b) && only->type == DUEL_YAML_MAP && !strchr(path, '.')) {
-    for (const duel_yaml *item = only->child; item; item = item->next) {
-      snprintf(sub, sizeof sub, "%.400s.%.64s", path, item->key);
-      compare(c, sub, a ? item : NULL, b ? item : NULL);
-    }
-    return;
-  }
-  if (a && b && a->type == DUEL_YAML_MAP && b->type == DUEL_YAML_MAP && share_a_key(a, b)) {
-    for (const duel_yaml *item = a->child; item; item = item->next) {
-      snprintf(sub, sizeof sub, "%.400s%s%.64s", path, point, item->key);
-      compare(c, sub, item, duel_yaml_get(b, item->key));
-    }
-    for (const duel_yaml *item = b->child; item; item = item->next) {
-      snprintf(sub, sizeof sub, "%.400s%s%.64s", path, point, item->key);
-      if (!duel_yaml_get(a, item->key)) compare(c, sub, NULL, item);
-    }
-    return;
-  }
-  bool lists = a && b && a->type == DUEL_YAML_LIST && b->type == DUEL_YAML_LIST;
-  if (lists && !(scalars_only(a) && scalars_only(b) && strchr(path, '.'))) {
-    const duel_yaml *x = a->child, *y = b->child;
-    for (int i = 0; x || y; i++) {
-      snprintf(sub, sizeof sub, "%.400s%s%d", path, point, i);
-      compare(c, sub, x, y);
-      x = x ? x->next : NULL;
-      y = y ? y->next : NULL;
-    }
-    return;
-  }
-  c->each(c->ctx, path, a ? duel_yaml_show(was, sizeof was, a) : "(none)",
-          b ? duel_yaml_show(is, sizeof is, b) : "(none)");
+  const duel_yaml *any = a ? a : b;
+  const bool both = a && b && a->type == b->type;
+  const bool maps = any->type == DUEL_YAML_MAP && (both ? share_a_key(a, b) : outer && (!a || !b));
+  const bool lists = both && a->type == DUEL_YAML_LIST && (outer || !scalars_only(a) || !scalars_only(b));
+  char was[LINE / 2], is[LINE / 2];
+  if (maps)
+    compare_maps(c, path, a, b);
+  else if (lists)
+    compare_lists(c, path, a, b);
+  else
+    c->each(c->ctx, path, a ? duel_yaml_show(was, sizeof was, a) : "(none)",
+            b ? duel_yaml_show(is, sizeof is, b) : "(none)");
 }
 
 // The text's tree, with the defaults of keys that came after it.

@@ -27,116 +27,84 @@ const duel_kind *duel_item_kind(const duel_yaml *item) {
   return name ? duel_table_find(&duel_layer_kinds, name) : NULL;
 }
 
-static void unknown_layer(duel_reading *rd, const duel_yaml *item, const char *path) {
-  const char *known[DUEL_MAX_KNOWN], *name = duel_item_name(item);
-  char shown[DUEL_SHOWN], hint[160];
-  int n = duel_table_names(&duel_layer_kinds, known, DUEL_MAX_KNOWN);
-  duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = name});
-  duel_hint(hint, name, known, n);
-  if (item->type == DUEL_YAML_MAP)
-    duel_problem_key(rd, duel_item_layer(item), "%s: %s: no such layer%s", path, shown, hint);
-  else
-    duel_problem_value(rd, item, "%s: %s: no such layer%s", path, shown, hint);
-}
-
-static void read_save(duel_reading *rd, const duel_yaml *item, const char *path, duel_layer *layer) {
-  static const duel_key key = {"save", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "the output's name"};
-  const duel_yaml *save = duel_yaml_get(item, key.name);
-  duel_key_value value = {0};
-  char sub[DUEL_PATH];
-  if (duel_yaml_is_null(save)) return;
-  snprintf(sub, sizeof sub, "%.150s.%s", path, key.name);
-  if (duel_read_single(rd, &key, save, sub, &value)) layer->save = value.text;
+static bool unknown_layer(const duel_place *p) {
+  const char *name = duel_item_name(p->node), *shown = duel_shown_key(p->rd, name);
+  const char *hint = duel_hint_row(p->rd, name, &duel_layer_kinds);
+  if (p->node->type != DUEL_YAML_MAP) return duel_problem_of(p, "%s: no such layer%s", shown, hint);
+  return duel_problem_key(p->rd, duel_item_layer(p->node), "%s: %s: no such layer%s", p->path, shown, hint);
 }
 
 // What stands beside an ordinary layer's name, save apart, belongs inside.
-static bool has_siblings(duel_reading *rd, const duel_yaml *item, const duel_yaml *named, const char *path) {
-  char shown[DUEL_SHOWN];
-  for (const duel_yaml *entry = item->child; entry; entry = entry->next) {
+static bool has_siblings(const duel_place *p, const duel_yaml *named) {
+  for (const duel_yaml *entry = p->node->child; entry; entry = entry->next) {
     if (entry == named || !strcmp(entry->key, "save")) continue;
-    duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = entry->key});
-    duel_problem_key(rd, entry, "%s: %s stands beside %s; one layer an item, its keys go inside: %s: {…}", path, shown,
-                     named->key, named->key);
+    duel_problem_key(p->rd, entry, "%s: %s stands beside %s; one layer an item, its keys go inside: %s: {…}", p->path,
+                     duel_shown_key(p->rd, entry->key), named->key, named->key);
     return true;
   }
   return false;
 }
 
-// What the block's key `repeat` says, before its lists are counted.
-static int64_t copies_of(duel_reading *rd, const duel_kind *kind, const duel_yaml *item, const char *path) {
-  const duel_key *key = duel_key_find(kind->keys, "repeat");
-  const duel_yaml *repeat = duel_yaml_get(item, "repeat");
-  duel_key_value value = {0};
-  char sub[DUEL_PATH];
-  if (!key || duel_yaml_is_null(repeat)) return 1;
-  snprintf(sub, sizeof sub, "%.150s.repeat", path);
-  return duel_read_single(rd, key, repeat, sub, &value) ? (int64_t)value.number[0] : 1;
+// One key of an item that is read apart from its others; *v is as it was if it is absent or wrong.
+static void read_one(const duel_place *p, const duel_key *key, duel_key_value *v) {
+  const duel_place below = {p->rd, duel_yaml_get(p->node, key->name), duel_phrase(p->rd, "%s.%s", p->path, key->name)};
+  duel_key_value value;
+  if (!duel_yaml_is_null(below.node) && duel_read_single(&below, key, &value)) *v = value;
 }
 
-static void read_item(duel_reading *rd, const duel_yaml *item, const char *path, duel_layer *layer) {
-  char sub[DUEL_PATH], shown[DUEL_SHOWN];
-  const duel_yaml *named = duel_item_layer(item);
-  if (!named) {
-    duel_problem_value(rd, item, "%s: %s is not a layer; a layer is `name` or `name: value`", path,
-                       duel_yaml_show(shown, sizeof shown, item));
-    return;
-  }
-  const duel_kind *kind = duel_item_kind(item);
-  if (!kind) {
-    unknown_layer(rd, item, path);
-    return;
-  }
-  layer->kind = kind;
-  if (item->type == DUEL_YAML_MAP) read_save(rd, item, path, layer);
-  duel_source from = {.at = item};
-  if (duel_kind_is_block(kind)) {
-    const int64_t copies = rd->lists.copies;
-    rd->lists.copies *= copies_of(rd, kind, item, path);
-    from.map = item->type == DUEL_YAML_MAP ? item : NULL;
-    from.also = "save";
-    layer->value = duel_read_keys(rd, kind, from, path);
-    rd->lists.copies = copies;
-    return;
-  }
-  if (item->type == DUEL_YAML_MAP && has_siblings(rd, item, named, path)) return;
-  const duel_yaml *value = item->type == DUEL_YAML_MAP && !duel_yaml_is_null(named) ? named : NULL;
-  if (value && value->type != DUEL_YAML_MAP && !kind->main_key) {
-    duel_problem_value(rd, value, "%s: %s takes no value", path, kind->name);
-    return;
-  }
-  if (value && value->type == DUEL_YAML_MAP)
-    from.map = value;
-  else
-    from.direct = value;
-  snprintf(sub, sizeof sub, "%.120s.%s", path, kind->name);
-  layer->value = duel_read_keys(rd, kind, from, sub);
+// A block's keys stand beside its name, and its `repeat` counts before its lists do.
+static duel_key_value *read_block(const duel_place *p, const duel_kind *kind) {
+  const int64_t outer = p->rd->lists.copies;
+  const duel_key *repeat = duel_key_find(kind->keys, "repeat");
+  duel_key_value copies = {.number = {1}};
+  if (repeat) read_one(p, repeat, &copies);
+  p->rd->lists.copies *= (int64_t)copies.number[0];
+  duel_key_value *value = duel_read_keys(p, kind, p->node->type == DUEL_YAML_MAP ? p->node : NULL, "save");
+  p->rd->lists.copies = outer;
+  return value;
 }
 
-void duel_read_layers(duel_reading *rd, const duel_yaml *list, const char *path, duel_key_value *v) {
-  char sub[DUEL_PATH], shown[DUEL_SHOWN];
-  if (list->type != DUEL_YAML_LIST || !list->child) {
-    duel_problem_value(rd, list, "%s: %s is not a list of layers", path, duel_yaml_show(shown, sizeof shown, list));
-    return;
-  }
-  int n = duel_yaml_count(list);
+static bool read_item(const duel_place *p, duel_layer *layer) {
+  static const duel_key save = {"save", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "the output's name"};
+  const duel_yaml *named = duel_item_layer(p->node);
+  duel_key_value saved = {0};
+  if (!named)
+    return duel_problem_of(p, "%s is not a layer; a layer is `name` or `name: value`", duel_shown(p->rd, p->node));
+  const duel_kind *kind = layer->kind = duel_item_kind(p->node);
+  if (!kind) return unknown_layer(p);
+  const bool map = p->node->type == DUEL_YAML_MAP;
+  read_one(p, &save, &saved);
+  layer->save = saved.text;
+  if (duel_kind_is_block(kind)) return (layer->value = read_block(p, kind)) != NULL;
+  if (map && has_siblings(p, named)) return false;
+  const duel_yaml *value = map && !duel_yaml_is_null(named) ? named : NULL;
+  if (value && value->type != DUEL_YAML_MAP && !kind->main_key)
+    return duel_problem_value(p->rd, value, "%s: %s takes no value", p->path, kind->name);
+  const duel_place inside = {p->rd, p->node, duel_phrase(p->rd, "%s.%s", p->path, kind->name)};
+  return (layer->value = duel_read_keys(&inside, kind, value, NULL)) != NULL;
+}
+
+bool duel_read_layers(const duel_place *p, duel_key_value *v) {
+  duel_reading *rd = p->rd;
+  if (p->node->type != DUEL_YAML_LIST || !p->node->child)
+    return duel_problem_of(p, "%s is not a list of layers", duel_shown(rd, p->node));
+  const int n = duel_yaml_count(p->node);
   rd->lists.layers += n * rd->lists.copies;
-  if (rd->lists.layers > DUEL_MAX_LAYERS || rd->lists.depth > MAX_NESTING) {
-    duel_problem_value(rd, list, "%s: too many layers; a net has at most %d, blocks nested %d deep", path,
-                       DUEL_MAX_LAYERS, MAX_NESTING);
-    return;
-  }
-  duel_layers *layers = duel_pool_alloc(rd->pool, sizeof *layers);
-  duel_layer *layer = duel_pool_alloc(rd->pool, (size_t)n * sizeof *layer);
-  *v = (duel_key_value){.n = layers && layer, .layers = layers};
-  rd->no_memory |= !v->n;
-  if (!v->n) return;
-  layers->layer = layer;
+  if (rd->lists.layers > DUEL_MAX_LAYERS || rd->lists.depth > MAX_NESTING)
+    return duel_problem_of(p, "too many layers; a net has at most %d, blocks nested %d deep", DUEL_MAX_LAYERS,
+                           MAX_NESTING);
+  duel_layers *layers = duel_room(rd, sizeof *layers);
+  duel_layer *layer = duel_room(rd, (size_t)n * sizeof *layer);
+  if (!layers || !layer) return false;
+  *layers = (duel_layers){layer, n};
+  *v = (duel_key_value){.n = 1, .layers = layers};
   rd->lists.depth++;
-  for (const duel_yaml *item = list->child; item; item = item->next, layer++) {
-    snprintf(sub, sizeof sub, "%.160s.%d", path, layers->n++);
-    *layer = (duel_layer){.path = duel_pool_text(rd->pool, sub, strlen(sub)), .line = item->line, .col = item->col};
-    if (!layer->path) rd->no_memory = true;
-    read_item(rd, item, sub, layer);
+  int k = 0;
+  for (const duel_yaml *item = p->node->child; item; item = item->next, layer++) {
+    const duel_place below = {rd, item, duel_phrase(rd, "%s.%d", p->path, k++)};
+    *layer = (duel_layer){.path = below.path, .line = item->line, .col = item->col};
+    read_item(&below, layer);
   }
   rd->lists.depth--;
+  return true;
 }

@@ -12,11 +12,14 @@ enum { MAX_PARTS = 80 };
 // ---- trees
 
 static duel_yaml *new_node(duel_reading *rd, duel_yaml_type type, const duel_yaml *at) {
-  duel_yaml *node = duel_pool_alloc(rd->pool, sizeof *node);
-  if (!node) return rd->no_memory = true, NULL;
-  *node = (duel_yaml){.type = type, .text = type == DUEL_YAML_SCALAR ? "" : NULL};
-  node->file = at->file, node->line = at->line, node->col = at->col;
-  node->key_line = at->key_line, node->key_col = at->key_col;
+  duel_yaml *node = duel_room(rd, sizeof *node);
+  if (!node) return NULL;
+  *node = *at;
+  node->type = type;
+  node->quoted = false;
+  node->text = type == DUEL_YAML_SCALAR ? "" : NULL;
+  node->key = NULL;
+  node->child = node->next = NULL;
   return node;
 }
 
@@ -129,28 +132,23 @@ static const duel_key *step(const duel_key *word, const duel_yaml *map, const ch
 static void merge(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *value, const char *path);
 
 static void merge_child(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *child, const char *path) {
-  char sub[DUEL_PATH];
   duel_key room;
-  bool layers = word->of == &duel_net_kind && !strcmp(child->key, main_of(word)); // item k of G is G.k
-  snprintf(sub, sizeof sub, "%.150s%s%.40s", path, *path && !layers ? "." : "", layers ? "" : child->key);
   const duel_key *below = step(word, slot, child->key, &room);
   duel_yaml *inner = slot_of(rd, slot, child->key, child);
-  if (inner) merge(rd, inner, below, child, sub);
+  if (inner) merge(rd, inner, below, child, duel_path(rd, path, word->of, child->key));
 }
 
 // Steps into a list: {3: …}.
 static void merge_list(duel_reading *rd, duel_yaml *list, const duel_yaml *steps, const char *path) {
-  static const duel_key item_word = {"item", DUEL_KEY_ITEM, NULL, 0, 0, NULL, NULL};
+  static const duel_key item_word = {.name = "item", .type = DUEL_KEY_ITEM};
   const bool conflicts = rd->conflicts;
-  char sub[DUEL_PATH];
   rd->conflicts = false; // a list is a value: what goes into it comes after it
   for (duel_yaml *child = steps->child; child; child = child->next) {
     bool number = strspn(child->key, "0123456789") == strlen(child->key) && strlen(child->key) < 7;
     duel_yaml *item = list->child;
     for (int i = number ? atoi(child->key) : 0; item && i > 0; i--) item = item->next;
-    snprintf(sub, sizeof sub, "%.150s.%.40s", path, child->key);
     if (number && item)
-      merge(rd, item, &item_word, child, sub);
+      merge(rd, item, &item_word, child, duel_phrase(rd, "%s.%s", path, child->key));
     else
       duel_problem_value(rd, child, "%s has no item %.40s; there are %s.0 to %s.%d", path, child->key, path, path,
                          duel_yaml_count(list) - 1);
@@ -196,11 +194,10 @@ static void check_conflict(duel_reading *rd, const duel_yaml *old, const duel_ya
 static bool is_new_name(duel_reading *rd, const duel_yaml *vars, const duel_yaml *value, const char *path) {
   const char *known[DUEL_MAX_KNOWN];
   int n = 0;
-  char hint[160];
   if (!rd->settings || !duel_yaml_is_null(duel_yaml_get(vars, value->key))) return false;
   for (const duel_yaml *item = vars->child; item && n < DUEL_MAX_KNOWN; item = item->next) known[n++] = item->key;
   duel_problem_value(rd, value, "%s.%.40s: the recipe has no such name%s", path, value->key,
-                     duel_hint(hint, value->key, known, n));
+                     duel_hint(rd, value->key, known, n));
   return true;
 }
 
@@ -235,18 +232,13 @@ static bool takes_keys(const duel_key *word) {
 // The mistake in merging these, if it is one of a path; the reader finds those of values.
 static bool leads_nowhere(duel_reading *rd, const duel_key *word, const duel_yaml *value, const char *path) {
   if (rd->conflicts) return false;
-  if (word->type == DUEL_KEY_ITEM && duel_yaml_is_null(value)) {
-    duel_problem_value(rd, value, "an item of a list cannot be taken away");
-  } else if (word->type == DUEL_KEY_LAYERS && is_step(value)) {
-    duel_problem_value(rd, value, "%s is not a list of layers", path);
-  } else if (word->name && is_step(value)) {
-    for (const char *const *net = rd->game->nets; *net; net++)
-      if (duel_yaml_get(value, *net)) return false; // the reader shows where that stands
-    duel_problem_value(rd, value, "there is nothing below %s", path);
-  } else {
-    return false;
-  }
-  return true;
+  if (word->type == DUEL_KEY_ITEM && duel_yaml_is_null(value))
+    return !duel_problem_value(rd, value, "an item of a list cannot be taken away");
+  if (!is_step(value) || !word->name) return false;
+  if (word->type == DUEL_KEY_LAYERS) return !duel_problem_value(rd, value, "%s is not a list of layers", path);
+  for (const char *const *net = rd->game->nets; *net; net++)
+    if (duel_yaml_get(value, *net)) return false; // the reader shows where that stands
+  return !duel_problem_value(rd, value, "there is nothing below %s", path);
 }
 
 static void merge(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *value, const char *path) {
@@ -294,101 +286,75 @@ void duel_merge_defaults(duel_reading *rd, duel_yaml *root) {
 
 // ---- settings
 
-typedef struct change {
-  duel_yaml *value;
-  const char *part[MAX_PARTS]; // "train", "batch"
-  int n;
-  struct change *next;
-} change;
-
-static bool split_key(duel_reading *rd, change *c, const char *key) {
-  char *rest = duel_pool_text(rd->pool, key, strlen(key));
-  if (!rest) return rd->no_memory = true, false;
-  for (char *part; (part = strsep(&rest, "."));) {
-    if (c->n == MAX_PARTS || !*part) {
-      duel_problem_value(rd, c->value, "a key is names and numbers with points between them, such as optim.lr");
-      return false;
-    }
-    c->part[c->n++] = part;
-  }
-  const duel_key *top = duel_key_find(((const duel_kind *)rd->words->of)->keys, c->part[0]);
-  if (top && top->of == &duel_net_kind && c->n > 1 && c->n < MAX_PARTS && strspn(c->part[1], "0123456789")) {
-    memmove(c->part + 2, c->part + 1, (size_t)(c->n++ - 1) * sizeof *c->part); // G.3 is an item of its layers
-    c->part[1] = duel_net_kind.main_key;
-  }
-  if (strcmp(c->part[0], "recipe") != 0 && strcmp(c->part[0], "base") != 0) return true;
-  duel_problem_value(rd, c->value, "%s belongs to a file and cannot be set", c->part[0]);
-  return false;
-}
-
-// A path from the command line is no YAML.
-static duel_yaml *path_value(duel_reading *rd, const duel_setting *setting, const char *origin) {
-  duel_yaml *value = new_node(rd, DUEL_YAML_SCALAR, &(duel_yaml){.file = origin});
-  char *copy = duel_pool_text(rd->pool, setting->value, strlen(setting->value));
-  rd->no_memory |= !copy;
-  if (!value || !copy) return NULL;
-  value->quoted = true;
-  value->text = copy;
-  if (!duel_yaml_is_utf8(copy)) duel_problem_value(rd, value, "data.path: a name that is not UTF-8");
-  return value;
-}
-
+// The value of a setting. A path from the command line is no YAML.
 static duel_yaml *value_of(duel_reading *rd, const duel_setting *setting) {
   bool flag = setting->origin && strcmp(setting->origin, "--set") != 0;
-  char key[2 * DUEL_SHOWN], shown[2 * DUEL_SHOWN] = "";
-  duel_yaml_show(key, 64, &(duel_yaml){.text = setting->key});
-  if (*setting->value) duel_yaml_show(shown, 64, &(duel_yaml){.text = setting->value});
-  char *origin = flag ? duel_pool_text(rd->pool, setting->origin, strlen(setting->origin))
-                      : duel_pool_format(rd->pool, "--set %s=%s", key, shown);
-  if (!origin) return rd->no_memory = true, NULL;
-  if (flag && (!strcmp(setting->key, "data") || !strcmp(setting->key, "data.path")))
-    return path_value(rd, setting, origin);
+  bool verbatim = flag && (!strcmp(setting->key, "data") || !strcmp(setting->key, "data.path"));
+  char key[64], shown[64] = "";
+  duel_yaml_show(key, sizeof key, &(duel_yaml){.text = setting->key});
+  if (*setting->value) duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = setting->value});
+  const char *origin = flag ? duel_phrase(rd, "%s", setting->origin) : duel_phrase(rd, "--set %s=%s", key, shown);
+  const duel_yaml at = {.file = origin};
   duel_yaml *value = NULL;
+  if (verbatim) {
+    if (!duel_yaml_is_utf8(setting->value)) duel_problem_value(rd, &at, "data.path: a name that is not UTF-8");
+    value = new_node(rd, DUEL_YAML_SCALAR, &at);
+    if (value) value->quoted = true, value->text = duel_phrase(rd, "%s", setting->value);
+    return value;
+  }
   duel_status status = duel_yaml_parse_value(&value, rd->pool, origin, setting->value);
   rd->no_memory |= status == DUEL_ERR_DEVICE;
   if (status == DUEL_ERR_USAGE) // its message begins with the origin; so will the problem's
-    duel_problem_value(rd, &(duel_yaml){.file = origin}, "%s", duel_last_error() + strlen(origin) + 2);
+    duel_problem_value(rd, &at, "%s", duel_last_error() + strlen(origin) + 2);
   return status == DUEL_OK ? value : NULL;
 }
 
-// {train: {batch: value}}
-static duel_yaml *steps_to(duel_reading *rd, const change *c) {
-  duel_yaml *node = c->value;
-  for (int i = c->n - 1; i >= 0 && node; i--) {
-    duel_yaml *map = new_node(rd, DUEL_YAML_MAP, c->value);
+// The key's parts, "train" and "batch"; 0: it is none that can be set.
+static int split_key(duel_reading *rd, const duel_yaml *at, const char *key, const char *part[MAX_PARTS]) {
+  char *rest = duel_pool_text(rd->pool, key, strlen(key));
+  int n = 0;
+  rd->no_memory |= !rest;
+  for (char *next; (next = strsep(&rest, "."));) {
+    if (n == MAX_PARTS || !*next)
+      return duel_problem_value(rd, at, "a key is names and numbers with points between them, such as optim.lr");
+    part[n++] = next;
+    const duel_key *top = n > 1 ? NULL : duel_key_find(((const duel_kind *)rd->words->of)->keys, next);
+    if (top && top->of == &duel_net_kind && rest && *rest >= '0' && *rest <= '9')
+      part[n++] = duel_net_kind.main_key; // G.3 is an item of its layers
+  }
+  if (n && (!strcmp(part[0], "recipe") || !strcmp(part[0], "base")))
+    return duel_problem_value(rd, at, "%s belongs to a file and cannot be set", part[0]);
+  return n;
+}
+
+// {train: {batch: value}}, and how deep the value is; NULL: the setting is a mistake.
+static duel_yaml *steps_to(duel_reading *rd, const duel_setting *setting, int *depth) {
+  const char *part[MAX_PARTS];
+  duel_yaml *node = value_of(rd, setting);
+  *depth = node ? split_key(rd, node, setting->key, part) : 0;
+  for (int i = *depth - 1; i >= 0 && node; i--) {
+    duel_yaml *map = new_node(rd, DUEL_YAML_MAP, node);
     if (!map) return NULL;
     map->quoted = true;
     map->child = node;
-    node->key = c->part[i];
+    node->key = part[i];
     node = map;
   }
-  return node;
-}
-
-// Outer keys before inner ones; otherwise in the order given.
-static void insert(change **list, change *c) {
-  while (*list && (*list)->n <= c->n) list = &(*list)->next;
-  c->next = *list;
-  *list = c;
+  return *depth ? node : NULL;
 }
 
 void duel_merge_settings(duel_reading *rd, duel_yaml *root, const duel_setting *setting, int n) {
-  change *list = NULL;
-  for (int i = 0; i < n && !rd->no_memory; i++) {
-    change *c = duel_pool_alloc(rd->pool, sizeof *c);
-    rd->no_memory |= !c;
-    if (c && (c->value = value_of(rd, &setting[i])) && split_key(rd, c, setting[i].key)) insert(&list, c);
-  }
-  duel_yaml *all = new_node(rd, DUEL_YAML_MAP, root);
-  if (!all) return;
+  duel_yaml *all = new_node(rd, DUEL_YAML_MAP, root), **steps = duel_room(rd, (size_t)(n + 1) * sizeof *steps);
+  int *depth = duel_room(rd, (size_t)(n + 1) * sizeof *depth);
+  for (int i = 0; i < n && !rd->no_memory; i++) steps[i] = steps_to(rd, &setting[i], &depth[i]);
+  if (rd->no_memory) return;
   all->quoted = true;
   rd->conflicts = true;
-  for (const change *c = list; c && !rd->no_memory; c = c->next) {
-    duel_yaml *steps = steps_to(rd, c);
-    if (steps) merge(rd, all, rd->words, steps, "");
-  }
+  for (int d = 1; d <= MAX_PARTS; d++) // outer keys before inner ones; otherwise in the order given
+    for (int i = 0; i < n; i++)
+      if (steps[i] && depth[i] == d) merge(rd, all, rd->words, steps[i], "");
   rd->conflicts = false;
   rd->settings = true;
-  if (!rd->no_memory) merge(rd, root, rd->words, all, "");
+  merge(rd, root, rd->words, all, "");
   rd->settings = false;
 }

@@ -22,7 +22,6 @@ enum {
   DUEL_RECIPE_VERSION = 1,
   DUEL_MAX_PROBLEMS = 20,
   DUEL_MAX_LAYERS = 10000, // of a net, copies counted
-  DUEL_PATH = 192,         // bytes of "G.2.residual.3.conv"
   DUEL_SHOWN = 48,         // of a value in a message
   DUEL_MAX_KNOWN = 128,    // words that a hint chooses from
 };
@@ -60,6 +59,13 @@ typedef struct duel_reading {
   bool settings, conflicts; // what is merged are settings; one into another
 } duel_reading;
 
+// A value, and what messages call it: "G.2.residual.3.conv".
+typedef struct duel_place {
+  duel_reading *rd;
+  const duel_yaml *node;
+  const char *path;
+} duel_place;
+
 // ---- schema.c
 // The game that the tree names; the first one where that is none.
 const duel_game_kind *duel_game_named(const duel_yaml *root);
@@ -71,38 +77,42 @@ extern const duel_kind duel_net_kind;
 enum { DUEL_NET_LAYERS, DUEL_NET_INIT, DUEL_NET_OPTIM, DUEL_NET_EMA };
 
 // ---- problem.c
-// Where the value of `at` stands; at NULL: the recipe as a whole.
-void duel_problem_value(duel_reading *rd, const duel_yaml *at, const char *fmt, ...)
+// All yield false. "PATH: …" where the value stands; without the path; where its key stands.
+bool duel_problem_of(const duel_place *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool duel_problem_value(duel_reading *rd, const duel_yaml *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-void duel_problem_key(duel_reading *rd, const duel_yaml *at, const char *fmt, ...) // where its key stands
+bool duel_problem_key(duel_reading *rd, const duel_yaml *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 duel_status duel_problems_status(duel_reading *rd); // USAGE with all of them, DEVICE without memory, or OK
-// "; did you mean X?" if a known word is near, else "; there are a, b, c" if those are few. Lives in dst.
-const char *duel_hint(char dst[160], const char *word, const char *const *known, int n);
+// "; did you mean X?" if a known word is near, else "; there are a, b, c" if those are few.
+const char *duel_hint(duel_reading *rd, const char *word, const char *const *known, int n);
+const char *duel_hint_row(duel_reading *rd, const char *word, const duel_table *table);
+const char *duel_shown(duel_reading *rd, const duel_yaml *node); // in a message
+const char *duel_shown_key(duel_reading *rd, const char *key);
+// Text and room in the reading's pool. Without memory rd->no_memory is set and they yield "" and NULL.
+#define duel_phrase(rd, ...) duel_kept(rd, duel_pool_format((rd)->pool, __VA_ARGS__))
+const char *duel_kept(duel_reading *rd, const char *text);
+void *duel_room(duel_reading *rd, size_t bytes);
 
 // ---- value.c
-// Reports a mistake under `path` and then yields false, and something harmless in *v. An integer that depends on data
-// that is not there sets rd->needs_data and yields false too. key: a type that neither chooses from a table nor holds
-// layers.
-typedef bool duel_reader(duel_reading *rd, const duel_key *key, const duel_yaml *node, const char *path,
-                         duel_key_value *v);
+// Reports a mistake and then yields false, and something harmless in *v. An integer that depends on data that is not
+// there sets rd->needs_data and yields false too. key: a type that neither chooses from a table nor holds layers.
+typedef bool duel_reader(const duel_place *p, const duel_key *key, duel_key_value *v);
 duel_reader duel_read_single;
 void duel_read_vars(duel_reading *rd, const duel_yaml *vars);
 void duel_length_text(char dst[48], duel_length l);
 void duel_bytes_text(char dst[48], double bytes);
 
 // ---- read.c
-// The keys of a kind, from a map that may hold `also` too, or from a value that stands for the main key; both NULL: all
+// The keys of a kind, from a map that may hold `also` too, or from a value that stands for the main key; node NULL: all
 // are absent. at: where something is missing.
-typedef struct duel_source {
-  const duel_yaml *map, *direct, *at;
-  const char *also;
-} duel_source;
-duel_key_value *duel_read_keys(duel_reading *rd, const duel_kind *kind, duel_source from, const char *path);
+duel_key_value *duel_read_keys(const duel_place *at, const duel_kind *kind, const duel_yaml *node, const char *also);
+const char *duel_path(duel_reading *rd, const char *path, const duel_kind *kind,
+                      const char *name);                 // item k of G is G.k
 void duel_read_recipe(duel_reading *rd, duel_recipe *r); // everything into r, whose strings live in rd's pool
 
 // ---- lists.c
-void duel_read_layers(duel_reading *rd, const duel_yaml *list, const char *path, duel_key_value *v);
+bool duel_read_layers(const duel_place *p, duel_key_value *v);
 // Which entry of an item names its layer; NULL: none does. A plain name is its own.
 const duel_yaml *duel_item_layer(const duel_yaml *item);
 const char *duel_item_name(const duel_yaml *item);

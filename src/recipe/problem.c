@@ -15,39 +15,52 @@ static bool same_text(const char *a, const char *b) {
   return !strcmp(tail, n > m ? b : a) && (n == m || tail[-1] == '.');
 }
 
-static void add(duel_reading *rd, const char *file, int line, int col, const char *fmt, va_list args) {
-  duel_problem p = {.file = file, .line = line, .col = col, .order = rd->problems};
+// path: in front of the text; NULL: none. Yields false.
+static bool add(duel_reading *rd, duel_problem p, const char *path, const char *fmt, va_list args) {
   size_t end = sizeof p.text - 1;
-  if (vsnprintf(p.text, sizeof p.text, fmt, args) > (int)end) { // cut, but not within a character
-    while (end > 0 && ((unsigned char)p.text[end - 1] & 0xC0) == 0x80) end--;
+  int named = path ? snprintf(p.text, sizeof p.text / 2, "%s: ", path) : 0;
+  if (named > (int)end / 2) named = (int)end / 2;
+  if (vsnprintf(p.text + named, sizeof p.text - (size_t)named, fmt, args) + named > (int)end) {
+    while (end > 0 && ((unsigned char)p.text[end - 1] & 0xC0) == 0x80) end--; // cut, but not within a character
     if (end > 0 && (unsigned char)p.text[end - 1] >= 0xC0) end--;
     p.text[end] = 0;
   }
-  for (int i = 0; i < rd->problems; i++) // one value at the top serves all nets, under their own paths
-    if (rd->problem[i].file == file && rd->problem[i].line == line && rd->problem[i].col == col &&
-        same_text(rd->problem[i].text, p.text)) {
-      if (strlen(p.text) < strlen(rd->problem[i].text)) rd->problem[i] = p;
-      return;
-    }
+  p.order = rd->problems;
+  for (int i = 0; i < rd->problems; i++) { // one value at the top serves all nets, under their own paths
+    duel_problem *old = &rd->problem[i];
+    if (old->file != p.file || old->line != p.line || old->col != p.col || !same_text(old->text, p.text)) continue;
+    if (strlen(p.text) < strlen(old->text)) *old = p;
+    return false;
+  }
   if (rd->problems == DUEL_MAX_PROBLEMS)
     rd->more++;
   else
     rd->problem[rd->problems++] = p;
+  return false;
 }
 
-void duel_problem_value(duel_reading *rd, const duel_yaml *at, const char *fmt, ...) {
+bool duel_problem_of(const duel_place *p, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);
-  if (!at) at = rd->root;
-  add(rd, at->file, at->line, at->col, fmt, args);
+  add(p->rd, (duel_problem){.file = p->node->file, .line = p->node->line, .col = p->node->col}, p->path, fmt, args);
   va_end(args);
+  return false;
 }
 
-void duel_problem_key(duel_reading *rd, const duel_yaml *at, const char *fmt, ...) {
+bool duel_problem_value(duel_reading *rd, const duel_yaml *at, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);
-  add(rd, at->file, at->key_line, at->key_col, fmt, args);
+  add(rd, (duel_problem){.file = at->file, .line = at->line, .col = at->col}, NULL, fmt, args);
   va_end(args);
+  return false;
+}
+
+bool duel_problem_key(duel_reading *rd, const duel_yaml *at, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  add(rd, (duel_problem){.file = at->file, .line = at->key_line, .col = at->key_col}, NULL, fmt, args);
+  va_end(args);
+  return false;
 }
 
 static int by_place(const void *a, const void *b) {
@@ -120,20 +133,40 @@ const char *duel_suggest(const char *word, const char *const *known, int n) {
   return best ? best : beginnings == 1 ? begins : NULL;
 }
 
-const char *duel_hint(char dst[160], const char *word, const char *const *known, int n) {
-  const char *near = duel_suggest(word, known, n);
+const char *duel_hint(duel_reading *rd, const char *word, const char *const *known, int n) {
+  char list[160];
   size_t used = 0;
-  *dst = 0;
-  if (near) {
-    snprintf(dst, 160, "; did you mean %s?", near);
-    return dst;
-  }
-  for (int i = 0; i < n && used < 160; i++)
-    used += (size_t)snprintf(dst + used, 160 - used, "%s%s",
-                             i       ? ", "
-                             : n > 1 ? "; there are "
-                                     : "; there is ",
-                             known[i]);
-  if (used >= 160) *dst = 0; // too many to list
-  return dst;
+  const char *near = duel_suggest(word, known, n);
+  if (near) return duel_phrase(rd, "; did you mean %s?", near);
+  for (int i = 0; i < n && used < sizeof list; i++)
+    used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", known[i]);
+  if (!n || used >= sizeof list - 12) return ""; // too many to list
+  return duel_phrase(rd, n > 1 ? "; there are %s" : "; there is %s", list);
+}
+
+const char *duel_hint_row(duel_reading *rd, const char *word, const duel_table *table) {
+  const char *known[DUEL_MAX_KNOWN];
+  return duel_hint(rd, word, known, duel_table_names(table, known, DUEL_MAX_KNOWN));
+}
+
+// ---- what messages are made of
+
+void *duel_room(duel_reading *rd, size_t bytes) {
+  void *room = duel_pool_alloc(rd->pool, bytes);
+  rd->no_memory |= !room;
+  return room;
+}
+
+const char *duel_kept(duel_reading *rd, const char *text) {
+  rd->no_memory |= !text;
+  return text ? text : "";
+}
+
+const char *duel_shown(duel_reading *rd, const duel_yaml *node) {
+  char shown[DUEL_SHOWN];
+  return duel_phrase(rd, "%s", duel_yaml_show(shown, sizeof shown, node));
+}
+
+const char *duel_shown_key(duel_reading *rd, const char *key) {
+  return duel_shown(rd, &(duel_yaml){.text = key});
 }

@@ -14,7 +14,7 @@ enum { MAX_BASES = 16 };
 
 struct duel_recipe_source {
   duel_pool pool;
-  char *name;
+  const char *name;
   duel_yaml *root;
   duel_recipe draft; // as far as it can be read without the data
 };
@@ -28,9 +28,9 @@ typedef struct document {
 
 // ---- finding
 
-static bool is_file(const char *name) {
+static bool ends_in_yaml(const char *name) {
   size_t n = strlen(name);
-  return strchr(name, '/') || (n > 5 && !strcmp(name + n - 5, ".yaml"));
+  return n > 5 && !strcmp(name + n - 5, ".yaml");
 }
 
 static duel_status parse_file(duel_reading *rd, document *d) {
@@ -47,31 +47,24 @@ static duel_status parse_file(duel_reading *rd, document *d) {
 static duel_status parse_builtin(duel_reading *rd, const char *name, document *d) {
   const char *known[64];
   int n = 0;
-  char hint[160];
-  for (int i = 0; i < duel_builtins_n; i++) {
-    if (!strcmp(duel_builtins[i].name, name)) {
-      d->builtin = duel_builtins[i].name;
-      d->label = duel_pool_format(rd->pool, "%s.yaml", name);
-      if (!d->label) return duel_fail_memory("a recipe's name", strlen(name));
-      return duel_yaml_parse(&d->root, rd->pool, d->label, duel_builtins[i].text, strlen(duel_builtins[i].text));
-    }
-    if (n < 64) known[n++] = duel_builtins[i].name;
+  for (const duel_builtin *b = duel_builtins; b < duel_builtins + duel_builtins_n; b++) {
+    if (n < 64) known[n++] = b->name;
+    if (strcmp(b->name, name)) continue;
+    d->builtin = b->name;
+    d->label = duel_phrase(rd, "%s.yaml", name);
+    return duel_yaml_parse(&d->root, rd->pool, d->label, b->text, strlen(b->text));
   }
   return duel_fail(DUEL_ERR_USAGE, "%.200s: no such recipe (a file's name has a '/' or ends in .yaml)%s", name,
-                   duel_hint(hint, name, known, n));
+                   duel_hint(rd, name, known, n));
 }
 
 // `from`: the document that names this one as its base; NULL: the recipe itself.
 static duel_status open_document(duel_reading *rd, const char *name, const document *from, document *d) {
   *d = (document){0};
-  if (!is_file(name)) return parse_builtin(rd, name, d);
+  if (!strchr(name, '/') && !ends_in_yaml(name)) return parse_builtin(rd, name, d);
   const char *slash = from && from->file ? strrchr(from->file, '/') : NULL;
-  if (slash && *name != '/')
-    d->file = duel_pool_format(rd->pool, "%.*s%s", (int)(slash + 1 - from->file), from->file, name);
-  else
-    d->file = duel_pool_text(rd->pool, name, strlen(name));
-  if (!d->file) return duel_fail_memory("a recipe's path", strlen(name));
-  d->label = d->file;
+  const int folder = slash && *name != '/' ? (int)(slash + 1 - from->file) : 0;
+  d->label = d->file = duel_phrase(rd, "%.*s%s", folder, folder ? from->file : "", name);
   return parse_file(rd, d);
 }
 
@@ -83,52 +76,55 @@ static bool same_document(const document *a, const document *b) {
 
 // ---- loading
 
+// Puts where the node stands in front of the message.
+static duel_status placed(duel_status status, const duel_yaml *at) {
+  return duel_context(status, "%s:%d:%d", at->file, at->line, at->col);
+}
+
 static duel_status check_document(const document *d) {
   if (d->root->type != DUEL_YAML_MAP)
-    return duel_fail(DUEL_ERR_USAGE, "%s:%d:%d: a recipe is a mapping of keys, such as `latent: 100`", d->label,
-                     d->root->line, d->root->col);
+    return placed(duel_fail(DUEL_ERR_USAGE, "a recipe is a mapping of keys, such as `latent: 100`"), d->root);
   const duel_yaml *version = duel_yaml_get(d->root, "recipe");
   int64_t number;
   if (duel_yaml_is_null(version))
     return duel_fail(DUEL_ERR_USAGE, "%s:1:1: recipe: missing; begin with the version of the format, `recipe: %d`",
                      d->label, DUEL_RECIPE_VERSION);
+  duel_status status = DUEL_OK;
   if (!duel_yaml_int(version, &number) || number < 1)
-    return duel_fail(DUEL_ERR_USAGE, "%s:%d:%d: recipe: the version of the format is a number: `recipe: %d`", d->label,
-                     version->line, version->col, DUEL_RECIPE_VERSION);
-  if (number > DUEL_RECIPE_VERSION)
-    return duel_fail(DUEL_ERR_USAGE, "%s:%d:%d: recipe: format %lld is newer than this version of duel, which reads %d",
-                     d->label, version->line, version->col, (long long)number, DUEL_RECIPE_VERSION);
+    status =
+        duel_fail(DUEL_ERR_USAGE, "recipe: the version of the format is a number: `recipe: %d`", DUEL_RECIPE_VERSION);
+  else if (number > DUEL_RECIPE_VERSION)
+    status = duel_fail(DUEL_ERR_USAGE, "recipe: format %lld is newer than this version of duel, which reads %d",
+                       (long long)number, DUEL_RECIPE_VERSION);
+  return placed(status, version);
+}
+
+static duel_status open_base(duel_reading *rd, const duel_yaml *base, document *chain, int n) {
+  if (base->type != DUEL_YAML_SCALAR) return duel_fail(DUEL_ERR_USAGE, "one name of a recipe or a file is due");
+  if (n == MAX_BASES) return duel_fail(DUEL_ERR_USAGE, "more than %d recipes on each other", MAX_BASES);
+  DUEL_TRY(open_document(rd, base->text, &chain[n - 1], &chain[n]));
+  for (int i = 0; i < n; i++)
+    if (same_document(&chain[i], &chain[n])) return duel_fail(DUEL_ERR_USAGE, "%s is its own base", base->text);
   return DUEL_OK;
 }
 
 // Follows base from chain[0] on.
 static duel_status open_bases(duel_reading *rd, document *chain, int *n) {
-  for (;;) {
-    const document *last = &chain[*n - 1];
-    DUEL_TRY(check_document(last));
-    const duel_yaml *base = duel_yaml_get(last->root, "base");
+  for (;; ++*n) {
+    DUEL_TRY(check_document(&chain[*n - 1]));
+    const duel_yaml *base = duel_yaml_get(chain[*n - 1].root, "base");
     if (duel_yaml_is_null(base)) return DUEL_OK;
-    char where[PATH_MAX + 48];
-    snprintf(where, sizeof where, "%s:%d:%d: base", base->file, base->line, base->col);
-    if (base->type != DUEL_YAML_SCALAR)
-      return duel_fail(DUEL_ERR_USAGE, "%s: one name of a recipe or a file is due", where);
-    if (*n == MAX_BASES) return duel_fail(DUEL_ERR_USAGE, "%s: more than %d recipes on each other", where, MAX_BASES);
-    duel_status status = open_document(rd, base->text, last, &chain[*n]);
-    if (status != DUEL_OK) return duel_context(status, "%s", where);
-    for (int i = 0; i < *n; i++)
-      if (same_document(&chain[i], &chain[*n]))
-        return duel_fail(DUEL_ERR_USAGE, "%s: %s is its own base", where, base->text);
-    ++*n;
+    DUEL_TRY(placed(duel_context(open_base(rd, base, chain, *n), "base"), base));
   }
 }
 
 // "mlp" from "recipes/mlp.yaml".
-static char *short_name(duel_pool *pool, const char *name) {
+static const char *short_name(duel_reading *rd, const char *name) {
   const char *slash = strrchr(name, '/');
   if (slash) name = slash + 1;
   size_t n = strlen(name);
-  if (n > 5 && !strcmp(name + n - 5, ".yaml")) n -= 5;
-  return n ? duel_pool_text(pool, name, n) : duel_pool_text(pool, "recipe", 6);
+  if (ends_in_yaml(name)) n -= 5;
+  return n ? duel_phrase(rd, "%.*s", (int)n, name) : "recipe";
 }
 
 // The game's words are needed to merge what names it: of settings, the recipe and its bases the first that does.
@@ -148,11 +144,9 @@ static duel_status load(duel_recipe_source *s, const char *name, const char *tex
   duel_reading rd = {.pool = &s->pool};
   document chain[MAX_BASES] = {0};
   int documents = 1;
-  s->name = short_name(&s->pool, name);
-  if (!s->name) return duel_fail_memory("a recipe's name", strlen(name));
+  s->name = short_name(&rd, name);
   if (text) {
-    chain[0].label = duel_pool_text(&s->pool, name, strlen(name));
-    if (!chain[0].label) return duel_fail_memory("a recipe's name", strlen(name));
+    chain[0].label = duel_phrase(&rd, "%s", name);
     DUEL_TRY(duel_yaml_parse(&chain[0].root, &s->pool, chain[0].label, text, strlen(text)));
   } else {
     DUEL_TRY(open_document(&rd, name, NULL, &chain[0]));
@@ -167,8 +161,8 @@ static duel_status load(duel_recipe_source *s, const char *name, const char *tex
   return duel_problems_status(&rd);
 }
 
-static duel_status open_source(duel_recipe_source **s, const char *name, const char *text, const duel_setting *setting,
-                               int n) {
+duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, const char *text,
+                                  const duel_setting *setting, int n) {
   duel_recipe_source *source = duel_calloc(1, sizeof *source);
   if (!source) return duel_fail_memory("a recipe", sizeof *source);
   duel_status status = load(source, name, text, setting, n);
@@ -180,12 +174,7 @@ static duel_status open_source(duel_recipe_source **s, const char *name, const c
 }
 
 duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const duel_setting *setting, int n) {
-  return open_source(s, name, NULL, setting, n);
-}
-
-duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, const char *text,
-                                  const duel_setting *setting, int n) {
-  return open_source(s, name, text, setting, n);
+  return duel_recipe_load_text(s, name, NULL, setting, n);
 }
 
 const char *duel_recipe_data_path(const duel_recipe_source *s) {
@@ -222,9 +211,9 @@ static duel_status resolve(duel_recipe *r, duel_pool *pool, const duel_recipe_so
   duel_reading rd = {.pool = pool, .data = data, .root = s->root};
   duel_read_recipe(&rd, r);
   if (!data && rd.needs_data) duel_problem_value(&rd, rd.needs_data, "depends on the data, which is not at hand");
+  r->name = duel_phrase(&rd, "%s", s->name);
   DUEL_TRY(duel_problems_status(&rd));
-  r->name = duel_pool_text(pool, s->name, strlen(s->name));
-  r->text = r->name ? duel_recipe_text(pool, r) : NULL;
+  r->text = duel_recipe_text(pool, r);
   return r->text ? DUEL_OK : duel_fail_memory("a recipe's text", 0);
 }
 

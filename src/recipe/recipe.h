@@ -109,7 +109,8 @@ typedef struct duel_layer {
   const duel_kind *kind;
   duel_key_value *value; // in the order of kind->keys
   const char *save;      // the output is kept under this name for later layers; NULL: it is not
-  char *path;    // "G.3", "G.2.residual.3": names errors and --set. Tensors also name the copy: G.2.0.residual.3.weight
+  const char
+      *path;     // "G.3", "G.2.residual.3": names errors and --set. Tensors also name the copy: G.2.0.residual.3.weight
   int line, col; // where in the file
 } duel_layer;
 struct duel_layers {
@@ -143,7 +144,7 @@ typedef struct duel_net {
 enum { DUEL_MAX_NETS = 8 };
 
 typedef struct duel_recipe {
-  char *name; // "mlp": file name without folder and extension
+  const char *name; // "mlp": file name without folder and extension
   struct {
     const char *path; // "fashion-mnist", "synthetic:ring", a file or folder
     const char *test; // likewise; NULL: what lies beside it, or a part of it

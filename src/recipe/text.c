@@ -144,25 +144,27 @@ static void put_chosen(writer *w, const duel_chosen *c, bool named) {
 
 static void put_layers(writer *w, const duel_layers *layers, int depth);
 
-static void put_block(writer *w, const duel_chosen *c, int depth) {
+// A line for each key; a list of layers takes more. inline: the first one stands where the line is already begun.
+static void put_pairs(writer *w, const duel_chosen *c, int depth, bool inlined) {
   for (int k = next_key(c, 0); k >= 0; k = next_key(c, k + 1)) {
     const duel_key *key = &c->kind->keys[k];
-    bool list = key->type == DUEL_KEY_LAYERS;
-    put(w, "%*s%s:%s", k ? depth + 2 : 0, "", key->name, list ? "\n" : " ");
-    if (list)
-      put_layers(w, c->value[k].layers, depth + 4);
+    put(w, "%*s%s:", inlined ? 0 : depth, "", key->name);
+    inlined = false;
+    if (key->type == DUEL_KEY_LAYERS)
+      put_layers(w, c->value[k].layers, depth + 2);
     else
-      put_value(w, key, &c->value[k]), put(w, "\n");
+      put(w, " "), put_value(w, key, &c->value[k]), put(w, "\n");
   }
 }
 
-// depth: blanks before a line.
+// On lines of their own. depth: blanks before a line.
 static void put_layers(writer *w, const duel_layers *layers, int depth) {
+  put(w, "\n");
   for (const duel_layer *l = layers->layer; l < layers->layer + layers->n; l++) {
     const duel_chosen keys = {l->kind, l->value};
     put(w, "%*s- ", depth, "");
     if (duel_kind_is_block(l->kind)) {
-      put_block(w, &keys, depth);
+      put_pairs(w, &keys, depth + 2, true);
     } else {
       bool any = next_key(&keys, 0) >= 0;
       put(w, "%s%s", l->kind->name, any ? ": " : l->save ? ":" : "");
@@ -193,27 +195,19 @@ static bool is_own(writer *w, const duel_recipe *r, const char *net, const duel_
 }
 
 static void put_net(writer *w, const duel_recipe *r, const char *name, const duel_chosen *net) {
-  bool own[DUEL_NET_EMA + 1] = {false}, any = false;
-  for (int k = DUEL_NET_INIT; k <= DUEL_NET_EMA; k++)
-    any |= own[k] = is_own(w, r, name, &net->kind->keys[k], &net->value[k]);
-  put(w, any ? "\n  layers:\n" : "\n");
-  put_layers(w, net->value[DUEL_NET_LAYERS].layers, any ? 4 : 2);
+  duel_key_value own[DUEL_NET_EMA + 1] = {net->value[DUEL_NET_LAYERS]};
+  bool any = false;
   for (int k = DUEL_NET_INIT; k <= DUEL_NET_EMA; k++) {
-    if (!own[k]) continue;
-    put(w, "  %s: ", net->kind->keys[k].name);
-    put_value(w, &net->kind->keys[k], &net->value[k]);
-    put(w, "\n");
+    if (!is_own(w, r, name, &net->kind->keys[k], &net->value[k])) continue;
+    own[k] = net->value[k];
+    any = true;
   }
-}
-
-static void put_lines(writer *w, const duel_chosen *c, bool named) {
-  if (named) put(w, "\n  name: %s", c->kind->name);
+  if (!any) {
+    put_layers(w, own[DUEL_NET_LAYERS].layers, 2);
+    return;
+  }
   put(w, "\n");
-  for (int k = next_key(c, 0); k >= 0; k = next_key(c, k + 1)) {
-    put(w, "  %s: ", c->kind->keys[k].name);
-    put_value(w, &c->kind->keys[k], &c->value[k]);
-    put(w, "\n");
-  }
+  put_pairs(w, &(duel_chosen){net->kind, own}, 2, false);
 }
 
 static void put_entries(writer *w, const duel_key_value *v) {
@@ -239,7 +233,7 @@ char *duel_recipe_text(duel_pool *pool, const duel_recipe *r) {
     else if (key->type == DUEL_KEY_ENTRIES)
       put_entries(&w, v);
     else if (section || (chosen && !empty))
-      put_lines(&w, v->chosen, chosen);
+      put(&w, chosen ? "\n  name: %s\n" : "\n", v->chosen->kind->name), put_pairs(&w, v->chosen, 2, false);
     else
       put(&w, " "), put_value(&w, key, v), put(&w, "\n");
   }

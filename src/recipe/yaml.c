@@ -6,6 +6,12 @@
 #include <string.h>
 #include <yaml.h>
 
+typedef struct open_node { // a list or mapping under way
+  duel_yaml *node, **end;  // where its next child goes
+  const char *key;         // a mapping's key that waits for its value
+  int key_line, key_col, keys;
+} open_node;
+
 typedef struct reader {
   yaml_parser_t parser;
   duel_pool *pool;
@@ -15,11 +21,7 @@ typedef struct reader {
   bool value; // stands in no file: no marks
   int nodes, depth;
   duel_yaml *root;
-  struct {
-    duel_yaml *node, **end; // the list or mapping under way; where its next child goes
-    const char *key;        // a mapping's key that waits for its value
-    int key_line, key_col, keys;
-  } open[DUEL_YAML_MAX_DEPTH];
+  open_node open[DUEL_YAML_MAX_DEPTH];
 } reader;
 
 static duel_status fail_at(const reader *r, size_t line, size_t col, const char *problem) {
@@ -51,6 +53,10 @@ static duel_status fail_parser(const reader *r) {
   return fail_at(r, line, col, text);
 }
 
+static open_node *innermost(reader *r) {
+  return r->depth ? &r->open[r->depth - 1] : NULL;
+}
+
 // A new node goes under the innermost open one; a scalar there may be a key.
 static duel_status add(reader *r, duel_yaml_type type, yaml_mark_t mark, duel_yaml **made) {
   if (++r->nodes > DUEL_YAML_MAX_NODES) return fail_mark(r, mark, "too many values in one file");
@@ -63,53 +69,48 @@ static duel_status add(reader *r, duel_yaml_type type, yaml_mark_t mark, duel_ya
     node->col = (int)mark.column + 1;
   }
   *made = node;
-  if (!r->depth) {
+  open_node *parent = innermost(r);
+  if (!parent) {
     r->root = node;
     return DUEL_OK;
   }
-  duel_yaml *parent = r->open[r->depth - 1].node;
-  if (parent->type == DUEL_YAML_MAP) {
-    node->key = r->open[r->depth - 1].key;
-    node->key_line = r->open[r->depth - 1].key_line;
-    node->key_col = r->open[r->depth - 1].key_col;
-    r->open[r->depth - 1].key = NULL;
-  }
-  *r->open[r->depth - 1].end = node;
-  r->open[r->depth - 1].end = &node->next;
+  node->key = parent->key;
+  node->key_line = parent->key_line;
+  node->key_col = parent->key_col;
+  parent->key = NULL;
+  *parent->end = node;
+  parent->end = &node->next;
   return DUEL_OK;
 }
 
-static bool wants_key(const reader *r) {
-  return r->depth && r->open[r->depth - 1].node->type == DUEL_YAML_MAP && !r->open[r->depth - 1].key;
+static bool wants_key(reader *r) {
+  const open_node *parent = innermost(r);
+  return parent && parent->node->type == DUEL_YAML_MAP && !parent->key;
 }
 
-static duel_status open_node(reader *r, duel_yaml_type type, yaml_mark_t mark) {
+static duel_status begin_node(reader *r, duel_yaml_type type, yaml_mark_t mark) {
   if (wants_key(r)) return fail_mark(r, mark, "a key must be a word");
   if (r->depth == DUEL_YAML_MAX_DEPTH) return fail_mark(r, mark, "nested too deeply");
   duel_yaml *node = NULL;
   DUEL_TRY(add(r, type, mark, &node));
-  r->open[r->depth].node = node;
-  r->open[r->depth].end = &node->child;
-  r->open[r->depth].key = NULL;
-  r->open[r->depth].keys = 0;
-  r->depth++;
+  r->open[r->depth++] = (open_node){.node = node, .end = &node->child};
   return DUEL_OK;
 }
 
 static duel_status add_key(reader *r, const char *key, yaml_mark_t mark) {
   char problem[160];
+  open_node *map = innermost(r);
   if (!*key) return fail_mark(r, mark, "a key is missing before ':'");
-  const duel_yaml *same = duel_yaml_get(r->open[r->depth - 1].node, key);
+  const duel_yaml *same = duel_yaml_get(map->node, key);
   if (same && r->value) return fail_mark(r, mark, "a key stands there twice");
   if (same) {
     snprintf(problem, sizeof problem, "%.40s stands here twice; first in line %d", key, same->key_line);
     return fail_mark(r, mark, problem);
   }
-  if (++r->open[r->depth - 1].keys > DUEL_YAML_MAX_KEYS) return fail_mark(r, mark, "too many keys in one mapping");
-  r->open[r->depth - 1].key = key;
-  if (r->value) return DUEL_OK;
-  r->open[r->depth - 1].key_line = (int)mark.line + 1;
-  r->open[r->depth - 1].key_col = (int)mark.column + 1;
+  if (++map->keys > DUEL_YAML_MAX_KEYS) return fail_mark(r, mark, "too many keys in one mapping");
+  map->key = key;
+  map->key_line = r->value ? 0 : (int)mark.line + 1;
+  map->key_col = r->value ? 0 : (int)mark.column + 1;
   return DUEL_OK;
 }
 
@@ -145,11 +146,11 @@ static duel_status handle(reader *r, const yaml_event_t *event) {
   case YAML_SEQUENCE_START_EVENT:
     if (event->data.sequence_start.anchor) return fail_mark(r, mark, "anchors (&name) are not part of this format");
     if (event->data.sequence_start.tag) return fail_mark(r, mark, "tags (!name) are not part of this format");
-    return open_node(r, DUEL_YAML_LIST, mark);
+    return begin_node(r, DUEL_YAML_LIST, mark);
   case YAML_MAPPING_START_EVENT:
     if (event->data.mapping_start.anchor) return fail_mark(r, mark, "anchors (&name) are not part of this format");
     if (event->data.mapping_start.tag) return fail_mark(r, mark, "tags (!name) are not part of this format");
-    return open_node(r, DUEL_YAML_MAP, mark);
+    return begin_node(r, DUEL_YAML_MAP, mark);
   case YAML_SEQUENCE_END_EVENT:
   case YAML_MAPPING_END_EVENT:
     r->depth--;

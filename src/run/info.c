@@ -13,7 +13,7 @@
 
 // ---- writing
 
-// A list of objects, as JSON {"name":[…]}, or as lines.
+// A list of objects, as JSON {"name":[…]}, or as lines; then the writer writes nothing.
 static duel_json_writer open_list(FILE *out, const char *name, int json) {
   duel_json_writer w = {.out = json ? out : NULL};
   duel_json_object(&w, NULL);
@@ -49,10 +49,7 @@ duel_status duel_info_recipes(FILE *out, int json) {
   char line[256];
   for (int i = 0; i < duel_builtins_n; i++) {
     headline(&duel_builtins[i], line, sizeof line);
-    if (!json) {
-      fprintf(out, "%-14s %s\n", duel_builtins[i].name, line);
-      continue;
-    }
+    if (!json) fprintf(out, "%-14s %s\n", duel_builtins[i].name, line);
     duel_json_object(&w, NULL);
     duel_json_text(&w, "name", duel_builtins[i].name);
     duel_json_text(&w, "about", line);
@@ -81,10 +78,8 @@ duel_status duel_info_data(FILE *out, int json) {
       state = status == DUEL_OK ? "installed" : "not found: apt install dataset-fashion-mnist, or set DUEL_DATA";
       if (status == DUEL_OK) duel_dataset_close(d);
     }
-    if (!json) {
+    if (!json)
       fprintf(out, "%-18s %s%s%s%s\n", sets[i].name, sets[i].about, *state ? " [" : "", state, *state ? "]" : "");
-      continue;
-    }
     duel_json_object(&w, NULL);
     duel_json_text(&w, "name", sets[i].name);
     duel_json_text(&w, "about", sets[i].about);
@@ -108,10 +103,7 @@ duel_status duel_info_devices(FILE *out, int json) {
     char text[512];
     snprintf(text, sizeof text, "%s", status == DUEL_OK ? api->describe(b) : duel_last_error());
     if (b) api->close(b);
-    if (!json) {
-      fprintf(out, "%-6s %-12s %s\n", name, status == DUEL_OK ? "works" : "unavailable", text);
-      continue;
-    }
+    if (!json) fprintf(out, "%-6s %-12s %s\n", name, status == DUEL_OK ? "works" : "unavailable", text);
     duel_json_object(&w, NULL);
     duel_json_bool(&w, "works", status == DUEL_OK);
     duel_json_text(&w, "backend", name);
@@ -124,34 +116,23 @@ duel_status duel_info_devices(FILE *out, int json) {
 
 // ---- runs
 
-static bool read_stats(const char *line, size_t n, int64_t *step, double *d_loss, double *g_loss) {
-  duel_json *root;
-  if (duel_json_parse(&root, line, n) != DUEL_OK) return false;
-  const duel_json *s = duel_json_get(root, "step"), *d = duel_json_get(root, "d_loss"),
-                  *g = duel_json_get(root, "g_loss");
-  bool found = s && d && g;
-  if (found) *step = s->integer, *d_loss = d->number, *g_loss = g->number;
-  duel_free(root);
-  return found;
-}
-
-// The last whole line of a run's stats.jsonl (a kill may have torn the very last): step and losses, or false.
-static bool last_stats(const char *folder, int64_t *step, double *d_loss, double *g_loss) {
+// The last whole line of a run's stats.jsonl (a kill may have torn the very last); NULL: there is none.
+static duel_json *last_stats(const char *folder) {
   char path[4096];
   uint8_t *bytes;
   size_t n;
-  bool found = false;
+  duel_json *stats = NULL;
   snprintf(path, sizeof path, "%s/stats.jsonl", folder);
-  if (duel_file_read(path, (size_t)1 << 30, &bytes, &n) != DUEL_OK) return false;
-  for (int tries = 0; tries < 2 && n > 0 && !found; tries++) {
+  if (duel_file_read(path, (size_t)1 << 30, &bytes, &n) != DUEL_OK) return NULL;
+  for (int tries = 0; tries < 2 && n > 0 && !stats; tries++) {
     while (n > 0 && bytes[n - 1] == '\n') n--;
     size_t begin = n;
     while (begin > 0 && bytes[begin - 1] != '\n') begin--;
-    found = read_stats((const char *)bytes + begin, n - begin, step, d_loss, g_loss);
+    if (duel_json_parse(&stats, (const char *)bytes + begin, n - begin) != DUEL_OK) stats = NULL;
     n = begin;
   }
   duel_free(bytes);
-  return found;
+  return stats;
 }
 
 typedef char run_name[256];
@@ -183,36 +164,43 @@ static duel_status list_runs(const char *outdir, run_name **names, int *n) {
   return status;
 }
 
+// What a run's last line says of it: the step and, of a GAN, both losses.
+static void print_stats(FILE *out, duel_json_writer *w, const duel_json *stats) {
+  static const char *const keys[] = {"step", "d_loss", "g_loss"};
+  for (int i = 0; i < 3; i++) {
+    const duel_json *value = stats ? duel_json_get(stats, keys[i]) : NULL;
+    if (value && i == 0)
+      duel_json_integer(w, keys[i], value->integer);
+    else if (value)
+      duel_json_number(w, keys[i], value->number);
+    if (w->out) continue;
+    if (value)
+      fprintf(out, i ? "%10.4f " : "%10.0f ", value->number);
+    else
+      fprintf(out, "%10s ", "-");
+  }
+}
+
 static void print_run(FILE *out, duel_json_writer *w, const char *outdir, const char *name) {
   char folder[3072];
-  int64_t step = 0, *kept;
-  double d_loss = 0, g_loss = 0;
-  snprintf(folder, sizeof folder, "%s/%s", outdir, name);
-  bool stats = last_stats(folder, &step, &d_loss, &g_loss);
+  int64_t *kept;
   int checkpoints;
+  snprintf(folder, sizeof folder, "%s/%s", outdir, name);
+  duel_json *stats = last_stats(folder);
   if (duel_rundir_checkpoints(folder, &kept, &checkpoints) != DUEL_OK) duel_clear_error(); // a table goes on without
-  if (w->out) {
-    duel_json_object(w, NULL);
-    duel_json_text(w, "run", name);
-    if (stats) {
-      duel_json_integer(w, "step", step);
-      duel_json_number(w, "d_loss", d_loss);
-      duel_json_number(w, "g_loss", g_loss);
-    }
-    duel_json_array(w, "checkpoints");
-    for (int i = 0; i < checkpoints; i++) duel_json_integer(w, NULL, kept[i]);
-    duel_json_end(w);
-    duel_json_end(w);
-    duel_free(kept);
-    return;
+  if (!w->out) fprintf(out, "%-44s ", name);
+  duel_json_object(w, NULL);
+  duel_json_text(w, "run", name);
+  print_stats(out, w, stats);
+  duel_json_array(w, "checkpoints");
+  for (int i = 0; i < checkpoints; i++) {
+    duel_json_integer(w, NULL, kept[i]);
+    if (!w->out) fprintf(out, " %" PRId64, kept[i]);
   }
-  fprintf(out, "%-44s ", name);
-  if (stats)
-    fprintf(out, "%10" PRId64 " %10.4f %10.4f ", step, d_loss, g_loss);
-  else
-    fprintf(out, "%10s %10s %10s ", "-", "-", "-");
-  for (int i = 0; i < checkpoints; i++) fprintf(out, " %" PRId64, kept[i]);
-  fprintf(out, "\n");
+  duel_json_end(w);
+  duel_json_end(w);
+  if (!w->out) fprintf(out, "\n");
+  duel_free(stats);
   duel_free(kept);
 }
 

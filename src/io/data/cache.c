@@ -57,17 +57,16 @@ void duel_cache_find(duel_cache_place *place, const duel_source *source) {
 
 duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX]) {
   char folder[PATH_MAX];
-  if (place->beside[0]) {
-    duel_folder_of(place->beside, folder);
-    strcpy(path, place->beside);
-    if (access(folder, W_OK | X_OK) == 0) return DUEL_OK;
-  }
-  if (!place->home[0])
+  duel_folder_of(place->beside, folder);
+  const bool beside = place->beside[0] && access(folder, W_OK | X_OK) == 0;
+  if (!beside && !place->home[0])
     return duel_fail(DUEL_ERR_IO, "no place for a cache: the data's folder cannot be written, and neither "
                                   "XDG_CACHE_HOME nor HOME is set");
-  duel_folder_of(place->home, folder);
-  strcpy(path, place->home);
-  return duel_make_folder(folder);
+  strcpy(path, beside ? place->beside : place->home);
+  duel_folder_of(path, folder);
+  if (!beside) DUEL_TRY(duel_make_folder(folder));
+  duel_file_sweep(folder);
+  return DUEL_OK;
 }
 
 // ---- reading
@@ -96,10 +95,10 @@ static duel_status read_tail(duel_cache *c, const head *h, int64_t size) {
   const int64_t at = size - (4 + (int64_t)h->has_labels) * h->items;
   const size_t n = (size_t)h->items;
   c->item_crc = duel_malloc(n * sizeof *c->item_crc);
-  if (h->has_labels) c->labels = duel_malloc(n);
-  if (!c->item_crc || (h->has_labels && !c->labels)) return duel_fail_memory(c->path, 5 * n);
+  if (h->has_labels) c->set.labels = duel_malloc(n);
+  if (!c->item_crc || (h->has_labels && !c->set.labels)) return duel_fail_memory(c->path, 5 * n);
   DUEL_TRY(duel_file_read_at(c->fd, c->path, c->item_crc, n * sizeof *c->item_crc, at));
-  return c->labels ? duel_file_read_at(c->fd, c->path, c->labels, n, at + 4 * h->items) : DUEL_OK;
+  return c->set.labels ? duel_file_read_at(c->fd, c->path, c->set.labels, n, at + 4 * h->items) : DUEL_OK;
 }
 
 static duel_status open_cache(duel_cache *c, uint64_t key, const char **why) {
@@ -115,14 +114,17 @@ static duel_status open_cache(duel_cache *c, uint64_t key, const char **why) {
   }
   if (!fits(&h, size)) return DUEL_ERR_DATA;
   DUEL_TRY(read_tail(c, &h, size));
-  if (crc_of(h, c->item_crc, c->labels) != h.crc) return DUEL_ERR_DATA;
+  if (crc_of(h, c->item_crc, c->set.labels) != h.crc) return DUEL_ERR_DATA;
   *why = NULL;
-  c->items = h.items;
-  c->rank = (int)h.rank;
-  memcpy(c->dim, h.dim, sizeof c->dim);
-  c->is_float = h.is_float;
-  c->classes = h.classes;
-  c->fingerprint = h.fingerprint;
+  duel_dataset *d = &c->set;
+  d->items = h.items;
+  d->rank = (int)h.rank;
+  memcpy(d->dim, h.dim, sizeof d->dim);
+  d->item_count = 1;
+  for (int i = 0; i < d->rank; i++) d->item_count *= d->dim[i];
+  d->is_float = h.is_float;
+  d->classes = h.classes;
+  d->fingerprint = h.fingerprint;
   return DUEL_OK;
 }
 
@@ -143,32 +145,32 @@ duel_status duel_cache_open(duel_cache *c, const char *path, uint64_t key, const
 void duel_cache_close(duel_cache *c) {
   duel_file_close(c->fd);
   duel_free(c->item_crc);
-  duel_free(c->labels);
+  duel_free(c->set.labels);
   *c = (duel_cache){.fd = -1};
 }
 
 // ---- writing
 
-duel_status duel_cache_frame(const duel_cache *c, uint64_t key, uint8_t page[DUEL_CACHE_VALUES], uint8_t **tail,
-                             size_t *n) {
+duel_status duel_cache_frame(const duel_dataset *d, const uint32_t *item_crc, uint64_t key,
+                             uint8_t page[DUEL_CACHE_VALUES], uint8_t **tail, size_t *n) {
   head h = {.version = VERSION,
             .key = key,
-            .items = c->items,
-            .classes = c->classes,
-            .rank = (uint32_t)c->rank,
-            .is_float = c->is_float,
-            .has_labels = c->labels != NULL,
-            .fingerprint = c->fingerprint};
+            .items = d->items,
+            .classes = d->classes,
+            .rank = (uint32_t)d->rank,
+            .is_float = d->is_float,
+            .has_labels = d->labels != NULL,
+            .fingerprint = d->fingerprint};
   memcpy(h.magic, magic, sizeof magic);
-  memcpy(h.dim, c->dim, sizeof h.dim);
-  h.crc = crc_of(h, c->item_crc, c->labels);
+  memcpy(h.dim, d->dim, sizeof h.dim);
+  h.crc = crc_of(h, item_crc, d->labels);
   memset(page, 0, DUEL_CACHE_VALUES);
   memcpy(page, &h, sizeof h);
-  const size_t items = (size_t)c->items;
-  *n = items * (c->labels ? 5 : 4);
+  const size_t items = (size_t)d->items;
+  *n = items * (d->labels ? 5 : 4);
   *tail = duel_malloc(*n);
-  if (!*tail) return duel_fail_memory(c->path, *n);
-  memcpy(*tail, c->item_crc, 4 * items);
-  if (c->labels) memcpy(*tail + 4 * items, c->labels, items);
+  if (!*tail) return duel_fail_memory("the cache", *n);
+  memcpy(*tail, item_crc, 4 * items);
+  if (d->labels) memcpy(*tail + 4 * items, d->labels, items);
   return DUEL_OK;
 }

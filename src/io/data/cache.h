@@ -21,29 +21,25 @@ typedef struct duel_cache_place {
   char beside[PATH_MAX], home[PATH_MAX]; // "" where there is none
 } duel_cache_place;
 
-// A cache's content but for its values.
+// A cache's content but for its values: a set without them, and without a name.
 typedef struct duel_cache {
   int fd; // -1: closed
   char path[PATH_MAX];
-  int64_t items, dim[3], classes;
-  int rank;
-  bool is_float;
-  uint32_t fingerprint;
+  duel_dataset set;
   uint32_t *item_crc;
-  uint8_t *labels; // NULL: none
 } duel_cache;
 
 // Where the cache of a source lies: a file's name tells the options, so that each has its own.
 void duel_cache_find(duel_cache_place *place, const duel_source *source);
-// The one to write: beside the data, or at home, whose folder is then made.
+// The one to write: beside the data, or at home, whose folder is then made. What others left unfinished there goes.
 duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX]);
 
 // Opens the cache at path. Not there, made from other files, damaged: OK, with fd -1 and, if there is one, why.
 duel_status duel_cache_open(duel_cache *c, const char *path, uint64_t key, const char **why);
 void duel_cache_close(duel_cache *c);
 
-// The bytes around the values. tail: item CRCs and labels, duel_free.
-duel_status duel_cache_frame(const duel_cache *c, uint64_t key, uint8_t head[DUEL_CACHE_VALUES], uint8_t **tail,
-                             size_t *n);
+// The bytes around a set's values. tail: item CRCs and labels, duel_free.
+duel_status duel_cache_frame(const duel_dataset *d, const uint32_t *item_crc, uint64_t key,
+                             uint8_t head[DUEL_CACHE_VALUES], uint8_t **tail, size_t *n);
 
 #endif

@@ -54,7 +54,7 @@ uint32_t duel_dataset_fingerprint_of(const duel_dataset *d, const uint32_t *item
   return fingerprint_tail(d, crc);
 }
 
-// ---- what a source and a cache say of a set
+// ---- what a source says of a set
 
 static duel_status describe_source(duel_opened *o, const duel_source *s) {
   duel_dataset *d = &o->set;
@@ -70,21 +70,6 @@ static duel_status describe_source(duel_opened *o, const duel_source *s) {
   o->label_block = d->labels = duel_calloc((size_t)d->items, 1);
   if (!d->labels) return duel_fail_memory(s->found.name, (size_t)d->items);
   if (s->labels) memcpy(d->labels, s->labels, (size_t)d->items);
-  return DUEL_OK;
-}
-
-static duel_status describe_cache(duel_opened *o, const duel_cache *c, const char *name) {
-  duel_dataset *d = &o->set;
-  d->name = duel_strdup(name);
-  if (!d->name) return duel_fail_memory(name, strlen(name));
-  d->items = c->items;
-  d->rank = c->rank;
-  memcpy(d->dim, c->dim, sizeof d->dim);
-  d->item_count = 1;
-  for (int i = 0; i < d->rank; i++) d->item_count *= d->dim[i];
-  d->is_float = c->is_float;
-  d->classes = c->classes;
-  d->fingerprint = c->fingerprint;
   return DUEL_OK;
 }
 
@@ -180,14 +165,15 @@ static void forget(duel_opened *o) {
 static duel_status adopt(duel_opened *o, duel_cache *c, const char *name, const duel_dataset_options *options) {
   o->cache = *c;
   *c = (duel_cache){.fd = -1};
-  DUEL_TRY(describe_cache(o, &o->cache, name));
-  o->set.labels = o->cache.labels;
+  o->set = o->cache.set;
+  o->set.name = duel_strdup(name);
+  if (!o->set.name) return duel_fail_memory(name, strlen(name));
   if (!fits_memory(&o->set, options)) return DUEL_OK;
   DUEL_TRY(need_values(o));
   filling f = {.cache = &o->cache, .set = &o->set, .values = o->value_block};
   DUEL_TRY(fill_all(&f, options, options->threads));
-  o->label_block = o->cache.labels;
-  o->cache.labels = NULL;
+  o->label_block = o->cache.set.labels;
+  o->cache.set.labels = NULL;
   duel_cache_close(&o->cache);
   return DUEL_OK;
 }
@@ -218,28 +204,18 @@ static duel_status use_cache(duel_opened *o, const duel_source *s, const duel_ca
 // ---- from the source
 
 static duel_status write_cache(const duel_opened *o, const duel_source *s, const duel_cache_place *place,
-                               uint32_t *item_crc) {
+                               const uint32_t *item_crc) {
   const duel_dataset *d = &o->set;
-  duel_cache c = {.items = d->items,
-                  .classes = d->classes,
-                  .rank = d->rank,
-                  .is_float = d->is_float,
-                  .fingerprint = d->fingerprint,
-                  .item_crc = item_crc,
-                  .labels = d->labels};
-  char folder[PATH_MAX];
+  char path[PATH_MAX];
   uint8_t page[DUEL_CACHE_VALUES], *tail;
   size_t n;
-  memcpy(c.dim, d->dim, sizeof c.dim);
-  DUEL_TRY(duel_cache_choose(place, c.path));
-  duel_folder_of(c.path, folder);
-  duel_file_sweep(folder);
-  DUEL_TRY(duel_cache_frame(&c, s->key, page, &tail, &n));
+  DUEL_TRY(duel_cache_choose(place, path));
+  DUEL_TRY(duel_cache_frame(d, item_crc, s->key, page, &tail, &n));
   const duel_part part[3] = {
       {page, sizeof page}, {d->values, (size_t)(d->items * duel_dataset_item_bytes(d))}, {tail, n}};
-  duel_status status = duel_file_write_parts(c.path, part, 3);
+  duel_status status = duel_file_write_parts(path, part, 3);
   duel_free(tail);
-  if (status == DUEL_OK) note(s->options, "decoded pictures are kept in %s%s", c.path, "");
+  if (status == DUEL_OK) note(s->options, "decoded pictures are kept in %s%s", path, "");
   return status;
 }
 
@@ -296,15 +272,8 @@ static duel_status fill_draft(duel_opened *o, duel_source *s, duel_draft *draft,
   uint8_t page[DUEL_CACHE_VALUES], *tail;
   size_t n;
   DUEL_TRY(fill_all(&f, s->options, s->threads));
-  duel_cache c = {.items = d->items,
-                  .classes = d->classes,
-                  .rank = d->rank,
-                  .is_float = d->is_float,
-                  .fingerprint = duel_dataset_fingerprint_of(d, item_crc),
-                  .item_crc = item_crc,
-                  .labels = d->labels};
-  memcpy(c.dim, d->dim, sizeof c.dim);
-  DUEL_TRY(duel_cache_frame(&c, s->key, page, &tail, &n));
+  d->fingerprint = duel_dataset_fingerprint_of(d, item_crc);
+  DUEL_TRY(duel_cache_frame(d, item_crc, s->key, page, &tail, &n));
   duel_status status = duel_draft_put(draft, page, sizeof page, 0);
   if (status == DUEL_OK) status = duel_draft_put(draft, tail, n, DUEL_CACHE_VALUES + values);
   duel_free(tail);
@@ -315,14 +284,12 @@ static duel_status fill_draft(duel_opened *o, duel_source *s, duel_draft *draft,
 static duel_status spill(duel_opened *o, duel_source *s, const duel_cache_place *place) {
   const duel_dataset *d = &o->set;
   const size_t items = (size_t)d->items;
-  char path[PATH_MAX], folder[PATH_MAX];
+  char path[PATH_MAX];
   duel_draft draft;
   duel_status status = duel_cache_choose(place, path);
   if (status != DUEL_OK)
     return duel_context(status, "%s takes %.1f MiB, more than run.data_memory allows, and cannot be kept in a file",
                         d->name, (double)(d->items * duel_dataset_item_bytes(d)) / 1048576);
-  duel_folder_of(path, folder);
-  duel_file_sweep(folder);
   uint32_t *item_crc = duel_malloc(items * sizeof *item_crc);
   if (!item_crc) return duel_fail_memory(d->name, items * sizeof *item_crc);
   status = duel_draft_begin(&draft, path,
