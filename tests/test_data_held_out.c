@@ -298,9 +298,9 @@ static void labels(void **state) {
   assert_labels(scratch("images.idx"), plain, "images has no labels, and a classifier learns from them");
   put_labels("labels.idx", 12, 4);
   assert_labels(scratch("images.idx"), plain, NULL);
-  assert_labels(scratch("images.idx"), (duel_dataset_options){.limit = 1}, "all 1 items of images are of one class");
+  assert_labels(scratch("images.idx"), (duel_dataset_options){.limit = 1}, "images has 1 item, all of one class");
   put_labels("labels.idx", 12, 1);
-  assert_labels(scratch("images.idx"), plain, "all 12 items of images are of one class");
+  assert_labels(scratch("images.idx"), plain, "images has 12 items, all of one class");
   uint8_t gaps[8 + 12] = {0, 0, 8, 1, 0, 0, 0, 12, 1, 2, 1, 2, 1, 2, 4, 1, 2, 1, 2, 1};
   scratch_put("labels.idx", gaps, sizeof gaps);
   assert_labels(scratch("images.idx"), plain, "no item of images is of class 0, of 5 classes");
@@ -308,7 +308,7 @@ static void labels(void **state) {
   assert_labels(scratch("p"), plain, NULL);
   assert_labels(scratch("p"), (duel_dataset_options){.limit = 2}, "no item of p is of class 2 (emu), of 3 classes");
   put_pictures("one", classes, 1, 8, 3, 1);
-  assert_labels(scratch("one"), plain, "all 1 items of one are of one class");
+  assert_labels(scratch("one"), plain, "one has 1 item, all of one class");
   assert_labels("synthetic:shapes", plain, NULL);
 }
 

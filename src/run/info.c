@@ -32,6 +32,13 @@ static duel_status close_list(duel_json_writer *w, FILE *out) {
   return written(out);
 }
 
+// A stranger's file shall not steer the terminal.
+static void print_plain(FILE *out, const char *text, int width) {
+  int n = 0;
+  for (; text[n]; n++) fputc((unsigned char)text[n] < 0x20 && text[n] != '\n' ? '?' : text[n], out);
+  fprintf(out, "%*s", width > n ? width - n : 0, "");
+}
+
 // ---- recipes
 
 // The first comment line of a recipe, without "# " and without "name: ".
@@ -116,19 +123,19 @@ duel_status duel_info_devices(FILE *out, int json) {
 
 // ---- runs
 
-// The last whole line of a run's stats.jsonl (a kill may have torn the very last); NULL: there is none.
+// The last whole line of a run's stats.jsonl (a kill may have torn the very last) as an object, or NULL.
 static duel_json *last_stats(const char *folder) {
   char path[4096];
   uint8_t *bytes;
   size_t n;
-  duel_json *stats = NULL;
+  duel_json *found = NULL;
   snprintf(path, sizeof path, "%s/stats.jsonl", folder);
   if (duel_file_read(path, (size_t)1 << 30, &bytes, &n) != DUEL_OK) return NULL;
-  for (int tries = 0; tries < 2 && n > 0 && !stats; tries++) {
+  for (int tries = 0; tries < 2 && n > 0 && !found; tries++) {
     while (n > 0 && bytes[n - 1] == '\n') n--;
     size_t begin = n;
     while (begin > 0 && bytes[begin - 1] != '\n') begin--;
-    if (duel_json_parse(&stats, (const char *)bytes + begin, n - begin) != DUEL_OK) stats = NULL;
+    if (duel_json_parse(&found, (const char *)bytes + begin, n - begin) != DUEL_OK) found = NULL;
     n = begin;
   }
   duel_free(bytes);
@@ -164,42 +171,45 @@ static duel_status list_runs(const char *outdir, run_name **names, int *n) {
   return status;
 }
 
-// What a run's last line says of it: the step and, of a GAN, both losses.
-static void print_stats(FILE *out, duel_json_writer *w, const duel_json *stats) {
-  static const char *const keys[] = {"step", "d_loss", "g_loss"};
-  for (int i = 0; i < 3; i++) {
-    const duel_json *value = stats ? duel_json_get(stats, keys[i]) : NULL;
-    if (value && i == 0)
-      duel_json_integer(w, keys[i], value->integer);
-    else if (value)
-      duel_json_number(w, keys[i], value->number);
-    if (w->out) continue;
-    if (value)
-      fprintf(out, i ? "%10.4f " : "%10.0f ", value->number);
-    else
-      fprintf(out, "%10s ", "-");
-  }
+// What a line about a run shows of its scalars: the losses and accuracies.
+static bool is_shown(const duel_json *scalar) {
+  static const char *const end[] = {"loss", "accuracy"};
+  const size_t n = strlen(scalar->key);
+  bool shown = false;
+  for (int i = 0; i < 2 && scalar->type == DUEL_JSON_NUMBER; i++)
+    shown |= n >= strlen(end[i]) && !strcmp(scalar->key + n - strlen(end[i]), end[i]);
+  return shown;
 }
 
 static void print_run(FILE *out, duel_json_writer *w, const char *outdir, const char *name) {
-  char folder[3072];
+  char folder[3072], shown[256] = "";
   int64_t *kept;
   int checkpoints;
+  size_t n = 0;
   snprintf(folder, sizeof folder, "%s/%s", outdir, name);
   duel_json *stats = last_stats(folder);
+  const duel_json *step = stats ? duel_json_get(stats, "step") : NULL;
+  if (step && !step->is_integer) step = NULL;
   if (duel_rundir_checkpoints(folder, &kept, &checkpoints) != DUEL_OK) duel_clear_error(); // a table goes on without
-  if (!w->out) fprintf(out, "%-44s ", name);
   duel_json_object(w, NULL);
   duel_json_text(w, "run", name);
-  print_stats(out, w, stats);
-  duel_json_array(w, "checkpoints");
-  for (int i = 0; i < checkpoints; i++) {
-    duel_json_integer(w, NULL, kept[i]);
-    if (!w->out) fprintf(out, " %" PRId64, kept[i]);
+  if (step) duel_json_integer(w, "step", step->integer);
+  for (const duel_json *s = step ? stats->child : NULL; s; s = s->next) {
+    if (!is_shown(s)) continue;
+    duel_json_number(w, s->key, s->number);
+    if (n < sizeof shown) n += (size_t)snprintf(shown + n, sizeof shown - n, "  %s %.4f", s->key, s->number);
   }
+  duel_json_array(w, "checkpoints");
+  for (int i = 0; i < checkpoints; i++) duel_json_integer(w, NULL, kept[i]);
   duel_json_end(w);
   duel_json_end(w);
-  if (!w->out) fprintf(out, "\n");
+  if (!w->out) {
+    fprintf(out, "%-44s %10s", name, step ? step->text : "-");
+    print_plain(out, shown, 0);
+    fputs("  ", out);
+    for (int i = 0; i < checkpoints; i++) fprintf(out, " %" PRId64, kept[i]);
+    fprintf(out, "\n");
+  }
   duel_free(stats);
   duel_free(kept);
 }
@@ -210,20 +220,13 @@ duel_status duel_info_runs(FILE *out, const char *outdir, int json) {
   DUEL_TRY(list_runs(outdir, &names, &n));
   duel_json_writer w = open_list(out, "runs", json);
   if (!json && n == 0) fprintf(out, "no runs in %s\n", outdir);
-  if (!json && n > 0) fprintf(out, "%-44s %10s %10s %10s  %s\n", "run", "step", "D loss", "G loss", "checkpoints");
+  if (!json && n > 0) fprintf(out, "%-44s %10s  losses, accuracies, checkpoints\n", "run", "step");
   for (int i = 0; i < n; i++) print_run(out, &w, outdir, names[i]);
   duel_free(names);
   return close_list(&w, out);
 }
 
 // ---- one checkpoint
-
-// A stranger's file shall not steer the terminal.
-static void print_plain(FILE *out, const char *text, int width) {
-  int n = 0;
-  for (; text[n]; n++) fputc((unsigned char)text[n] < 0x20 && text[n] != '\n' ? '?' : text[n], out);
-  fprintf(out, "%*s", width > n ? width - n : 0, "");
-}
 
 static void checkpoint_json(duel_json_writer *w, const duel_tensor_file *f) {
   duel_json_object(w, NULL);

@@ -77,12 +77,18 @@ static duel_status load_weights(duel_trainer *t, const char *path, bool full) {
   return status;
 }
 
+static duel_status check_samples(const duel_game *game) {
+  if (game->samples >= 0) return DUEL_OK;
+  return duel_fail(DUEL_ERR_USAGE,
+                   "the game %s draws no samples: no net of it yields items; take a run of another game, such as gan",
+                   game->kind.kind.name);
+}
+
 static duel_status build(duel_run *run, const duel_run_options *o, duel_resolved *r) {
   const duel_backend_api *api;
   const duel_recipe *recipe = r->recipe;
   DUEL_TRY(duel_backend_choose(recipe->run.backend, recipe->run.device, &api, run->why, sizeof run->why));
-  if (o->sample_only && duel_game_of(recipe)->samples < 0)
-    return duel_fail(DUEL_ERR_USAGE, "the game %s draws no samples", duel_game_of(recipe)->kind.kind.name);
+  if (o->sample_only) DUEL_TRY(check_samples(duel_game_of(recipe)));
   run->data_spec = duel_strdup(recipe->data.path);
   if (!run->data_spec) return duel_fail_memory("a run", strlen(recipe->data.path) + 1);
   const char *precision = strcmp(recipe->run.precision, "auto") ? recipe->run.precision : NULL;
@@ -273,8 +279,7 @@ duel_status duel_run_print(duel_run *run, FILE *out, int plan) {
 duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst) {
   duel_trainer *t = run->trainer;
   int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item), chunk = t->vars_of_step.chunk;
-  if (t->model.game->samples < 0)
-    return duel_fail(DUEL_ERR_USAGE, "the game %s draws no samples", t->model.game->kind.kind.name);
+  DUEL_TRY(check_samples(t->model.game));
   if (n < 1) return duel_fail(DUEL_ERR_USAGE, "generate: %lld items; at least 1 is needed", (long long)n);
   float *z = duel_malloc((size_t)(chunk * latent) * sizeof *z);
   if (!z) return duel_fail_memory("latents", (size_t)(chunk * latent) * sizeof *z);

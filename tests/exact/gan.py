@@ -1,7 +1,8 @@
 """A recipe's models and its training step in PyTorch, any precision: what the engine is compared with.
 
 A recipe is a plain dict (see MLP); layers are tuples, numbered as in the YAML, so tensors have the engine's names. A
-residual block is ("residual", layers, more): `more` may hold its skip list and repeat.
+residual block is ("residual", layers, more): `more` may hold its skip list and repeat. A recipe with the net C is a
+classifier's, one with G and D a GAN's.
 Draws, data order and initial values come from spec.py.
 """
 import numpy as np
@@ -25,11 +26,26 @@ DCGAN = {**MLP, "init": dict(name="normal", std=0.02),
          "D": [("conv", dict(out=64, **HALF)), ("leaky_relu", 0.2), ("conv", dict(out=128, bias=False, **HALF)),
                ("batchnorm", SCALE), ("leaky_relu", 0.2), ("flatten",), ("dense", 1)]}
 
+PAIR = dict(kernel=3, pad=1, bias=False)
+CLASSIFIER = dict(
+    init="torch", batch=128, noise=0.4, smoothing=0.05,
+    C=[("conv", dict(out=32, **PAIR)), ("batchnorm",), ("relu",), ("maxpool", 2),
+       ("conv", dict(out=64, **PAIR)), ("batchnorm",), ("relu",), ("maxpool", 2),
+       ("flatten",), ("dense", 128), ("relu",), ("dropout", 0.3), ("dense", 10)],
+    optim=dict(name="adam", lr={"from": 0.002, "to": 0, "curve": "cosine"}, betas=(0.9, 0.99), eps=1e-8))
+
+
+def nets(recipe):
+    """The names of its nets, in the engine's order."""
+    return [n for n in "GDC" if n in recipe]
+
 
 def smooth(recipe):
-    """tanh for each leaky_relu and relu."""
-    twin = {p: [("tanh",) if "relu" in layer[0] else layer for layer in recipe[p]] for p in "GD"}
-    return {**recipe, **twin}
+    """tanh for each leaky_relu and relu, avgpool for each maxpool."""
+    def twin(layer):
+        return ("tanh",) if "relu" in layer[0] else ("avgpool", *layer[1:]) if layer[0] == "maxpool" else layer
+
+    return {**recipe, **{p: [twin(layer) for layer in recipe[p]] for p in nets(recipe)}}
 
 
 def flow(value):
@@ -54,21 +70,25 @@ def layer_text(layer):
 
 
 def to_yaml(recipe, data, steps, comment, seed=0):
-    lines = [f"# {comment}", "recipe: 1", f"data: {data}", f"latent: {recipe['latent']}"]
-    optim = {k: v["G"] if isinstance(v, dict) else v for k, v in recipe["optim"].items()}
-    own = {k: v["D"] for k, v in recipe["optim"].items() if isinstance(v, dict)}  # D's where it differs from G's
-    for player in "GD":
+    lines = [f"# {comment}", "recipe: 1", f"data: {data}"]
+    lines.insert(2, "game: classifier") if "C" in recipe else lines.append(f"latent: {recipe['latent']}")
+    differs = {k: v for k, v in recipe["optim"].items() if isinstance(v, dict) and "G" in v}
+    optim = recipe["optim"] | {k: v["G"] for k, v in differs.items()}
+    own = {k: v["D"] for k, v in differs.items()}  # D's where it differs from G's
+    for player in nets(recipe):
         nested = player == "D" and own
         lines += [f"{player}:"] + ["  layers:"] * bool(nested)
         lines += [("    - " if nested else "  - ") + ("{%s}" if layer[0] == "residual" else "%s") % layer_text(layer)
                   for layer in recipe[player]]
         lines += [f"  optim: {flow(own)}"] * bool(nested)
-    loss = dict(name="bce", label_smoothing=recipe["smoothing"]) if "smoothing" in recipe else "bce"
+    loss = "cross_entropy" if "C" in recipe else "bce"
+    loss = dict(name=loss, label_smoothing=recipe["smoothing"]) if "smoothing" in recipe else loss
     lines += [f"{key}: {flow(value)}" for key, value in (("init", recipe["init"]), ("loss", loss),
                                                          ("optim", optim))]
     if "ema" in recipe:
         lines.append(f"ema: {{half_life: {recipe['ema']} images}}")
-    train = dict(length=f"{steps} steps", seed=seed, **{k: recipe[k] for k in ("batch", "d_steps", "d_update", "latents")})
+    keys_of_game = ("batch", "d_steps", "d_update", "latents", "noise")
+    train = dict(length=f"{steps} steps", seed=seed, **{k: recipe[k] for k in keys_of_game if k in recipe})
     return "\n".join(lines + [f"train: {flow(train)}"]) + "\n"
 
 
@@ -103,8 +123,8 @@ def convolved(layer, shape):
 def tensors(recipe, item):
     """(name, shape, init) of all tensors, in the order in which parameters are numbered: G then D, weight before bias."""
     out = []
-    for player, shape in (("G", (recipe["latent"],)), ("D", tuple(item))):
-        declare(recipe, recipe[player], player, shape, out)
+    for player in nets(recipe):
+        declare(recipe, recipe[player], player, (recipe["latent"],) if player == "G" else tuple(item), out)
     return out
 
 
@@ -125,6 +145,8 @@ def declare(recipe, layers, path, shape, out):
             shape = (int(np.prod(shape)),)
         elif kind == "reshape":
             shape = tuple(layer[1])
+        elif kind in ("maxpool", "avgpool"):
+            shape = (shape[0], *(n // layer[1] for n in shape[1:]))
         elif kind == "minibatch_stddev":
             shape = (shape[0] + k.get("channels", 1), *shape[1:])
         elif kind == "self_attention":
@@ -138,7 +160,8 @@ def declare(recipe, layers, path, shape, out):
                 shape = declare(recipe, layer[1], f"{name}{copy}.residual", before, out)
                 declare(recipe, layer[2].get("skip", ()), f"{name}{copy}.skip", before, out)
         if kind in ("dense", "conv", "conv_transpose") and k.get("bias", True):
-            out.append((name + "bias", shape[:1], "zeros"))
+            *_, weight, init = out[-1]  # PyTorch's own draws biases as it draws weights
+            out.append((name + "bias", shape[:1], ("torch", np.prod(weight[1:])) if init == "torch" else "zeros"))
     return shape
 
 
@@ -172,15 +195,18 @@ def initial(recipe, item, seed):
             draw = spec.normal(seed, spec.INIT, 0, k, int(np.prod(shape))).reshape(shape)
             out[name] = draw.astype(np.float32) * np.float32(std) + np.float32(mean)
         elif init == "glorot_uniform":
-            out[name] = spec.glorot_uniform(seed, k, shape)
+            out[name] = spec.uniform_within(np.sqrt(6.0 / (shape[0] + shape[1])), seed, k, shape)
+        elif init[0] == "torch" or init == "torch":
+            fan_in = np.prod(shape[1:]) if init == "torch" else init[1]
+            out[name] = spec.uniform_within(1 / np.sqrt(fan_in), seed, k, shape)
         else:
             out[name] = np.full(shape, init in ("ones", "buffer 1"), np.float32)
         k += not str(init).startswith("buffer")
     return out
 
 
-class Gan:
-    """Both players, from given tensors. `images` are uint8 [items, C, H, W] or float32 points [items, n]."""
+class Run:
+    """The nets, from given tensors. `images` are uint8 [items, C, H, W] or float32 points [items, n]."""
 
     def __init__(self, recipe, start, images, seed, dtype, rows=None):
         self.r, self.seed, self.dtype = recipe, seed, dtype
@@ -189,16 +215,18 @@ class Gan:
         self.rows = np.arange(recipe["batch"]) if rows is None else rows
         self.t = {n: torch.tensor(v, dtype=dtype) for n, v in start.items()}
         self.optim = {}
-        for player in "GD":
+        for player in nets(recipe):
             own = [t.requires_grad_() for n, t in self.t.items() if n[0] == player and "running" not in n]
-            o = {k: v[player] if isinstance(v, dict) else v for k, v in recipe["optim"].items()}
+            o = {k: v[player] if isinstance(v, dict) and player in v else v for k, v in recipe["optim"].items()}
+            o["lr"] = 0 if isinstance(o["lr"], dict) else o["lr"]  # a schedule sets it step by step
             if o["name"] == "adam":
                 self.optim[player] = torch.optim.AdamW(own, o["lr"], o["betas"], o["eps"],
                                                        weight_decay=o.get("weight_decay", 0))
             else:
                 self.optim[player] = torch.optim.SGD(own, o["lr"], momentum=o["momentum"])
         if "ema" in recipe:
-            self.ema = {n: t.detach().clone() for n, t in self.t.items() if n[0] == "G"}
+            self.averaged = "C" if "C" in recipe else "G"
+            self.ema = {n: t.detach().clone() for n, t in self.t.items() if n[0] == self.averaged}
 
     def forward(self, player, x):
         """One training-mode forward; advances running statistics."""
@@ -224,12 +252,14 @@ class Gan:
                                  momentum=0.1, eps=1e-5)
             elif kind == "dropout":
                 k, self.slot = 4096 * self.forwards + self.slot, self.slot + 1
-                u = spec.uniform(self.seed, spec.NOISE, self.step_number, k, x.numel()).reshape(x.shape)
+                u = spec.uniform(self.seed, spec.NOISE, self.step_number, k, x.numel()).reshape(x.shape)[self.rows]
                 x = x * torch.tensor((u > np.float32(value[0])) / (1 - value[0]), dtype=self.dtype)
             elif kind == "leaky_relu":
                 x = F.leaky_relu(x, value[0])
             elif kind in ("relu", "tanh", "sigmoid"):
                 x = getattr(torch, kind)(x)
+            elif kind in ("maxpool", "avgpool"):
+                x = (F.max_pool2d if kind == "maxpool" else F.avg_pool2d)(x, value[0])
             elif kind == "flatten":
                 x = x.flatten(1)
             elif kind == "minibatch_stddev":
@@ -252,12 +282,32 @@ class Gan:
             self.t[n].grad = g
         self.optim[player].step()
 
-    def real(self, j):
+    def items(self, j):
+        """Which ones real batch number j of the step has."""
         n = self.r["batch"]
-        rows = self.order.batch((self.step_number * self.r["d_steps"] + j) * n, n)[self.rows]
-        x = torch.tensor(self.images[rows]).to(self.dtype)
+        return self.order.batch((self.step_number * self.r.get("d_steps", 1) + j) * n, n)[self.rows]
+
+    def real(self, j):
+        x = torch.tensor(self.images[self.items(j)]).to(self.dtype)
         return x / 127.5 - 1 if self.images.dtype == np.uint8 else x
 
+    def average(self):
+        if "ema" not in self.r:
+            return
+        w = 1 - 0.5 ** (self.r["batch"] * self.r.get("d_steps", 1) / self.r["ema"])
+        for n, e in self.ema.items():
+            new = self.t[n].detach()
+            e.copy_(new) if "running" in n else e.add_(new - e, alpha=w)
+
+    def values(self):
+        """All tensors in float64, those of the moving average too."""
+        out = {n: t.detach().double().numpy() for n, t in self.t.items()}
+        if "ema" in self.r:
+            out |= {self.averaged + "_ema" + n[1:]: t.double().numpy() for n, t in self.ema.items()}
+        return out
+
+
+class Gan(Run):
     def latent(self, k):
         n, size = self.r["batch"], self.r["latent"]
         z = spec.normal(self.seed, spec.LATENT, self.step_number, k, n * size).astype(np.float32).reshape(n, size)
@@ -285,33 +335,54 @@ class Gan:
             fake = self.forward("G", self.latent(r["d_steps"]))
         g_loss = loss(self.forward("D", fake), 1)
         self.update("G", g_loss)
-        if "ema" in r:
-            w = 1 - 0.5 ** (r["batch"] * r["d_steps"] / r["ema"])
-            for n, e in self.ema.items():
-                new = self.t[n].detach()
-                e.copy_(new) if "running" in n else e.add_(new - e, alpha=w)
+        self.average()
         self.step_number += 1
         return (d_real.item() + d_fake.item()) / 2, g_loss.item()
 
-    def values(self):
-        """All tensors in float64, G_ema's too."""
-        out = {n: t.detach().double().numpy() for n, t in self.t.items()}
-        if "ema" in self.r:
-            out |= {"G_ema" + n[1:]: t.double().numpy() for n, t in self.ema.items()}
-        return out
+
+class Classifier(Run):
+    """C alone. `data` is (images, labels)."""
+
+    def __init__(self, recipe, start, data, seed, dtype, rows=None, steps=None):
+        super().__init__(recipe, start, data[0], seed, dtype, rows)
+        self.labels, self.steps = data[1], steps
+
+    def noise(self, shape):
+        """Normal numbers times a level, one an item, that is uniform up to the recipe's."""
+        t, k, n = self.step_number, 4096 * self.forwards, self.r["batch"]
+        level = spec.uniform(self.seed, spec.NOISE, t, k + 4094, n).reshape(n, *[1] * (len(shape) - 1))
+        normal = spec.normal(self.seed, spec.NOISE, t, k + 4095, int(np.prod(shape))).reshape(shape)
+        return torch.tensor((self.r["noise"] * level.astype(np.float64) * normal)[self.rows], dtype=self.dtype)
+
+    def step(self):
+        """One update; yields (loss, accuracy) as the engine reports them."""
+        self.forwards, lr = 0, self.r["optim"]["lr"]
+        if isinstance(lr, dict):
+            part = 0.5 * (1 - np.cos(np.pi * self.step_number / self.steps))
+            for group in self.optim["C"].param_groups:
+                group["lr"] = lr["from"] + (lr["to"] - lr["from"]) * part
+        x, label = self.real(0), torch.tensor(self.labels[self.items(0)].astype(np.int64))
+        logits = self.forward("C", x + self.noise(x.shape))
+        loss = F.cross_entropy(logits, label, label_smoothing=self.r.get("smoothing", 0))
+        self.update("C", loss)
+        self.average()
+        self.step_number += 1
+        return loss.item(), (logits.argmax(1) == label).double().mean().item()
 
 
-def train(recipe, start, images, seed, steps, dtype, rows=None):
-    gan = Gan(recipe, start, images, seed, dtype, rows)
-    losses = [gan.step() for _ in range(steps)]
-    return gan.values(), np.array(losses)
+def train(recipe, start, data, seed, steps, dtype, rows=None):
+    run = Classifier(recipe, start, data, seed, dtype, rows, steps) if "C" in recipe else Gan(recipe, start, data, seed,
+                                                                                              dtype, rows)
+    losses = [run.step() for _ in range(steps)]
+    return run.values(), np.array(losses)
 
 
 def permute_hidden(recipe, values, generator):
     """The same network with its hidden units, or channels, in another order; yields it and the way back. Of plain chains
     of layers only: others stay as they are."""
-    known = ("dense", "conv", "conv_transpose", "batchnorm", "relu", "leaky_relu", "tanh", "sigmoid", "flatten", "reshape")
-    if any(layer[0] not in known for p in "GD" for layer in recipe[p]):
+    known = ("dense", "conv", "conv_transpose", "batchnorm", "relu", "leaky_relu", "tanh", "sigmoid", "flatten", "reshape",
+             "maxpool", "avgpool")
+    if any(layer[0] not in known for p in nets(recipe) for layer in recipe[p]):
         return values, dict
     undo, out = [], dict(values)
 
@@ -321,7 +392,7 @@ def permute_hidden(recipe, values, generator):
         out[name] = out[name].take(order, axis)
         undo.append((name, axis, np.argsort(order)))
 
-    for player in "GD":
+    for player in nets(recipe):
         layers = recipe[player]
         products = [i for i, layer in enumerate(layers) if layer[0] in ("dense", "conv", "conv_transpose")]
         order = None

@@ -74,11 +74,17 @@ class Order:
         return np.array([self.epoch[i // self.items][i % self.items] for i in q.tolist()])
 
 
-def glorot_uniform(seed, k, shape):
-    """A dense weight [out, in]: (2u - 1)·limit, each operation in float32."""
-    limit = np.float32(np.sqrt(6.0 / (shape[0] + shape[1])))
+def uniform_within(limit, seed, k, shape):
+    """Initial values: (2u - 1)·limit, each operation in float32."""
     u = uniform(seed, INIT, 0, k, int(np.prod(shape)))
-    return ((np.float32(2) * u - np.float32(1)) * limit).reshape(shape)
+    return ((np.float32(2) * u - np.float32(1)) * np.float32(limit)).reshape(shape)
+
+
+def held_out(items):
+    """Which items a set without a test set of its own gives up: the last tenth of an order that no epoch has."""
+    held = (items + 9) // 10
+    goes = data_order(0, 2**32 - 1, items)[items - held:]
+    return np.isin(np.arange(items), goes)
 
 
 def read_idx(path):

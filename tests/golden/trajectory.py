@@ -1,4 +1,4 @@
-"""Writes trajectory/: small GANs trained for 20 steps in PyTorch float64, for tests/test_trajectory.c.
+"""Writes trajectory/: small nets trained for 20 steps in PyTorch float64, for tests/test_trajectory.c.
 
     python tests/golden/trajectory.py [CASE ...]
 
@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "exact"))
 import gan  # noqa: E402
+import spec  # noqa: E402
 
 STEPS, SEED, OUT = 20, 7, os.path.join(HERE, "trajectory")
 ADAM = dict(name="adam", lr=0.002, betas=(0.5, 0.999), eps=1e-8)
@@ -59,17 +60,33 @@ CASES = {
                        dict(skip=[("conv", dict(out=8, kernel=2, stride=2))])),
                       ("minibatch_stddev",), ("minibatch_stddev", dict(group=8, channels=3)), ("tanh",), ("flatten",),
                       ("dense", 1)]}, "images"),
+    # As `classifier-28`, in small; what is held out for its test is in no batch.
+    "classifier": (dict(
+        init="torch", batch=16, noise=0.4, smoothing=0.1, ema=100,
+        C=[("conv", dict(out=8, kernel=3, pad=1, bias=False)), ("batchnorm",), ("relu",), ("maxpool", 2), ("flatten",),
+           ("dense", 12), ("relu",), ("dropout", 0.3), ("dense", 3)],
+        optim={**ADAM, "lr": {"from": 0.01, "to": 0, "curve": "cosine"}}), "labelled"),
 }
 
 
 def data():
-    """45 images and 50 points: neither is a multiple of the batch, so batches straddle epochs."""
+    """45 images and 50 points: neither is a multiple of the batch, so batches straddle epochs. An image's label is the
+    third of its width that its spot is in."""
     g = np.random.default_rng(3)
     y, x = np.mgrid[0:6, 0:6]
     centre = g.uniform(0, 5, (45, 2, 1, 1))
     images = 255 * np.exp(-((x - centre[:, 0]) ** 2 + (y - centre[:, 1]) ** 2) / 3)
     points = g.normal(size=(50, 3)) * [0.2, 0.5, 0.1] + [0.5, -0.2, 0]
-    return {"images": np.rint(images).astype(np.uint8), "points": points.astype(np.float32)}
+    images, labels = np.rint(images).astype(np.uint8), (centre[:, 1, 0, 0] * 3 / 5).astype(np.uint8)
+    return {"images": images, "points": points.astype(np.float32), "labels": labels}
+
+
+def items_of(kind, sets):
+    """What a case trains on."""
+    if kind == "points":
+        return sets["points"]
+    images, kept = sets["images"][:, None], ~spec.held_out(len(sets["images"]))
+    return images if kind == "images" else (images[kept], sets["labels"][kept])
 
 
 def write_idx(path, a):
@@ -80,7 +97,7 @@ def write_idx(path, a):
 
 def permuted_rows(recipe, g):
     """Another order of a batch's rows, in which those that minibatch_stddev compares stay together."""
-    kinds = [layer[0] for p in "GD" for layer in recipe[p]]
+    kinds = [layer[0] for p in gan.nets(recipe) for layer in recipe[p]]
     if "minibatch_stddev" not in kinds:
         return g.permutation(recipe["batch"])
     rows = np.arange(recipe["batch"]).reshape(-1, 2, 2)  # compared are those that agree modulo 4, or modulo 2
@@ -92,13 +109,9 @@ def permuted_rows(recipe, g):
 def worst_float32(recipe, start, items, exact):
     """The worst error of six float32 runs in other summation orders: what the test's limit must leave room for."""
     g, worst = np.random.default_rng(1), 0.0
-    dropout = any(layer[0] == "dropout" for p in "GD" for layer in recipe[p])
-    for _ in range(1 if dropout else 6):  # draws of dropout belong to rows and units: nothing to permute
-        hidden, back, rows = start, dict, None
-        if not dropout:
-            hidden, back = gan.permute_hidden(recipe, start, g)
-            rows = permuted_rows(recipe, g)
-        end, _ = gan.train(recipe, hidden, items, SEED, STEPS, torch.float32, rows)
+    for _ in range(6):
+        hidden, back = gan.permute_hidden(recipe, start, g)
+        end, _ = gan.train(recipe, hidden, items, SEED, STEPS, torch.float32, permuted_rows(recipe, g))
         found = gan.errors(recipe, back(end), exact, start)
         worst = max([worst] + [e for n, e in found.items() if e is not None and "running_mean" not in n])
     return worst
@@ -106,26 +119,28 @@ def worst_float32(recipe, start, items, exact):
 
 def main():
     os.makedirs(OUT, exist_ok=True)
-    files = {"images": "images-idx3-ubyte", "points": "points-idx2-float"}
+    files = {"images": "images-idx3-ubyte", "points": "points-idx2-float", "labels": "labels-idx1-ubyte"}
     sets = data()
     for name, a in sets.items():
         write_idx(os.path.join(OUT, files[name]), a)
     for name, (recipe, kind) in CASES.items():
         if sys.argv[1:] and name not in sys.argv[1:]:
             continue
-        items = sets[kind][:, None] if kind == "images" else sets[kind]
-        start = gan.initial(recipe, items.shape[1:], SEED)
+        items = items_of(kind, sets)
+        item = (items[0] if kind == "labelled" else items).shape[1:]
+        start = gan.initial(recipe, item, SEED)
         start |= {n: np.full_like(v, 0.4) for n, v in start.items() if n.endswith("gamma")}  # 0 would hide attention
         exact, losses = gan.train(recipe, start, items, SEED, STEPS, torch.float64)
         worst = worst_float32(recipe, start, items, exact)
         tensors = {"start." + n: v for n, v in start.items()} | {"end." + n: v for n, v in exact.items()}
-        tensors |= {"d_loss": losses[:, 0], "g_loss": losses[:, 1]}
+        names = ("loss", "accuracy") if "C" in recipe else ("d_loss", "g_loss")
+        tensors |= {n: losses[:, i] for i, n in enumerate(names)}
         path = os.path.join(OUT, name)
         save_file({n: np.ascontiguousarray(v) for n, v in tensors.items()}, path + ".safetensors",
                   {"steps": str(STEPS), "seed": str(SEED), "worst_float32": f"{worst:.1e}"})
         os.chmod(path + ".safetensors", 0o644)
         with open(path + ".yaml", "w") as f:
-            f.write(gan.to_yaml(recipe, "./" + files[kind], STEPS, "Written by trajectory.py.", SEED))
+            f.write(gan.to_yaml(recipe, "./" + files.get(kind, files["images"]), STEPS, "Written by trajectory.py.", SEED))
         print(f"{name}: {os.path.getsize(path + '.safetensors')} bytes, worst float32 error {worst:.1e}, "
               f"losses {losses[0].round(3)} .. {losses[-1].round(3)}")
 

@@ -7,8 +7,15 @@
 #include "options.h"
 
 enum { DUEL_BENCH_MOST_BATCH = 1 << 20, DUEL_BENCH_BACKENDS = 8, DUEL_BENCH_ROWS = 16, DUEL_BENCH_ITEMS = 64 };
+enum { DUEL_BENCH_TRACES = 4 };
 #define DUEL_BENCH_LENGTH "4000000000 steps" // the length of every run here
 static const uint64_t DUEL_BENCH_MOST_STEPS = 4000000000;
+
+typedef struct duel_bench_trace { // a scalar that lines for people show, step by step
+  const char *name, *label;
+  double *value; // [warmup]
+  double difference;
+} duel_bench_trace;
 
 typedef struct duel_bench_row {
   char asked[8]; // a word of --backend
@@ -19,10 +26,12 @@ typedef struct duel_bench_row {
   int64_t done, steps;    // steps so far, and of a repetition
   double images_per_step; // real ones
   double first_step_s;
-  double *d_loss, *g_loss; // [warmup]
-  float *items, *weights;  // [DUEL_BENCH_ITEMS, item], [parameters], after the warm-up
-  double *ms, *sorted;     // [repetitions] per step, in order and sorted
-  double speedup, difference_d, difference_g, difference_items, difference_weights;
+  int n_traces;
+  duel_bench_trace trace[DUEL_BENCH_TRACES]; // of a GAN its two losses
+  double *traced;                            // [DUEL_BENCH_TRACES, warmup]: their values
+  float *items, *weights; // [DUEL_BENCH_ITEMS, item] of a game that draws any, [parameters], after the warm-up
+  double *ms, *sorted;    // [repetitions] per step, in order and sorted
+  double speedup, difference_items, difference_weights;
   duel_peaks peaks; // zeros: not measured, for which peaks_error is the reason
   char peaks_error[512];
   duel_node_time *node; // [info.step_nodes]; NULL without --ops

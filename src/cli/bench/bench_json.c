@@ -94,12 +94,10 @@ static void json_usable_row(writer *w, const duel_bench *b, const duel_bench_row
   json_peaks(w, r, s.median);
   duel_json_number(w, "first_step_s", r->first_step_s);
   duel_json_unsigned(w, "memory_bytes", r->info.memory_bytes);
-  json_list(w, "d_loss", r->d_loss, b->warmup);
-  json_list(w, "g_loss", r->g_loss, b->warmup);
+  for (int i = 0; i < r->n_traces; i++) json_list(w, r->trace[i].name, r->trace[i].value, b->warmup);
   duel_json_object(w, "difference");
-  duel_json_number(w, "d_loss", r->difference_d);
-  duel_json_number(w, "g_loss", r->difference_g);
-  duel_json_number(w, "items", r->difference_items);
+  for (int i = 0; i < r->n_traces; i++) duel_json_number(w, r->trace[i].name, r->trace[i].difference);
+  if (r->info.samples) duel_json_number(w, "items", r->difference_items);
   duel_json_number(w, "weights", r->difference_weights);
   duel_json_end(w);
   if (r->node) json_ops(w, r);

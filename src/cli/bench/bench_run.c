@@ -69,43 +69,45 @@ static int begin(const duel_bench *b, duel_bench_row *r, const duel_run_options 
 }
 
 static int take_memory(const duel_bench *b, duel_bench_row *r) {
-  r->d_loss = calloc(2 * (size_t)b->warmup, sizeof *r->d_loss);
+  r->traced = calloc(DUEL_BENCH_TRACES * (size_t)b->warmup, sizeof *r->traced);
   r->items = calloc(DUEL_BENCH_ITEMS * (size_t)item_size(&r->info), sizeof *r->items);
   r->weights = calloc((size_t)weights_of(&r->info) + 1, sizeof *r->weights);
-  if (!r->d_loss || !r->items || !r->weights) {
+  if (!r->traced || !r->items || !r->weights) {
     give_up(r, DUEL_ERR_DEVICE, "the results do not fit in memory; ask for less --warmup");
     return 0;
   }
-  r->g_loss = r->d_loss + b->warmup;
   return 1;
 }
 
-// The last step's labeled scalar number `which`, such as a GAN's D loss and G loss; 0 where there are fewer.
-static double labeled(duel_run *run, int which) {
+// The labeled scalars of warm-up step i; 0 stays where a step makes none.
+static void take_scalars(const duel_bench *b, duel_bench_row *r, int64_t i) {
   const duel_scalar *scalar;
   int n;
-  if (duel_run_scalars(run, 0, &scalar, &n) != DUEL_OK) return 0;
-  for (int i = 0; i < n; i++)
-    if (scalar[i].label && which-- == 0) return scalar[i].value;
-  return 0;
+  if (!attempt(r, duel_run_scalars(r->run, 1, &scalar, &n))) return;
+  for (int k = 0; k < n; k++) {
+    int at = 0;
+    while (at < r->n_traces && strcmp(r->trace[at].name, scalar[k].name) != 0) at++;
+    if (!scalar[k].label || at == DUEL_BENCH_TRACES) continue;
+    duel_bench_trace *t = &r->trace[at];
+    if (at == r->n_traces) *t = (duel_bench_trace){scalar[k].name, scalar[k].label, r->traced + at * b->warmup, 0};
+    if (at == r->n_traces) r->n_traces++;
+    t->value[i] = scalar[k].value;
+  }
 }
 
-// The trajectory from step 0: losses step by step, and what G makes then.
+// The trajectory from step 0: what it tells step by step, and the items that the game draws then.
 static void warm_up(const duel_bench *b, duel_bench_row *r) {
   tell(b, "warming up", r->asked);
   duel_run_options o = b->options;
   duel_stats stats;
   o.backend = r->asked;
   if (!begin(b, r, &o, &stats) || !take_memory(b, r)) return;
-  for (int64_t i = 0; i < b->warmup; i++) {
-    if (i > 0 && !advance(r, 1, &stats)) return;
-    r->d_loss[i] = labeled(r->run, 0);
-    r->g_loss[i] = labeled(r->run, 1);
-  }
+  for (int64_t i = 0; i < b->warmup && r->run; i++)
+    if (i == 0 || advance(r, 1, &stats)) take_scalars(b, r, i);
   uint64_t seeds[DUEL_BENCH_ITEMS];
   for (int i = 0; i < DUEL_BENCH_ITEMS; i++) seeds[i] = (uint64_t)i;
-  if (attempt(r, duel_generate(r->run, seeds, DUEL_BENCH_ITEMS, r->items)))
-    attempt(r, duel_run_weights(r->run, r->weights));
+  if (r->run && r->info.samples) attempt(r, duel_generate(r->run, seeds, DUEL_BENCH_ITEMS, r->items));
+  if (r->run) attempt(r, duel_run_weights(r->run, r->weights));
 }
 
 // ms per step of so many steps; negative where they failed.
@@ -184,7 +186,7 @@ void duel_bench_measure(duel_bench *b) {
 
 static void close_row(duel_bench_row *r) {
   duel_run_close(r->run);
-  free(r->d_loss);
+  free(r->traced);
   free(r->ms);
   free(r->items);
   free(r->weights);
@@ -318,8 +320,8 @@ void duel_bench_compare(const duel_bench *b, duel_bench_row *r, const duel_bench
   if (ratio) qsort(ratio, (size_t)n, sizeof *ratio, ascending);
   r->speedup = ratio ? quantile(ratio, n, 0.5) : NAN;
   free(ratio);
-  r->difference_d = largest_difference(r->d_loss, first->d_loss, b->warmup);
-  r->difference_g = largest_difference(r->g_loss, first->g_loss, b->warmup);
+  for (int i = 0; i < r->n_traces; i++)
+    r->trace[i].difference = largest_difference(r->trace[i].value, first->trace[i].value, b->warmup);
   for (int64_t i = 0; i < items; i++)
     r->difference_items = fmax(r->difference_items, fabs((double)r->items[i] - (double)first->items[i]));
   r->difference_weights = relative_difference(r->weights, first->weights, weights_of(&first->info));

@@ -50,11 +50,15 @@ static void print_backends(const duel_bench *b, const duel_bench_row *first) {
   for (int i = 0, heading = 0; i < b->n; i++) {
     const duel_bench_row *r = &b->row[i];
     if (!r->run || r == first) continue;
-    if (!heading++)
-      printf("\nLargest difference from %s, over the first %lld steps, %d items generated then, and the weights:\n",
-             f->backend, (long long)b->warmup, DUEL_BENCH_ITEMS);
-    printf("%-8s D loss %.3g, G loss %.3g, items %.3g, weights %.3g of their norm\n", r->info.backend, r->difference_d,
-           r->difference_g, r->difference_items, r->difference_weights);
+    if (!heading++) {
+      printf("\nLargest difference from %s, over the first %lld steps, ", f->backend, (long long)b->warmup);
+      if (f->samples) printf("%d items generated then, ", DUEL_BENCH_ITEMS);
+      printf("and the weights:\n");
+    }
+    printf("%-8s ", r->info.backend);
+    for (int k = 0; k < r->n_traces; k++) printf("%s %.3g, ", r->trace[k].label, r->trace[k].difference);
+    if (f->samples) printf("items %.3g, ", r->difference_items);
+    printf("weights %.3g of their norm\n", r->difference_weights);
   }
 }
 

@@ -204,8 +204,8 @@ duel_status duel_dataset_check_labels(const duel_dataset *d) {
     if (!count[i]) absent = i;
   }
   if (present == 1)
-    return duel_fail(DUEL_ERR_DATA, "all %lld items of %s are of one class: a classifier needs two or more",
-                     (long long)d->items, d->name);
+    return duel_fail(DUEL_ERR_DATA, "%s has %lld item%s, all of one class: a classifier needs two classes or more",
+                     d->name, (long long)d->items, d->items == 1 ? "" : "s");
   if (absent < 0) return DUEL_OK;
   return duel_fail(
       DUEL_ERR_DATA,
