@@ -139,7 +139,7 @@ static duel_json *last_stats(const char *folder) {
     n = begin;
   }
   duel_free(bytes);
-  return stats;
+  return found;
 }
 
 typedef char run_name[256];
