@@ -128,11 +128,15 @@ static void train(duel_step *s) {
   duel_step_average(s, D);
 }
 
-const duel_game duel_game_gan = {
-    .kind = {{"gan", NULL, keys, "G and D against each other"}, nets, "G", &duel_losses, &duel_penalties, true},
-    .declare = declare,
-    .items = items,
-    .updates = updates,
-    .train = train,
-    .samples = G,
-    .tests = -1};
+const duel_game duel_game_gan = {.kind = {.kind = {"gan", NULL, keys, "G and D against each other"},
+                                          .nets = nets,
+                                          .generator = "G",
+                                          .losses = &duel_losses,
+                                          .penalties = &duel_penalties,
+                                          .latent = true},
+                                 .declare = declare,
+                                 .items = items,
+                                 .updates = updates,
+                                 .train = train,
+                                 .samples = G,
+                                 .tests = -1};
