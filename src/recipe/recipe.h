@@ -229,6 +229,7 @@ extern const int duel_builtins_n;
 // Number of steps of a length, rounded up, at items real items per step (batch·d_steps) and set_size items an epoch.
 // Yields INT64_MAX where the number is larger.
 int64_t duel_length_steps(duel_length l, int64_t items_per_step, int64_t set_size);
+double duel_length_images(duel_length l, int64_t items_per_step, int64_t set_size);
 // The value at `step`, from 0. Warm-up: from·step/warmup. Then from → to over `over` steps (or what is left of the
 // run), and `to` after that.
 double duel_schedule_at(const duel_schedule *s, int64_t step, int64_t total_steps, int64_t items_per_step,

@@ -149,31 +149,27 @@ void duel_trainer_close(duel_trainer *t) {
 
 // ---- the first weights
 
+static duel_status init_net(duel_trainer *t, const duel_model_net *own, float *slab) {
+  for (int i = 0; i < own->n; i++) {
+    const duel_param *p = &own->param[i];
+    if (!p->buffer) continue;
+    duel_param_init(p, 0, slab); // running statistics: as many as channels, which fit in the slab
+    DUEL_TRY(duel_memory_write(&t->memory, p->var, slab));
+    if (p->ema_var >= 0) DUEL_TRY(duel_memory_write(&t->memory, p->ema_var, slab));
+  }
+  memset(slab, 0, (size_t)own->slab_size * sizeof *slab);
+  for (int i = 0; i < own->n; i++)
+    if (!own->param[i].buffer) duel_param_init(&own->param[i], t->recipe->train.seed, slab + own->param[i].offset);
+  DUEL_TRY(duel_memory_write(&t->memory, own->slab, slab));
+  return own->ema >= 0 ? duel_memory_write(&t->memory, own->ema, slab) : DUEL_OK;
+}
+
 duel_status duel_trainer_init(duel_trainer *t) {
   for (int net = 0; net < t->recipe->n_nets; net++) {
     const duel_model_net *own = &t->model.net[net];
-    float *slab = duel_calloc((size_t)own->slab_size, sizeof *slab);
+    float *slab = duel_malloc((size_t)own->slab_size * sizeof *slab);
     if (!slab) return duel_fail_memory("the first weights", (size_t)own->slab_size * sizeof *slab);
-    duel_status status = DUEL_OK;
-    for (int i = 0; i < own->n && status == DUEL_OK; i++) {
-      const duel_param *p = &own->param[i];
-      if (!p->buffer) {
-        duel_param_init(p, t->recipe->train.seed, slab + p->offset);
-        continue;
-      }
-      int64_t count = duel_shape_count(p->shape); // running statistics: as many as channels, which fit in the slab
-      float *buffer = duel_malloc((size_t)count * sizeof *buffer);
-      if (!buffer) {
-        status = duel_fail_memory(p->name, (size_t)count * sizeof *buffer);
-        break;
-      }
-      duel_param_init(p, 0, buffer);
-      status = duel_memory_write(&t->memory, p->var, buffer);
-      if (status == DUEL_OK && p->ema_var >= 0) status = duel_memory_write(&t->memory, p->ema_var, buffer);
-      duel_free(buffer);
-    }
-    if (status == DUEL_OK) status = duel_memory_write(&t->memory, own->slab, slab);
-    if (status == DUEL_OK && own->ema >= 0) status = duel_memory_write(&t->memory, own->ema, slab);
+    const duel_status status = init_net(t, own, slab);
     duel_free(slab);
     DUEL_TRY(status);
   }
