@@ -90,10 +90,7 @@ static duel_status build(duel_run *run, const duel_run_options *o, duel_resolved
                                  .device = recipe->run.device,
                                  .precision = precision,
                                  .no_capture = !recipe->run.capture};
-  const duel_resolved taken = *r;
-  *r = (duel_resolved){0};
-  return (o->plan_only ? duel_trainer_plan : duel_trainer_open)(&run->trainer, taken.recipe, taken.data, taken.test,
-                                                                api, &device);
+  return duel_trainer_open(&run->trainer, r, o->plan_only, api, &device);
 }
 
 duel_status duel_run_build(duel_run **result, const duel_run_options *o, duel_resolved *r) {

@@ -93,37 +93,19 @@ static duel_status plan(duel_trainer *t, const duel_backend_options *options) {
   return DUEL_OK;
 }
 
-duel_status duel_trainer_plan(duel_trainer **result, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
-                              const duel_backend_api *api, const duel_backend_options *options) {
+duel_status duel_trainer_open(duel_trainer **result, duel_resolved *what, bool plan_only, const duel_backend_api *api,
+                              const duel_backend_options *options) {
   *result = NULL;
   duel_trainer *t = duel_calloc(1, sizeof *t);
-  if (!t) {
-    duel_recipe_close(recipe);
-    duel_dataset_close(data);
-    duel_dataset_close(test);
-    return duel_fail_memory("the trainer", sizeof *t);
-  }
-  t->recipe = recipe;
-  t->data = data;
-  t->test = test;
-  t->api = api;
-  t->order_epoch = -1;
+  if (!t) return duel_fail_memory("the trainer", sizeof *t);
+  *t = (duel_trainer){.recipe = what->recipe, .data = what->data, .test = what->test, .api = api, .order_epoch = -1};
+  *what = (duel_resolved){0};
   duel_status status = plan(t, options);
-  if (status != DUEL_OK) {
+  if (status == DUEL_OK && !plan_only) status = open_memory(t);
+  if (status == DUEL_OK)
+    *result = t;
+  else
     duel_trainer_close(t);
-    return status;
-  }
-  *result = t;
-  return DUEL_OK;
-}
-
-duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
-                              const duel_backend_api *api, const duel_backend_options *options) {
-  DUEL_TRY(duel_trainer_plan(result, recipe, data, test, api, options));
-  duel_status status = open_memory(*result);
-  if (status == DUEL_OK) return DUEL_OK;
-  duel_trainer_close(*result);
-  *result = NULL;
   return status;
 }
 
