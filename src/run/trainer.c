@@ -175,7 +175,7 @@ void duel_trainer_fill_index(const duel_step_input *in, const duel_moment *now, 
   }
 }
 
-duel_moment duel_trainer_moment(const duel_trainer *t, int64_t step) {
+static duel_moment moment_of(const duel_trainer *t, int64_t step) {
   return (duel_moment){.step = step,
                        .steps = t->steps,
                        .per_step = duel_trainer_items_per_step(t),
@@ -187,7 +187,7 @@ duel_moment duel_trainer_moment(const duel_trainer *t, int64_t step) {
 // of it.
 static duel_status take_scalars(duel_trainer *t, const float *reported) {
   duel_step_vars *v = &t->vars_of_step;
-  const duel_moment then = duel_trainer_moment(t, t->settled);
+  const duel_moment then = moment_of(t, t->settled);
   const uint64_t set = t->variant[duel_trainer_variant(t, t->settled)].made.reported;
   DUEL_TRY(duel_scalars_take(&v->scalars, reported, set, t->settled));
   for (int net = 0; net < t->recipe->n_nets; net++)
@@ -209,7 +209,7 @@ static duel_status collect(duel_trainer *t, bool wait, int64_t left) {
 
 // The inputs of the step to come.
 static duel_status fill_block(duel_trainer *t) {
-  const duel_moment now = duel_trainer_moment(t, t->step);
+  const duel_moment now = moment_of(t, t->step);
   if (t->streamed) DUEL_TRY(duel_prefetch_take(t->prefetch, t->step, &t->block));
   duel_inputs_fill(&t->vars_of_step.inputs, &now, t->block);
   return DUEL_OK;

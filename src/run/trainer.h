@@ -87,7 +87,6 @@ duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const 
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items
 int duel_trainer_variant(const duel_trainer *t, int64_t step);
-duel_moment duel_trainer_moment(const duel_trainer *t, int64_t step);
 
 // plans.c: all graphs and plans of a run, and their variables.
 duel_status duel_plans_open(duel_trainer *t);

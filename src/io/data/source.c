@@ -21,7 +21,7 @@ struct duel_source_worker {
   uint8_t head[HEAD_OF_PICTURE];
 };
 
-int64_t duel_source_item_bytes(const duel_source *s) {
+static int64_t item_bytes(const duel_source *s) {
   return s->count * (s->is_float ? 4 : 1);
 }
 
@@ -185,7 +185,7 @@ static duel_status prepare_records(duel_source *s, const char *folder) {
 
 static duel_status fetch_records(duel_source *s, int worker, int64_t first, int64_t n, uint8_t *dst, uint8_t *labels) {
   const duel_frame *frame = s->framed ? &s->frame : NULL;
-  const int64_t bytes = duel_source_item_bytes(s);
+  const int64_t bytes = item_bytes(s);
   for (int i = 0; n > 0; first -= s->records[i++].items) {
     const int64_t left = s->records[i].items - first, now = n < left ? n : left;
     if (now <= 0) continue;
