@@ -32,7 +32,7 @@ static void mlp(void **state) {
   (void)state;
   duel_recipe_source *source;
   assert_int_equal(duel_recipe_load(&source, "mlp", NULL, 0), DUEL_OK);
-  assert_string_equal(duel_recipe_data_path(source), "fashion-mnist");
+  assert_string_equal(duel_recipe_draft(source)->data.path, "fashion-mnist");
   duel_recipe *r = recipe_resolve(source, &recipe_images);
   assert_string_equal(r->name, "mlp");
   assert_int_equal(r->latent, 100);

@@ -30,18 +30,16 @@ static duel_trainer *open_case(const char *name, const char *data_file, const du
   snprintf(recipe_path, sizeof recipe_path, "%s/tests/golden/trajectory/%s.yaml", source_folder(), name);
   snprintf(data_path, sizeof data_path, "%s/tests/golden/trajectory/%s", source_folder(), data_file);
   duel_recipe_source *source;
-  duel_recipe *recipe;
-  duel_dataset *data, *test = NULL;
+  duel_resolved what = {0};
   duel_trainer *trainer;
   must(duel_recipe_load(&source, recipe_path, &(duel_setting){"data.path", data_path, "--data"}, 1));
-  must(duel_dataset_open(&data, data_path, 0));
-  if (((const duel_game *)(const void *)duel_recipe_game(source))->tests >= 0)
-    must(duel_dataset_open_test(&test, data, NULL, &(duel_dataset_options){.limit = 0}));
-  duel_data_shape shape = {.rank = data->rank, .classes = data->classes};
-  memcpy(shape.dim, data->dim, sizeof shape.dim);
-  must(duel_recipe_resolve(&recipe, source, &shape));
-  must(
-      duel_trainer_open(&trainer, recipe, data, test, api, &(duel_backend_options){.threads = 2, .precision = "fp32"}));
+  must(duel_dataset_open(&what.data, data_path, 0));
+  if (((const duel_game *)(const void *)duel_recipe_draft(source)->game.kind)->tests >= 0)
+    must(duel_dataset_open_test(&what.test, what.data, NULL, &(duel_dataset_options){.limit = 0}));
+  duel_data_shape shape = {.rank = what.data->rank, .classes = what.data->classes};
+  memcpy(shape.dim, what.data->dim, sizeof shape.dim);
+  must(duel_recipe_resolve(&what.recipe, source, &shape));
+  must(duel_trainer_open(&trainer, &what, false, api, &(duel_backend_options){.threads = 2, .precision = "fp32"}));
   duel_recipe_source_close(source);
   return trainer;
 }

@@ -50,9 +50,7 @@ static void fill_coef(const duel_step_input *in, const duel_moment *now, void *d
 static void fill_average(const duel_step_input *in, const duel_moment *now, void *dst) {
   const duel_model *m = in->ctx;
   const duel_length l = m->recipe->net[in->net].ema.half_life;
-  const double images[] = {
-      [DUEL_STEPS] = (double)now->per_step, [DUEL_EPOCHS] = (double)now->items, [DUEL_IMAGES] = 1, [DUEL_KIMG] = 1000};
-  const double half_life = l.n * images[l.unit];
+  const double half_life = duel_length_images(l, now->per_step, now->items);
   const double kept = half_life > 0 ? pow(0.5, (double)now->per_step / half_life) : 0;
   *(float *)dst = (float)(1 - kept);
 }

@@ -5,8 +5,9 @@
 
 enum { MAX_NESTING = 32 };
 
-// Of a block any entry may come first.
-const duel_yaml *duel_item_layer(const duel_yaml *item) {
+// Which entry of an item names its layer; NULL: none does. A plain name is its own; of a block any entry may come
+// first.
+static const duel_yaml *layer_of(const duel_yaml *item) {
   const duel_yaml *first = NULL;
   if (item->type == DUEL_YAML_SCALAR) return duel_yaml_is_null(item) ? NULL : item;
   for (const duel_yaml *entry = item->type == DUEL_YAML_MAP ? item->child : NULL; entry; entry = entry->next) {
@@ -18,7 +19,7 @@ const duel_yaml *duel_item_layer(const duel_yaml *item) {
 }
 
 const char *duel_item_name(const duel_yaml *item) {
-  const duel_yaml *layer = duel_item_layer(item);
+  const duel_yaml *layer = layer_of(item);
   return !layer ? NULL : layer == item ? item->text : layer->key;
 }
 
@@ -31,7 +32,7 @@ static bool unknown_layer(const duel_place *p) {
   const char *name = duel_item_name(p->node), *shown = duel_shown_key(p->rd, name);
   const char *hint = duel_hint_row(p->rd, name, &duel_layer_kinds);
   if (p->node->type != DUEL_YAML_MAP) return duel_problem_of(p, "%s: no such layer%s", shown, hint);
-  return duel_problem_key(p->rd, duel_item_layer(p->node), "%s: %s: no such layer%s", p->path, shown, hint);
+  return duel_problem_key(p->rd, layer_of(p->node), "%s: %s: no such layer%s", p->path, shown, hint);
 }
 
 // What stands beside an ordinary layer's name, save apart, belongs inside.
@@ -66,7 +67,7 @@ static duel_key_value *read_block(const duel_place *p, const duel_kind *kind) {
 
 static bool read_item(const duel_place *p, duel_layer *layer) {
   static const duel_key save = {"save", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "the output's name"};
-  const duel_yaml *named = duel_item_layer(p->node);
+  const duel_yaml *named = layer_of(p->node);
   duel_key_value saved = {0};
   if (!named)
     return duel_problem_of(p, "%s is not a layer; a layer is `name` or `name: value`", duel_shown(p->rd, p->node));

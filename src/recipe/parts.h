@@ -113,9 +113,7 @@ void duel_read_recipe(duel_reading *rd, duel_recipe *r); // everything into r, w
 
 // ---- lists.c
 bool duel_read_layers(const duel_place *p, duel_key_value *v);
-// Which entry of an item names its layer; NULL: none does. A plain name is its own.
-const duel_yaml *duel_item_layer(const duel_yaml *item);
-const char *duel_item_name(const duel_yaml *item);
+const char *duel_item_name(const duel_yaml *item);      // NULL: it names no layer
 const duel_kind *duel_item_kind(const duel_yaml *item); // NULL: no layer has this name
 
 // ---- merge.c

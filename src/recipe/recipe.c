@@ -177,14 +177,8 @@ duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const due
   return duel_recipe_load_text(s, name, NULL, setting, n);
 }
 
-const char *duel_recipe_data_path(const duel_recipe_source *s) {
-  return s->draft.data.path;
-}
-const char *duel_recipe_test_path(const duel_recipe_source *s) {
-  return s->draft.data.test;
-}
-const duel_kind *duel_recipe_game(const duel_recipe_source *s) {
-  return s->draft.game.kind;
+const duel_recipe *duel_recipe_draft(const duel_recipe_source *s) {
+  return &s->draft;
 }
 
 duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s) {

@@ -206,10 +206,8 @@ typedef struct duel_recipe_source duel_recipe_source;
 duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const duel_setting *setting, int n);
 duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, const char *text,
                                   const duel_setting *setting,
-                                  int n);                       // from a checkpoint or run directory
-const char *duel_recipe_data_path(const duel_recipe_source *s); // as far as it can be told before resolving
-const char *duel_recipe_test_path(const duel_recipe_source *s);
-const duel_kind *duel_recipe_game(const duel_recipe_source *s);
+                                  int n);                          // from a checkpoint or run directory
+const duel_recipe *duel_recipe_draft(const duel_recipe_source *s); // what can be told before resolving; no text
 duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s); // of it, and run.threads
 duel_status duel_recipe_resolve(duel_recipe **r, const duel_recipe_source *s, const duel_data_shape *data);
 void duel_recipe_source_close(duel_recipe_source *s);
@@ -230,6 +228,7 @@ extern const int duel_builtins_n;
 // Number of steps of a length, rounded up, at items real items per step (batch·d_steps) and set_size items an epoch.
 // Yields INT64_MAX where the number is larger.
 int64_t duel_length_steps(duel_length l, int64_t items_per_step, int64_t set_size);
+double duel_length_images(duel_length l, int64_t items_per_step, int64_t set_size);
 // The value at `step`, from 0. Warm-up: from·step/warmup. Then from → to over `over` steps (or what is left of the
 // run), and `to` after that.
 double duel_schedule_at(const duel_schedule *s, int64_t step, int64_t total_steps, int64_t items_per_step,

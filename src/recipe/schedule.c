@@ -16,18 +16,20 @@ static int64_t scaled(double a, int64_t b, int64_t c) {
   return whole / c + (whole % c != 0);
 }
 
+// Images of one of each unit.
+static int64_t images_of(duel_unit unit, int64_t items_per_step, int64_t set_size) {
+  const int64_t images[] = {
+      [DUEL_STEPS] = items_per_step, [DUEL_EPOCHS] = set_size, [DUEL_IMAGES] = 1, [DUEL_KIMG] = 1000};
+  return images[unit];
+}
+
 int64_t duel_length_steps(duel_length l, int64_t items_per_step, int64_t set_size) {
-  switch (l.unit) {
-  case DUEL_STEPS:
-    return scaled(l.n, 1, 1);
-  case DUEL_EPOCHS:
-    return scaled(l.n, set_size, items_per_step);
-  case DUEL_IMAGES:
-    return scaled(l.n, 1, items_per_step);
-  case DUEL_KIMG:
-    return scaled(l.n, 1000, items_per_step);
-  }
-  return 0;
+  if (l.unit == DUEL_STEPS) return scaled(l.n, 1, 1);
+  return scaled(l.n, images_of(l.unit, items_per_step, set_size), items_per_step);
+}
+
+double duel_length_images(duel_length l, int64_t items_per_step, int64_t set_size) {
+  return l.n * (double)images_of(l.unit, items_per_step, set_size);
 }
 
 double duel_schedule_at(const duel_schedule *s, int64_t step, int64_t total_steps, int64_t items_per_step,

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/pool.h"
 #include "run/trainer.h"
 
 // ---- one list of (name, memory) serves saving and loading
@@ -17,75 +17,68 @@ typedef struct item {
   duel_shape shape;
   int var;
   int64_t offset;  // elements into the variable
-  bool weights;    // parameter or buffer (of a net or its moving average); else a moment
   char plain[160]; // of a moving average: its net's tensor; else empty
 } item;
 
 typedef struct items {
+  duel_pool pool; // all of it lives here
   item *list;
   int n;
+  void **copy; // host copies of the variables that the list names, NULL for others
 } items;
 
-static item *add_item(items *all, const duel_param *p, int var, bool weights) {
+static item *add_item(items *all, const duel_param *p, int var) {
   item *i = &all->list[all->n++];
-  *i = (item){.shape = p->shape, .var = var, .offset = p->offset, .weights = weights};
+  *i = (item){.shape = p->shape, .var = var, .offset = p->offset};
   snprintf(i->name, sizeof i->name, "%s", p->name);
   return i;
 }
 
-static void add_tensor(items *all, const char *net, const duel_model_net *own, const duel_param *p) {
-  add_item(all, p, p->buffer ? p->var : own->slab, true);
+static void add_tensor(items *all, const char *net, const duel_model_net *own, const duel_param *p, bool full) {
+  add_item(all, p, p->buffer ? p->var : own->slab);
   if (own->ema >= 0) {
-    item *i = add_item(all, p, p->buffer ? p->ema_var : own->ema, true);
+    item *i = add_item(all, p, p->buffer ? p->ema_var : own->ema);
     snprintf(i->plain, sizeof i->plain, "%s", p->name);
     snprintf(i->name, sizeof i->name, "%s_ema%s", net, p->name + strlen(net));
   }
-  for (int k = 0; k < DUEL_MAX_MOMENTS && !p->buffer; k++)
+  for (int k = 0; k < DUEL_MAX_MOMENTS && full && !p->buffer; k++)
     if (own->moment[k] >= 0) {
-      item *i = add_item(all, p, own->moment[k], false);
+      item *i = add_item(all, p, own->moment[k]);
       snprintf(i->name, sizeof i->name, "opt.%s.%c", p->name, "mv"[k]);
     }
 }
 
-static duel_status list_items(const duel_trainer *t, items *all) {
-  int most = 0;
-  for (int net = 0; net < t->recipe->n_nets; net++) most += 4 * t->model.net[net].n;
-  *all = (items){.list = duel_calloc((size_t)most, sizeof *all->list)};
-  if (!all->list) return duel_fail_memory("a checkpoint", (size_t)most * sizeof *all->list);
+// full: the moments too. The pool is to be closed, also on failure.
+static duel_status list_items(const duel_trainer *t, bool full, items *all) {
+  size_t most = 0;
+  for (int net = 0; net < t->recipe->n_nets; net++) most += 4 * (size_t)t->model.net[net].n;
+  *all = (items){.n = 0};
+  all->list = duel_pool_alloc(&all->pool, most * sizeof *all->list);
+  all->copy = duel_pool_alloc(&all->pool, (size_t)t->vars.n * sizeof *all->copy);
+  if (!all->list || !all->copy) return duel_fail_memory("a checkpoint", most * sizeof *all->list);
   for (int net = 0; net < t->recipe->n_nets; net++) {
     const duel_model_net *own = &t->model.net[net];
-    for (int i = 0; i < own->n; i++) add_tensor(all, t->recipe->net[net].name, own, &own->param[i]);
+    for (int i = 0; i < own->n; i++) add_tensor(all, t->recipe->net[net].name, own, &own->param[i], full);
   }
-  return DUEL_OK;
-}
-
-// Host copies of all variables that the list names: copy[var], or NULL.
-static void free_copies(void **copy, int n) {
-  if (copy)
-    for (int i = 0; i < n; i++) duel_free(copy[i]);
-  duel_free(copy);
-}
-
-static duel_status make_copies(const duel_trainer *t, const items *all, void ***copies) {
-  void **copy = duel_calloc((size_t)t->vars.n, sizeof *copy);
-  *copies = copy;
-  if (!copy) return duel_fail_memory("a checkpoint", (size_t)t->vars.n * sizeof *copy);
   for (int i = 0; i < all->n; i++) {
-    int var = all->list[i].var;
-    if (copy[var]) continue;
-    size_t bytes = t->vars.var[var].bytes;
-    copy[var] = duel_calloc(1, bytes);
-    if (!copy[var]) return duel_fail_memory("a checkpoint", bytes);
+    void **copy = &all->copy[all->list[i].var];
+    const size_t bytes = t->vars.var[all->list[i].var].bytes;
+    if (!*copy) *copy = duel_pool_alloc(&all->pool, bytes);
+    if (!*copy) return duel_fail_memory("a checkpoint", bytes);
   }
   return DUEL_OK;
+}
+
+static float *place_of(const items *all, const item *i) {
+  return (float *)all->copy[i->var] + i->offset;
 }
 
 // ---- saving
 
 // The recipe without its `run` section: threads and backend are no part of what is trained, and equal states must be
 // equal bytes whatever they were. What is asked for as precision is kept beside it.
-static char *portable_recipe(const char *text) {
-  char *copy = duel_strdup(text);
+static char *portable_recipe(duel_pool *pool, const char *text) {
+  char *copy = duel_pool_text(pool, text, strlen(text));
   if (!copy) return NULL;
   char *section = strncmp(copy, "run:", 4) ? strstr(copy, "\nrun:") : copy;
   if (!section) return copy;
@@ -101,10 +94,10 @@ static char *portable_recipe(const char *text) {
 
 // The metrics of a step are read before its last update and say nothing of running statistics: what is to last is
 // looked at itself.
-static duel_status check_finite(const duel_trainer *t, const items *all, void *const *copy) {
+static duel_status check_finite(const duel_trainer *t, const items *all) {
   for (int i = 0; i < all->n; i++) {
     const item *it = &all->list[i];
-    const float *value = (const float *)copy[it->var] + it->offset;
+    const float *value = place_of(all, it);
     int64_t n = duel_shape_count(it->shape), k = 0;
     while (k < n && isfinite(value[k])) k++;
     if (k < n)
@@ -141,87 +134,63 @@ static duel_status write_file(const duel_trainer *t, const duel_entry *entry, in
   return duel_tensors_write(path, entry, n, meta, 11 + t->recipe->n_nets);
 }
 
-static duel_status write_items(duel_trainer *t, const items *all, void **copy, const char *path) {
+static duel_status write_items(duel_trainer *t, items *all, const char *path) {
   for (int var = 0; var < t->vars.n; var++)
-    if (copy[var]) DUEL_TRY(duel_memory_read(&t->memory, var, copy[var]));
-  DUEL_TRY(check_finite(t, all, copy));
-  duel_entry *entry = duel_calloc((size_t)all->n, sizeof *entry);
-  if (!entry) return duel_fail_memory("a checkpoint", (size_t)all->n * sizeof *entry);
+    if (all->copy[var]) DUEL_TRY(duel_memory_read(&t->memory, var, all->copy[var]));
+  DUEL_TRY(check_finite(t, all));
+  duel_entry *entry = duel_pool_alloc(&all->pool, (size_t)all->n * sizeof *entry);
+  char *recipe = portable_recipe(&all->pool, t->recipe->text);
+  if (!entry || !recipe) return duel_fail_memory("a checkpoint", (size_t)all->n * sizeof *entry);
   for (int i = 0; i < all->n; i++) {
     const item *it = &all->list[i];
     entry[i] = (duel_entry){.name = it->name, .dtype = DUEL_F32, .rank = it->shape.rank};
     for (int d = 0; d < it->shape.rank; d++) entry[i].dim[d] = it->shape.dim[d];
-    entry[i].data = (const float *)copy[it->var] + it->offset;
+    entry[i].data = place_of(all, it);
     entry[i].bytes = (size_t)duel_shape_count(it->shape) * sizeof(float);
   }
-  char *recipe = portable_recipe(t->recipe->text);
-  if (!recipe) {
-    duel_free(entry);
-    return duel_fail_memory("a checkpoint", strlen(t->recipe->text));
-  }
-  const duel_status status = write_file(t, entry, all->n, recipe, path);
-  duel_free(entry);
-  duel_free(recipe);
-  return status;
+  return write_file(t, entry, all->n, recipe, path);
 }
 
 duel_status duel_trainer_save(duel_trainer *t, const char *path) {
-  items all = {0};
-  void **copy = NULL;
+  items all;
   DUEL_TRY(duel_trainer_settle(t));
-  duel_status status = list_items(t, &all);
-  if (status == DUEL_OK) status = make_copies(t, &all, &copy);
-  if (status == DUEL_OK) status = write_items(t, &all, copy, path);
-  free_copies(copy, t->vars.n);
-  duel_free(all.list);
+  duel_status status = list_items(t, true, &all);
+  if (status == DUEL_OK) status = write_items(t, &all, path);
+  duel_pool_close(&all.pool);
   return status;
 }
 
 // ---- loading
 
-// Finds the tensor and checks its type and shape.
-static duel_status find_entry(const duel_tensor_file *f, const char *path, const item *it, const duel_entry **entry) {
-  const duel_entry *e = duel_tensors_find(f, it->name);
-  if (!e) return duel_fail(DUEL_ERR_DATA, "%s has no tensor %s, which the recipe needs", path, it->name);
-  duel_shape shape = {.rank = e->rank};
-  bool fits = e->rank <= DUEL_MAX_RANK;
-  for (int d = 0; fits && d < e->rank; d++) shape.dim[d] = e->dim[d];
+// Copies the tensor of that name, after a look at its type and shape.
+static duel_status read_item(const items *all, const item *it, const duel_tensor_file *f, const char *path,
+                             const char *name) {
+  const duel_entry *e = duel_tensors_find(f, name);
+  if (!e) return duel_fail(DUEL_ERR_DATA, "%s has no tensor %s, which the recipe needs", path, name);
+  const bool fits = e->rank <= DUEL_MAX_RANK;
+  const duel_shape shape = fits ? duel_shape_of(e->rank, e->dim) : (duel_shape){0};
   if (e->dtype != DUEL_F32 || !fits || !duel_shape_equal(shape, it->shape))
-    return duel_fail(DUEL_ERR_DATA, "%s: tensor %s is %s %s, but the recipe makes it f32 %s", path, it->name,
+    return duel_fail(DUEL_ERR_DATA, "%s: tensor %s is %s %s, but the recipe makes it f32 %s", path, name,
                      duel_dtype_name(e->dtype), fits ? duel_shape_text(shape) : "of high rank",
                      duel_shape_text(it->shape));
-  *entry = e;
+  memcpy(place_of(all, it), e->data, e->bytes);
   return DUEL_OK;
 }
 
-static duel_status read_items(duel_trainer *t, const items *all, void **copy, const duel_tensor_file *f,
-                              const char *path, bool full) {
-  int used = 0;
+static duel_status read_items(duel_trainer *t, const items *all, const duel_tensor_file *f, const char *path,
+                              bool full) {
   for (int i = 0; i < all->n; i++) {
     const item *it = &all->list[i];
-    if (!full && !it->weights) continue;
-    const duel_entry *e = NULL;
-    item plain = *it; // weights without a moving average begin it themselves
-    if (!full && *it->plain && !duel_tensors_find(f, it->name)) memcpy(plain.name, it->plain, sizeof plain.name);
-    DUEL_TRY(find_entry(f, path, &plain, &e));
-    memcpy((float *)copy[it->var] + it->offset, e->data, e->bytes);
-    used++;
+    // Weights without a moving average begin it themselves.
+    const bool begin = !full && *it->plain && !duel_tensors_find(f, it->name);
+    DUEL_TRY(read_item(all, it, f, path, begin ? it->plain : it->name));
   }
-  if (full && used != f->n)
-    return duel_fail(DUEL_ERR_DATA, "%s has %d tensors, but the recipe makes %d", path, f->n, used);
-  if (!t->open) return DUEL_OK; // planned only: it would fit
-  // Everything fits: only now is the trainer touched.
-  bool *written = duel_calloc((size_t)t->vars.n, sizeof *written);
-  if (!written) return duel_fail_memory("a checkpoint", (size_t)t->vars.n);
-  duel_status status = DUEL_OK;
-  for (int i = 0; i < all->n && status == DUEL_OK; i++) {
-    const item *it = &all->list[i];
-    if ((!full && !it->weights) || written[it->var]) continue;
-    written[it->var] = true;
-    status = duel_memory_write(&t->memory, it->var, copy[it->var]);
-  }
-  duel_free(written);
-  return status;
+  if (full && all->n != f->n)
+    return duel_fail(DUEL_ERR_DATA, "%s has %d tensors, but the recipe makes %d", path, f->n, all->n);
+  if (!t->open) return DUEL_OK;             // planned only: it would fit
+  for (int var = 0; var < t->vars.n; var++) // everything fits: only now is the trainer touched
+    if (all->copy[var]) DUEL_TRY(duel_memory_write(&t->memory, var, all->copy[var]));
+  return DUEL_OK;
 }
 
 static duel_status meta_integer(const duel_tensor_file *f, const char *path, const char *key, int64_t *value) {
@@ -258,13 +227,10 @@ duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const 
   // Our own files always have a checksum (checked as they were read); one without was damaged just there.
   if (full && !duel_tensors_meta(f, "crc32c"))
     return duel_fail(DUEL_ERR_DATA, "%s has no checksum: it is damaged, or no checkpoint of duel", path);
-  items all = {0};
-  void **copy = NULL;
-  duel_status status = list_items(t, &all);
-  if (status == DUEL_OK) status = make_copies(t, &all, &copy);
-  if (status == DUEL_OK) status = read_items(t, &all, copy, f, path, full);
+  items all;
+  duel_status status = list_items(t, full, &all);
+  if (status == DUEL_OK) status = read_items(t, &all, f, path, full);
   if (status == DUEL_OK && full) status = read_counts(t, f, path);
-  free_copies(copy, t->vars.n);
-  duel_free(all.list);
+  duel_pool_close(&all.pool);
   return status;
 }

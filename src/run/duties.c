@@ -11,19 +11,8 @@
 // True if the step that has just ended passed a multiple of the length.
 static bool due(const duel_trainer *t, duel_length l) {
   if (l.n <= 0) return false;
-  double per_step = (double)duel_trainer_items_per_step(t), images = l.n;
-  switch (l.unit) {
-  case DUEL_STEPS:
-    return t->step % (int64_t)(l.n < 1 ? 1 : l.n) == 0;
-  case DUEL_EPOCHS:
-    images *= (double)t->items;
-    break;
-  case DUEL_KIMG:
-    images *= 1000;
-    break;
-  case DUEL_IMAGES:
-    break;
-  }
+  if (l.unit == DUEL_STEPS) return t->step % (int64_t)(l.n < 1 ? 1 : l.n) == 0;
+  const double per_step = (double)duel_trainer_items_per_step(t), images = duel_length_images(l, 1, t->items);
   return floor((double)t->step * per_step / images) > floor((double)(t->step - 1) * per_step / images);
 }
 
@@ -75,38 +64,30 @@ static duel_status bar(duel_training *t) {
 
 // ---- the table
 
-static duel_length every_tick(const duel_trainer *t) {
-  return t->recipe->output.tick;
-}
-static duel_length every_epoch(const duel_trainer *t) {
-  (void)t;
-  return (duel_length){1, DUEL_EPOCHS};
-}
-static duel_length every_picture(const duel_trainer *t) {
-  return t->sample ? t->recipe->output.sample : (duel_length){0};
-}
-static duel_length every_test(const duel_trainer *t) {
-  return t->judge ? t->recipe->output.test : (duel_length){0};
-}
-static duel_length every_checkpoint(const duel_trainer *t) {
-  return t->recipe->output.checkpoint;
-}
-static duel_length every_step(const duel_trainer *t) {
-  (void)t;
-  return (duel_length){1, DUEL_STEPS};
-}
-
-static const struct {
-  duel_length (*every)(const duel_trainer *t);
+enum { DUTIES = 6 };
+typedef struct duty {
+  duel_length every;
   duel_status (*run)(duel_training *t);
   bool last;  // after the last step too
   bool borne; // a file that cannot be written is a warning
-} duties[] = {
-    {every_test, test, true, false}, // the next three tell of it
-    {every_epoch, epoch, false, false},        {every_step, bar, false, false},
-    {every_tick, duel_tell_tick, true, false}, // ends the tick's scalars, which the two above it show
-    {every_picture, picture, false, true},     {every_checkpoint, checkpoint, false, true},
-};
+} duty;
+
+static duel_length every_picture(const duel_trainer *t) {
+  return t->sample ? t->recipe->output.sample : (duel_length){0};
+}
+
+static void list_duties(const duel_trainer *t, duty duties[DUTIES]) {
+  const duel_recipe *r = t->recipe;
+  const duel_length never = {0};
+  const duty all[DUTIES] = {
+      {t->judge ? r->output.test : never, test, true, false}, // the next three tell of it
+      {{1, DUEL_EPOCHS}, epoch, false, false},
+      {{1, DUEL_STEPS}, bar, false, false},
+      {r->output.tick, duel_tell_tick, true, false}, // ends the tick's scalars, which the two above it show
+      {every_picture(t), picture, false, true},
+      {r->output.checkpoint, checkpoint, false, true}};
+  memcpy(duties, all, sizeof all);
+}
 
 static void soften(duel_training *t, duel_status *status) {
   if (*status != DUEL_ERR_IO || t->lost >= DUEL_CHECKPOINTS_LOST) return;
@@ -116,11 +97,12 @@ static void soften(duel_training *t, duel_status *status) {
 
 duel_status duel_duties_run(duel_training *t) {
   const bool last = duel_run_done(t->run);
-  for (size_t i = 0; i < sizeof duties / sizeof *duties; i++) {
-    const duel_length every = duties[i].every(t->run->trainer);
-    if (!due(t->run->trainer, every) && !(last && duties[i].last && every.n > 0)) continue;
-    duel_status status = duties[i].run(t);
-    if (duties[i].borne) soften(t, &status);
+  duty duties[DUTIES];
+  list_duties(t->run->trainer, duties);
+  for (const duty *d = duties; d < duties + DUTIES; d++) {
+    if (!due(t->run->trainer, d->every) && !(last && d->last && d->every.n > 0)) continue;
+    duel_status status = d->run(t);
+    if (d->borne) soften(t, &status);
     DUEL_TRY(status);
   }
   return DUEL_OK;

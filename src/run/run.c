@@ -43,13 +43,14 @@ void duel_resolved_close(duel_resolved *r) {
 // The data as the recipe asks for them; of a game that tells classes apart, its test set too.
 static duel_status open_data(duel_resolved *r, const duel_recipe_source *source, const duel_run_options *o) {
   duel_dataset_options how = duel_recipe_data_options(source);
-  const duel_game *game = (const duel_game *)(const void *)duel_recipe_game(source);
+  const duel_recipe *draft = duel_recipe_draft(source);
+  const duel_game *game = duel_game_of(draft);
   if (how.memory == 0) how.memory = (int64_t)(duel_host_memory() / 2);
   how.progress = o->on_data;
   how.note = o->on_note;
   how.ctx = o->data_ctx;
-  DUEL_TRY(duel_dataset_open_with(&r->data, duel_recipe_data_path(source), &how));
-  if (game->tests >= 0) DUEL_TRY(duel_dataset_open_test(&r->test, r->data, duel_recipe_test_path(source), &how));
+  DUEL_TRY(duel_dataset_open_with(&r->data, draft->data.path, &how));
+  if (game->tests >= 0) DUEL_TRY(duel_dataset_open_test(&r->test, r->data, draft->data.test, &how));
   return game->labels ? duel_dataset_check_labels(r->data) : DUEL_OK;
 }
 
@@ -96,10 +97,7 @@ static duel_status build(duel_run *run, const duel_run_options *o, duel_resolved
                                  .device = recipe->run.device,
                                  .precision = precision,
                                  .no_capture = !recipe->run.capture};
-  const duel_resolved taken = *r;
-  *r = (duel_resolved){0};
-  return (o->plan_only ? duel_trainer_plan : duel_trainer_open)(&run->trainer, taken.recipe, taken.data, taken.test,
-                                                                api, &device);
+  return duel_trainer_open(&run->trainer, r, o->plan_only, api, &device);
 }
 
 duel_status duel_run_build(duel_run **result, const duel_run_options *o, duel_resolved *r) {

@@ -10,12 +10,6 @@ struct duel_run {
   char why[1024];  // the CPU trains although there is a GPU's driver; or empty
 };
 
-// A recipe with its data: all that can be told before anything is built.
-typedef struct duel_resolved {
-  duel_recipe *recipe;
-  duel_dataset *data; // NULL: sampling only
-  duel_dataset *test; // of games that test
-} duel_resolved;
 void duel_resolved_close(duel_resolved *r);
 // Resolves the recipe of options, or text with the name it goes by, and opens its data.
 duel_status duel_run_resolve(duel_resolved *r, const duel_run_options *options, const char *text, const char *name);

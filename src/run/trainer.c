@@ -93,37 +93,19 @@ static duel_status plan(duel_trainer *t, const duel_backend_options *options) {
   return DUEL_OK;
 }
 
-duel_status duel_trainer_plan(duel_trainer **result, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
-                              const duel_backend_api *api, const duel_backend_options *options) {
+duel_status duel_trainer_open(duel_trainer **result, duel_resolved *what, bool plan_only, const duel_backend_api *api,
+                              const duel_backend_options *options) {
   *result = NULL;
   duel_trainer *t = duel_calloc(1, sizeof *t);
-  if (!t) {
-    duel_recipe_close(recipe);
-    duel_dataset_close(data);
-    duel_dataset_close(test);
-    return duel_fail_memory("the trainer", sizeof *t);
-  }
-  t->recipe = recipe;
-  t->data = data;
-  t->test = test;
-  t->api = api;
-  t->order_epoch = -1;
+  if (!t) return duel_fail_memory("the trainer", sizeof *t);
+  *t = (duel_trainer){.recipe = what->recipe, .data = what->data, .test = what->test, .api = api, .order_epoch = -1};
+  *what = (duel_resolved){0};
   duel_status status = plan(t, options);
-  if (status != DUEL_OK) {
+  if (status == DUEL_OK && !plan_only) status = open_memory(t);
+  if (status == DUEL_OK)
+    *result = t;
+  else
     duel_trainer_close(t);
-    return status;
-  }
-  *result = t;
-  return DUEL_OK;
-}
-
-duel_status duel_trainer_open(duel_trainer **result, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
-                              const duel_backend_api *api, const duel_backend_options *options) {
-  DUEL_TRY(duel_trainer_plan(result, recipe, data, test, api, options));
-  duel_status status = open_memory(*result);
-  if (status == DUEL_OK) return DUEL_OK;
-  duel_trainer_close(*result);
-  *result = NULL;
   return status;
 }
 
@@ -149,31 +131,27 @@ void duel_trainer_close(duel_trainer *t) {
 
 // ---- the first weights
 
+static duel_status init_net(duel_trainer *t, const duel_model_net *own, float *slab) {
+  for (int i = 0; i < own->n; i++) {
+    const duel_param *p = &own->param[i];
+    if (!p->buffer) continue;
+    duel_param_init(p, 0, slab); // running statistics: as many as channels, which fit in the slab
+    DUEL_TRY(duel_memory_write(&t->memory, p->var, slab));
+    if (p->ema_var >= 0) DUEL_TRY(duel_memory_write(&t->memory, p->ema_var, slab));
+  }
+  memset(slab, 0, (size_t)own->slab_size * sizeof *slab);
+  for (int i = 0; i < own->n; i++)
+    if (!own->param[i].buffer) duel_param_init(&own->param[i], t->recipe->train.seed, slab + own->param[i].offset);
+  DUEL_TRY(duel_memory_write(&t->memory, own->slab, slab));
+  return own->ema >= 0 ? duel_memory_write(&t->memory, own->ema, slab) : DUEL_OK;
+}
+
 duel_status duel_trainer_init(duel_trainer *t) {
   for (int net = 0; net < t->recipe->n_nets; net++) {
     const duel_model_net *own = &t->model.net[net];
-    float *slab = duel_calloc((size_t)own->slab_size, sizeof *slab);
+    float *slab = duel_malloc((size_t)own->slab_size * sizeof *slab);
     if (!slab) return duel_fail_memory("the first weights", (size_t)own->slab_size * sizeof *slab);
-    duel_status status = DUEL_OK;
-    for (int i = 0; i < own->n && status == DUEL_OK; i++) {
-      const duel_param *p = &own->param[i];
-      if (!p->buffer) {
-        duel_param_init(p, t->recipe->train.seed, slab + p->offset);
-        continue;
-      }
-      int64_t count = duel_shape_count(p->shape); // running statistics: as many as channels, which fit in the slab
-      float *buffer = duel_malloc((size_t)count * sizeof *buffer);
-      if (!buffer) {
-        status = duel_fail_memory(p->name, (size_t)count * sizeof *buffer);
-        break;
-      }
-      duel_param_init(p, 0, buffer);
-      status = duel_memory_write(&t->memory, p->var, buffer);
-      if (status == DUEL_OK && p->ema_var >= 0) status = duel_memory_write(&t->memory, p->ema_var, buffer);
-      duel_free(buffer);
-    }
-    if (status == DUEL_OK) status = duel_memory_write(&t->memory, own->slab, slab);
-    if (status == DUEL_OK && own->ema >= 0) status = duel_memory_write(&t->memory, own->ema, slab);
+    const duel_status status = init_net(t, own, slab);
     duel_free(slab);
     DUEL_TRY(status);
   }
@@ -197,7 +175,7 @@ void duel_trainer_fill_index(const duel_step_input *in, const duel_moment *now, 
   }
 }
 
-duel_moment duel_trainer_moment(const duel_trainer *t, int64_t step) {
+static duel_moment moment_of(const duel_trainer *t, int64_t step) {
   return (duel_moment){.step = step,
                        .steps = t->steps,
                        .per_step = duel_trainer_items_per_step(t),
@@ -209,7 +187,7 @@ duel_moment duel_trainer_moment(const duel_trainer *t, int64_t step) {
 // of it.
 static duel_status take_scalars(duel_trainer *t, const float *reported) {
   duel_step_vars *v = &t->vars_of_step;
-  const duel_moment then = duel_trainer_moment(t, t->settled);
+  const duel_moment then = moment_of(t, t->settled);
   const uint64_t set = t->variant[duel_trainer_variant(t, t->settled)].made.reported;
   DUEL_TRY(duel_scalars_take(&v->scalars, reported, set, t->settled));
   for (int net = 0; net < t->recipe->n_nets; net++)
@@ -231,7 +209,7 @@ static duel_status collect(duel_trainer *t, bool wait, int64_t left) {
 
 // The inputs of the step to come.
 static duel_status fill_block(duel_trainer *t) {
-  const duel_moment now = duel_trainer_moment(t, t->step);
+  const duel_moment now = moment_of(t, t->step);
   if (t->streamed) DUEL_TRY(duel_prefetch_take(t->prefetch, t->step, &t->block));
   duel_inputs_fill(&t->vars_of_step.inputs, &now, t->block);
   return DUEL_OK;

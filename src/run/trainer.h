@@ -1,10 +1,9 @@
 // The trainer: a recipe, its data and a backend brought together; owns every byte of a run's state.
 //
-//   plan      model -> variables -> graphs -> plans
-//   open      the same, then one allocation an arena
+//   open      model -> variables -> graphs -> plans, then one allocation an arena
 //   init      draws the weights            load      takes them (and all else) from a checkpoint
-//   advance   per step: fills its inputs, one block, and submits it; the device may fall behind. A set too large for
-//             memory is streamed: the block then holds the items themselves, read ahead
+//   advance   per step: fills its inputs, one block, and submits it; the device may fall behind. A set that is too
+//             large for memory is streamed: the block then holds the items themselves, read ahead
 //   settle    waits for what was submitted; scalars come in the order of the steps, as soon as they are there
 #ifndef DUEL_RUN_TRAINER_H
 #define DUEL_RUN_TRAINER_H
@@ -52,12 +51,17 @@ typedef struct duel_trainer {
   int64_t order_epoch; // -1: none yet
 } duel_trainer;
 
-// Takes recipe, data and the test set over, also on failure. data NULL: sampling only; test NULL: none.
-duel_status duel_trainer_open(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
-                              const duel_backend_api *api, const duel_backend_options *options);
-// The same without any memory for them: to describe and print what an open trainer would be.
-duel_status duel_trainer_plan(duel_trainer **t, duel_recipe *recipe, duel_dataset *data, duel_dataset *test,
-                              const duel_backend_api *api, const duel_backend_options *options);
+// A recipe with its data: all that can be told before anything is built.
+typedef struct duel_resolved {
+  duel_recipe *recipe;
+  duel_dataset *data; // NULL: sampling only
+  duel_dataset *test; // of games that test
+} duel_resolved;
+
+// Takes all of `what` over, which is empty then, also on failure (but for the lack of memory to begin). plan_only:
+// without any memory, to describe and print what an open trainer would be.
+duel_status duel_trainer_open(duel_trainer **t, duel_resolved *what, bool plan_only, const duel_backend_api *api,
+                              const duel_backend_options *options);
 void duel_trainer_close(duel_trainer *t);
 
 duel_status duel_trainer_init(duel_trainer *t);
@@ -83,7 +87,6 @@ duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const 
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items
 int duel_trainer_variant(const duel_trainer *t, int64_t step);
-duel_moment duel_trainer_moment(const duel_trainer *t, int64_t step);
 
 // plans.c: all graphs and plans of a run, and their variables.
 duel_status duel_plans_open(duel_trainer *t);

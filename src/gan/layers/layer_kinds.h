@@ -62,7 +62,7 @@ duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val
 duel_val duel_forward_residual(duel_pass *p, const duel_layer *l, duel_val x);
 
 // ---- layers_saved.c
-extern const duel_key duel_keys_add[], duel_keys_concat[];
+extern const duel_key duel_keys_saved[];
 duel_val duel_forward_add(duel_pass *p, const duel_layer *l, duel_val x);
 duel_val duel_forward_concat(duel_pass *p, const duel_layer *l, duel_val x);
 

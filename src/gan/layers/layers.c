@@ -232,8 +232,8 @@ static const duel_layer_kind rows[] = {
      duel_forward_self_attention},
     {{"residual", "residual", duel_keys_residual, "what the list makes of x, added to x or to what skip makes of it"},
      duel_forward_residual},
-    {{"add", "from", duel_keys_add, "adds what an earlier layer saved"}, duel_forward_add},
-    {{"concat", "from", duel_keys_concat, "the channels of what an earlier layer saved, behind its own"},
+    {{"add", "from", duel_keys_saved, "adds what an earlier layer saved"}, duel_forward_add},
+    {{"concat", "from", duel_keys_saved, "the channels of what an earlier layer saved, behind its own"},
      duel_forward_concat},
     {.kind = {.name = NULL}}};
 const duel_table duel_layer_kinds = {rows, sizeof *rows, "layer"};

@@ -4,10 +4,8 @@
 
 #include "gan/layers/layer_kinds.h"
 
-const duel_key duel_keys_add[] = {{"from", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "the name under which it was saved"},
-                                  {.name = NULL}};
-const duel_key duel_keys_concat[] = {{"from", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "the name under which it was saved"},
-                                     {.name = NULL}};
+const duel_key duel_keys_saved[] = {{"from", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "the name under which it was saved"},
+                                    {.name = NULL}};
 
 // DUEL_NONE: the error is recorded.
 static duel_val saved(duel_pass *p, const duel_layer *l) {

@@ -1,10 +1,8 @@
-// IDX. Invariant of the reader: nothing is believed before the number of bytes says the same as the header.
+// IDX. Invariant of the readers: nothing is believed before the number of bytes says the same as the header.
 #include "io/data/idx.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/mem.h"
+#include "base/tensor.h"
 #include "io/data/records.h"
 #include "io/file.h"
 #include "io/image.h"
@@ -28,7 +26,13 @@ static const char *type_name(int type) {
   }
 }
 
-static duel_status parse_header(duel_idx *idx, const char *path, const uint8_t *bytes, size_t n) {
+typedef struct idx_header {
+  bool is_float; // else bytes
+  int rank;      // 1..4
+  int64_t dim[4];
+} idx_header;
+
+static duel_status parse_header(idx_header *h, const char *path, const uint8_t *bytes, size_t n) {
   if (n == 0) return duel_fail(DUEL_ERR_DATA, "%s is empty", path);
   if (n < 4) return duel_fail(DUEL_ERR_DATA, "%s holds %zu bytes, an IDX header at least 8", path, n);
   int type = bytes[2], rank = bytes[3];
@@ -43,69 +47,43 @@ static duel_status parse_header(duel_idx *idx, const char *path, const uint8_t *
   if (n < 4 + 4 * (size_t)rank)
     return duel_fail(DUEL_ERR_DATA, "%s holds %zu bytes, its header of %d dimensions alone takes %d", path, n, rank,
                      4 + 4 * rank);
-  idx->dtype = type == 0x08 ? DUEL_U8 : DUEL_F32;
-  idx->rank = rank;
-  for (int i = 0; i < rank; i++) idx->dim[i] = big_endian(bytes + 4 + 4 * i);
+  *h = (idx_header){.is_float = type == 0x0D, .rank = rank};
+  for (int i = 0; i < rank; i++) h->dim[i] = big_endian(bytes + 4 + 4 * i);
   return DUEL_OK;
 }
 
-static duel_status check_size(duel_idx *idx, const char *path, size_t n) {
-  duel_shape shape = duel_shape_of(idx->rank, idx->dim);
-  size_t element = duel_dtype_size(idx->dtype), header = 4 + 4 * (size_t)idx->rank;
-  for (int i = 0; i < idx->rank; i++)
-    if (idx->dim[i] == 0)
-      return duel_fail(DUEL_ERR_DATA, "%s holds nothing: its header says %s", path, duel_shape_text(shape));
-  if (!duel_shape_checked_count(shape, &idx->count) || idx->count > (INT64_MAX - 64) / (int64_t)element)
-    return duel_fail(DUEL_ERR_DATA, "%s is no IDX file: its header says %s, more than can be", path,
-                     duel_shape_text(shape));
-  uint64_t item = (uint64_t)(idx->count / idx->dim[0]) * element, need = header + (uint64_t)idx->count * element;
-  if (n < need)
-    return duel_fail(DUEL_ERR_DATA, "%s is cut short: %s values need %llu bytes, it holds %zu and ends in item %llu",
-                     path, duel_shape_text(shape), (unsigned long long)need, n,
-                     (unsigned long long)((n - header) / item));
-  if (n > need)
-    return duel_fail(DUEL_ERR_DATA, "%s holds %zu bytes, %s values need %llu: header and data do not match", path, n,
-                     duel_shape_text(shape), (unsigned long long)need);
-  return DUEL_OK;
-}
-
-duel_status duel_idx_parse(duel_idx *idx, const char *path, uint8_t *bytes, size_t n) {
-  memset(idx, 0, sizeof *idx);
-  DUEL_TRY(parse_header(idx, path, bytes, n));
-  DUEL_TRY(check_size(idx, path, n));
-  idx->values = bytes + 4 + 4 * idx->rank;
-  if (idx->dtype == DUEL_U8) return DUEL_OK;
-  float *value = idx->values;
-  for (int64_t i = 0; i < idx->count; i++) {
-    uint32_t word = big_endian((const uint8_t *)(value + i));
-    memcpy(value + i, &word, 4);
-    if (!isfinite(value[i]))
-      return duel_fail(DUEL_ERR_DATA, "%s: value %lld of item %lld is %g; training needs finite numbers", path,
-                       (long long)(i % (idx->count / idx->dim[0])), (long long)(i / (idx->count / idx->dim[0])),
-                       (double)value[i]);
-  }
+duel_status duel_idx_labels(const char *path, const uint8_t *bytes, size_t n, int64_t *labels) {
+  idx_header h;
+  DUEL_TRY(parse_header(&h, path, bytes, n));
+  if (h.is_float || h.rank != 1)
+    return duel_fail(DUEL_ERR_DATA, "%s holds no labels: it is %s %s, labels are bytes in one dimension", path,
+                     duel_shape_text(duel_shape_of(h.rank, h.dim)), h.is_float ? "f32" : "u8");
+  if (n != DUEL_IDX_LABELS + (uint64_t)h.dim[0])
+    return duel_fail(DUEL_ERR_DATA, "%s %s: %lld labels need %lld bytes, it holds %zu", path,
+                     n < DUEL_IDX_LABELS + (uint64_t)h.dim[0] ? "is cut short" : "does not match its header",
+                     (long long)h.dim[0], (long long)h.dim[0] + DUEL_IDX_LABELS, n);
+  *labels = h.dim[0];
   return DUEL_OK;
 }
 
 duel_status duel_idx_records(duel_records *r, const char *path, const uint8_t *head, size_t n, int64_t size) {
-  duel_idx idx = {0};
+  idx_header h;
   *r = (duel_records){0};
-  DUEL_TRY(parse_header(&idx, path, head, n));
-  DUEL_TRY(check_size(&idx, path, (size_t)size));
-  r->is_float = r->big_endian = idx.dtype == DUEL_F32;
-  if (idx.rank == 1)
-    return duel_fail(DUEL_ERR_DATA, "%s holds %lld single values%s, not images", path, (long long)idx.dim[0],
-                     r->is_float ? "" : ", perhaps labels");
-  if (idx.rank == 2 && !r->is_float)
+  DUEL_TRY(parse_header(&h, path, head, n));
+  r->is_float = r->big_endian = h.is_float;
+  if (h.rank == 1)
+    return duel_fail(DUEL_ERR_DATA, "%s holds %lld single values%s, not images", path, (long long)h.dim[0],
+                     h.is_float ? "" : ", perhaps labels");
+  if (h.rank == 2 && !h.is_float)
     return duel_fail(DUEL_ERR_DATA, "%s holds %s bytes; images are N×H×W or N×C×H×W", path,
-                     duel_shape_text(duel_shape_of(idx.rank, idx.dim)));
-  r->items = idx.dim[0];
-  r->rank = idx.rank == 2 ? 1 : 3;
+                     duel_shape_text(duel_shape_of(h.rank, h.dim)));
+  r->items = h.dim[0];
+  r->rank = h.rank == 2 ? 1 : 3;
   for (int i = 0; i < r->rank; i++) {
-    const int from = idx.rank - r->rank + i;
-    r->dim[i] = from == 0 ? 1 : idx.dim[from]; // N×H×W has one channel
+    const int from = h.rank - r->rank + i;
+    r->dim[i] = from == 0 ? 1 : h.dim[from]; // N×H×W has one channel
   }
-  r->offset = 4 + 4 * idx.rank;
+  r->offset = 4 + 4 * h.rank;
   return duel_records_check(r, path, size);
 }
 

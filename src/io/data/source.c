@@ -21,7 +21,7 @@ struct duel_source_worker {
   uint8_t head[HEAD_OF_PICTURE];
 };
 
-int64_t duel_source_item_bytes(const duel_source *s) {
+static int64_t item_bytes(const duel_source *s) {
   return s->count * (s->is_float ? 4 : 1);
 }
 
@@ -113,9 +113,9 @@ static bool same_kind(const duel_records *a, const duel_records *b) {
 
 static duel_status read_idx_labels(duel_source *s, int64_t items) {
   const char *path = s->found.labels;
-  duel_idx idx;
   uint8_t *bytes;
   size_t n;
+  int64_t labels;
   DUEL_TRY(duel_file_read(path, MOST_LABELS, &bytes, &n));
   if (duel_is_gzip(bytes, n)) {
     uint8_t *gz = bytes;
@@ -124,14 +124,11 @@ static duel_status read_idx_labels(duel_source *s, int64_t items) {
     if (status != DUEL_OK) return status;
   }
   s->label_block = bytes;
-  DUEL_TRY(duel_idx_parse(&idx, path, bytes, n));
-  if (idx.dtype != DUEL_U8 || idx.rank != 1)
-    return duel_fail(DUEL_ERR_DATA, "%s holds no labels: it is %s %s, labels are bytes in one dimension", path,
-                     duel_shape_text(duel_shape_of(idx.rank, idx.dim)), duel_dtype_name(idx.dtype));
-  if (idx.dim[0] != items)
-    return duel_fail(DUEL_ERR_DATA, "%s holds %lld labels, %s %lld items", path, (long long)idx.dim[0],
-                     s->found.file[0], (long long)items);
-  s->labels = idx.values;
+  DUEL_TRY(duel_idx_labels(path, bytes, n, &labels));
+  if (labels != items)
+    return duel_fail(DUEL_ERR_DATA, "%s holds %lld labels, %s %lld items", path, (long long)labels, s->found.file[0],
+                     (long long)items);
+  s->labels = bytes + DUEL_IDX_LABELS;
   s->labeled = true;
   for (int64_t i = 0; i < items; i++)
     if (s->labels[i] >= s->classes) s->classes = s->labels[i] + 1;
@@ -188,7 +185,7 @@ static duel_status prepare_records(duel_source *s, const char *folder) {
 
 static duel_status fetch_records(duel_source *s, int worker, int64_t first, int64_t n, uint8_t *dst, uint8_t *labels) {
   const duel_frame *frame = s->framed ? &s->frame : NULL;
-  const int64_t bytes = duel_source_item_bytes(s);
+  const int64_t bytes = item_bytes(s);
   for (int i = 0; n > 0; first -= s->records[i++].items) {
     const int64_t left = s->records[i].items - first, now = n < left ? n : left;
     if (now <= 0) continue;

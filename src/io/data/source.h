@@ -41,7 +41,6 @@ duel_status duel_source_open(duel_source *s, const char *spec, const duel_datase
 duel_status duel_source_prepare(duel_source *s, const char *folder);
 // n items from `first` on; labels as many, or NULL. worker < threads: no two calls at once with the same one.
 duel_status duel_source_fetch(duel_source *s, int worker, int64_t first, int64_t n, void *dst, uint8_t *labels);
-int64_t duel_source_item_bytes(const duel_source *s);
 void duel_source_close(duel_source *s);
 
 #endif
