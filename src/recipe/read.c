@@ -62,8 +62,13 @@ static void check_keys(duel_reading *rd, const duel_kind *kind, const duel_sourc
     bool chosen = from->also && !strcmp(from->also, "name");
     duel_yaml_show(shown, sizeof shown, &(duel_yaml){.text = entry->key});
     duel_hint(hint, entry->key, known + chosen, n - chosen);
-    duel_problem_key(rd, entry, "%s%s%s: no such key%s%s%s", path, *path ? "." : "", shown, chosen ? " of " : "",
-                     chosen ? kind->name : "", n > chosen ? hint : "; it has none");
+    const char *game = duel_game_with(path, entry->key);
+    if (game)
+      duel_problem_key(rd, entry, "%s.%s: the game %s has no such key, %s has; leave it out%s", path, shown,
+                       rd->game->kind.name, game, hint);
+    else
+      duel_problem_key(rd, entry, "%s%s%s: no such key%s%s%s", path, *path ? "." : "", shown, chosen ? " of " : "",
+                       chosen ? kind->name : "", n > chosen ? hint : "; it has none");
   }
 }
 
