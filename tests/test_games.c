@@ -208,6 +208,14 @@ static void classes(void **state) {
   duel_run_close(run);
 }
 
+// The built-in recipe, with few items.
+static void builtin(void **state) {
+  (void)state;
+  static const duel_set set[] = {
+      {"train.batch", "3", NULL}, {"data.limit", "30", NULL}, {"train.length", "4 steps", NULL}};
+  resumes("classifier-28", "synthetic:shapes", set, 3, 2);
+}
+
 // Two folders of pictures, which are two classes: read ahead from a file or in memory, the bits are the same.
 static void streamed_labels(void **state) {
   (void)state;
@@ -253,13 +261,15 @@ static void what_does_not_fit(void **state) {
   refused(CLASSIFIER "C: [flatten, dense: 3]\n", NULL, DUEL_ERR_USAGE,
           "C yields 3 an item but must yield one number a class, and the data have 4; let it end with dense: $classes");
   refused(CLASSIFIER "C: [flatten, dense: 4]\nlatent: 3\n", NULL, DUEL_ERR_USAGE, "latent");
-  refused(CLASSIFIER "C: [flatten, dense: 4]\noutput: {sample: 1}\n", NULL, DUEL_ERR_USAGE, "output.sample");
+  refused(CLASSIFIER "C: [flatten, dense: 4]\noutput: {sample: 1}\n", NULL, DUEL_ERR_USAGE,
+          "output.sample: the game classifier has no such key, gan has");
   refused(CLASSIFIER "C: [flatten, dense: 4]\nloss: bce\n", NULL, DUEL_ERR_USAGE, "loss: bce: no such loss");
-  refused("recipe: 1\nbase: mlp\ndata: {test: x}\n", NULL, DUEL_ERR_USAGE, "data.test");
+  refused("recipe: 1\nbase: mlp\ndata: {test: x}\n", NULL, DUEL_ERR_USAGE,
+          "data.test: the game gan has no such key, classifier has");
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets), cmocka_unit_test(classes),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets), cmocka_unit_test(classes), cmocka_unit_test(builtin),
                                      cmocka_unit_test(streamed_labels), cmocka_unit_test(what_does_not_fit)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }
