@@ -197,7 +197,10 @@ static void classes(void **state) {
   int n;
   must(duel_run_advance(run, steps - 5));
   must(duel_run_scalars(run, 1, &scalar, &n));
+  const double before = duel_run_scalar(run, "loss");
+  assert_true(before > 0);        // until there is a further step
   must(duel_run_advance(run, 5)); // the mean over these
+  assert_true(duel_run_scalar(run, "loss") != before);
   assert_true(duel_run_scalar(run, "loss") > 0 && duel_run_scalar(run, "accuracy") >= 0);
   if (steps == 60) assert_true(duel_run_scalar(run, "accuracy") > 0.5);
   assert_true(isnan(duel_run_scalar(run, "d_loss")));

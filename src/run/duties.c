@@ -102,10 +102,10 @@ static const struct {
   bool last;  // after the last step too
   bool borne; // a file that cannot be written is a warning
 } duties[] = {
-    {every_test, test, true, false}, // the next three tell of it
-    {every_epoch, epoch, false, false},        {every_step, bar, false, false},
-    {every_tick, duel_tell_tick, true, false}, // ends the tick's scalars, which the two above it show
+    {every_test, test, true, false}, // before the tick and the epoch's line, which tell of it
+    {every_tick, duel_tell_tick, true, false}, {every_epoch, epoch, false, false},
     {every_picture, picture, false, true},     {every_checkpoint, checkpoint, false, true},
+    {every_step, bar, false, false},
 };
 
 static void soften(duel_training *t, duel_status *status) {
