@@ -167,6 +167,8 @@ says '^duel [0-9.]+ begins at step 0 of [0-9]+: recipe tiny, data shapes, batch 
 [ one/latest/log.txt -ef "$run/log.txt" ]
 result $? "latest points to the run"
 says '^Epoch:\[1\] D loss: [0-9.]+, G loss: [0-9.]+$' first "a line at the end of an epoch"
+"$duel" train $tiny --steps 16 --outdir one/ends --set output.tick=8 >out 2>&1
+says '^Epoch:\[2\] D loss: [0-9.]+, G loss: [0-9.]+$' out "also where a tick ends with it"
 [ -z "$(find one -name '*.tmp.*')" ]
 result $? "no temporary is left"
 for key in step epoch kimg d_loss g_loss score_real score_fake lr_d lr_g ms_per_step images_per_sec rss_mib elapsed_s; do
@@ -580,6 +582,80 @@ expect 0 "G\.0\.weight" "a folder with checkpoints is a run" info init/latest
 expect 2 "did you mean" "info of a misspelt recipe" info mpl
 expect 2 "recipe" "info of nothing" info
 
+# ---- a classifier
+
+cat >judge.yaml <<EOF
+recipe: 1
+game: classifier
+data: spots
+C: [flatten, dense: 8, relu, dropout: 0.1, dense: \$classes]
+loss: cross_entropy
+optim: {name: adam, lr: 0.02}
+ema: {half_life: 16 images}
+train: {length: 60 steps, batch: 8, noise: 0.4}
+output: {tick: 10 steps}
+EOF
+judge="--recipe ./judge.yaml"
+bytes_of() { # NUMBERS…
+  printf '%b' "$(printf '\\0%03o' "$@")"
+}
+spots() { # PREFIX LABELS…: images of 2×2, dark and bright in turns, and their labels
+  prefix=$1
+  shift
+  { bytes_of 0 0 8 3 0 0 0 $# 0 0 0 2 0 0 0 2
+    i=0
+    while [ $i -lt $# ]; do bytes_of $((i % 2 * 255)) $((i % 2 * 255)) $((i % 2 * 255)) 128 && i=$((i + 1)); done; } >"${prefix}images-idx3-ubyte"
+  { bytes_of 0 0 8 1 0 0 0 $# && bytes_of "$@"; } >"${prefix}labels-idx1-ubyte"
+}
+mkdir spots wrong alone
+spots spots/train- 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1
+spots spots/t10k- 0 1 0 1 0 1
+spots wrong/ 1 0 1 0
+cp spots/train-images-idx3-ubyte alone/images-idx3-ubyte
+expect 0 '^Epoch:\[1\] loss: [0-9.]+, accuracy: [0-9.]+, test accuracy: [0-9.]+$' "a classifier" train $judge --outdir judge
+run=$(ls -d judge/00000-judge-*)
+cp out first
+says '^Data: .*; 20 images of 1x2x2, 2 classes$' first "of all items, where a test set lies beside them"
+if grep -q '^Generate:' first; then result 1 "its end offers no pictures"; else result 0 "its end offers no pictures"; fi
+ok "nor made any" sh -c '! ls "$0"/fakes-*' "$run"
+for key in loss accuracy test.accuracy grad_norm_c lr_c; do
+  grep -q "\"step\":60,.*\"$key\":" "$run/stats.jsonl" || echo "$key"
+done >out
+[ ! -s out ]
+result $? "its last line of stats.jsonl has its scalars"
+says '"step":60,.*"test\.accuracy":1[,}]' "$run/stats.jsonl" "what is bright and what is dark"
+expect 0 '^C_ema\.1\.weight' "info of its checkpoint" info "$run"
+expect 0 '00000-judge[^ ]* +60  loss [0-9.]+  accuracy [0-9.]+  test\.accuracy 1\.0000 ' "info of its folder" info judge/
+expect 0 '"step":60,"loss":[0-9.e-]+,"accuracy":[0-9.e-]+,"test\.accuracy":1,' "in JSON" info judge/ --json
+expect 0 '^C\.1 +dense +8 ' "info of its recipe" info ./judge.yaml
+expect 2 "classifier draws no samples.*another game" "generate says why not" generate "$run" --count 1 --out x.png
+expect 2 "^duel: error: --sample: output\.sample: the game classifier has no such key, gan has" "so does --sample" \
+  train $judge --sample 1
+expect 0 "" "a resume" train $judge --steps 30 --outdir judge -q
+half=$(cat out)
+expect 0 "" "of a classifier" train --resume "$half" --steps 60 -q
+ok "is the unbroken run" cmp "$(newest "$run")" "$(newest "$half")"
+expect 0 "^Finished" "--init of a classifier" train $judge --init "$run" --steps 10 --outdir judge
+expect 3 "has no tensor C\.1\.weight" "but not from a GAN" train $judge --init "$a" --outdir judge
+expect 0 '^step 60/60 .* test accuracy 0\.0000 ' "data.test" \
+  train $judge --set data.test=wrong/images-idx3-ubyte --outdir judge
+expect 3 "images has no labels, and a classifier learns from them" "a set without labels" \
+  train $judge --data ./alone/images-idx3-ubyte --outdir judge
+spots alone/ 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1
+expect 0 '^Data: .*; 18 images' "without a test set a tenth is held out" train $judge --data ./alone/images-idx3-ubyte -n
+spots alone/ 0 0 0 0 0 0 0 0 0 0
+expect 3 "has 9 items, all of one class: a classifier needs two" "one class alone" train $judge --data ./alone/images-idx3-ubyte
+spots alone/ 0 2 0 2 0 2 0 2 0 2
+expect 3 "is of class 1, of 3 classes: labels count from 0" "a class that never occurs" \
+  train $judge --data ./alone/images-idx3-ubyte
+expect 2 "C yields 3 an item .* the data have 2; let it end with dense: " "a last layer for other classes" \
+  train $judge --set C.4.dense=3
+expect 0 "^Finished" "a batch larger than the data" train $judge --batch 50 --steps 2 --outdir judge
+expect 0 "^Finished" "no noise" train $judge --set train.noise=0 --steps 2 --outdir judge
+expect 0 "^Finished" "points" train $judge --data synthetic:ring --set data.limit=80 --steps 2 --outdir judge
+expect 0 '^Finished: step 2' "the recipe classifier-28" train --recipe classifier-28 --data synthetic:shapes \
+  --set data.limit=60 --batch 8 --steps 2 --outdir judge
+
 # ---- bench
 
 short="--steps 2 --repetitions 3 --warmup 2 --peak-seconds 0.01"
@@ -589,6 +665,9 @@ says '^cpu +[0-9.]+ % of [0-9.]+ GFLOP/s, [0-9.]+ % of [0-9.]+ GB/s \(squares of
 expect 0 '^cpu +D loss 0, G loss 0, items 0, weights 0 of their norm$' "cpu against cpu: the same trajectory" \
   bench $tiny --backend cpu,cpu $short --json bench.json --threads 2
 ok "--json writes a file too" test -s bench.json
+expect 0 '^cpu +loss 0, accuracy 0, weights 0 of their norm$' "a game that draws nothing" \
+  bench $judge --backend cpu,cpu $short
+expect 0 '"difference":\{"loss":0,"accuracy":0,"weights":0\}' "in JSON" bench $judge --backend cpu $short --json -
 if command -v python3 >/dev/null; then
   cat >bench.py <<EOF
 import json, math

@@ -238,7 +238,10 @@ static void classes(void **state) {
   int n;
   must(duel_run_advance(run, steps - 5));
   must(duel_run_scalars(run, 1, &scalar, &n));
+  const double before = duel_run_scalar(run, "loss");
+  assert_true(before > 0);        // until there is a further step
   must(duel_run_advance(run, 5)); // the mean over these
+  assert_true(duel_run_scalar(run, "loss") != before);
   assert_true(duel_run_scalar(run, "loss") > 0 && duel_run_scalar(run, "accuracy") >= 0);
   if (steps == 60) assert_true(duel_run_scalar(run, "accuracy") > 0.5);
   assert_true(isnan(duel_run_scalar(run, "d_loss")));
@@ -247,6 +250,14 @@ static void classes(void **state) {
   assert_int_equal(duel_generate(run, &(uint64_t){0}, 1, item), DUEL_ERR_USAGE);
   assert_message("the game classifier draws no samples");
   duel_run_close(run);
+}
+
+// The built-in recipe, with few items.
+static void builtin(void **state) {
+  (void)state;
+  static const duel_set set[] = {
+      {"train.batch", "3", NULL}, {"data.limit", "30", NULL}, {"train.length", "4 steps", NULL}};
+  resumes("classifier-28", "synthetic:shapes", set, 3, 2);
 }
 
 // Two folders of pictures, which are two classes: read ahead from a file or in memory, the bits are the same.
@@ -294,14 +305,16 @@ static void what_does_not_fit(void **state) {
   refused(CLASSIFIER "C: [flatten, dense: 3]\n", NULL, DUEL_ERR_USAGE,
           "C yields 3 an item but must yield one number a class, and the data have 4; let it end with dense: $classes");
   refused(CLASSIFIER "C: [flatten, dense: 4]\nlatent: 3\n", NULL, DUEL_ERR_USAGE, "latent");
-  refused(CLASSIFIER "C: [flatten, dense: 4]\noutput: {sample: 1}\n", NULL, DUEL_ERR_USAGE, "output.sample");
+  refused(CLASSIFIER "C: [flatten, dense: 4]\noutput: {sample: 1}\n", NULL, DUEL_ERR_USAGE,
+          "output.sample: the game classifier has no such key, gan has");
   refused(CLASSIFIER "C: [flatten, dense: 4]\nloss: bce\n", NULL, DUEL_ERR_USAGE, "loss: bce: no such loss");
-  refused("recipe: 1\nbase: mlp\ndata: {test: x}\n", NULL, DUEL_ERR_USAGE, "data.test");
+  refused("recipe: 1\nbase: mlp\ndata: {test: x}\n", NULL, DUEL_ERR_USAGE,
+          "data.test: the game gan has no such key, classifier has");
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets), cmocka_unit_test(average_of_d),
-                                     cmocka_unit_test(classes), cmocka_unit_test(streamed_labels),
-                                     cmocka_unit_test(what_does_not_fit)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets),      cmocka_unit_test(average_of_d),
+                                     cmocka_unit_test(classes),         cmocka_unit_test(builtin),
+                                     cmocka_unit_test(streamed_labels), cmocka_unit_test(what_does_not_fit)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }

@@ -14,7 +14,16 @@ int duel_scalars_slot(duel_scalars *s, const char *name, const char *label, duel
   return s->n++;
 }
 
+static void begin(duel_scalars *s) {
+  for (int i = 0; i < s->n && s->ended; i++) {
+    s->at[i].sum = 0;
+    s->at[i].steps = 0;
+  }
+  s->ended = false;
+}
+
 void duel_scalars_put(duel_scalars *s, int slot, double value) {
+  begin(s);
   s->at[slot].last = value;
   s->at[slot].sum += value;
   s->at[slot].steps++;
@@ -44,8 +53,5 @@ int duel_scalars_list(duel_scalars *s, const duel_scalar **list) {
 }
 
 void duel_scalars_tick(duel_scalars *s) {
-  for (int i = 0; i < s->n; i++) {
-    s->at[i].sum = 0;
-    s->at[i].steps = 0;
-  }
+  s->ended = true;
 }

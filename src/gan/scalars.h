@@ -3,7 +3,7 @@
 //
 //   a step   writes one float a scalar that it makes into the OUTPUT variable "scalars", at the scalar's slot
 //   take     those of one finished step, as they come back; a value that is not finite ends the run
-//   tick     means begin anew
+//   tick     the next step begins a new one; until then the old one's can be read
 //
 // Steps differ in what they make (penalties every n steps): a set of slots says what one kind of step makes.
 #ifndef DUEL_GAN_SCALARS_H
@@ -23,6 +23,7 @@ typedef enum duel_scalar_mode {
 
 typedef struct duel_scalars {
   int n;
+  bool ended; // the tick: the next value begins another
   struct {
     char name[DUEL_SCALAR_NAME]; // "penalty.gp"
     const char *label;           // "D loss": shown in lines for people; NULL: not there
@@ -38,7 +39,7 @@ int duel_scalars_slot(duel_scalars *s, const char *name, const char *label, duel
 // Of step number `step`: src[slot] for the slots of the set. DIVERGED names what is not finite.
 duel_status duel_scalars_take(duel_scalars *s, const float *src, uint64_t set, int64_t step);
 void duel_scalars_put(duel_scalars *s, int slot, double value); // of a scalar that the host knows
-// Those that the tick's steps made. The list lives until the next call.
+// Those that the steps of the tick made, or of the one that has just ended. The list lives until the next call.
 int duel_scalars_list(duel_scalars *s, const duel_scalar **list);
 void duel_scalars_tick(duel_scalars *s);
 

@@ -70,6 +70,7 @@ typedef struct duel_place {
 // The game that the tree names; the first one where that is none.
 const duel_game_kind *duel_game_named(const duel_yaml *root);
 const duel_key *duel_vocabulary(duel_pool *pool, const duel_game_kind *game); // NULL without memory
+const char *duel_game_with(const char *section, const char *key);             // a game that adds the key; NULL: none
 const duel_key *duel_key_find(const duel_key *keys, const char *name);
 const duel_table *duel_key_table(const duel_key *key);             // of INIT, CHOSEN and ENTRIES; else NULL
 void duel_take_fields(duel_recipe *r, const duel_game_kind *game); // from r->root

@@ -55,9 +55,15 @@ static void check_keys(const duel_place *at, const duel_kind *kind, const duel_y
     bool found = false;
     for (int i = 0; i < n; i++) found |= !strcmp(entry->key, known[i]);
     if (found || (!*at->path && told_by_the_game(at->rd, entry))) continue;
-    duel_problem_key(at->rd, entry, "%s%s%s: no such key%s%s%s", at->path, *at->path ? "." : "",
-                     duel_shown_key(at->rd, entry->key), chosen ? " of " : "", chosen ? kind->name : "",
-                     n > chosen ? duel_hint(at->rd, entry->key, known + chosen, n - chosen) : "; it has none");
+    const char *hint = duel_hint(at->rd, entry->key, known + chosen, n - chosen),
+               *game = duel_game_with(at->path, entry->key);
+    if (game)
+      duel_problem_key(at->rd, entry, "%s.%s: the game %s has no such key, %s has; leave it out%s", at->path,
+                       duel_shown_key(at->rd, entry->key), at->rd->game->kind.name, game, hint);
+    else
+      duel_problem_key(at->rd, entry, "%s%s%s: no such key%s%s%s", at->path, *at->path ? "." : "",
+                       duel_shown_key(at->rd, entry->key), chosen ? " of " : "", chosen ? kind->name : "",
+                       n > chosen ? hint : "; it has none");
   }
 }
 

@@ -82,7 +82,7 @@ static const duel_key keys_output[] = {
     {"tick", DUEL_KEY_LENGTH, "10 kimg", DUEL_ABOVE_0, 0, NULL, "between lines of statistics"},
     {.name = NULL}};
 
-// What a game adds to a section: of those that draw samples, and of those that are tested.
+// Of games that draw samples, and of those that are tested.
 static const duel_key keys_of_samples[] = {
     {"sample", DUEL_KEY_LENGTH, "1 epoch", 0, 0, NULL, "between pictures; 0: none"}, {.name = NULL}};
 static const duel_key keys_of_tests[] = {
@@ -136,11 +136,25 @@ static const duel_kind *joined(duel_pool *pool, const duel_kind *section, const 
   return kind;
 }
 
+// What a game adds to a section.
+static const duel_key *own_keys(const duel_game_kind *game, const char *section) {
+  if (!strcmp(section, "train")) return game->kind.keys;
+  if (!strcmp(section, "output")) return game->tested ? keys_of_tests : keys_of_samples;
+  return !strcmp(section, "data") && game->tested ? keys_of_test_data : duel_no_keys;
+}
+
+const char *duel_game_with(const char *section, const char *key) {
+  const duel_kind *kind;
+  for (int i = 0; (kind = duel_table_at(&duel_game_kinds, i)); i++)
+    if (duel_key_find(own_keys((const duel_game_kind *)kind, section), key)) return kind->name;
+  return NULL;
+}
+
 enum { MOST_TOP = 24 };
 
 const duel_key *duel_vocabulary(duel_pool *pool, const duel_game_kind *game) {
-  const duel_kind *train = joined(pool, &kind_train, game->kind.keys);
-  const duel_kind *data = joined(pool, &kind_data, game->tested ? keys_of_test_data : duel_no_keys);
+  const duel_kind *train = joined(pool, &kind_train, own_keys(game, "train"));
+  const duel_kind *data = joined(pool, &kind_data, own_keys(game, "data"));
   const duel_kind *output = joined(pool, game->tested ? &kind_tests : &kind_samples, keys_output);
   duel_kind *root = duel_pool_alloc(pool, sizeof *root);
   duel_key *key = duel_pool_alloc(pool, MOST_TOP * sizeof *key), *word = duel_pool_alloc(pool, sizeof *word);

@@ -80,12 +80,12 @@ static void list_duties(const duel_trainer *t, duty duties[DUTIES]) {
   const duel_recipe *r = t->recipe;
   const duel_length never = {0};
   const duty all[DUTIES] = {
-      {t->judge ? r->output.test : never, test, true, false}, // the next three tell of it
+      {t->judge ? r->output.test : never, test, true, false}, // before the tick and the epoch's line, which tell of it
+      {r->output.tick, duel_tell_tick, true, false},
       {{1, DUEL_EPOCHS}, epoch, false, false},
-      {{1, DUEL_STEPS}, bar, false, false},
-      {r->output.tick, duel_tell_tick, true, false}, // ends the tick's scalars, which the two above it show
       {every_picture(t), picture, false, true},
-      {r->output.checkpoint, checkpoint, false, true}};
+      {r->output.checkpoint, checkpoint, false, true},
+      {{1, DUEL_STEPS}, bar, false, false}};
   memcpy(duties, all, sizeof all);
 }
 

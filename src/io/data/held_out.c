@@ -209,8 +209,8 @@ duel_status duel_dataset_check_labels(const duel_dataset *d) {
   if (absent < 0) return DUEL_OK;
   return duel_fail(
       DUEL_ERR_DATA,
-      "no item of %s is of class %lld%s%s%s, of %lld classes: labels count from 0 without gaps, and a limit "
-      "(data.limit) must leave items of each",
+      "no item of %s is of class %lld%s%s%s, of %lld classes: labels count from 0 without gaps, and data.limit "
+      "must leave items of each beside the test set's",
       d->name, (long long)absent, d->class_name ? " (" : "", d->class_name ? d->class_name[absent] : "",
       d->class_name ? ")" : "", (long long)d->classes);
 }
