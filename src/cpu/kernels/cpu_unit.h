@@ -102,7 +102,7 @@ static inline duel_vector duel_vector_load_some(const real *p, int64_t n) { // z
 }
 
 // dst = n numbers, rounded, and a zero that makes the last unit whole. dst may begin where src does.
-static inline void duel_pack_numbers(int64_t n, const real *src, duel_packed *dst) {
+static inline void duel_pack_elements(int64_t n, const real *src, duel_packed *dst) {
   int64_t i = 0;
   for (; i + DUEL_VECTOR_WIDTH <= n; i += DUEL_VECTOR_WIDTH) duel_packed_store(dst + i, duel_vector_load(src + i));
   if (i == n) return;
@@ -134,13 +134,13 @@ static inline void duel_packed_store(duel_packed *p, duel_vector v) {
 }
 
 // Numbers are units as they lie; a unit has no second one.
-static inline void duel_pack_numbers(int64_t n, const real *src, duel_packed *dst) {
+static inline void duel_pack_elements(int64_t n, const real *src, duel_packed *dst) {
   if (dst != src) memcpy(dst, src, (size_t)n * sizeof *dst);
 }
 
 static inline void duel_pack_units(int64_t n, const real *first, const real *second, duel_gemm_unit *dst) {
   (void)second;
-  duel_pack_numbers(n, first, dst);
+  duel_pack_elements(n, first, dst);
 }
 #endif
 
