@@ -187,8 +187,8 @@ void duel_team_run(duel_team *p, const duel_stages *stages) {
 }
 
 // ---- jobs
-// They are the pieces of one stage, so they are taken in the order of their numbers: when one fails, all before it are
-// done or under way, and the first failure is the same with any number of threads.
+// The pieces of one stage, so they are taken in the order of their numbers. When one fails, all before it are done or
+// under way; so the first failure is the same with any number of threads.
 enum { MOST_THREADS = 64 };
 
 typedef struct job_list {

@@ -45,8 +45,8 @@ typedef struct duel_gemm_left {
 void duel_gemm_columns(int rows, const duel_gemm_left *a, int64_t offset, const duel_gemm_unit *b, int64_t ldb,
                        bool add, real *c, int64_t ldc);
 
-// c [m, n], ldc apart, = op(a)·op(b), row-major, on this thread: by blocks in registers where the level multiplies and
-// adds at once, by OpenBLAS elsewhere (cpu_product.c); with the factors rounded to bf16 at its levels
+// c [m][n], ldc apart, = op(a)·op(b), row-major, on this thread. Where the level multiplies and adds at once, by blocks
+// in registers; by OpenBLAS elsewhere (cpu_product.c). At the levels of bf16 with the factors rounded
 // (cpu_product_bf16.c). k >= 1.
 typedef struct duel_factor {
   const real *data;

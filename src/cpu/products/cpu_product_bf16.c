@@ -1,6 +1,6 @@
 // A product of two matrices on one thread, with the factors rounded to bf16 (cpu_unit.h): compiled at those levels in
-// the place of cpu_product.c. Both sides are packed as units, a box of the depth at a time that stays in the
-// second-level cache: one side along the lanes of the result, panel by panel, the other side row by row.
+// the place of cpu_product.c. Both sides are packed as units: one along the lanes of the result, panel by panel, the
+// other row by row. As much of the depth is packed at a time as stays in the second-level cache.
 #include "cpu/products/cpu_product.h"
 
 enum {
