@@ -260,7 +260,7 @@ static void mistakes_name_layer_op_and_shapes(void **state) {
                  "leaky_relu: the slope of leaky_relu is -0.1 and must be at least 0");
   duel_val out[3];
   duel_batchnorm(g, zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(4)), 1e-5, DUEL_ACT_NONE, 0, out);
-  assert_mistake(out[0], "batchnorm cannot normalise 4: it needs N×C×...");
+  assert_mistake(out[0], "batchnorm cannot normalize 4: it needs N×C×...");
   duel_groupnorm(g, zeros(DUEL_SHAPE(2, 6, 3)), zeros(DUEL_SHAPE(6)), zeros(DUEL_SHAPE(6)), 4, 1e-5, out);
   assert_mistake(out[0], "groupnorm cannot cut the channels of 2×6×3 into 4 groups: it needs N×C×..., C a multiple");
   duel_groupnorm(g, zeros(DUEL_SHAPE(2, 6, 3)), zeros(DUEL_SHAPE(3)), zeros(DUEL_SHAPE(3)), 2, 1e-5, out);
