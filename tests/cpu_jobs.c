@@ -487,7 +487,7 @@ static void make_pack(duel_box *b) {
   b->attr.pack.count = 40960;
 }
 
-const duel_job duel_jobs[] = {
+const duel_large_call duel_large_calls[] = {
     {DUEL_OP_AFFINE, "", make_unary},
     {DUEL_OP_LEAKY_RELU, "", make_leaky},
     {DUEL_OP_SQRT, "", make_unary},
@@ -560,14 +560,14 @@ const duel_job duel_jobs[] = {
     {DUEL_OP_BROADCAST, "", make_broadcast},
     {DUEL_OP_PACK, "", make_pack},
 };
-const int duel_jobs_n = sizeof duel_jobs / sizeof *duel_jobs;
+const int duel_large_calls_n = sizeof duel_large_calls / sizeof *duel_large_calls;
 
 void duel_box_make(duel_box *b, duel_op op, const char *variant) {
   memset(b, 0, sizeof *b);
   seed = 12345;
-  for (int i = 0; i < duel_jobs_n; i++) {
-    if (duel_jobs[i].op != op || strcmp(duel_jobs[i].variant, variant) != 0) continue;
-    duel_jobs[i].make(b);
+  for (int i = 0; i < duel_large_calls_n; i++) {
+    if (duel_large_calls[i].op != op || strcmp(duel_large_calls[i].variant, variant) != 0) continue;
+    duel_large_calls[i].make(b);
     return;
   }
   fail_msg("no job %s %s", duel_op_name(op), variant);

@@ -11,14 +11,14 @@ typedef struct duel_box { // one call with its own operands
   duel_attr attr;
 } duel_box;
 
-typedef struct duel_job {
+typedef struct duel_large_call {
   duel_op op;
   const char *variant; // tells jobs of one op apart; "" if there is one
   void (*make)(duel_box *b);
-} duel_job;
+} duel_large_call;
 
-extern const duel_job duel_jobs[];
-extern const int duel_jobs_n;
+extern const duel_large_call duel_large_calls[];
+extern const int duel_large_calls_n;
 
 void duel_box_make(duel_box *b, duel_op op, const char *variant);  // the same contents every time
 float *duel_box_in(duel_box *b, duel_shape shape);                 // appends an input of random numbers in [-1, 1)

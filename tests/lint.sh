@@ -32,13 +32,13 @@ sources() { find src \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) ! -pa
 
 libc='<(assert|ctype|errno|float|inttypes|limits|locale|math|setjmp|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|time)\.h>'
 # The rooms, from the ground up: base; core and io; recipe, cpu and cuda; gan; run; cli.
-rule "base includes only itself" "$(includes base "$libc|<(cpuid|nmmintrin|pthread|sched)\.h>|\"(duel\.h|base/)")"
+rule "base includes only itself" "$(includes base "$libc|<(cpuid|nmmintrin|pthread|sched|signal)\.h>|\"(duel\.h|base/)")"
 rule "core includes only base: no file, BLAS or CUDA header" "$(includes core "$libc|\"(duel\.h|base/|core/)")"
 rule "io knows nothing of the graph" "$(includes io '<[a-z_/0-9]+\.h>|"(duel\.h|base/|io/)')"
 rule "recipe includes only base and io" "$(includes recipe "$libc|<yaml\.h>|\"(duel\.h|base/|io/|recipe/)")"
 rule "gan includes only base, core, io and recipe" "$(includes gan "$libc|\"(duel\.h|base/|core/|io/|recipe/|gan/)")"
-rule "cpu includes only core, BLAS and threads" \
-  "$(includes cpu "$libc|<(cblas|cpuid|dlfcn|pthread|sched|signal|sys/mman|unistd|[a-z]*intrin)\.h>|\"(duel\.h|base/|core/|cpu/)")"
+rule "cpu includes only base, core and BLAS" \
+  "$(includes cpu "$libc|<(cblas|cpuid|sys/mman|[a-z]*intrin)\.h>|\"(duel\.h|base/|core/|cpu/)")"
 rule "cuda includes only core and CUDA" \
   "$(includes cuda "$libc|<(cuda_runtime|cublas_v2|curand_kernel)\.h>|\"(duel\.h|base/|core/|cuda/)")"
 cuda=$(find src/cuda -name '*.cu' -o -name '*.cuh')
@@ -76,6 +76,8 @@ rule "every source file opens with its purpose, or with the header that tells it
     FNR == 1 && !/^\/[\/*]/ && $0 != "#include \"" own "\"" { print FILENAME }' {} +)"
 rule "the heap has one door, base/mem.h" "$(code $(sources ! -name mem.c) |
   grep -E '[^a-zA-Z_.>](malloc|calloc|realloc|free|strdup|strndup|asprintf|vasprintf|aligned_alloc|posix_memalign)\(')"
+rule "threads are started by base/team.c, and by io/data/prefetch.c, which reads ahead" "$(code $(find src -name '*.[ch]') |
+  grep -E '(pthread|thrd)_create' | grep -vE '^src/(base/team|io/data/prefetch)\.c:')"
 rule "the library names recipe keys and fields of its options; only the command has flags" "$(
   sources -exec grep -nE '^[^/]*"([^"\\]|\\.)*--[a-z]' {} /dev/null ';' |
     grep -vE '^src/recipe/')"

@@ -119,21 +119,21 @@ static bool same_bits(const duel_operand *a, const duel_operand *b) {
 
 static void test_same_bits(void **state) {
   (void)state;
-  for (size_t i = 0; i < (size_t)duel_jobs_n; i++) {
+  for (size_t i = 0; i < (size_t)duel_large_calls_n; i++) {
     duel_box first, b;
-    const duel_op op = duel_jobs[i].op;
+    const duel_op op = duel_large_calls[i].op;
     const setting *own = &settings[0]; // of `first`
-    duel_box_make(&first, op, duel_jobs[i].variant);
+    duel_box_make(&first, op, duel_large_calls[i].variant);
     duel_box_run(&first, op, own->isa, own->precision, own->threads);
     for (size_t s = 1; s < sizeof settings / sizeof *settings; s++) {
       if (!duel_level_runs(settings[s].level)) continue;
-      duel_box_make(&b, op, duel_jobs[i].variant);
+      duel_box_make(&b, op, duel_large_calls[i].variant);
       duel_box_run(&b, op, settings[s].isa, settings[s].precision, settings[s].threads);
       const bool same = same_arithmetic(op, own, &settings[s]);
       for (int o = 0; o < b.call.n_out && same; o++)
         if (!same_bits(&first.out[o], &b.out[o]))
-          fail_msg("%s %s: output %d differs at %s %s with %d threads", duel_op_name(op), duel_jobs[i].variant, o,
-                   settings[s].isa, settings[s].precision ? settings[s].precision : "fp32", settings[s].threads);
+          fail_msg("%s %s: output %d differs at %s %s with %d threads", duel_op_name(op), duel_large_calls[i].variant,
+                   o, settings[s].isa, settings[s].precision ? settings[s].precision : "fp32", settings[s].threads);
       duel_box_free(same ? &b : &first);
       if (!same) first = b, own = &settings[s];
     }

@@ -107,7 +107,8 @@ static void shapes_follow_from_the_inputs(void **state) {
   duel_groupnorm(g, zeros(DUEL_SHAPE(4, 6, 2)), zeros(DUEL_SHAPE(6)), zeros(DUEL_SHAPE(6)), 3, 1e-5, out);
   assert_shape(out[0], DUEL_SHAPE(4, 6, 2));
   assert_shape(out[2], DUEL_SHAPE(4, 3));
-  duel_groupnorm_grad(g, x, x, zeros(DUEL_SHAPE(3, 2)), zeros(DUEL_SHAPE(4, 1)), zeros(DUEL_SHAPE(4, 1)), 1, 0, out);
+  duel_groupnorm_grad(g, (duel_val[]){x, x, zeros(DUEL_SHAPE(3, 2)), zeros(DUEL_SHAPE(4, 1)), zeros(DUEL_SHAPE(4, 1))},
+                      1, 0, out);
   assert_shape(out[0], DUEL_SHAPE(4, 3, 2));
   assert_shape(out[1], DUEL_SHAPE(4, 3, 2));
   duel_matmul_grad(g, slab = zeros(DUEL_SHAPE(8, 5)), zeros(DUEL_SHAPE(7, 5)), zeros(DUEL_SHAPE(8, 7)), false, true,
@@ -151,9 +152,9 @@ static void decompositions_have_the_shapes_of_their_op(void **state) {
   y = duel_dense(g, x, w, zeros(DUEL_SHAPE(5)), false, true, DUEL_ACT_SIGMOID, 0);
   duel_matmul_grad(g, x, w, y, false, true, DUEL_ACT_SIGMOID, 0, out);
   duel_batchnorm(g, x, c, c, 1e-5, DUEL_ACT_LEAKY_RELU, 0.2, out);
-  duel_batchnorm_grad(g, x, x, c, out[1], out[2], out[0], 1e-5, DUEL_ACT_LEAKY_RELU, 0.2, out);
+  duel_batchnorm_grad(g, (duel_val[]){x, x, c, out[1], out[2], out[0]}, 1e-5, DUEL_ACT_LEAKY_RELU, 0.2, out);
   duel_groupnorm(g, x, c, c, 2, 1e-5, out);
-  duel_groupnorm_grad(g, x, x, c, out[1], out[2], 2, 1e-5, out);
+  duel_groupnorm_grad(g, (duel_val[]){x, x, c, out[1], out[2]}, 2, 1e-5, out);
   duel_bce_logits_grad(g, x, duel_bce_logits(g, x, 0.9), 0.9);
   duel_val labels = duel_input(g, add_var(DUEL_ARENA_INPUT, "labels", DUEL_I32, DUEL_SHAPE(6)));
   duel_softmax_ce_grad(g, x, labels, duel_softmax_ce(g, x, labels, 0.1), 0);
@@ -259,7 +260,7 @@ static void mistakes_name_layer_op_and_shapes(void **state) {
                  "leaky_relu: the slope of leaky_relu is -0.1 and must be at least 0");
   duel_val out[3];
   duel_batchnorm(g, zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(4)), zeros(DUEL_SHAPE(4)), 1e-5, DUEL_ACT_NONE, 0, out);
-  assert_mistake(out[0], "batchnorm cannot normalise 4: it needs N×C×...");
+  assert_mistake(out[0], "batchnorm cannot normalize 4: it needs N×C×...");
   duel_groupnorm(g, zeros(DUEL_SHAPE(2, 6, 3)), zeros(DUEL_SHAPE(6)), zeros(DUEL_SHAPE(6)), 4, 1e-5, out);
   assert_mistake(out[0], "groupnorm cannot cut the channels of 2×6×3 into 4 groups: it needs N×C×..., C a multiple");
   duel_groupnorm(g, zeros(DUEL_SHAPE(2, 6, 3)), zeros(DUEL_SHAPE(3)), zeros(DUEL_SHAPE(3)), 2, 1e-5, out);

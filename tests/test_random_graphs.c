@@ -127,7 +127,7 @@ static void add_random_node(random_graph *r) {
              d = duel_activate_grad(graph, shaped(r, pick(r), DUEL_SHAPE(6, 4)), y, act, 0.2);
     put(r, y);
     put(r, out[1]);
-    duel_batchnorm_grad(graph, d, x, c, out[1], out[2], out[0], 0.1, DUEL_ACT_NONE, 0, out);
+    duel_batchnorm_grad(graph, (duel_val[]){d, x, c, out[1], out[2], out[0]}, 0.1, DUEL_ACT_NONE, 0, out);
     put(r, duel_tanh(graph, out[0]));
     put(r, duel_tanh(graph, out[1]));
     break;

@@ -8,7 +8,8 @@
 uint32_t duel_crc32c(uint32_t crc, const void *bytes, size_t n);          // start with 0; chainable
 uint32_t duel_crc32c_portable(uint32_t crc, const void *bytes, size_t n); // the same without special instructions
 
-// The CRC of two pieces from those of each: joined(crc of A, crc of B) is that of A then B, for all B of n bytes.
+// The CRC of two blocks of bytes from those of each: joined(crc of A, crc of B) is that of A then B, for all B of n
+// bytes.
 typedef struct duel_crc32c_joint {
   uint32_t table[4][256];
 } duel_crc32c_joint;

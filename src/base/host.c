@@ -20,8 +20,8 @@ double duel_now(void) {
 }
 
 // ---- limits of cgroups
-// A limit that one group's folder states, 0: none. second: cgroup 2.
-typedef double group_limit(const char *folder, bool second);
+// A limit that one cgroup's folder states, 0: none. second: cgroup 2.
+typedef double cgroup_limit(const char *folder, bool second);
 
 // The first two words of a file as numbers, 0 for what is none ("max"); how many words there are.
 static int read_numbers(const char *folder, const char *name, double *first, double *second) {
@@ -37,7 +37,7 @@ static int read_numbers(const char *folder, const char *name, double *first, dou
 }
 
 // cgroup 2 has "max 100000" or "150000 100000" in one file, cgroup 1 has two files, with -1 for no quota.
-static double cpus_of_group(const char *folder, bool second) {
+static double cpus_of_cgroup(const char *folder, bool second) {
   double quota, period, unused;
   if (second)
     read_numbers(folder, "cpu.max", &quota, &period);
@@ -46,7 +46,7 @@ static double cpus_of_group(const char *folder, bool second) {
   return quota > 0 && period > 0 ? ceil(quota / period) : 0;
 }
 
-static double memory_of_group(const char *folder, bool second) {
+static double memory_of_cgroup(const char *folder, bool second) {
   double bytes, unused;
   read_numbers(folder, second ? "memory.max" : "memory.limit_in_bytes", &bytes, &unused);
   return bytes > 0 ? bytes : 0;
@@ -56,22 +56,22 @@ static double least_of(double a, double b) {
   return a == 0 ? b : b == 0 ? a : a < b ? a : b;
 }
 
-// The least limit of a group and all its parents. In a container the path may name a group that is not visible here;
-// its root then is this container's own group.
-static double limit_of_path(const char *mount, char *group, bool second, group_limit *of) {
+// The least limit of a cgroup and all its parents. In a container the path may name one that is not visible here; its
+// root then is this container's own.
+static double limit_of_path(const char *mount, char *cgroup, bool second, cgroup_limit *of) {
   double least = 0;
   for (;;) {
     char folder[4096];
-    snprintf(folder, sizeof folder, "%s%s", mount, group);
+    snprintf(folder, sizeof folder, "%s%s", mount, cgroup);
     least = least_of(least, of(folder, second));
-    char *slash = strrchr(group, '/');
+    char *slash = strrchr(cgroup, '/');
     if (!slash) return least;
     *slash = 0;
   }
 }
 
 // Lines are "0::/path" (cgroup 2) or "4:cpu,cpuacct:/path" (cgroup 1).
-static double limit_of(const char *cgroups, const char *root, const char *controller, group_limit *of) {
+static double limit_of(const char *cgroups, const char *root, const char *controller, cgroup_limit *of) {
   FILE *f = fopen(cgroups, "re");
   if (!f) return 0;
   char line[4096], mount[4096];
@@ -79,20 +79,20 @@ static double limit_of(const char *cgroups, const char *root, const char *contro
   while (fgets(line, sizeof line, f)) {
     line[strcspn(line, "\n")] = 0;
     char *names = strchr(line, ':');
-    char *group = names ? strchr(names + 1, ':') : NULL;
-    if (!group) continue;
-    *group++ = 0;
+    char *cgroup = names ? strchr(names + 1, ':') : NULL;
+    if (!cgroup) continue;
+    *cgroup++ = 0;
     names++;
     if (*names == 0) {
       snprintf(mount, sizeof mount, "%s", root);
-      least = least_of(least, limit_of_path(mount, group, true, of));
+      least = least_of(least, limit_of_path(mount, cgroup, true, of));
     } else {
       bool ours = false;
       for (char *save = NULL, *name = strtok_r(names, ",", &save); name; name = strtok_r(NULL, ",", &save))
         ours = ours || strcmp(name, controller) == 0;
       if (!ours) continue;
       snprintf(mount, sizeof mount, "%s/%s", root, controller);
-      least = least_of(least, limit_of_path(mount, group, false, of));
+      least = least_of(least, limit_of_path(mount, cgroup, false, of));
     }
   }
   fclose(f);
@@ -100,11 +100,11 @@ static double limit_of(const char *cgroups, const char *root, const char *contro
 }
 
 int duel_quota_cpus(const char *cgroups, const char *root) {
-  return (int)limit_of(cgroups, root, "cpu", cpus_of_group);
+  return (int)limit_of(cgroups, root, "cpu", cpus_of_cgroup);
 }
 
 double duel_quota_memory(const char *cgroups, const char *root) {
-  return limit_of(cgroups, root, "memory", memory_of_group);
+  return limit_of(cgroups, root, "memory", memory_of_cgroup);
 }
 
 // ---- memory

@@ -1,6 +1,6 @@
 // Random words to floats, the same bits on every machine: each operation is one correctly rounded float operation, in
 // the order written. A C file that includes this is compiled with -ffp-contract=off; under nvcc the macros forbid
-// contraction. Plain C that is CUDA too, without branches, so that compilers vectorise it in a loop.
+// contraction. Plain C that is CUDA too, without branches, so that compilers vectorize it in a loop.
 #ifndef DUEL_BASE_NORMAL_H
 #define DUEL_BASE_NORMAL_H
 

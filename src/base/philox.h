@@ -1,5 +1,5 @@
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a counter and a key in, four
-// random words out. Plain C that is CUDA too, and that compilers vectorise when it is called in a loop.
+// random words out. Plain C that is CUDA too, and that compilers vectorize when it is called in a loop.
 #ifndef DUEL_BASE_PHILOX_H
 #define DUEL_BASE_PHILOX_H
 

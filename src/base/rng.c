@@ -1,5 +1,5 @@
 // Random draws and the data order. A draw is made in blocks of CHUNK counters, kept lane by lane so that the compiler
-// vectorises all of it; the ends of a range are cut from a whole block, so the bits do not depend on where it is cut.
+// vectorizes all of it; the ends of a range are cut from a whole block, so the bits do not depend on where it is cut.
 // Compiled with -ffp-contract=off (normal.h).
 #include "base/rng.h"
 

@@ -9,7 +9,7 @@
 
 typedef struct sweep {
   duel_graph *g;
-  int first_node, n_nodes, n_values; // the part of the graph that is differentiated: nodes from first_node on
+  int first_node, n_nodes, n_values; // what is differentiated: nodes from first_node on
   duel_val *grad;                    // per value: its gradient so far
   bool *active, *is_wrt;             // per value: depends on wrt (or is one); is one
 } sweep;

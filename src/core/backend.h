@@ -39,7 +39,7 @@ typedef struct duel_backend_options {
   bool no_capture;       // CUDA: calls are launched one by one, for debugging
 } duel_backend_options;
 
-// Memory that the host writes before a step (in) and reads after it (out): each one contiguous piece of an arena.
+// Memory that the host writes before a step (in) and reads after it (out): each one contiguous block of an arena.
 typedef struct duel_feed {
   void *in, *out; // device addresses
   size_t in_bytes, out_bytes;
@@ -127,9 +127,9 @@ duel_status duel_memory_write(duel_memory *m, int var, const void *src); // the 
 duel_status duel_memory_read(duel_memory *m, int var, void *dst);
 
 // ---- executor
-// Optimises and plans the graph (which it takes over) for the backend: fails naming op and backend where a kernel is
+// Rewrites and plans the graph (which it takes over) for the backend: fails naming op and backend where a kernel is
 // missing.
-duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, const duel_backend_api *api,
+duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned rewrites, const duel_backend_api *api,
                           duel_backend *b);
 // Binds plans to memory: n variants of one step, which share all variables, the work memory (m's is that of the
 // largest) and the feed. feed NULL: nothing is submitted. One allocation here (of the backend's own besides), none in a

@@ -48,8 +48,8 @@ static size_t roomy(const compiler *c, const duel_vars *vars) {
   return most <= 0 ? 0 : most < (double)PTRDIFF_MAX ? (size_t)most : PTRDIFF_MAX;
 }
 
-static duel_status compile(duel_plan **plan, duel_graph **graph, unsigned passes, compiler *c) {
-  DUEL_TRY(duel_passes(graph, passes));
+static duel_status compile(duel_plan **plan, duel_graph **graph, unsigned rewrites, compiler *c) {
+  DUEL_TRY(duel_passes(graph, rewrites));
   const duel_graph *g = *graph;
   DUEL_TRY(check_kernels(g, c));
   size_t most = 1;
@@ -67,11 +67,11 @@ static duel_status compile(duel_plan **plan, duel_graph **graph, unsigned passes
           .scratch = scratch_of, .ctx = c, .roomy = roomy(c, given->vars), .constants_first = !c->api->host_memory});
 }
 
-duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned passes, const duel_backend_api *api,
+duel_status duel_plan_for(duel_plan **plan, duel_graph *graph, unsigned rewrites, const duel_backend_api *api,
                           duel_backend *b) {
   *plan = NULL;
   compiler c = {.api = api, .backend = b};
-  duel_status status = compile(plan, &graph, passes, &c);
+  duel_status status = compile(plan, &graph, rewrites, &c);
   duel_graph_close(graph); // NULL once the plan has it
   duel_free(c.operand);
   return status;

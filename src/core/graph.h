@@ -165,7 +165,7 @@ typedef struct duel_node {
 // Where a variable lives. One arena each; PARAM and OPT variables are flat slabs.
 typedef enum duel_arena {
   DUEL_ARENA_PARAM,  // parameters, one slab a net (also EMA copies)
-  DUEL_ARENA_OPT,    // optimiser moments, one slab a net and moment
+  DUEL_ARENA_OPT,    // optimizer moments, one slab a net and moment
   DUEL_ARENA_BUFFER, // running statistics and other small state
   DUEL_ARENA_DATA,   // the resident data set
   DUEL_ARENA_INPUT,  // blocks that the host writes before a step
@@ -219,7 +219,7 @@ void duel_scope(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3); // label
 // Records the first mistake and yields DUEL_NONE. For shape rules and builders.
 duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3);
 
-// The general constructor: checks arity, runs the shape rule, appends. All builders end here; passes call it to copy.
+// The general constructor: checks arity, runs the shape rule, appends. All builders end here; rewrites call it to copy.
 // shape and dtype are only read by ops whose output does not follow from the inputs (constant, reshape, view, slice,
 // pad, broadcast, random, input, conv2d_dx(_act), conv2d_dw, resample2d_dx, embedding_grad, one_hot); pass NULL
 // otherwise.
@@ -300,14 +300,14 @@ void duel_matmul_grad(duel_graph *g, duel_val a, duel_val b, duel_val y, bool tr
                       double slope, duel_val out[2]);
 void duel_batchnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, double eps, duel_act act, double slope,
                     duel_val out[3]); // y, mean, biased variance over all axes but 1
-void duel_batchnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale, duel_val mean, duel_val var,
-                         duel_val y, double eps, duel_act act, double slope, duel_val out[3]);
+// in: d_y, x, scale, mean, var, y; out: d_x, d_scale, d_shift
+void duel_batchnorm_grad(duel_graph *g, const duel_val in[6], double eps, duel_act act, double slope, duel_val out[3]);
 // Channels in groups of neighbors; scale and shift [C] or [C, ...], the first axes of an item. y, mean and biased
 // variance [N, groups].
 void duel_groupnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, int64_t groups, double eps,
                     duel_val out[3]);
-void duel_groupnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale, duel_val mean, duel_val var,
-                         int64_t groups, double eps, duel_val out[3]);
+// in: d_y, x, scale, mean, var; out: d_x, and d_scale and d_shift of each item
+void duel_groupnorm_grad(duel_graph *g, const duel_val in[5], int64_t groups, double eps, duel_val out[3]);
 duel_val duel_bce_logits(duel_graph *g, duel_val logits, double target);
 duel_val duel_bce_logits_grad(duel_graph *g, duel_val logits, duel_val d_loss, double target);
 // Mean over rows of −Σ t·log softmax(logits), logits [N, K], labels i32 [N]. t is 1 at the label and 0 elsewhere,

@@ -65,13 +65,17 @@ static duel_status choose_table(duel_backend *b, const char *precision, duel_dty
   return DUEL_OK;
 }
 
+static void start_thread(void) {
+  (void)duel_blas_enter(); // for good
+}
+
 static duel_status open_with(duel_backend *b, const duel_backend_options *options, duel_dtype real, int threads) {
   DUEL_TRY(choose_table(b, options->precision, real));
   char cpu[64];
   duel_host_cpu(cpu, sizeof cpu);
   snprintf(b->text, sizeof b->text, "%s, %d thread%s, %s%s", cpu, threads, threads == 1 ? "" : "s", b->identity,
            b->remark);
-  return duel_team_open(&b->team, threads);
+  return duel_team_open(&b->team, threads, start_thread);
 }
 
 static duel_status open_as(duel_backend **out, const duel_backend_options *options, duel_dtype real) {

@@ -124,9 +124,10 @@ duel_status duel_blas_check(const duel_call *call) {
 
 // Those of a convolution are of one image or one kernel, and of cut pieces of them.
 duel_status duel_blas_check_conv(const duel_call *call) {
-  const duel_conv_sizes z = duel_conv_sizes_of(call);
-  if (z.h * z.w > INT_MAX || z.p * z.q > INT_MAX || z.depth > INT_MAX || z.k_group * z.r * z.s > INT_MAX)
-    return duel_fail(DUEL_ERR_DEVICE, "cpu: %s of %s and %s: an image or a kernel has more than %d numbers",
+  const duel_conv_sizes sizes = duel_conv_sizes_of(call);
+  if (sizes.h * sizes.w > INT_MAX || sizes.p * sizes.q > INT_MAX || sizes.depth > INT_MAX ||
+      sizes.k_group * sizes.r * sizes.s > INT_MAX)
+    return duel_fail(DUEL_ERR_DEVICE, "cpu: %s of %s and %s: an image or a kernel has more than %d elements",
                      duel_op_name(call->op), duel_shape_text(call->in[0].shape), duel_shape_text(call->in[1].shape),
                      INT_MAX);
   return duel_blas_check(call);

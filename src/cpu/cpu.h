@@ -3,6 +3,7 @@
 #define DUEL_CPU_CPU_H
 
 #include "base/host.h"
+#include "base/team.h"
 #include "core/backend.h"
 
 // A kernel runs in phases, each cut into pieces that may run in any order and on any thread; all pieces of a phase end
@@ -41,28 +42,6 @@ void duel_blas_describe(char *name, size_t n); // "OpenBLAS 0.3.21 SkylakeX"
 // Whether a product's dimensions are such as BLAS takes them.
 duel_status duel_blas_check(const duel_call *call);
 duel_status duel_blas_check_conv(const duel_call *call);
-
-// ---- team.c: the backend's threads
-typedef struct duel_team duel_team;
-
-// Pieces [end of the stage before, end) may run in any order and at once, after all of the stages before. serial: one
-// after the other, on one thread.
-typedef struct duel_stage {
-  int64_t end;
-  bool serial;
-} duel_stage;
-
-typedef struct duel_team_job {
-  int n_stages;
-  const duel_stage *stage;
-  void (*run)(void *ctx, int64_t piece);
-  void (*begin)(void *ctx, int stage); // before each stage; may be NULL
-  void *ctx;
-} duel_team_job;
-
-duel_status duel_team_open(duel_team **team, int threads); // the caller of duel_team_run is one of them
-void duel_team_close(duel_team *team);
-void duel_team_run(duel_team *team, const duel_team_job *job);
 
 // ---- run.c: a program is a plan's calls as stages of pieces
 typedef struct duel_program duel_program;

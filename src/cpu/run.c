@@ -1,7 +1,7 @@
-// Runs a plan on threads. A program is a list of stages; a stage is a list of pieces (call, phase, piece) that may run
-// in any order and at once. Nothing is allocated. Which thread runs a piece has no influence on its bits.
+// Runs a plan on threads. A program is a list of stages. A stage is the pieces of one phase of all calls of a group;
+// they may run in any order and at once. Nothing is allocated. Which thread runs a piece has no influence on its bits.
 //
-// A stage too small to share is serial, and neighbors of that kind become one stage.
+// A stage that is too small to share is serial: one thread runs it. Neighboring serial stages become one.
 #include "base/mem.h"
 #include "cpu/cpu.h"
 
@@ -92,16 +92,17 @@ void duel_program_free(duel_program *program) {
 }
 
 // ---- running
-static void run_piece(void *ctx, int64_t i) {
+static void run_piece(void *ctx, int thread, int64_t i) {
+  (void)thread;
   const duel_program *p = ctx;
   const piece *x = &p->piece[i];
   x->run(x->call, x->phase, x->index);
 }
 
-static void time_piece(void *ctx, int64_t i) {
+static void time_piece(void *ctx, int thread, int64_t i) {
   const duel_program *p = ctx;
   const double begin = duel_now();
-  run_piece(ctx, i);
+  run_piece(ctx, thread, i);
   p->took[i] = duel_now() - begin;
 }
 
@@ -110,8 +111,14 @@ static void time_stage(void *ctx, int stage) {
   p->passed[stage] = duel_now();
 }
 
+static void run_stages(duel_team *team, const duel_stages *stages) {
+  const int before = duel_blas_enter();
+  duel_team_run(team, stages);
+  duel_blas_leave(before);
+}
+
 void duel_program_run(duel_program *p, duel_team *team) {
-  duel_team_run(team, &(duel_team_job){p->n_stages, p->stage, run_piece, NULL, p});
+  run_stages(team, &(duel_stages){p->n_stages, p->stage, run_piece, NULL, p});
 }
 
 // A stage takes from its beginning to the next one's: its calls share that as their pieces' times are.
@@ -121,7 +128,7 @@ duel_status duel_program_profile(duel_program *p, duel_team *team, double *secon
   if (!p->took) p->took = duel_malloc(bytes);
   if (!p->took) return duel_fail_memory("the times of a program", bytes);
   p->passed = p->took + pieces;
-  duel_team_run(team, &(duel_team_job){p->n_stages, p->stage, time_piece, time_stage, p});
+  run_stages(team, &(duel_stages){p->n_stages, p->stage, time_piece, time_stage, p});
   p->passed[p->n_stages] = duel_now();
   for (int64_t s = 0, i = 0; s < p->n_stages; s++) {
     double all = 0;

@@ -11,7 +11,7 @@
 typedef struct duel_conv_sizes {
   int64_t n, c, h, w, k, r, s, p, q, groups;
   int64_t c_group, k_group; // channels of one group
-  int64_t depth;            // c_group·r·s: products in one number of y
+  int64_t depth;            // c_group·r·s: products in one element of y
 } duel_conv_sizes;
 
 // Ops whose result is of the images' side.

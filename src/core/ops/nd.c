@@ -4,12 +4,12 @@
 #include <string.h>
 
 void duel_nd_operand(duel_nd *nd, int operand, const duel_shape *shape) {
-  int64_t step = 1;
+  int64_t apart = 1;
   for (int axis = nd->rank - 1; axis >= 0; axis--) {
     const int own = axis - (nd->rank - shape->rank);
     const int64_t dim = own >= 0 ? shape->dim[own] : 1;
-    nd->stride[operand][axis] = dim == 1 ? 0 : step;
-    step *= dim;
+    nd->stride[operand][axis] = dim == 1 ? 0 : apart;
+    apart *= dim;
   }
 }
 
@@ -20,10 +20,10 @@ duel_nd duel_nd_box(const duel_shape *shape) {
 }
 
 void duel_nd_dense(const duel_shape *shape, int64_t *stride) {
-  int64_t step = 1;
+  int64_t apart = 1;
   for (int axis = shape->rank - 1; axis >= 0; axis--) {
-    stride[axis] = step;
-    step *= shape->dim[axis];
+    stride[axis] = apart;
+    apart *= shape->dim[axis];
   }
 }
 

@@ -1,4 +1,4 @@
-// Batch normalisation of x [N, C, ...] over all axes but 1, with the activation that follows:
+// Batch normalization of x [N, C, ...] over all axes but 1, with the activation that follows:
 //   y = act((x − mean)/sqrt(var + eps)·scale + shift),  var biased.
 #include <math.h>
 
@@ -19,7 +19,7 @@ static bool check_norm(duel_graph *g, const duel_node *n, int i, duel_shape *cha
   if (!duel_need_real(g, n) || !duel_need_activation(g, n, n->attr.batchnorm.act, n->attr.batchnorm.slope))
     return false;
   if (x.rank < 2) {
-    duel_graph_error(g, "%s cannot normalise %s: it needs N×C×...", duel_op_name(n->op), duel_shape_text(x));
+    duel_graph_error(g, "%s cannot normalize %s: it needs N×C×...", duel_op_name(n->op), duel_shape_text(x));
     return false;
   }
   if (!(n->attr.batchnorm.eps >= 0 && isfinite(n->attr.batchnorm.eps))) {
@@ -69,7 +69,7 @@ static void vjp_batchnorm(DUEL_VJP_ARGS) {
   layout l = layout_of(duel_in_shape(g, n, 0));
   if (d_out[0] != DUEL_NONE) {
     duel_val d[3];
-    duel_batchnorm_grad(g, d_out[0], x, n->in[1], mean, n->out[2], n->out[0], n->attr.batchnorm.eps,
+    duel_batchnorm_grad(g, (duel_val[]){d_out[0], x, n->in[1], mean, n->out[2], n->out[0]}, n->attr.batchnorm.eps,
                         (duel_act)n->attr.batchnorm.act, n->attr.batchnorm.slope, d);
     for (int i = 0; i < 3; i++)
       if (need[i]) d_in[i] = d[i];
@@ -142,8 +142,7 @@ static void expand_batchnorm_grad(duel_graph *g, const duel_node *n, duel_val *o
 DUEL_RECORD(batchnorm_grad, .infer = infer_batchnorm_grad, .vjp = duel_vjp_by_expansion,
             .expand = expand_batchnorm_grad, .cost = cost_batchnorm, .flags = DUEL_FLAG_FUSED);
 
-void duel_batchnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale, duel_val mean, duel_val var,
-                         duel_val y, double eps, duel_act act, double slope, duel_val out[3]) {
+void duel_batchnorm_grad(duel_graph *g, const duel_val in[6], double eps, duel_act act, double slope, duel_val out[3]) {
   duel_attr attr = norm_attr(eps, act, slope);
-  duel_apply_all(g, DUEL_OP_BATCHNORM_GRAD, 6, (duel_val[]){d_y, x, scale, mean, var, y}, &attr, out);
+  duel_apply_all(g, DUEL_OP_BATCHNORM_GRAD, 6, in, &attr, out);
 }

@@ -1,8 +1,9 @@
 // Convolutions (cross-correlations, as the literature of neural networks has them) over images [N, C, H, W] with
-// strides, dilations, four pads of zeros and groups. Each is linear in both inputs, and so the three are closed under
-// differentiation: with Y = conv2d(X, W), the derivatives of one are the other two with the incoming gradient in place
-// of its result. conv2d_dx is what is also called a transposed convolution. Extents that do not follow from the inputs
-// (a stride forgets them) are given.
+// strides, dilations, four pads of zeros and groups of channels. conv2d_dx is what is also called a transposed
+// convolution. Extents that do not follow from the inputs (a stride forgets them) are given.
+//
+// Each is linear in both inputs: the derivatives of Y = conv2d(X, W) are the other two, with d_Y in the place of Y. So
+// the three are closed under differentiation.
 #include <inttypes.h>
 
 #include "core/ops/op.h"

@@ -1,7 +1,9 @@
-// Rows by number: embedding takes rows of a table by i32 indices; embedding_grad, its adjoint, adds rows up where they
+// Rows by index: embedding takes rows of a table by i32 indices; embedding_grad, its adjoint, adds rows up where they
 // came from. Each is linear and the other's gradient, so the pair is closed under differentiation. one_hot turns
-// indices into rows of a unit matrix. The host sees to it that indices are in range; one that is not reads and writes
-// nothing: its row is NaN from embedding, so that it shows, zeros from one_hot, and embedding_grad leaves it out.
+// indices into rows of a unit matrix.
+//
+// The host sees to it that indices are in range. One that is not reads and writes nothing: its row is NaN from
+// embedding, so that it shows, and zeros from one_hot; embedding_grad leaves it out.
 #include "core/ops/op.h"
 
 // Input i is a list of indices; `rows` of them unless that is −1.

@@ -16,8 +16,8 @@ static duel_attr norm_attr(int64_t groups, double eps) {
   return attr;
 }
 
-// x is input i, scale the one behind it; on success *part is the shape of mean and variance.
-static bool check_norm(duel_graph *g, const duel_node *n, int i, duel_shape *part) {
+// x is input i, scale the one behind it; on success *per_group is the shape of mean and variance.
+static bool check_norm(duel_graph *g, const duel_node *n, int i, duel_shape *per_group) {
   const duel_shape x = duel_in_shape(g, n, i), scale = duel_in_shape(g, n, i + 1);
   const int64_t groups = n->attr.groupnorm.groups;
   const char *name = duel_op_name(n->op);
@@ -38,16 +38,16 @@ static bool check_norm(duel_graph *g, const duel_node *n, int i, duel_shape *par
     duel_graph_error(g, "%s: eps is %g and must be at least 0", name, n->attr.groupnorm.eps);
     return false;
   }
-  *part = DUEL_SHAPE(x.dim[0], groups);
+  *per_group = DUEL_SHAPE(x.dim[0], groups);
   return true;
 }
 
 // What decompositions share.
 typedef struct layout {
-  duel_shape runs;  // x as [items, groups, runs, length]
-  duel_shape scale; // [1, groups, runs, 1]
-  duel_shape part;  // [items, groups, 1, 1]
-  double count;     // elements of a group
+  duel_shape runs;      // x as [items, groups, runs, length]
+  duel_shape scale;     // [1, groups, runs, 1]
+  duel_shape per_group; // [items, groups, 1, 1]
+  double count;         // elements of a group
 } layout;
 
 static layout layout_of(duel_shape x, duel_shape scale, int64_t groups) {
@@ -70,11 +70,11 @@ static duel_val deviation(duel_graph *g, duel_val var, double eps) {
 
 // ---- groupnorm
 static void infer_groupnorm(DUEL_INFER_ARGS) {
-  duel_shape part;
-  if (!check_norm(g, n, 0, &part) || !duel_need_shape(g, n, 2, "shift", duel_in_shape(g, n, 1))) return;
+  duel_shape per_group;
+  if (!check_norm(g, n, 0, &per_group) || !duel_need_shape(g, n, 2, "shift", duel_in_shape(g, n, 1))) return;
   duel_set_out(g, n, 0, g->real, duel_in_shape(g, n, 0));
-  duel_set_out(g, n, 1, g->real, part);
-  duel_set_out(g, n, 2, g->real, part);
+  duel_set_out(g, n, 1, g->real, per_group);
+  duel_set_out(g, n, 2, g->real, per_group);
 }
 
 // The gradients that arrive at mean and var add (d_mean + 2·(x − mean)·d_var)/count to that of x. Those of scale and
@@ -85,17 +85,18 @@ static void vjp_groupnorm(DUEL_VJP_ARGS) {
   const layout l = layout_of(shape, duel_in_shape(g, n, 1), n->attr.groupnorm.groups);
   if (d_out[0] != DUEL_NONE) {
     duel_val d[3];
-    duel_groupnorm_grad(g, d_out[0], x, n->in[1], mean, n->out[2], n->attr.groupnorm.groups, n->attr.groupnorm.eps, d);
+    duel_groupnorm_grad(g, (duel_val[]){d_out[0], x, n->in[1], mean, n->out[2]}, n->attr.groupnorm.groups,
+                        n->attr.groupnorm.eps, d);
     for (int i = 0; i < 3; i++)
       if (need[i]) d_in[i] = d[i];
   }
   duel_val more = DUEL_NONE; // broadcasts to [items, groups, runs, length]
   if (need[0] && d_out[2] != DUEL_NONE) {
-    duel_val centered = duel_sub(g, duel_reshape(g, x, l.runs), duel_reshape(g, mean, l.part));
-    more = duel_affine(g, duel_mul(g, centered, duel_reshape(g, d_out[2], l.part)), 2 / l.count, 0);
+    duel_val centered = duel_sub(g, duel_reshape(g, x, l.runs), duel_reshape(g, mean, l.per_group));
+    more = duel_affine(g, duel_mul(g, centered, duel_reshape(g, d_out[2], l.per_group)), 2 / l.count, 0);
   }
   if (need[0] && d_out[1] != DUEL_NONE) {
-    duel_val d_mean = duel_affine(g, duel_reshape(g, d_out[1], l.part), 1 / l.count, 0);
+    duel_val d_mean = duel_affine(g, duel_reshape(g, d_out[1], l.per_group), 1 / l.count, 0);
     more = more == DUEL_NONE ? duel_broadcast(g, d_mean, l.runs) : duel_add(g, more, d_mean);
   }
   if (more == DUEL_NONE) return;
@@ -104,7 +105,7 @@ static void vjp_groupnorm(DUEL_VJP_ARGS) {
 }
 
 static void expand_groupnorm(duel_graph *g, const duel_node *n, duel_val *out) {
-  const duel_shape shape = duel_in_shape(g, n, 0), part = duel_val_shape(g, n->out[1]);
+  const duel_shape shape = duel_in_shape(g, n, 0), per_group = duel_val_shape(g, n->out[1]);
   const layout l = layout_of(shape, duel_in_shape(g, n, 1), n->attr.groupnorm.groups);
   duel_val x = duel_reshape(g, n->in[0], l.runs);
   duel_val mean = mean_over(g, x, l);
@@ -113,8 +114,8 @@ static void expand_groupnorm(duel_graph *g, const duel_node *n, duel_val *out) {
   duel_val normal = duel_div(g, centered, deviation(g, var, n->attr.groupnorm.eps));
   duel_val scaled = duel_mul(g, normal, duel_reshape(g, n->in[1], l.scale));
   out[0] = duel_reshape(g, duel_add(g, scaled, duel_reshape(g, n->in[2], l.scale)), shape);
-  out[1] = duel_reshape(g, mean, part);
-  out[2] = duel_reshape(g, var, part);
+  out[1] = duel_reshape(g, mean, per_group);
+  out[2] = duel_reshape(g, var, per_group);
 }
 
 static duel_cost cost_groupnorm(const duel_graph *g, const duel_node *n) { // mean, variance, then the result
@@ -132,9 +133,9 @@ void duel_groupnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, i
 
 // ---- groupnorm_grad: (d_y, x, scale, mean, var) -> d_x, d_scale and d_shift of each item
 static void infer_groupnorm_grad(DUEL_INFER_ARGS) {
-  duel_shape part, x = duel_in_shape(g, n, 1), scale = duel_in_shape(g, n, 2);
-  if (!check_norm(g, n, 1, &part) || !duel_need_shape(g, n, 0, "d_y", x) || !duel_need_shape(g, n, 3, "mean", part) ||
-      !duel_need_shape(g, n, 4, "var", part))
+  duel_shape per_group, x = duel_in_shape(g, n, 1), scale = duel_in_shape(g, n, 2);
+  if (!check_norm(g, n, 1, &per_group) || !duel_need_shape(g, n, 0, "d_y", x) ||
+      !duel_need_shape(g, n, 3, "mean", per_group) || !duel_need_shape(g, n, 4, "var", per_group))
     return;
   duel_shape each = {.rank = scale.rank + 1, .dim = {x.dim[0]}};
   for (int i = 0; i < scale.rank; i++) each.dim[i + 1] = scale.dim[i];
@@ -149,8 +150,8 @@ static void expand_groupnorm_grad(duel_graph *g, const duel_node *n, duel_val *o
   const duel_shape shape = duel_in_shape(g, n, 1), each = duel_val_shape(g, n->out[1]);
   const layout l = layout_of(shape, duel_in_shape(g, n, 2), n->attr.groupnorm.groups);
   duel_val d = duel_reshape(g, n->in[0], l.runs), scale = duel_reshape(g, n->in[2], l.scale);
-  duel_val s = deviation(g, duel_reshape(g, n->in[4], l.part), n->attr.groupnorm.eps);
-  duel_val h = duel_div(g, duel_sub(g, duel_reshape(g, n->in[1], l.runs), duel_reshape(g, n->in[3], l.part)), s);
+  duel_val s = deviation(g, duel_reshape(g, n->in[4], l.per_group), n->attr.groupnorm.eps);
+  duel_val h = duel_div(g, duel_sub(g, duel_reshape(g, n->in[1], l.runs), duel_reshape(g, n->in[3], l.per_group)), s);
   duel_val d_shift = duel_reduce_sum(g, d, LENGTH), d_scale = duel_reduce_sum(g, duel_mul(g, d, h), LENGTH);
   duel_val along_1 = duel_reduce_sum(g, duel_mul(g, scale, d_shift), RUNS);
   duel_val along_h = duel_reduce_sum(g, duel_mul(g, scale, d_scale), RUNS);
@@ -163,8 +164,7 @@ static void expand_groupnorm_grad(duel_graph *g, const duel_node *n, duel_val *o
 DUEL_RECORD(groupnorm_grad, .infer = infer_groupnorm_grad, .vjp = duel_vjp_by_expansion,
             .expand = expand_groupnorm_grad, .cost = cost_groupnorm, .flags = DUEL_FLAG_FUSED);
 
-void duel_groupnorm_grad(duel_graph *g, duel_val d_y, duel_val x, duel_val scale, duel_val mean, duel_val var,
-                         int64_t groups, double eps, duel_val out[3]) {
+void duel_groupnorm_grad(duel_graph *g, const duel_val in[5], int64_t groups, double eps, duel_val out[3]) {
   duel_attr attr = norm_attr(groups, eps);
-  duel_apply_all(g, DUEL_OP_GROUPNORM_GRAD, 5, (duel_val[]){d_y, x, scale, mean, var}, &attr, out);
+  duel_apply_all(g, DUEL_OP_GROUPNORM_GRAD, 5, in, &attr, out);
 }

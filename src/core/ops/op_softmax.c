@@ -1,11 +1,11 @@
 // Softmax cross-entropy on logits [N, K] against labels i32 [N], with label smoothing s (Szegedy et al. 2016, as
-// PyTorch's cross_entropy has it), and the count of rows that are right. With z = x − max(x) of a row and t the target,
-// 1 − s + s/K at the label and s/K elsewhere, a row's loss is
+// PyTorch's cross_entropy has it), and the count of rows that are right. The target t is
+// 1 − s + s/K at the label and s/K elsewhere. With z = x − max(x) a row's loss is
 //
 //   −Σ t·log softmax(x) = log Σ exp(z) − (1 − s)·z[label] − s/K·Σ z
 //
-// which never takes the exponential of a positive number. Labels are classes, the host's to see to; a row whose label
-// is out of range has a loss and a gradient of NaN, so that it shows, and is no hit.
+// which never takes the exponential of a positive number. The host sees to it that labels are classes.
+// A row whose label is none has a loss and a gradient of NaN, so that it shows, and is no hit.
 #include "core/ops/op.h"
 
 // Input 0 is N×K, input 1 N labels.

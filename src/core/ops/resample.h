@@ -1,6 +1,6 @@
 // Which pixels a resampled or pooled image is made of, one axis at a time, for kernels of any backend. The weight of
 // a pixel is the product of those of its row and its column. On both axes the pixels that make one, forward and
-// adjoint, lie side by side; their weights are whole numbers, parts of a common whole.
+// adjoint, lie side by side; their weights are whole numbers, to be divided by a common one.
 //
 //   nearest   y[i] = x[⌊i·X/Y⌋]                                          (X, Y: the axis' lengths in x and y)
 //   bilinear  y[i] = x at (i + ½)·X/Y − ½, between its two neighbors; beyond the outermost pixels, those
@@ -87,7 +87,7 @@ DUEL_HD duel_reach duel_axis_adjoint_taps(const duel_resample_axis *a, int32_t h
   return t;
 }
 
-// The part that x[h] has in y[i], of so many parts in all.
+// The weight of x[h] in y[i], before division by the whole.
 DUEL_HD int32_t duel_axis_weight(const duel_resample_axis *a, int32_t i, int32_t h) {
   if (a->mode != DUEL_BILINEAR) return 1;
   const int32_t place = duel_axis_place(a, i), low = duel_ratio(place, 2 * a->y), rest = place - low * 2 * a->y;

@@ -144,7 +144,7 @@ duel_status duel_rewrite_absorb(duel_rewrite *r) {
   int64_t gap[2 * DUEL_OPTIM_GAPS];
   absorber a = {.r = r, .gone = duel_calloc(nodes, 2 * sizeof *a.gone)};
   duel_status status = duel_uses_open(&a.uses, g);
-  if (status == DUEL_OK && !a.gone) status = duel_fail_memory("a graph pass", 2 * nodes);
+  if (status == DUEL_OK && !a.gone) status = duel_fail_memory("a rewrite of the graph", 2 * nodes);
   if (status == DUEL_OK) {
     a.loose = a.gone + nodes;
     for (int i = 0; i < g->n_nodes; i++) {

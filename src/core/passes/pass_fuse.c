@@ -1,4 +1,4 @@
-// Fusion: what a kernel can do on its way becomes part of it.
+// Fusion: what a kernel can do on its way is done by it.
 //
 //   matmul [+ bias] [+ activation]              -> dense
 //   conv2d(_dx) [+ bias] [+ activation]         -> conv2d(_dx)_act
@@ -7,7 +7,7 @@
 //   batchnorm + activation                      -> batchnorm
 //   activation's derivative into batchnorm_grad -> batchnorm_grad
 //
-// A node is absorbed only if nobody else reads its result. The fused node stands where the last of its parts with
+// A node is absorbed only if nobody else reads its result. The fused node stands where the last of its members with
 // inputs of their own stood. There it may read some inputs later than before: no writer may have overwritten them in
 // between.
 #include <string.h>
@@ -16,16 +16,16 @@
 #include "core/ops/op.h"
 #include "core/passes/rewrite.h"
 
-typedef struct parts { // of the fused node that stands where this node stood; NULL: no such part
+typedef struct members { // of the fused node that stands where this node stood; NULL: no such member
   const duel_node *product, *norm, *act;
   duel_val bias; // the row that is added, or DUEL_NONE
-} parts;
+} members;
 
 typedef struct fuser {
   duel_rewrite *r;
   const duel_graph *g;
-  parts *part; // per node
-  bool *gone;  // per node: absorbed by a later one
+  members *members; // per node
+  bool *gone;       // per node: absorbed by a later one
   duel_uses uses;
 } fuser;
 
@@ -88,12 +88,12 @@ static bool takes_more(const fuser *f, const duel_node *product) {
 
 static void find_product(fuser *f, const duel_node *product) {
   if (!takes_more(f, product)) return;
-  parts p = {.product = product, .bias = product->n_in == 3 ? product->in[2] : DUEL_NONE};
+  members p = {.product = product, .bias = product->n_in == 3 ? product->in[2] : DUEL_NONE};
   const duel_node *last = product, *next = duel_only_reader(&f->uses, product->out[0]);
   duel_val channels;
   if (next && product->n_in == 2 && adds_channels(f->g, next, product->out[0], &channels) &&
       duel_can_wait(&f->uses, product, next) &&
-      !f->part[next->id].product) { // the sum of two one-row products can absorb only one of them
+      !f->members[next->id].product) { // the sum of two one-row products can absorb only one of them
     p.bias = channels;
     last = next;
     next = duel_only_reader(&f->uses, last->out[0]);
@@ -102,7 +102,7 @@ static void find_product(fuser *f, const duel_node *product) {
   if (last == product && !p.act) return;
   f->gone[product->id] = last != product;
   if (p.act) f->gone[p.act->id] = true;
-  f->part[last->id] = p;
+  f->members[last->id] = p;
 }
 
 static void find_batchnorm(fuser *f, const duel_node *norm) {
@@ -110,7 +110,7 @@ static void find_batchnorm(fuser *f, const duel_node *norm) {
   const duel_node *act = duel_only_reader(&f->uses, norm->out[0]);
   if (!act || !is_activation(act)) return;
   f->gone[act->id] = true;
-  f->part[norm->id] = (parts){.norm = norm, .act = act};
+  f->members[norm->id] = (members){.norm = norm, .act = act};
 }
 
 static void find_batchnorm_grad(fuser *f, const duel_node *norm) {
@@ -118,7 +118,7 @@ static void find_batchnorm_grad(fuser *f, const duel_node *norm) {
   const duel_node *act = derivative(f->g, norm->in[0]);
   if (!act || !duel_only_reader(&f->uses, act->out[0]) || !duel_can_wait(&f->uses, act, norm)) return;
   f->gone[act->id] = true;
-  f->part[norm->id] = (parts){.norm = norm, .act = act};
+  f->members[norm->id] = (members){.norm = norm, .act = act};
 }
 
 static void find_product_grad(fuser *f, const duel_node *n) {
@@ -129,11 +129,11 @@ static void find_product_grad(fuser *f, const duel_node *n) {
   if (!product || !duel_only_reader(&f->uses, product->out[0]) || !duel_can_wait(&f->uses, product, act)) return;
   if (product->op == DUEL_OP_MATMUL && !is_plain(f->g, product)) return;
   f->gone[product->id] = true;
-  f->part[n->id] = (parts){.product = product, .act = act};
+  f->members[n->id] = (members){.product = product, .act = act};
 }
 
 // ---- building
-static void build_product(fuser *f, const parts *p, const duel_node *last) {
+static void build_product(fuser *f, const members *p, const duel_node *last) {
   duel_rewrite *r = f->r;
   const duel_node *n = p->product;
   const duel_val left = r->map[n->in[0]], right = r->map[n->in[1]];
@@ -157,7 +157,7 @@ static void build_product(fuser *f, const parts *p, const duel_node *last) {
   r->map[(p->act ? p->act : last)->out[0]] = out;
 }
 
-static void build_matmul_grad(fuser *f, const parts *p) {
+static void build_matmul_grad(fuser *f, const members *p) {
   duel_rewrite *r = f->r;
   const duel_attr *a = &p->product->attr;
   duel_val old = p->act->out[0], out[2] = {DUEL_NONE, DUEL_NONE};
@@ -176,7 +176,7 @@ static void build_matmul_grad(fuser *f, const parts *p) {
   }
 }
 
-static void build_conv_grad(fuser *f, const parts *p) {
+static void build_conv_grad(fuser *f, const members *p) {
   duel_rewrite *r = f->r;
   int act = DUEL_ACT_NONE;
   double slope = 0;
@@ -185,7 +185,7 @@ static void build_conv_grad(fuser *f, const parts *p) {
                                                r->map[p->act->in[1]], &p->product->attr.conv, (duel_act)act, slope);
 }
 
-static void build_batchnorm(fuser *f, const parts *p) {
+static void build_batchnorm(fuser *f, const members *p) {
   duel_rewrite *r = f->r;
   const duel_node *n = p->norm;
   bool forward = n->op == DUEL_OP_BATCHNORM;
@@ -199,14 +199,14 @@ static void build_batchnorm(fuser *f, const parts *p) {
   } else { // from the gradient of the activation's output, and that output
     in[0] = r->map[p->act->in[0]];
     in[5] = r->map[p->act->in[1]];
-    duel_batchnorm_grad(r->dst, in[0], in[1], in[2], in[3], in[4], in[5], eps, act, slope, out);
+    duel_batchnorm_grad(r->dst, in, eps, act, slope, out);
   }
   for (int k = 0; k < n->n_out; k++) r->map[n->out[k]] = out[k];
   if (forward) r->map[p->act->out[0]] = out[0];
 }
 
 static void build(fuser *f, const duel_node *n) {
-  const parts *p = &f->part[n->id];
+  const members *p = &f->members[n->id];
   if (f->gone[n->id]) return;
   if (!p->product && !p->norm) {
     duel_rewrite_copy(f->r, n);
@@ -227,9 +227,11 @@ static void build(fuser *f, const duel_node *n) {
 duel_status duel_rewrite_fuse(duel_rewrite *r) {
   const duel_graph *g = r->src;
   const size_t nodes = (size_t)g->n_nodes;
-  fuser f = {.r = r, .g = g, .part = duel_calloc(nodes, sizeof *f.part), .gone = duel_calloc(nodes, sizeof *f.gone)};
+  fuser f = {
+      .r = r, .g = g, .members = duel_calloc(nodes, sizeof *f.members), .gone = duel_calloc(nodes, sizeof *f.gone)};
   duel_status status = duel_uses_open(&f.uses, g);
-  if (status == DUEL_OK && (!f.part || !f.gone)) status = duel_fail_memory("the fusion pass", nodes * sizeof *f.part);
+  if (status == DUEL_OK && (!f.members || !f.gone))
+    status = duel_fail_memory("the rewrite that fuses", nodes * sizeof *f.members);
   if (status == DUEL_OK) {
     for (int i = 0; i < g->n_nodes; i++) find_product(&f, g->node[i]);
     for (int i = 0; i < g->n_nodes; i++) find_batchnorm(&f, g->node[i]);
@@ -238,7 +240,7 @@ duel_status duel_rewrite_fuse(duel_rewrite *r) {
     for (int i = 0; i < g->n_nodes; i++) find_product_grad(&f, g->node[i]);
     for (int i = 0; i < g->n_nodes; i++) build(&f, g->node[i]);
   }
-  duel_free(f.part);
+  duel_free(f.members);
   duel_free(f.gone);
   duel_uses_close(&f.uses);
   return status;

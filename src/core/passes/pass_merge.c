@@ -35,19 +35,19 @@ static bool equal(const duel_node *a, duel_shape a_shape, const duel_node *b, du
 }
 
 duel_status duel_rewrite_merge(duel_rewrite *r) {
-  size_t slots = 16; // open addressing; -1 is empty
-  while (slots < 2 * (size_t)r->src->n_nodes) slots *= 2;
-  int32_t *table = duel_malloc(slots * sizeof *table);
-  if (!table) return duel_fail_memory("the merging pass", slots * sizeof *table);
-  memset(table, -1, slots * sizeof *table);
+  size_t buckets = 16; // open addressing; -1 is empty
+  while (buckets < 2 * (size_t)r->src->n_nodes) buckets *= 2;
+  int32_t *table = duel_malloc(buckets * sizeof *table);
+  if (!table) return duel_fail_memory("the rewrite that merges", buckets * sizeof *table);
+  memset(table, -1, buckets * sizeof *table);
   const duel_graph *dst = r->dst;
   for (int i = 0; i < r->src->n_nodes; i++) {
     const duel_node *n = r->src->node[i];
     duel_node like = *n; // as it would stand in dst
     like.in = duel_rewrite_inputs(r, n);
     duel_shape shape = r->src->value[n->out[0]].shape;
-    size_t at = hash(&like, shape) & (slots - 1);
-    for (; table[at] >= 0; at = (at + 1) & (slots - 1)) {
+    size_t at = hash(&like, shape) & (buckets - 1);
+    for (; table[at] >= 0; at = (at + 1) & (buckets - 1)) {
       const duel_node *first = dst->node[table[at]];
       if (equal(first, dst->value[first->out[0]].shape, &like, shape)) break;
     }

@@ -1,7 +1,7 @@
-// The passes in their order, and the two that need no file of their own: dead code and expansion.
+// The rewrites in their order, and the two that need no file of their own: dead code and expansion.
 //
-// Invariant: every pass keeps what writers do, and so every version of every variable. Nodes keep their relative order,
-// hence the same graph always gives the same result.
+// Invariant: every rewrite keeps what writers do, and so every version of every variable. Nodes keep their relative
+// order, hence the same graph always gives the same result.
 #include "core/passes/passes.h"
 
 #include <string.h>
@@ -30,7 +30,7 @@ duel_node *duel_rewrite_copy(duel_rewrite *r, const duel_node *n) {
 duel_status duel_uses_open(duel_uses *u, const duel_graph *g) {
   const size_t values = (size_t)g->n_values;
   *u = (duel_uses){.g = g, .readers = duel_calloc(values, 3 * sizeof *u->readers)};
-  if (!u->readers) return duel_fail_memory("a graph pass", 3 * values * sizeof *u->readers);
+  if (!u->readers) return duel_fail_memory("a rewrite of the graph", 3 * values * sizeof *u->readers);
   u->reader = u->readers + values;
   u->overwriter = u->reader + values;
   for (size_t v = 0; v < values; v++) u->overwriter[v] = INT32_MAX;
@@ -70,7 +70,7 @@ bool duel_can_wait(const duel_uses *u, const duel_node *n, const duel_node *late
 static duel_status drop_dead(duel_rewrite *r) {
   const duel_graph *g = r->src;
   bool *live = duel_calloc((size_t)g->n_nodes, sizeof *live);
-  if (!live) return duel_fail_memory("the dead code pass", (size_t)g->n_nodes * sizeof *live);
+  if (!live) return duel_fail_memory("the rewrite that drops dead nodes", (size_t)g->n_nodes * sizeof *live);
   for (int i = g->n_nodes - 1; i >= 0; i--) {
     const duel_node *n = g->node[i];
     live[i] = live[i] || duel_is_writer(n);
@@ -83,7 +83,7 @@ static duel_status drop_dead(duel_rewrite *r) {
 }
 
 // ---- expansion: fused ops become their decompositions
-// A decomposition reads its node, so the node is built, read, and left for the dead code pass. Writers are no fused
+// A decomposition reads its node, so the node is built, read, and left for that rewrite. Writers are no fused
 // ops.
 static duel_status expand(duel_rewrite *r) {
   for (int i = 0; i < r->src->n_nodes; i++) {
@@ -104,18 +104,18 @@ static bool has_fused(const duel_graph *g) {
 }
 
 // ---- the driver
-static duel_status run(duel_graph **g, duel_rewrite_pass pass) {
+static duel_status run(duel_graph **g, duel_status (*rewrite)(duel_rewrite *)) {
   duel_rewrite r = {.src = *g};
   size_t values = (size_t)r.src->n_values, inputs = 1;
   for (int i = 0; i < r.src->n_nodes; i++)
     if ((size_t)r.src->node[i]->n_in > inputs) inputs = (size_t)r.src->node[i]->n_in;
   DUEL_TRY(duel_graph_open(&r.dst, r.src->vars, r.src->real));
   r.map = duel_malloc((values + inputs) * sizeof *r.map);
-  duel_status status = r.map ? DUEL_OK : duel_fail_memory("a graph pass", (values + inputs) * sizeof *r.map);
+  duel_status status = r.map ? DUEL_OK : duel_fail_memory("a rewrite of the graph", (values + inputs) * sizeof *r.map);
   if (status == DUEL_OK) {
     for (size_t i = 0; i < values; i++) r.map[i] = DUEL_NONE;
     r.in = r.map + values;
-    status = pass(&r);
+    status = rewrite(&r);
   }
   if (status == DUEL_OK) status = duel_graph_status(r.dst);
   duel_free(r.map);

@@ -1,4 +1,4 @@
-// Passes: each reads a graph and yields a new, equal one. Outputs and last state versions are what must survive.
+// Rewrites: each reads a graph and yields a new, equal one. Outputs and last state versions are what must survive.
 #ifndef DUEL_CORE_PASSES_PASSES_H
 #define DUEL_CORE_PASSES_PASSES_H
 
@@ -15,7 +15,7 @@ enum {
   DUEL_PASS_ALL = DUEL_PASS_SIMPLIFY | DUEL_PASS_CSE | DUEL_PASS_FUSE | DUEL_PASS_DEAD
 };
 
-// Runs the passes named in `which` in their proper order and replaces *g (closing the old graph).
+// Runs the rewrites named in `which` in their proper order and replaces *g (closing the old graph).
 duel_status duel_passes(duel_graph **g, unsigned which);
 
 #endif

@@ -1,5 +1,5 @@
-// What the passes share. A pass walks a graph in order and builds an equal one: for every value of the old graph that
-// is still wanted, map holds the equal value of the new graph. Variables keep their leaves, writers and versions.
+// What the rewrites share. A rewrite walks a graph in order and builds an equal one: for every value of the old graph
+// that is still wanted, map holds the equal value of the new graph. Variables keep their leaves, writers and versions.
 #ifndef DUEL_CORE_PASSES_REWRITE_H
 #define DUEL_CORE_PASSES_REWRITE_H
 
@@ -12,7 +12,6 @@ typedef struct duel_rewrite {
   duel_val *in;  // room for the mapped inputs of any node of src
 } duel_rewrite;
 
-typedef duel_status (*duel_rewrite_pass)(duel_rewrite *r);
 duel_status duel_rewrite_simplify(duel_rewrite *r);
 duel_status duel_rewrite_merge(duel_rewrite *r); // common subexpressions
 duel_status duel_rewrite_fuse(duel_rewrite *r);

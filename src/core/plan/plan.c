@@ -34,14 +34,14 @@ static duel_status choose_groups(duel_planner *p, size_t roomy) {
 
 // ---- the plan
 typedef struct turn {
-  int group, step;
+  int group, task;
   double flops;
 } turn;
 
 static int by_turn(const void *a, const void *b) {
   const turn *x = a, *y = b;
   if (x->group != y->group) return x->group - y->group;
-  return x->flops > y->flops ? -1 : x->flops < y->flops ? 1 : x->step - y->step;
+  return x->flops > y->flops ? -1 : x->flops < y->flops ? 1 : x->task - y->task;
 }
 
 static duel_status fill(duel_plan *plan, duel_planner *p) {
@@ -60,15 +60,15 @@ static duel_status fill(duel_plan *plan, duel_planner *p) {
   plan->work_bytes = p->bytes;
   plan->work_floor = p->floor;
   for (int s = 0; s < p->n; s++) {
-    const duel_node *node = p->step[s];
+    const duel_node *node = p->task[s];
     turns[s] = (turn){p->group[s], s, duel_op_records[node->op]->cost(g, node).flops};
     plan->group_end[p->group[s]]++;
   }
   for (int i = 1; i < p->n_groups; i++) plan->group_end[i] += plan->group_end[i - 1];
   qsort(turns, n, sizeof *turns, by_turn); // the largest of a group first, so that the small ones fill its end
   for (int i = 0; i < p->n; i++) {
-    int s = turns[i].step;
-    plan->order[i] = p->step[s];
+    int s = turns[i].task;
+    plan->order[i] = p->task[s];
     plan->scratch_bytes[i] = p->scratch[s];
     if (p->scratch_of[s] >= 0) plan->scratch[i] = p->buffer[p->scratch_of[s]].offset;
   }
@@ -86,7 +86,7 @@ static duel_status make(duel_plan *plan, duel_planner *p, const duel_plan_option
   DUEL_TRY(duel_graph_status(p->g));
   DUEL_TRY(duel_planner_order(p));
   if (options->scratch)
-    for (int s = 0; s < p->n; s++) p->scratch[s] = options->scratch(options->ctx, p->g, p->step[s]);
+    for (int s = 0; s < p->n; s++) p->scratch[s] = options->scratch(options->ctx, p->g, p->task[s]);
   p->constants_first = options->constants_first;
   DUEL_TRY(choose_groups(p, options->roomy));
   DUEL_TRY(duel_planner_lives(p, !options->no_reuse));

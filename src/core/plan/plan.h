@@ -1,6 +1,6 @@
 // The plan: in what order the nodes of a graph run, in which groups, and where every value lives.
 //
-// Groups: the nodes of one group do not depend on each other (nor overwrite what another one reads) and may run
+// Groups: the nodes of one group neither depend on each other nor overwrite what another one reads, so they may run
 // concurrently; a buffer is free again after the group of its last reader. Work memory is laid out by liveness: buffers
 // that are alive at the same time never overlap. A variable's versions share its storage: every reader of version k
 // runs before the writer of version k+1, in an earlier group.

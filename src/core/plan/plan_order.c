@@ -1,12 +1,12 @@
-// The order of steps and their groups.
+// The order of tasks and their groups.
 //
 // Edges go from the maker of a value to its readers, and from every reader of version k of a variable (through views
 // too) to the writer of version k+1. The order is that of creation, moved only where an edge asks for it.
 //
-// Groups come from list scheduling with a window: a group takes every step whose predecessors stand in earlier groups,
-// looking at most `window` steps past the first one left. Without a limit that is the level "as soon as possible", with
-// the fewest groups, but independent parts of the step (micro-batches, say) would then all be alive at once; a window
-// of one is the order of creation, with the least memory. The caller tries several and weighs groups against memory.
+// Groups come from list scheduling with a window: a group takes every task whose predecessors stand in earlier groups,
+// looking at most `window` tasks past the first one left. Without a limit that is the level "as soon as possible", with
+// the fewest groups, but then all that is independent (micro-batches, say) is alive at once. A window of one is the
+// order of creation, with the least memory. The caller tries several and weighs groups against memory.
 #include <stdio.h>
 #include <string.h>
 
@@ -44,9 +44,9 @@ static void find_roots(duel_planner *p) {
 // Calls for every edge; with begin NULL only counts them into pred_end[to + 1].
 static void visit_edges(duel_planner *p, const int32_t *overwriter, int32_t *next) {
   for (int s = 0; s < p->n; s++)
-    for (int k = 0; k < p->step[s]->n_in; k++) {
-      duel_val root = p->root[p->step[s]->in[k]];
-      int from = p->step_of[p->g->value[root].node], to = overwriter[root];
+    for (int k = 0; k < p->task[s]->n_in; k++) {
+      duel_val root = p->root[p->task[s]->in[k]];
+      int from = p->task_of[p->g->value[root].node], to = overwriter[root];
       if (from >= 0) {
         if (next)
           p->pred[next[s]++] = from;
@@ -62,14 +62,14 @@ static void visit_edges(duel_planner *p, const int32_t *overwriter, int32_t *nex
     }
 }
 
-// For the present numbering of the steps. room: as many int32 as values and steps.
+// For the present numbering of the tasks. room: as many int32 as values and tasks.
 static duel_status find_edges(duel_planner *p, int32_t *overwriter, int32_t *next) {
   const duel_graph *g = p->g;
   for (int v = 0; v < g->n_values; v++) overwriter[v] = -1;
   for (int s = 0; s < p->n; s++) {
-    p->step_of[p->step[s]->id] = s;
-    for (int k = 0; k < p->step[s]->n_in; k++)
-      if (writes_version(g, p->step[s], k)) overwriter[p->step[s]->in[k]] = s;
+    p->task_of[p->task[s]->id] = s;
+    for (int k = 0; k < p->task[s]->n_in; k++)
+      if (writes_version(g, p->task[s], k)) overwriter[p->task[s]->in[k]] = s;
   }
   memset(p->pred_end, 0, ((size_t)p->n + 1) * sizeof *p->pred_end);
   visit_edges(p, overwriter, NULL);
@@ -89,19 +89,19 @@ static duel_status fail_cycle(const duel_planner *p, const int32_t *path, int fr
   char text[1024];
   size_t used = 0;
   for (int i = to; i >= from && used < sizeof text; i--) {
-    const duel_node *n = p->step[path[i == to ? from : i]];
+    const duel_node *n = p->task[path[i == to ? from : i]];
     int more = snprintf(text + used, sizeof text - used, "%s%s%s%s (node %d)", i == to ? "" : " before ", n->label,
                         n->label[0] ? " " : "", duel_op_name(n->op), n->id);
     used += more < 0 ? sizeof text : (size_t)more;
   }
   return duel_fail(DUEL_ERR_INTERNAL,
-                   "the step has no order: %s; whoever reads an old version of a variable runs before it is "
+                   "the graph has no order: %s; whoever reads an old version of a variable runs before it is "
                    "overwritten, so it cannot read what follows from the new one",
                    text);
 }
 
-// Every step after its predecessors, otherwise as created: depth first from each step in turn.
-static duel_status sort_steps(duel_planner *p, int32_t *next, const duel_node **sorted) {
+// Every task after its predecessors, otherwise as created: depth first from each task in turn.
+static duel_status sort_tasks(duel_planner *p, int32_t *next, const duel_node **sorted) {
   enum { FRESH, OPEN, DONE };
   int32_t *path = p->room;
   unsigned char *state = duel_planner_alloc(p, (size_t)p->n, 1);
@@ -117,7 +117,7 @@ static duel_status sort_steps(duel_planner *p, int32_t *next, const duel_node **
       int at = path[depth];
       if (next[depth] == p->pred_end[at + 1]) {
         state[at] = DONE;
-        sorted[done++] = p->step[at];
+        sorted[done++] = p->task[at];
         depth--;
         continue;
       }
@@ -139,8 +139,8 @@ static duel_status sort_steps(duel_planner *p, int32_t *next, const duel_node **
 duel_status duel_planner_order(duel_planner *p) {
   const duel_graph *g = p->g;
   size_t nodes = (size_t)g->n_nodes, values = (size_t)g->n_values;
-  p->step = duel_planner_alloc(p, nodes, sizeof *p->step);
-  p->step_of = duel_planner_alloc(p, nodes, sizeof *p->step_of);
+  p->task = duel_planner_alloc(p, nodes, sizeof *p->task);
+  p->task_of = duel_planner_alloc(p, nodes, sizeof *p->task_of);
   p->root = duel_planner_alloc(p, values, sizeof *p->root);
   p->shift = duel_planner_alloc(p, values, sizeof *p->shift);
   p->pred_end = duel_planner_alloc(p, nodes + 1, sizeof *p->pred_end);
@@ -150,23 +150,23 @@ duel_status duel_planner_order(duel_planner *p) {
   int32_t *overwriter = duel_planner_alloc(p, values, sizeof *overwriter);
   int32_t *next = duel_planner_alloc(p, nodes, sizeof *next);
   const duel_node **sorted = duel_planner_alloc(p, nodes, sizeof *sorted);
-  if (!p->step || !p->step_of || !p->root || !p->shift || !p->pred_end || !p->group || !p->scratch || !p->room ||
+  if (!p->task || !p->task_of || !p->root || !p->shift || !p->pred_end || !p->group || !p->scratch || !p->room ||
       !overwriter || !next || !sorted)
     return DUEL_ERR_DEVICE;
   for (int i = 0; i < g->n_nodes; i++) {
     const duel_node *n = g->node[i];
-    p->step_of[i] = -1;
-    if (!is_leaf(n) && !is_view(n)) p->step[p->n++] = n;
+    p->task_of[i] = -1;
+    if (!is_leaf(n) && !is_view(n)) p->task[p->n++] = n;
   }
   find_roots(p);
   DUEL_TRY(find_edges(p, overwriter, next));
-  DUEL_TRY(sort_steps(p, next, sorted));
-  memcpy(p->step, sorted, (size_t)p->n * sizeof *sorted);
+  DUEL_TRY(sort_tasks(p, next, sorted));
+  memcpy(p->task, sorted, (size_t)p->n * sizeof *sorted);
   return find_edges(p, overwriter, next);
 }
 
 // ---- groups
-// A step that reads no work memory only makes some: it need not run before the group in front of its first reader.
+// A task that reads no work memory only makes some: it need not run before the group in front of its first reader.
 static bool may_slide(const duel_planner *p, const duel_node *n) {
   if (duel_op_records[n->op]->flags & DUEL_FLAG_WRITER || (p->constants_first && n->op == DUEL_OP_CONSTANT))
     return false;
@@ -179,14 +179,14 @@ static void slide(duel_planner *p) {
   int32_t *latest = p->room;
   for (int s = 0; s < p->n; s++) latest[s] = INT32_MAX;
   for (int s = p->n - 1; s >= 0; s--) {
-    if (latest[s] != INT32_MAX && may_slide(p, p->step[s])) p->group[s] = latest[s];
+    if (latest[s] != INT32_MAX && may_slide(p, p->task[s])) p->group[s] = latest[s];
     for (int i = p->pred_end[s]; i < p->pred_end[s + 1]; i++)
       if (latest[p->pred[i]] >= p->group[s]) latest[p->pred[i]] = p->group[s] - 1;
   }
 }
 
 void duel_planner_group(duel_planner *p, int window) {
-  for (int s = 0; s < p->n; s++) p->group[s] = p->constants_first && p->step[s]->op == DUEL_OP_CONSTANT ? 0 : -1;
+  for (int s = 0; s < p->n; s++) p->group[s] = p->constants_first && p->task[s]->op == DUEL_OP_CONSTANT ? 0 : -1;
   int first = 0, groups = 0;
   for (; first < p->n; groups++) {
     int end = window < p->n - first ? first + window : p->n;

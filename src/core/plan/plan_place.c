@@ -1,9 +1,11 @@
 // Where values live: which of them share a buffer, how long buffers live, and where they lie.
 //
-// A class is a set of values in one buffer, each at an offset; a buffer lives from the group that first writes any of
-// them to the group that last reads one. Values join a class in three ways: reshapes and views show another value (they
-// were resolved to roots before); a pack's inputs are written directly into the slab where nothing speaks against it;
-// an element-wise result takes the place of an input that nobody needs any more.
+// A class is a set of values in one buffer, each at an offset. A buffer lives from the group that first writes any of
+// them to the group that last reads one. Values join a class in three ways:
+//
+//   view     reshapes and views show another value (they were resolved to roots before)
+//   pack     its inputs are written directly into the slab, where nothing speaks against it
+//   inplace  an element-wise result takes the place of an input that nobody needs any more
 //
 // Buffers whose lives overlap never overlap in memory. The layout is greedy by several measures of size, the lowest or
 // the tightest gap first; the smallest of them all wins. (Dynamic storage allocation is NP-hard; greedy by size comes
@@ -28,7 +30,7 @@ typedef struct duel_value_class {
   // of a class, kept at its top:
   size_t bytes;
   int first, last; // groups
-  int32_t user;    // the one step that touches it in its last group, or -1: several
+  int32_t user;    // the one task that touches it in its last group, or -1: several
 } value_class;
 
 static duel_val top_of(value_class *c, duel_val v, size_t *offset) {
@@ -38,12 +40,12 @@ static duel_val top_of(value_class *c, duel_val v, size_t *offset) {
   return v;
 }
 
-static void touch(value_class *c, int group, int32_t step) {
+static void touch(value_class *c, int group, int32_t task) {
   if (group < c->first) c->first = group;
   if (group > c->last) {
     c->last = group;
-    c->user = step;
-  } else if (group == c->last && c->user != step) {
+    c->user = task;
+  } else if (group == c->last && c->user != task) {
     c->user = -1;
   }
 }
@@ -65,7 +67,7 @@ static void find_lives(const duel_planner *p, value_class *c) {
   for (int v = 0; v < g->n_values; v++)
     c[v] = (value_class){.parent = v, .bytes = bytes_of(g, v), .first = INT32_MAX, .last = -1, .user = -1};
   for (int s = 0; s < p->n; s++) {
-    const duel_node *n = p->step[s];
+    const duel_node *n = p->task[s];
     for (int k = 0; k < n->n_out; k++) touch(&c[n->out[k]], p->group[s], s);
     for (int k = 0; k < n->n_in; k++) touch(&c[p->root[n->in[k]]], p->group[s], s);
   }
@@ -85,11 +87,11 @@ static void join_pack(const duel_planner *p, const duel_node *pack, value_class 
   }
 }
 
-// May output 0 of step s lie on input i? Only if the input's whole class is that input, and this step is the last to
-// touch it; and no other input shows the class in another way.
+// May output 0 of task s lie on input i? Only if the input is its whole class, this task is the
+// last to touch it, and no other input shows the class in another way.
 static bool may_overwrite(const duel_planner *p, value_class *c, int s, int i) {
   const duel_graph *g = p->g;
-  const duel_node *n = p->step[s];
+  const duel_node *n = p->task[s];
   duel_val x = n->in[i], y = n->out[0];
   size_t offset, bytes = bytes_of(g, y);
   if (!in_work(p, x) || g->value[x].dtype != g->value[y].dtype || bytes_of(g, x) != bytes || p->shift[x]) return false;
@@ -106,7 +108,7 @@ static bool may_overwrite(const duel_planner *p, value_class *c, int s, int i) {
 }
 
 static void join_inplace(const duel_planner *p, int s, value_class *c) {
-  const duel_node *n = p->step[s];
+  const duel_node *n = p->task[s];
   if (!(duel_op_records[n->op]->flags & DUEL_FLAG_INPLACE)) return;
   for (int i = 0; i < n->n_in; i++)
     if (may_overwrite(p, c, s, i)) {
@@ -166,7 +168,7 @@ duel_status duel_planner_lives(duel_planner *p, bool reuse) {
   find_lives(p, c);
   if (reuse) {
     for (int s = 0; s < p->n; s++)
-      if (p->step[s]->op == DUEL_OP_PACK) join_pack(p, p->step[s], c);
+      if (p->task[s]->op == DUEL_OP_PACK) join_pack(p, p->task[s], c);
     for (int s = 0; s < p->n; s++) join_inplace(p, s, c);
   }
   p->n_buffers = 0;

@@ -1,40 +1,40 @@
-// What the parts of the planner share. A step is a node that runs (no leaf, no view); steps are numbered in an order
-// that respects all dependencies, so predecessors have smaller numbers.
+// What the planner's files share. A task is a node that runs (no leaf, no view). Tasks are numbered in an order that
+// respects all dependencies, so predecessors have smaller numbers.
 #ifndef DUEL_CORE_PLAN_PLANNER_H
 #define DUEL_CORE_PLAN_PLANNER_H
 
 #include "core/plan/plan.h"
 
-typedef struct duel_buffer { // a piece of work memory; alive in groups first..last
+typedef struct duel_buffer { // a block of work memory; alive in groups first..last
   size_t bytes, offset;      // bytes a multiple of DUEL_ALIGN
   int first, last;
 } duel_buffer;
 
 typedef struct duel_planner {
   const duel_graph *g;
-  int n; // steps
-  const duel_node **step;
-  int32_t *step_of; // per node: its step, or -1
-  size_t *scratch;  // per step: bytes
+  int n; // tasks
+  const duel_node **task;
+  int32_t *task_of; // per node: its task, or -1
+  size_t *scratch;  // per task: bytes
 
   duel_val *root; // per value: the value whose storage it shows through reshapes and views
   size_t *shift;  // per value: bytes into that
 
   bool constants_first; // they are made in the first group
 
-  int32_t *pred, *pred_end; // predecessors of step s: pred[pred_end[s] .. pred_end[s+1])
+  int32_t *pred, *pred_end; // predecessors of task s: pred[pred_end[s] .. pred_end[s+1])
 
   int n_groups;
-  int32_t *group; // per step
+  int32_t *group; // per task
 
-  int n_buffers; // those of values, then one for each step with scratch
+  int n_buffers; // those of values, then one for each task with scratch
   duel_buffer *buffer;
   int32_t *buffer_of;  // per value: its buffer, -1: it lives in a variable
   size_t *at;          // per value: bytes into its buffer or variable
-  int32_t *scratch_of; // per step: its buffer, or -1
+  int32_t *scratch_of; // per task: its buffer, or -1
   size_t floor, bytes; // most bytes alive at one time; bytes laid out
 
-  int32_t *room;                  // per step: for passing use
+  int32_t *room;                  // per task: for passing use
   struct duel_value_class *class; // plan_place.c: per value
   struct duel_rank *rank;         // plan_place.c: per buffer
   size_t *change;                 // plan_place.c: per group
@@ -44,7 +44,7 @@ typedef struct duel_planner {
 void *duel_planner_alloc(duel_planner *p, size_t n,
                          size_t bytes);          // zeroed, freed with the planner; NULL sets the error
 void duel_planner_close(duel_planner *p);        // frees what it has allocated
-duel_status duel_planner_order(duel_planner *p); // fills steps, roots and predecessors; fails naming a cycle
+duel_status duel_planner_order(duel_planner *p); // fills tasks, roots and predecessors; fails naming a cycle
 void duel_planner_group(duel_planner *p, int window);
 duel_status duel_planner_lives(duel_planner *p, bool reuse); // buffers and floor for the present groups
 void duel_planner_lay_out(duel_planner *p);                  // places the buffers

@@ -1,7 +1,8 @@
-// Group normalization and its gradient. x is [items, groups, runs, length]: a group of an item is a row of contiguous
-// elements with a mean and a variance of its own; a run of `length` elements shares its scale and shift.
-//   forward   mean and centered second moment (two passes over hot data), y = (x − mean)·invstd·scale + shift
-//   backward  a run: d_shift = Σd, d_scale = Σ d·x̂; d_x = invstd·(scale·d − Σ scale·d_shift/m − x̂·Σ scale·d_scale/m)
+// Group normalization and its gradient. x [items, groups of channels, runs, length]: a group of an item is a row of
+// contiguous elements, with a mean and a variance of its own. A run of `length` elements shares its scale and shift.
+//   forward   mean and centered second moment (the data, still in cache, are read again), y = (x − mean)·invstd·scale +
+//   shift backward  a run: d_shift = Σd, d_scale = Σ d·x̂; d_x = invstd·(scale·d − Σ scale·d_shift/m − x̂·Σ
+//   scale·d_scale/m)
 // A piece owns whole rows.
 #include "cpu/kernels/cpu_kernel.h"
 
@@ -26,10 +27,10 @@ static layout layout_of(const duel_call *call, const duel_operand *x, const duel
 }
 
 // ---- forward
-// n elements, whose scales lie side by side (step 1) or are one (step 0).
-DUEL_INLINE void normalize(int step, int64_t n, const real *x, real mean, real invstd, const real *scale,
+// n elements, whose scales lie side by side (stride 1) or are one (stride 0).
+DUEL_INLINE void normalize(int stride, int64_t n, const real *x, real mean, real invstd, const real *scale,
                            const real *shift, real *y) {
-  DUEL_SIMD for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * (invstd * scale[i * step]) + shift[i * step];
+  DUEL_SIMD for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * (invstd * scale[i * stride]) + shift[i * stride];
 }
 
 static void forward_row(const layout *l, const duel_call *call, int64_t r) {
@@ -86,10 +87,11 @@ static void sum_run(int64_t n, const real *d, const real *x, real mean, real inv
   *d_shift = sum_d;
 }
 
-// step as above.
-DUEL_INLINE void differentiate(int step, int64_t n, const real *d, const real *x, const real *scale, real mean,
+// stride as above.
+DUEL_INLINE void differentiate(int stride, int64_t n, const real *d, const real *x, const real *scale, real mean,
                                real invstd, real mean_d, real pull, real *d_x) {
-  DUEL_SIMD for (int64_t i = 0; i < n; i++) d_x[i] = invstd * (scale[i * step] * d[i] - mean_d - (x[i] - mean) * pull);
+  DUEL_SIMD for (int64_t i = 0; i < n; i++) d_x[i] =
+      invstd * (scale[i * stride] * d[i] - mean_d - (x[i] - mean) * pull);
 }
 
 static void backward_row(const layout *l, const duel_call *call, int64_t r) {

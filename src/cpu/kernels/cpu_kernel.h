@@ -5,7 +5,7 @@
 //   - the cut into pieces, and so every bit of the result, depends on shapes alone (and for products on the precision),
 //     never on threads or level;
 //   - sums run in DUEL_SUM_LANES explicit lanes and fixed chunks, so that all levels add in the same order;
-//   - a piece writes only its own part of the outputs and of the scratch.
+//   - a piece writes only its own share of the outputs and of the scratch.
 #ifndef DUEL_CPU_KERNELS_CPU_KERNEL_H
 #define DUEL_CPU_KERNELS_CPU_KERNEL_H
 
@@ -77,7 +77,7 @@ static inline duel_span duel_piece(int64_t count, int64_t align, int64_t n, int6
 }
 
 // ---- operands
-// Element i of a small block of numbers that the host may have written in another precision than the kernels'.
+// Element i of a small block that the host may have written in another precision than the kernels'.
 static inline real duel_number(const duel_operand *o, int64_t i) {
   return o->dtype == DUEL_F64 ? (real)((const double *)o->data)[i] : (real)((const float *)o->data)[i];
 }

@@ -1,7 +1,7 @@
-// exp, log, tanh, sigmoid, softplus, erf: branch-free, so that loops over them become vector code, and made of
-// correctly rounded operations in a fixed order, so that every level and compiler gives the same bits. Within 3 ulp
-// everywhere; NaN gives NaN, overflow gives inf, results below the normal range round to denormals. The double versions
-// are libm's.
+// exp, log, tanh, sigmoid, softplus, erf. They are branch-free, so that loops over them become vector code. They are
+// made of correctly rounded operations in a fixed order, so that every level and compiler gives the same bits. Within 3
+// ulp everywhere; NaN gives NaN, overflow gives inf, results below the normal range round to denormals. The double
+// versions are libm's.
 #ifndef DUEL_CPU_KERNELS_CPU_MATH_H
 #define DUEL_CPU_KERNELS_CPU_MATH_H
 
@@ -50,23 +50,23 @@ static inline float duel_abs_float(float x) {
 }
 
 // x = n·ln 2 + r, |r| <= ln 2 / 2, and e^r - 1. |x| < 150; NaN stays in r, and n is then any number.
-typedef struct duel_exp_parts {
+typedef struct duel_exp_terms {
   float expm1_r;
   int32_t n;
-} duel_exp_parts;
+} duel_exp_terms;
 
-static inline duel_exp_parts duel_exp_split(float x) {
+static inline duel_exp_terms duel_exp_split(float x) {
   const float round = 12582912.0f; // 1.5·2^23: adding it leaves the nearest integer in the low bits
   const float shifted = x * 1.44269504f + round;
   const float n = shifted - round;
   const float r =
-      (x - n * 0.693145752f) - n * 1.42860677e-6f; // ln 2 in two parts, the first with 15 bits: n times it is exact
+      (x - n * 0.693145752f) - n * 1.42860677e-6f; // ln 2 as two terms, the first with 15 bits: n times it is exact
   float q = 1.388252014e-03f;                      // minimax on |r| <= ln 2 / 2 of (e^r - 1 - r) / r²
   q = q * r + 8.366527036e-03f;
   q = q * r + 4.166720062e-02f;
   q = q * r + 1.666654348e-01f;
   q = q * r + 4.999999702e-01f;
-  return (duel_exp_parts){r + r * r * q, (int32_t)(duel_float_bits(shifted) - 0x4b400000u)};
+  return (duel_exp_terms){r + r * r * q, (int32_t)(duel_float_bits(shifted) - 0x4b400000u)};
 }
 
 static inline float duel_exp2_int(int32_t n) {
@@ -76,8 +76,8 @@ static inline float duel_exp2_int(int32_t n) {
 static inline float duel_exp_real(float x) {
   x = x < -104.0f ? -104.0f : x;
   x = x > 89.0f ? 89.0f : x;
-  const duel_exp_parts e = duel_exp_split(x);
-  const int32_t half = e.n >> 1; // in two steps, so that overflow and denormals round as they should
+  const duel_exp_terms e = duel_exp_split(x);
+  const int32_t half = e.n >> 1; // twice, so that overflow and denormals round as they should
   return (1.0f + e.expm1_r) * duel_exp2_int(half) * duel_exp2_int(e.n - half);
 }
 
@@ -109,9 +109,9 @@ static inline float duel_log_real(float x) {
 // last bit, down to where float ends: a generator's saturated pixels learn from 1 - y^2 and from nothing else.
 static inline float duel_tanh_real(float x) {
   const float a = duel_abs_float(x);
-  const duel_exp_parts parts = duel_exp_split(a > 10.0f ? -20.0f : -2.0f * a);
-  const float scale = duel_exp2_int(parts.n);
-  const float e = scale + scale * parts.expm1_r, one_less_e = (1.0f - scale) - scale * parts.expm1_r;
+  const duel_exp_terms terms = duel_exp_split(a > 10.0f ? -20.0f : -2.0f * a);
+  const float scale = duel_exp2_int(terms.n);
+  const float e = scale + scale * terms.expm1_r, one_less_e = (1.0f - scale) - scale * terms.expm1_r;
   const int small = a > 0.7f;
   const float q = (small ? 2.0f * e : one_less_e) / (1.0f + e);
   const float y = small ? 1.0f - q : q;
@@ -150,9 +150,9 @@ static inline float duel_erf_real(float x) {
   q = q * b + 6.381448314e-01f;
   q = q * b + 1.127089191e+00f;
   q = q * b + 3.415228419e-04f;
-  const duel_exp_parts parts = duel_exp_split(-q);
-  const float scale = duel_exp2_int(parts.n);
-  const float y = b > 1.0f ? 1.0f - (scale + scale * parts.expm1_r) : b + b * p;
+  const duel_exp_terms terms = duel_exp_split(-q);
+  const float scale = duel_exp2_int(terms.n);
+  const float y = b > 1.0f ? 1.0f - (scale + scale * terms.expm1_r) : b + b * p;
   return duel_float_from(duel_float_bits(y) | (duel_float_bits(x) & 0x80000000u));
 }
 

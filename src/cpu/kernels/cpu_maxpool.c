@@ -1,6 +1,7 @@
-// Maxima of windows: along a row of the result, STRIP windows at a time look at one tap after the other, read side
-// by side, and keep the largest number and its place in the plane. maxpool2d then takes what lies at the places: pieces
-// are runs of rows. Its adjoint adds to the places of a plane, in order: pieces are runs of planes.
+// Maxima of windows. A row of the result is made STRIP windows at a time: tap after tap is read for all of them, and
+// each keeps the largest element and its place in the plane.
+//   maxpool2d      takes what lies at the places; pieces are runs of rows
+//   maxpool2d_dx   adds to the places of a plane, in order; pieces are runs of planes
 #include "core/ops/resample.h"
 #include "cpu/kernels/cpu_kernel.h"
 
@@ -8,7 +9,7 @@ enum { GRAIN = 16384, STRIP = 256 };
 
 typedef struct windows {
   duel_resample_axis down, right;
-  int64_t planes, in, out; // numbers of a plane of x and of y
+  int64_t planes, in, out; // elements of a plane of x and of y
 } windows;
 
 static windows windows_of(const duel_call *call) {

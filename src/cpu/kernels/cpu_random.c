@@ -23,7 +23,7 @@ static void random_run(const duel_call *call, int64_t piece, fill_fn *fill) {
   const int64_t count = duel_count(&call->out[0]);
   const duel_span r = duel_piece(count, DUEL_SUM_LANES, duel_pieces(count, GRAIN), piece);
   const duel_draw draw = draw_of(call);
-  const int64_t first = call->attr->random.first; // of the draw's elements: the output's number 0
+  const int64_t first = call->attr->random.first; // of the draw's elements: the output's element 0
   real *dst = call->out[0].data;
 #ifdef DUEL_REAL_IS_double
   for (int64_t i = r.begin; i < r.end; i += BLOCK) { // the same float draws, widened

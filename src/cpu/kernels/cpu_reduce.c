@@ -14,7 +14,7 @@ typedef struct layout {
   int64_t outputs;
   int64_t rows, segments, length; // rows = dropped runs × segments; length of the innermost reduced run
   int64_t width, strips;          // columns of the innermost kept axis, strips of them; 0 if a reduced one is innermost
-  int64_t units;                  // independent parts of the output: strips, or spans of `span` outputs
+  int64_t units;                  // of the output: strips, or spans of `span` outputs
   int64_t span, splits;
 } layout;
 
@@ -22,10 +22,10 @@ static layout layout_of(const duel_call *call) {
   const duel_shape *shape = &call->in[0].shape;
   const uint32_t axes = call->attr->reduce.axes;
   layout l = {.keep.n = 1, .drop.n = 1, .outputs = 1};
-  int64_t step = 1, stride[DUEL_MAX_RANK], dropped = 1;
+  int64_t apart = 1, stride[DUEL_MAX_RANK], dropped = 1;
   for (int axis = shape->rank - 1; axis >= 0; axis--) {
-    stride[axis] = step;
-    step *= shape->dim[axis];
+    stride[axis] = apart;
+    apart *= shape->dim[axis];
   }
   int innermost = -1;
   for (int axis = 0; axis < shape->rank; axis++) {

@@ -1,8 +1,12 @@
-// Images resampled and pooled to means, and the adjoint: both make every pixel of the result from a few that lie side
-// by side. A row of the result is a weighted sum of rows of the source, a line, of which then columns are summed. Three
-// ways along the line: numbers repeated twice, sums of two neighbors (the common halves and doubles), and for all else
-// a table [taps, columns] of places in the line and weights, made once a call; where a column has fewer taps than
-// others it points to a zero behind the line. Pieces are runs of rows.
+// Images resampled and pooled to means, and the adjoint. Both make every pixel of the result from a few neighbors. A
+// row of the result is a weighted sum of rows of the source, the line, of which then columns are summed, in one of
+// three ways:
+//   REPEAT   each element twice (the common doubling)
+//   JOIN     sums of two neighbors (the common halving)
+//   TABLE    all else: a table [taps][columns] of places in the line and weights, made in phase 0. Where a column has
+//   fewer
+//            taps than others, the rest points to a zero behind the line
+// Pieces are runs of rows.
 #include "core/ops/resample.h"
 #include "cpu/kernels/cpu_kernel.h"
 
@@ -17,7 +21,7 @@ typedef struct plan {
   int32_t height, width;         // of a plane of the result
   int32_t from_rows, from_width; // of a plane of the source
   int64_t taps, pieces;          // taps: the most that a column has, if there is a table
-  int64_t line;                  // numbers of a piece's line, with the zero
+  int64_t line;                  // elements of a piece's line, with the zero
   real scale;                    // of whole numbers to weights
 } plan;
 

@@ -1,5 +1,5 @@
 // Softmax cross-entropy on logits [N, K], its gradient, and the count of rows that are right. Pieces are runs of rows;
-// a row's sums run in lanes. softmax_ce and hits leave a number a row in scratch, which one piece then adds up.
+// a row's sums run in lanes. In phase 0 softmax_ce and hits leave a term a row in scratch, which phase 1 adds up.
 #include "cpu/kernels/cpu_kernel.h"
 
 enum { GRAIN = 4096 };
@@ -47,7 +47,7 @@ static real sum_below(const real *x, int64_t n, real max) {
   return duel_lanes_sum(lane);
 }
 
-// ---- a number a row, then their sum
+// ---- a term a row, then their sum
 static size_t row_scratch(const duel_call *call) {
   return (size_t)call->in[0].shape.dim[0] * sizeof(real);
 }
@@ -80,14 +80,14 @@ static void softmax_ce_run(const duel_call *call, int phase, int64_t piece) {
     ((real *)call->out[0].data)[0] = sum_rows(call) / (real)r.n;
     return;
   }
-  const duel_span part = duel_piece(r.n, 1, row_pieces(&r), piece);
+  const duel_span range = duel_piece(r.n, 1, row_pieces(&r), piece);
   real *dst = call->scratch;
-  for (int64_t row = part.begin; row < part.end; row++)
+  for (int64_t row = range.begin; row < range.end; row++)
     dst[row] = loss_of(&r, row, (real)call->attr->softmax.smoothing);
 }
 const duel_cpu_kernel DUEL_CPU_NAME(softmax_ce) = {.scratch = row_scratch, .cut = row_cut, .run = softmax_ce_run};
 
-// The label's number is as large as those behind it and larger than those before it; a NaN among them is neither.
+// The label's logit is as large as those behind it and larger than those before it; a NaN among them is neither.
 static bool is_hit(const rows *r, int64_t row) {
   const real *x = r->x + row * r->classes;
   if (!in_range(r, row)) return false;
@@ -104,9 +104,9 @@ static void hits_run(const duel_call *call, int phase, int64_t piece) {
     ((real *)call->out[0].data)[0] = sum_rows(call);
     return;
   }
-  const duel_span part = duel_piece(r.n, 1, row_pieces(&r), piece);
+  const duel_span range = duel_piece(r.n, 1, row_pieces(&r), piece);
   real *dst = call->scratch;
-  for (int64_t row = part.begin; row < part.end; row++) dst[row] = is_hit(&r, row);
+  for (int64_t row = range.begin; row < range.end; row++) dst[row] = is_hit(&r, row);
 }
 const duel_cpu_kernel DUEL_CPU_NAME(hits) = {.scratch = row_scratch, .cut = row_cut, .run = hits_run};
 
@@ -120,11 +120,11 @@ static int grad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
 static void softmax_ce_grad_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   const rows r = rows_of(call);
-  const duel_span part = duel_piece(r.n, 1, row_pieces(&r), piece);
+  const duel_span range = duel_piece(r.n, 1, row_pieces(&r), piece);
   const double s = call->attr->softmax.smoothing, low = s / (double)r.classes;
   const real other = (real)low, hot = (real)(1 - s + low);
   const real scale = ((const real *)call->in[2].data)[0] / (real)r.n;
-  for (int64_t row = part.begin; row < part.end; row++) {
+  for (int64_t row = range.begin; row < range.end; row++) {
     const real *x = r.x + row * r.classes;
     real *dst = (real *)call->out[0].data + row * r.classes;
     if (!in_range(&r, row)) {

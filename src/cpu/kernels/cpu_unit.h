@@ -1,8 +1,9 @@
-// What products multiply. A unit is what a lane takes in one step along the depth of a product: a number, or, at the
-// levels of bf16 (DUEL_BF16_UNITS), a pair of neighbors along the depth, each rounded to bfloat16 to the nearest, ties
-// to even; subnormals become zeros. A step then adds the second's product to a sum in float32, and after it the
-// first's: so does AVX512-BF16 (VDPBF16PS), and elsewhere it is done with the same bits in two multiply-adds, but for
-// sums under 2^-126: the instruction makes them zeros.
+// What products multiply. A unit is what a vector lane takes at a time along the depth of a product. That is an
+// element; or, at the levels of bf16 (DUEL_BF16_UNITS), a pair of neighbors along the depth. Each of a pair is rounded
+// to bfloat16, to nearest, ties to even; subnormals become zeros.
+//
+// The second's product is added to a sum in float32, and after it the first's. So does AVX512-BF16 (VDPBF16PS).
+// Elsewhere two multiply-adds give the same bits, but for sums under 2^-126, which the instruction makes zeros.
 #ifndef DUEL_CPU_KERNELS_CPU_UNIT_H
 #define DUEL_CPU_KERNELS_CPU_UNIT_H
 
@@ -20,7 +21,7 @@
 #else
 #define DUEL_VECTOR_BYTES 16
 #endif
-enum { DUEL_VECTOR_WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real) }; // numbers
+enum { DUEL_VECTOR_WIDTH = DUEL_VECTOR_BYTES / (int)sizeof(real) }; // elements
 typedef real duel_vector __attribute__((vector_size(DUEL_VECTOR_BYTES)));
 
 static inline duel_vector duel_vector_load(const real *p) { // from anywhere
@@ -35,17 +36,17 @@ static inline void duel_vector_store(real *p, duel_vector v) {
 
 // ---- units
 #ifdef DUEL_BF16_UNITS
-typedef uint16_t duel_packed;    // a number
+typedef uint16_t duel_packed;    // an element
 typedef uint32_t duel_gemm_unit; // the first of the pair in the lower half
-enum { DUEL_UNIT = 2 };          // numbers
+enum { DUEL_UNIT = 2 };          // elements
 #else
 typedef real duel_packed, duel_gemm_unit;
 enum { DUEL_UNIT = 1 };
 #endif
 typedef duel_gemm_unit duel_unit_vector __attribute__((vector_size(DUEL_VECTOR_BYTES)));
 
-static inline int64_t duel_units_of(int64_t numbers) {
-  return (numbers + DUEL_UNIT - 1) / DUEL_UNIT;
+static inline int64_t duel_units_of(int64_t elements) {
+  return (elements + DUEL_UNIT - 1) / DUEL_UNIT;
 }
 
 static inline duel_unit_vector duel_unit_load(const duel_gemm_unit *p) { // DUEL_VECTOR_WIDTH of them, from anywhere
@@ -54,10 +55,10 @@ static inline duel_unit_vector duel_unit_load(const duel_gemm_unit *p) { // DUEL
   return v;
 }
 
-// Units of numbers that come as vectors: of first[i] and second[i], which plain levels ignore.
+// Units of elements that come as vectors: of first[i] and second[i], which plain levels ignore.
 static inline void duel_unit_store(duel_gemm_unit *p, duel_vector first, duel_vector second);
 
-// A vector of numbers, to be read as units of neighbors.
+// A vector of elements, to be read as units of neighbors.
 static inline void duel_packed_store(duel_packed *p, duel_vector v);
 
 #ifdef DUEL_BF16_UNITS
@@ -101,8 +102,8 @@ static inline duel_vector duel_vector_load_some(const real *p, int64_t n) { // z
   return duel_vector_load(some);
 }
 
-// dst = n numbers, rounded, and a zero that makes the last unit whole. dst may begin where src does.
-static inline void duel_pack_numbers(int64_t n, const real *src, duel_packed *dst) {
+// dst = n elements, rounded, and a zero that makes the last unit whole. dst may begin where src does.
+static inline void duel_pack_elements(int64_t n, const real *src, duel_packed *dst) {
   int64_t i = 0;
   for (; i + DUEL_VECTOR_WIDTH <= n; i += DUEL_VECTOR_WIDTH) duel_packed_store(dst + i, duel_vector_load(src + i));
   if (i == n) return;
@@ -133,14 +134,14 @@ static inline void duel_packed_store(duel_packed *p, duel_vector v) {
   duel_vector_store(p, v);
 }
 
-// Numbers are units as they lie; a unit has no second one.
-static inline void duel_pack_numbers(int64_t n, const real *src, duel_packed *dst) {
+// Elements are units as they lie; a unit has no second one.
+static inline void duel_pack_elements(int64_t n, const real *src, duel_packed *dst) {
   if (dst != src) memcpy(dst, src, (size_t)n * sizeof *dst);
 }
 
 static inline void duel_pack_units(int64_t n, const real *first, const real *second, duel_gemm_unit *dst) {
   (void)second;
-  duel_pack_numbers(n, first, dst);
+  duel_pack_elements(n, first, dst);
 }
 #endif
 

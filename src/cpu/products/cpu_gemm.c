@@ -55,12 +55,14 @@ void duel_gemm_rows(int rows, int64_t length, const duel_packed *const *a, const
     rows_of(rows, length, a, b, add, c);
 }
 
-DUEL_INLINE void columns_of(int rows, int64_t n, int64_t length, const duel_gemm_unit *const *a, int64_t offset,
-                            int64_t lda, const duel_gemm_unit *b, int64_t ldb, bool add, real *c, int64_t ldc) {
+DUEL_INLINE void columns_of(int rows, const duel_gemm_left *a, int64_t offset, const duel_gemm_unit *b, int64_t ldb,
+                            bool add, real *c, int64_t ldc) {
+  const int64_t n = a->n, length = a->length, apart = a->apart;
+  const duel_gemm_unit *const *at = a->at;
   duel_vector sum[ROWS][VECTORS] = {0};
   for (int64_t l = 0; l < n; l++) {
-    const duel_gemm_unit *column = a[l] + offset;
-    for (int64_t t = 0; t < length; t++, b += ldb, column += lda) {
+    const duel_gemm_unit *column = at[l] + offset;
+    for (int64_t t = 0; t < length; t++, b += ldb, column += apart) {
       duel_unit_vector right[VECTORS];
       for (int j = 0; j < VECTORS; j++) right[j] = duel_unit_load(b + j * DUEL_VECTOR_WIDTH);
       for (int i = 0; i < ROWS; i++)
@@ -71,10 +73,10 @@ DUEL_INLINE void columns_of(int rows, int64_t n, int64_t length, const duel_gemm
     if (i < rows) store_row(add, sum[i], c + i * ldc);
 }
 
-void duel_gemm_columns(int rows, int64_t n, int64_t length, const duel_gemm_unit *const *a, int64_t offset, int64_t lda,
-                       const duel_gemm_unit *b, int64_t ldb, bool add, real *c, int64_t ldc) {
+void duel_gemm_columns(int rows, const duel_gemm_left *a, int64_t offset, const duel_gemm_unit *b, int64_t ldb,
+                       bool add, real *c, int64_t ldc) {
   if (rows == ROWS)
-    columns_of(ROWS, n, length, a, offset, lda, b, ldb, add, c, ldc);
+    columns_of(ROWS, a, offset, b, ldb, add, c, ldc);
   else
-    columns_of(rows, n, length, a, offset, lda, b, ldb, add, c, ldc);
+    columns_of(rows, a, offset, b, ldb, add, c, ldc);
 }

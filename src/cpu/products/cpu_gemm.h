@@ -1,9 +1,9 @@
 // The innermost loops of products whose operands the caller lays out: a block [DUEL_GEMM_ROWS, DUEL_GEMM_LANES] of the
-// result stays in registers while both operands stream by. Each number is one chain of multiply-adds from 0 in
-// the order of t, which is then added to what c holds, so its bits do not depend on the size of the block: levels with
-// the same instructions agree. Callers keep chains short (a hundred or some), for sums of sums round less.
+// result stays in registers while both operands stream by. Each element is one chain of multiply-adds, from 0, in the
+// order of t; then it is added to c. So the block's size shows in no bit, and levels with the same instructions agree.
+// Callers keep chains short (a hundred or some), for sums of sums round less.
 //
-// What streams by are units (cpu_unit.h): numbers, or pairs of them in bf16.
+// What streams by are units (cpu_unit.h): elements, or pairs of them in bf16.
 #ifndef DUEL_CPU_PRODUCTS_CPU_GEMM_H
 #define DUEL_CPU_PRODUCTS_CPU_GEMM_H
 
@@ -26,21 +26,27 @@ static inline int64_t duel_gemm_padded(int64_t n) {
   return duel_ceil_div(n, DUEL_GEMM_LANES) * DUEL_GEMM_LANES;
 }
 
-// Rows i < rows <= DUEL_GEMM_ROWS, each with its own place: c[i][0 … DUEL_GEMM_LANES) = or += Σ over units t < length
-// of the t-th unit of a[i] · b[t·DUEL_GEMM_LANES + j].
+// c[i][j] = or += Σ over t < length of a[i][t] · b[t·DUEL_GEMM_LANES + j], i < rows <= DUEL_GEMM_ROWS, j <
+// DUEL_GEMM_LANES; a and b by units.
 #define duel_gemm_rows DUEL_CPU_NAME(gemm_rows)
 void duel_gemm_rows(int rows, int64_t length, const duel_packed *const *a, const duel_gemm_unit *b, bool add,
                     real *const *c);
 
-// c [rows, DUEL_GEMM_LANES], ldc apart, where a's columns lie in n pieces of `length` each: = or += Σ over l < n and
-// t < length of a[l][offset + t·lda + i]·b[(l·length + t)·ldb + j]. Reads DUEL_GEMM_ROWS units of each column of a
-// whatever rows is.
-#define duel_gemm_columns DUEL_CPU_NAME(gemm_columns)
-void duel_gemm_columns(int rows, int64_t n, int64_t length, const duel_gemm_unit *const *a, int64_t offset, int64_t lda,
-                       const duel_gemm_unit *b, int64_t ldb, bool add, real *c, int64_t ldc);
+// A left side that lies by columns, in n stretches of `length` columns, `apart` units from one to the next.
+typedef struct duel_gemm_left {
+  int64_t n, length, apart;
+  const duel_gemm_unit *const *at; // [n]
+} duel_gemm_left;
 
-// c [m, n], ldc apart, = op(a)·op(b), row-major, on this thread: by blocks in registers where the level multiplies and
-// adds at once, by OpenBLAS elsewhere (cpu_product.c); with the factors rounded to bf16 at its levels
+// c [rows][DUEL_GEMM_LANES], ldc apart, = or += Σ over l < n, t < length of
+// a.at[l][offset + t·apart + i] · b[(l·length + t)·ldb + j]. Reads DUEL_GEMM_ROWS units of each column, whatever rows
+// is.
+#define duel_gemm_columns DUEL_CPU_NAME(gemm_columns)
+void duel_gemm_columns(int rows, const duel_gemm_left *a, int64_t offset, const duel_gemm_unit *b, int64_t ldb,
+                       bool add, real *c, int64_t ldc);
+
+// c [m][n], ldc apart, = op(a)·op(b), row-major, on this thread. Where the level multiplies and adds at once, by blocks
+// in registers; by OpenBLAS elsewhere (cpu_product.c). At the levels of bf16 with the factors rounded
 // (cpu_product_bf16.c). k >= 1.
 typedef struct duel_factor {
   const real *data;
@@ -55,7 +61,7 @@ void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b,
 #define duel_transpose_to DUEL_CPU_NAME(transpose_to)
 void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
                        int64_t pixel);
-// The same between memory and cache, where images follow each other: asks for what is read (written) `later` numbers
+// The same between memory and cache, where images follow each other: asks for what is read (written) `later` elements
 // further on, which may be anywhere. Rows that lie so far apart are nothing that a CPU fetches ahead by itself.
 #define duel_transpose_reading DUEL_CPU_NAME(transpose_reading)
 void duel_transpose_reading(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,

@@ -1,5 +1,5 @@
-// Matrix products: matmul, dense, matmul_grad. A product is cut by its shape into a grid of blocks of the output; each
-// block is made on one thread (cpu_product.c), and then its epilogue while it is hot in cache.
+// Matrix products: matmul, dense, matmul_grad. A product is cut by its shape into a grid of blocks of the output. One
+// thread makes a block (cpu_product.c), and then its epilogue, while the block is in cache.
 // The output is never read before it is written. All matrices are row-major.
 #include "cpu/products/cpu_gemm.h"
 
@@ -77,15 +77,15 @@ static void multiply(const product *p, const real *a, const real *b, real *c, du
 // ---- matmul
 // Elements in front of matrix `index` of the output's batch, in an operand whose batch axes broadcast.
 static int64_t batch_offset(const duel_shape *operand, const duel_shape *out, int64_t index) {
-  int64_t step = 1, offset = 0;
-  for (int i = operand->rank - 2; i < operand->rank && i >= 0; i++) step *= operand->dim[i];
+  int64_t apart = 1, offset = 0;
+  for (int i = operand->rank - 2; i < operand->rank && i >= 0; i++) apart *= operand->dim[i];
   for (int axis = out->rank - 3; axis >= 0; axis--) {
-    const int own = axis - (out->rank - operand->rank);
+    const int operand_axis = axis - (out->rank - operand->rank);
     const int64_t at = index % out->dim[axis];
     index /= out->dim[axis];
-    if (own < 0) continue;
-    if (operand->dim[own] != 1) offset += at * step;
-    step *= operand->dim[own];
+    if (operand_axis < 0) continue;
+    if (operand->dim[operand_axis] != 1) offset += at * apart;
+    apart *= operand->dim[operand_axis];
   }
   return offset;
 }

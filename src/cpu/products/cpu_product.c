@@ -2,9 +2,8 @@
 // they are faster than OpenBLAS at all of our shapes, and the same bits on every such CPU. Elsewhere OpenBLAS knows the
 // CPU better.
 //
-// By blocks in registers: the side along which results lie in lanes is packed,
-// panel by panel, a bounded depth at a time, so that a panel stays in the first-level cache; the other side is read as
-// it lies.
+// By blocks in registers: the side that gives the lanes is packed, panel by panel and a bounded depth at a time, so
+// that a panel stays in the first-level cache. The other side is read as it lies.
 #include "cpu/products/cpu_product.h"
 
 #include <cblas.h>
@@ -16,37 +15,37 @@ enum {
 };
 
 // panel [depth, DUEL_GEMM_LANES] = the side from lane i and depth t on, zeros beyond `lanes`.
-static void pack(const duel_side *s, int64_t i, int64_t lanes, int64_t t, int64_t depth, real *panel) {
+static void pack(const duel_side *side, int64_t i, int64_t lanes, int64_t t, int64_t depth, real *panel) {
   if (lanes < DUEL_GEMM_LANES) memset(panel, 0, (size_t)(depth * DUEL_GEMM_LANES) * sizeof *panel);
-  const real *src = duel_side_at(s, i, t);
-  if (s->deep)
-    duel_transpose_to(lanes, depth, src, s->ld, panel, depth, 0, DUEL_GEMM_LANES);
+  const real *src = duel_side_at(side, i, t);
+  if (side->deep)
+    duel_transpose_to(lanes, depth, src, side->ld, panel, depth, 0, DUEL_GEMM_LANES);
   else if (lanes == DUEL_GEMM_LANES) // a constant size is a few moves
     for (int64_t d = 0; d < depth; d++)
-      memcpy(panel + d * DUEL_GEMM_LANES, src + d * s->ld, DUEL_GEMM_LANES * sizeof *panel);
+      memcpy(panel + d * DUEL_GEMM_LANES, src + d * side->ld, DUEL_GEMM_LANES * sizeof *panel);
   else
     for (int64_t d = 0; d < depth; d++)
-      memcpy(panel + d * DUEL_GEMM_LANES, src + d * s->ld, (size_t)lanes * sizeof *panel);
+      memcpy(panel + d * DUEL_GEMM_LANES, src + d * side->ld, (size_t)lanes * sizeof *panel);
 }
 
 // c [rows, DUEL_GEMM_LANES], ldc apart, = or += `rows` of the side from row i on times the panel.
-static void stretch(const duel_side *s, int64_t i, int64_t rows, int64_t t, int64_t depth, const real *panel, bool add,
-                    real *c, int64_t ldc) {
+static void stretch(const duel_side *side, int64_t i, int64_t rows, int64_t t, int64_t depth, const real *panel,
+                    bool add, real *c, int64_t ldc) {
   for (int64_t r = 0; r < rows; r += DUEL_GEMM_ROWS, c += DUEL_GEMM_ROWS * ldc) {
     const int n = (int)duel_min(DUEL_GEMM_ROWS, rows - r);
-    const real *row[DUEL_GEMM_ROWS], *column = duel_side_at(s, i + r, t);
-    if (s->deep) {
-      real *to[DUEL_GEMM_ROWS];
-      for (int j = 0; j < n; j++) row[j] = column + j * s->ld, to[j] = c + j * ldc;
-      duel_gemm_rows(n, depth, row, panel, add, to);
+    const real *row[DUEL_GEMM_ROWS], *column = duel_side_at(side, i + r, t);
+    if (side->deep) {
+      real *dst[DUEL_GEMM_ROWS];
+      for (int j = 0; j < n; j++) row[j] = column + j * side->ld, dst[j] = c + j * ldc;
+      duel_gemm_rows(n, depth, row, panel, add, dst);
     } else if (n == DUEL_GEMM_ROWS) {
-      duel_gemm_columns(n, 1, depth, &column, 0, s->ld, panel, DUEL_GEMM_LANES, add, c, ldc);
+      duel_gemm_columns(n, &(duel_gemm_left){1, depth, side->ld, &column}, 0, panel, DUEL_GEMM_LANES, add, c, ldc);
     } else { // whole blocks are read of each column
       real last[DEPTH * DUEL_GEMM_ROWS] = {0};
-      const real *own = last;
+      const real *first = last;
       for (int64_t d = 0; d < depth; d++)
-        for (int j = 0; j < n; j++) last[d * DUEL_GEMM_ROWS + j] = column[d * s->ld + j];
-      duel_gemm_columns(n, 1, depth, &own, 0, DUEL_GEMM_ROWS, panel, DUEL_GEMM_LANES, add, c, ldc);
+        for (int j = 0; j < n; j++) last[d * DUEL_GEMM_ROWS + j] = column[d * side->ld + j];
+      duel_gemm_columns(n, &(duel_gemm_left){1, depth, DUEL_GEMM_ROWS, &first}, 0, panel, DUEL_GEMM_LANES, add, c, ldc);
     }
   }
 }
@@ -59,9 +58,9 @@ void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b,
   for (int64_t i = 0; i < columns; i += DUEL_GEMM_LANES) {
     const int64_t lanes = duel_min(DUEL_GEMM_LANES, columns - i);
     const bool direct = !turned && lanes == DUEL_GEMM_LANES;
-    const int64_t step = direct ? rows : STRETCH;
-    for (int64_t r = 0; r < rows; r += step) {
-      const int64_t height = duel_min(step, rows - r);
+    const int64_t most = direct ? rows : STRETCH;
+    for (int64_t r = 0; r < rows; r += most) {
+      const int64_t height = duel_min(most, rows - r);
       for (int64_t t = 0; t < k; t += DEPTH) {
         const int64_t depth = duel_min(DEPTH, k - t);
         if (r == 0 || k > DEPTH) pack(&s.by_lanes, i, lanes, t, depth, panel);

@@ -1,6 +1,6 @@
-// The two sides of a product by blocks in registers: along one the results lie in rows, along the other in lanes. Where
-// b's rows run along the depth (a layer's weights) and a has fewer rows, the sides change places: what is transposed to
-// lie in lanes is then the smaller one, and the results are turned round at the end.
+// The two sides of a product by blocks in registers: c = a·b in blocks [rows][lanes]. One side gives the rows, the
+// other is transposed to give the lanes. Usually that is b. Where b lies transposed (a layer's weights) and a is
+// smaller, a is transposed instead, and the results are turned at the end.
 #ifndef DUEL_CPU_PRODUCTS_CPU_PRODUCT_H
 #define DUEL_CPU_PRODUCTS_CPU_PRODUCT_H
 

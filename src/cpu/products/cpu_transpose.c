@@ -1,8 +1,8 @@
-// Transposing, for kernels that want channels innermost: blocks of vectors in registers, the rest number by number.
+// Transposing, for kernels that want channels innermost: blocks of vectors in registers, the rest element by element.
 #include "cpu/products/cpu_gemm.h"
 
-// A vector has lanes of 16 bytes, and shuffling within them is cheap: so blocks of as many rows and columns as a lane
-// has numbers are transposed in all lanes at once, and then the lanes among each other.
+// A vector is made of lanes of 16 bytes, and shuffling within them is cheap. So blocks of SQUARE × SQUARE elements are
+// transposed in all lanes at once, and then the lanes among each other.
 #ifdef DUEL_REAL_IS_double
 #define LOW(a, b) __builtin_shufflevector(a, b, 0, 2)
 #define HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
@@ -27,7 +27,7 @@
 #define HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
 #endif
 
-enum { SQUARE = 16 / (int)sizeof(real) }; // numbers of a lane
+enum { SQUARE = 16 / (int)sizeof(real) }; // elements of a lane
 
 // SQUARE vectors: what is row i and column j of lane l becomes row j and column i of it.
 DUEL_INLINE void transpose_within_lanes(duel_vector *v) {

@@ -1,13 +1,13 @@
-// Winograd's filtering of a lowered tile: patches are transformed to points, each point is a product of its own with
-// that point's weights (phase, channel) x k, and the products are transformed back to pixels.
+// Winograd's filtering of a lowered tile: patches go to points; at each point the products are one matrix product,
+// [column][class, channel] · [class, channel][k]; its results go back to pixels.
 //
 // With inputs d, weights g and points 0, 1, −1, ∞ an axis of three results is (F(3, 2), transposed Toom–Cook)
 //
 //   t = (d0 − d2, (d1 + d2)/2, (d2 − d1)/2, d3 − d1)     e = (g0, g0 + g1, g0 − g1, g1)     p = t·e
 //   y = (p0 + p1 + p2, p1 − p2, p1 + p2 + p3)
 //
-// and one of two results, without the point −1, t = (d0 − d1, d1, d2 − d1), y = (p0 + p1, p1 + p3): both need the same
-// e.
+// and one of two results, without the point −1, t = (d0 − d1, d1, d2 − d1), y = (p0 + p1, p1 + p3). Both kinds
+// read the same transformed weights e.
 #include "cpu/products/cpu_winograd.h"
 
 enum {
@@ -19,24 +19,24 @@ enum {
 };
 
 // ---- sizes
-bool duel_winograd_pays(const duel_patches *f, const duel_tiles *tiles, int64_t k) {
-  const bool pieces = tiles->p / tiles->parts_p >= 2 && tiles->q / tiles->parts_q >= 2;
-  return pieces && f->channels % DUEL_WINOGRAD_CHANNELS == 0 && k >= LEAST_OUTPUTS &&
+bool duel_winograd_pays(const duel_patches *patches, const duel_tiles *tiles, int64_t k) {
+  const bool boxes = tiles->p / tiles->cuts_p >= 2 && tiles->q / tiles->cuts_q >= 2;
+  return boxes && patches->channels % DUEL_WINOGRAD_CHANNELS == 0 && k >= LEAST_OUTPUTS &&
          tiles->n * tiles->p * tiles->q >= LEAST_COLUMNS;
 }
 
-int64_t duel_winograd_packed(const duel_winograd *wino, const duel_patches *f, int64_t k) {
-  return POINTS * POINTS * duel_gemm_padded(k) * f->channels * wino->down * wino->right;
+int64_t duel_winograd_packed(const duel_winograd *classes, const duel_patches *patches, int64_t k) {
+  return POINTS * POINTS * duel_gemm_padded(k) * patches->channels * classes->down * classes->right;
 }
 
 int64_t duel_winograd_columns(const duel_tiles *tiles) {
-  const int64_t n = duel_ceil_div(tiles->n, tiles->parts_n), p = duel_ceil_div(tiles->p, tiles->parts_p);
-  const int64_t q = duel_ceil_div(tiles->q, tiles->parts_q);
-  int64_t most = 0; // one result less can take more columns
+  const int64_t n = duel_ceil_div(tiles->n, tiles->cuts_n), p = duel_ceil_div(tiles->p, tiles->cuts_p);
+  const int64_t q = duel_ceil_div(tiles->q, tiles->cuts_q);
+  int64_t most = 0; // a tile with one row less may have more columns: it is cut differently into threes and twos
   for (int64_t i = p > 2 ? p - 1 : p; i <= p; i++)
     for (int64_t j = q > 2 ? q - 1 : q; j <= q; j++) {
-      const duel_winograd_grid g = duel_winograd_grid_of(n, i, j);
-      most = g.first[POINTS * POINTS] > most ? g.first[POINTS * POINTS] : most;
+      const duel_winograd_grid grid = duel_winograd_grid_of(n, i, j);
+      most = grid.first[POINTS * POINTS] > most ? grid.first[POINTS * POINTS] : most;
     }
   return most;
 }
@@ -49,7 +49,7 @@ DUEL_INLINE void evaluate(duel_vector g0, duel_vector g1, duel_vector e[POINTS])
   e[3] = g1;
 }
 
-// Four taps [2, 2][DUEL_GEMM_LANES] at all points, `next` numbers apart.
+// Four taps [2][2][DUEL_GEMM_LANES] at all points, `next` elements apart.
 static void weights_at_points(real tap[4][DUEL_GEMM_LANES], real *dst, int64_t next) {
   for (int64_t i = 0; i < DUEL_GEMM_LANES; i += DUEL_VECTOR_WIDTH) {
     duel_vector down[2][POINTS], e[POINTS];
@@ -61,34 +61,36 @@ static void weights_at_points(real tap[4][DUEL_GEMM_LANES], real *dst, int64_t n
   }
 }
 
-// Blocks of channels; points; panels of ks; [phase, channel, k in the panel].
-void duel_winograd_pack(const duel_winograd *wino, const duel_lowering *l, const duel_patches *f, int64_t k,
-                        const duel_weights *w, duel_span channels, real *packed) {
-  const int64_t padded = duel_gemm_padded(k), phases = wino->down * wino->right;
+// packed [block of channels][point][panel][class][channel][DUEL_GEMM_LANES]
+void duel_winograd_pack(const duel_winograd *classes, const duel_lowering *lowering, const duel_patches *patches,
+                        int64_t k, const duel_weights *weights, duel_span channels, real *packed) {
+  const int64_t padded = duel_gemm_padded(k), n_classes = classes->down * classes->right;
   for (int64_t c = channels.begin; c < channels.end; c++) {
-    const duel_span block = duel_lowering_channels(l, f, c / l->block);
+    const duel_span block = duel_lowering_channels(lowering, patches, c / lowering->block);
     const int64_t n = duel_length(block);
-    real *own = packed + block.begin * phases * padded * POINTS * POINTS + (c - block.begin) * DUEL_GEMM_LANES;
+    real *dst = packed + block.begin * n_classes * padded * POINTS * POINTS + (c - block.begin) * DUEL_GEMM_LANES;
     for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES)
-      for (int64_t i = 0; i < phases; i++) {
+      for (int64_t i = 0; i < n_classes; i++) {
         const int64_t there = duel_min(DUEL_GEMM_LANES, k - panel);
-        const real *src = w->data + panel * w->k + c * w->c + i / wino->right * w->r + i % wino->right * w->s;
+        const real *src = weights->data + panel * weights->k + c * weights->c + i / classes->right * weights->r +
+                          i % classes->right * weights->s;
         real tap[4][DUEL_GEMM_LANES] = {0};
-        for (int64_t j = 0; j < there; j++, src += w->k)
-          for (int t = 0; t < 4; t++) tap[t][j] = src[t / 2 * wino->down * w->r + t % 2 * wino->right * w->s];
-        weights_at_points(tap, own + (panel * phases + i * DUEL_GEMM_LANES) * n, padded * phases * n);
+        for (int64_t j = 0; j < there; j++, src += weights->k)
+          for (int t = 0; t < 4; t++)
+            tap[t][j] = src[t / 2 * classes->down * weights->r + t % 2 * classes->right * weights->s];
+        weights_at_points(tap, dst + (panel * n_classes + i * DUEL_GEMM_LANES) * n, padded * n_classes * n);
       }
   }
 }
 
 // ---- patches to points
-DUEL_INLINE void to_points(int results, const duel_vector *d, int64_t step, duel_vector t[POINTS]) {
-  const duel_vector d0 = d[0], d1 = d[step], d2 = d[2 * step];
+DUEL_INLINE void to_points(int results, const duel_vector *d, int64_t apart, duel_vector t[POINTS]) {
+  const duel_vector d0 = d[0], d1 = d[apart], d2 = d[2 * apart];
   if (results == 3) {
     t[0] = d0 - d2;
     t[1] = (d1 + d2) * (real)0.5;
     t[2] = (d2 - d1) * (real)0.5;
-    t[3] = d[3 * step] - d1;
+    t[3] = d[3 * apart] - d1;
   } else {
     t[0] = d0 - d1;
     t[1] = d1;
@@ -96,7 +98,7 @@ DUEL_INLINE void to_points(int results, const duel_vector *d, int64_t step, duel
   }
 }
 
-// src: the patch of a piece, rows `row` and pixels `pixel` apart; dst[point] its number of each point.
+// src: the patch of a box of p × q results, rows `row` and pixels `pixel` apart; dst[point]: where it goes.
 DUEL_INLINE void patch_as(int p, int q, const real *src, int64_t row, int64_t pixel, real *const *dst,
                           int64_t channels) {
   for (int64_t c = 0; c < channels; c += DUEL_VECTOR_WIDTH) {
@@ -114,61 +116,62 @@ DUEL_INLINE void patch_as(int p, int q, const real *src, int64_t row, int64_t pi
   }
 }
 
-void duel_winograd_patches(const duel_winograd *wino, const duel_winograd_grid *g, const duel_tile *t,
-                           const duel_lowered *m, const real *lowered, int64_t channels, real *dst) {
-  const int64_t length = wino->down * wino->right * channels;
-  for (int64_t n = 0; n < duel_length(t->n); n++)
-    for (int64_t i = 0; i < g->p.pieces; i++)
-      for (int64_t j = 0; j < g->q.pieces; j++) {
-        const real *piece =
-            lowered + n * m->image + duel_winograd_begin(&g->p, i) * m->row + duel_winograd_begin(&g->q, j) * m->pixel;
-        real *to[POINTS * POINTS];
-        const bool p3 = i < g->p.threes, q3 = j < g->q.threes;
+void duel_winograd_patches(const duel_winograd *classes, const duel_winograd_grid *grid, const duel_tile *tile,
+                           const duel_layout *layout, const real *lowered, int64_t channels, real *dst) {
+  const int64_t length = classes->down * classes->right * channels;
+  for (int64_t n = 0; n < duel_length(tile->n); n++)
+    for (int64_t i = 0; i < grid->p.boxes; i++)
+      for (int64_t j = 0; j < grid->q.boxes; j++) {
+        const real *box = lowered + n * layout->image + duel_winograd_begin(&grid->p, i) * layout->row +
+                          duel_winograd_begin(&grid->q, j) * layout->pixel;
+        real *dst_of[POINTS * POINTS];
+        const bool p3 = i < grid->p.threes, q3 = j < grid->q.threes;
         for (int point = 0; point < POINTS * POINTS; point++)
-          to[point] = duel_winograd_has(g, point, i, j) ? dst + duel_winograd_column(g, point, n, i, j) * length : NULL;
-        for (int64_t phase = 0; phase < wino->down * wino->right; phase++) {
-          const real *src = piece + phase / wino->right * m->run + phase % wino->right * m->tap;
+          dst_of[point] =
+              duel_winograd_has(grid, point, i, j) ? dst + duel_winograd_column(grid, point, n, i, j) * length : NULL;
+        for (int64_t residue = 0; residue < classes->down * classes->right; residue++) {
+          const real *src = box + residue / classes->right * layout->run + residue % classes->right * layout->tap;
           if (p3 && q3)
-            patch_as(3, 3, src, m->row, m->pixel, to, channels);
+            patch_as(3, 3, src, layout->row, layout->pixel, dst_of, channels);
           else if (p3)
-            patch_as(3, 2, src, m->row, m->pixel, to, channels);
+            patch_as(3, 2, src, layout->row, layout->pixel, dst_of, channels);
           else if (q3)
-            patch_as(2, 3, src, m->row, m->pixel, to, channels);
+            patch_as(2, 3, src, layout->row, layout->pixel, dst_of, channels);
           else
-            patch_as(2, 2, src, m->row, m->pixel, to, channels);
+            patch_as(2, 2, src, layout->row, layout->pixel, dst_of, channels);
           for (int point = 0; point < POINTS * POINTS; point++)
-            if (to[point]) to[point] += channels;
+            if (dst_of[point]) dst_of[point] += channels;
         }
       }
 }
 
-// ---- products, a point after the other. Points are differences and so more than results are: sums of CHAIN products
-// at most keep the rounding errors where direct sums have them.
-static void products_of(const duel_winograd_grid *g, const real *patches, int64_t length, const real *weights,
+// ---- products, point by point. Values at the points are larger than results, which are their differences. So a chain
+// of multiply-adds has at most CHAIN products; that keeps rounding near that of direct sums.
+static void products_of(const duel_winograd_grid *grid, const real *transformed, int64_t length, const real *weights,
                         int64_t padded, bool add, real *products) {
   for (int point = 0; point < POINTS * POINTS; point++)
     for (int64_t panel = 0; panel < padded; panel += DUEL_GEMM_LANES)
       for (int64_t t = 0; t < length; t += CHAIN) {
         const int64_t chain = duel_min(CHAIN, length - t);
-        for (int64_t j = g->first[point]; j < g->first[point + 1]; j += DUEL_GEMM_ROWS) {
-          const int rows = (int)duel_min(DUEL_GEMM_ROWS, g->first[point + 1] - j);
-          const real *a[DUEL_GEMM_ROWS];
-          real *c[DUEL_GEMM_ROWS];
+        for (int64_t j = grid->first[point]; j < grid->first[point + 1]; j += DUEL_GEMM_ROWS) {
+          const int rows = (int)duel_min(DUEL_GEMM_ROWS, grid->first[point + 1] - j);
+          const real *left[DUEL_GEMM_ROWS];
+          real *dst[DUEL_GEMM_ROWS];
           for (int i = 0; i < rows; i++) {
-            a[i] = patches + (j + i) * length + t;
-            c[i] = products + (j + i) * padded + panel;
+            left[i] = transformed + (j + i) * length + t;
+            dst[i] = products + (j + i) * padded + panel;
           }
-          duel_gemm_rows(rows, chain, a, weights, add || t > 0, c);
+          duel_gemm_rows(rows, chain, left, weights, add || t > 0, dst);
         }
         weights += chain * DUEL_GEMM_LANES;
       }
 }
 
 // ---- points to results
-DUEL_INLINE void from_points(int results, const duel_vector *p, int64_t step, duel_vector y[3]) {
-  const duel_vector p0 = p[0], p1 = p[step], p3 = p[3 * step];
+DUEL_INLINE void from_points(int results, const duel_vector *p, int64_t apart, duel_vector y[3]) {
+  const duel_vector p0 = p[0], p1 = p[apart], p3 = p[3 * apart];
   if (results == 3) {
-    const duel_vector p2 = p[2 * step], sum = p1 + p2;
+    const duel_vector p2 = p[2 * apart], sum = p1 + p2;
     y[0] = p0 + sum;
     y[1] = p1 - p2;
     y[2] = sum + p3;
@@ -180,7 +183,7 @@ DUEL_INLINE void from_points(int results, const duel_vector *p, int64_t step, du
 
 DUEL_INLINE void results_as(int p, int q, const real *const *src, real *const *dst, int64_t panels, int64_t next) {
   for (int64_t k = 0; k < panels * DUEL_GEMM_LANES; k += DUEL_VECTOR_WIDTH) {
-    const int64_t to = k / DUEL_GEMM_LANES * next + k % DUEL_GEMM_LANES;
+    const int64_t at = k / DUEL_GEMM_LANES * next + k % DUEL_GEMM_LANES;
     duel_vector point[POINTS], down[3][POINTS], y[3];
     for (int b = 0; b < POINTS; b++) {
       if (b == MINUS && q == 2) continue;
@@ -191,27 +194,30 @@ DUEL_INLINE void results_as(int p, int q, const real *const *src, real *const *d
     }
     for (int i = 0; i < p; i++) {
       from_points(q, down[i], 1, y);
-      for (int j = 0; j < q; j++) duel_vector_store(dst[i * 3 + j] + to, y[j]);
+      for (int j = 0; j < q; j++) duel_vector_store(dst[i * 3 + j] + at, y[j]);
     }
   }
 }
 
-static void points_to_results(const duel_winograd_grid *g, const duel_tile *t, const real *products, int64_t padded,
-                              const duel_products *to) {
-  const int64_t height = duel_length(t->p), width = duel_length(t->q);
-  for (int64_t n = 0; n < duel_length(t->n); n++)
-    for (int64_t i = 0; i < g->p.pieces; i++)
-      for (int64_t j = 0; j < g->q.pieces; j++) {
-        const int p = i < g->p.threes ? 3 : 2, q = j < g->q.threes ? 3 : 2;
-        const int64_t first = (n * height + duel_winograd_begin(&g->p, i)) * width + duel_winograd_begin(&g->q, j);
+static void points_to_results(const duel_winograd_grid *grid, const duel_tile *tile, const real *products,
+                              int64_t padded, const duel_results *results) {
+  const int64_t height = duel_length(tile->p), width = duel_length(tile->q);
+  for (int64_t n = 0; n < duel_length(tile->n); n++)
+    for (int64_t i = 0; i < grid->p.boxes; i++)
+      for (int64_t j = 0; j < grid->q.boxes; j++) {
+        const int p = i < grid->p.threes ? 3 : 2, q = j < grid->q.threes ? 3 : 2;
+        const int64_t first =
+            (n * height + duel_winograd_begin(&grid->p, i)) * width + duel_winograd_begin(&grid->q, j);
         const real *src[POINTS * POINTS];
         real *dst[9] = {NULL};
         for (int point = 0; point < POINTS * POINTS; point++)
-          src[point] =
-              duel_winograd_has(g, point, i, j) ? products + duel_winograd_column(g, point, n, i, j) * padded : NULL;
+          src[point] = duel_winograd_has(grid, point, i, j)
+                           ? products + duel_winograd_column(grid, point, n, i, j) * padded
+                           : NULL;
         for (int a = 0; a < p; a++)
-          for (int b = 0; b < q; b++) dst[a * 3 + b] = to->result + to->place[first + a * width + b] * DUEL_GEMM_LANES;
-        const int64_t panels = padded / DUEL_GEMM_LANES, next = to->places * DUEL_GEMM_LANES;
+          for (int b = 0; b < q; b++)
+            dst[a * 3 + b] = results->data + results->place[first + a * width + b] * DUEL_GEMM_LANES;
+        const int64_t panels = padded / DUEL_GEMM_LANES, next = results->places * DUEL_GEMM_LANES;
         if (p == 3 && q == 3)
           results_as(3, 3, src, dst, panels, next);
         else if (p == 3)
@@ -223,15 +229,15 @@ static void points_to_results(const duel_winograd_grid *g, const duel_tile *t, c
       }
 }
 
-void duel_winograd_correlate(const duel_winograd *wino, const duel_lowering *l, const duel_patches *f,
-                             const duel_tile *t, int64_t block, const duel_lowered *m, const real *lowered,
-                             const real *packed, const duel_products *to, real *products, real *patches) {
-  const duel_winograd_grid g = duel_winograd_grid_of(duel_length(t->n), duel_length(t->p), duel_length(t->q));
-  const duel_span channels = duel_lowering_channels(l, f, block);
-  const int64_t padded = duel_gemm_padded(to->k), phases = wino->down * wino->right;
-  const int64_t length = phases * duel_length(channels);
-  duel_winograd_patches(wino, &g, t, m, lowered, duel_length(channels), patches);
-  products_of(&g, patches, length, packed + channels.begin * phases * padded * POINTS * POINTS, padded, block > 0,
-              products);
-  if (block + 1 == l->blocks) points_to_results(&g, t, products, padded, to);
+void duel_winograd_correlate(const duel_winograd *classes, const duel_correlation *c, const real *lowered,
+                             const real *packed, real *products, real *transformed) {
+  const duel_tile *tile = c->tile;
+  const duel_winograd_grid grid =
+      duel_winograd_grid_of(duel_length(tile->n), duel_length(tile->p), duel_length(tile->q));
+  const duel_span channels = duel_lowering_channels(c->lowering, c->patches, c->block);
+  const int64_t padded = duel_gemm_padded(c->results->k), n_classes = classes->down * classes->right;
+  duel_winograd_patches(classes, &grid, tile, c->layout, lowered, duel_length(channels), transformed);
+  products_of(&grid, transformed, n_classes * duel_length(channels),
+              packed + channels.begin * n_classes * padded * POINTS * POINTS, padded, c->block > 0, products);
+  if (c->block + 1 == c->lowering->blocks) points_to_results(&grid, tile, products, padded, c->results);
 }

@@ -2,7 +2,7 @@
 #ifndef DUEL_IO_DATA_SOURCE_H
 #define DUEL_IO_DATA_SOURCE_H
 
-#include "base/jobs.h"
+#include "base/team.h"
 #include "io/data/dataset.h"
 #include "io/data/find.h"
 #include "io/data/folder.h"
