@@ -23,8 +23,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cpu/products/cpu_gemm.h"
 #include "cpu/entry.h"
+#include "cpu/products/cpu_gemm.h"
 
 enum {
   BATCH = 64,

@@ -85,7 +85,7 @@ static duel_val steepness(duel_step *s, const duel_chosen *penalty, const duel_p
   return squared(s->g, slope);
 }
 static const duel_key steep_keys[] = {DUEL_PENALTY_KEYS("1"), {.name = NULL}};
-static const duel_penalty steep[] = {{{"steep", "weight", steep_keys, "D's slope"}, steepness},
+static const duel_penalty steep[] = {{{"steep", "weight", steep_keys, "D's slope"}, 1, steepness},
                                      {.kind = {.name = NULL}}};
 static const duel_table penalties = {steep, sizeof *steep, "penalty"};
 

@@ -12,7 +12,10 @@ duel_val duel_penalties_add(duel_step *s, duel_val loss, const duel_penalty_at *
     const duel_penalty *row = (const duel_penalty *)(const void *)penalty->kind;
     const int64_t every = (int64_t)penalty->value[DUEL_PENALTY_EVERY].number[0];
     char name[DUEL_SCALAR_NAME];
-    if (!duel_step_every(s, every)) continue;
+    if (!duel_step_every(s, every)) {
+      s->forwards += row->passes;
+      continue;
+    }
     const duel_val value =
         duel_affine(s->g, row->build(s, penalty, at), penalty->value[DUEL_PENALTY_WEIGHT].number[0], 0);
     snprintf(name, sizeof name, "penalty.%.30s", row->kind.name);

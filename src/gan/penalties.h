@@ -13,6 +13,7 @@ typedef struct duel_penalty_at { // where in a step
 
 typedef struct duel_penalty {
   duel_kind kind; // its keys begin with DUEL_PENALTY_KEYS
+  int passes;     // forwards in training mode that it makes
   // The scalar that the weight multiplies.
   duel_val (*build)(duel_step *s, const duel_chosen *penalty, const duel_penalty_at *at);
 } duel_penalty;
@@ -26,7 +27,8 @@ enum { DUEL_PENALTY_WEIGHT, DUEL_PENALTY_EVERY, DUEL_PENALTY_OWN }; // and own k
 extern const duel_table duel_penalties; // of the game gan
 
 // loss + Σ weight·n·value over the recipe's penalties, in the order of their table, that are due in this kind of step
-// (every: n). Reports weight·value of each as "penalty.NAME", the mean over the steps that have it.
+// (every: n); one that is not keeps its passes' numbers, so that others draw as ever. Reports weight·value of each as
+// "penalty.NAME", the mean over the steps that have it.
 duel_val duel_penalties_add(duel_step *s, duel_val loss, const duel_penalty_at *at);
 
 #endif
