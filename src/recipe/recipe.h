@@ -84,6 +84,7 @@ int duel_table_names(const duel_table *t, const char **names, int most); // yiel
 
 // src/gan has these.
 extern const duel_table duel_layer_kinds, duel_init_kinds, duel_optim_kinds, duel_game_kinds;
+extern const char duel_backend_choices[]; // src/run has this: "|auto|…"
 
 typedef struct duel_key_value duel_key_value;
 typedef struct duel_chosen { // one row, and what its keys are

@@ -92,7 +92,7 @@ static const duel_key keys_of_test_data[] = {
     {.name = NULL}};
 
 enum { BACKEND, DEVICE, THREADS, PRECISION, CAPTURE, DATA_MEMORY };
-static const duel_key keys_run[] = {{"backend", DUEL_KEY_CHOICE, "auto", 0, 0, "auto|cpu|cuda", "what computes"},
+static const duel_key keys_run[] = {{"backend", DUEL_KEY_CHOICE, "auto", 0, 0, duel_backend_choices, "what computes"},
                                     {"device", DUEL_KEY_INT, "0", 0, 1023, NULL, "which GPU"},
                                     {"threads", DUEL_KEY_INT, "0", 0, 1024, NULL, "0: what the machine allows"},
                                     {"precision", DUEL_KEY_CHOICE, "auto", 0, 0, "auto|fp32|tf32|bf16",

@@ -104,7 +104,16 @@ static const struct {
   const char *name;
   duel_status (*find)(const duel_backend_api **api);
   bool (*worth)(void);
-} backends[] = {{"auto", NULL, NULL}, {"cpu", find_cpu, NULL}, {"cuda", find_cuda, has_driver}};
+} backends[] = {
+#define BACKEND(name, find, worth) {#name, find, worth},
+#include "run/backends.def"
+#undef BACKEND
+};
+#define BACKEND(name, find, worth) "|" #name
+const char duel_backend_choices[] =
+#include "run/backends.def"
+    ;
+#undef BACKEND
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
 const char *duel_backend_name(int i) {
