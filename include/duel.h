@@ -107,8 +107,8 @@ typedef struct duel_scalar {
   const char *label; // "D loss" where lines for people show it, else NULL
   double value;
 } duel_scalar;
-// Those of a tick: the last step's or the mean over its steps, as the game has it; what no step of it made is not there.
-// restart != 0: the next step begins a new tick. The list lives until the next call.
+// Those of a tick: the last step's or the mean over its steps, as the game has it; what no step of it made is not
+// there. restart != 0: the next step begins a new tick. The list lives until the next call.
 DUEL_API duel_status duel_run_scalars(duel_run *run, int restart, const duel_scalar **scalars, int *n);
 // One of them by its name; NaN where it is not there, or a step has failed.
 DUEL_API double duel_run_scalar(duel_run *run, const char *name);
