@@ -7,18 +7,16 @@
 
 #include <stdint.h>
 
-#include <stdint.h>
-
 typedef enum duel_purpose {
-  DUEL_PURPOSE_INIT = 1,   // k: parameters numbered G then D, weight before bias, constants counted
-  DUEL_PURPOSE_LATENT = 2, // k: sub-step; fresh G latents k = d_steps
-  DUEL_PURPOSE_ORDER = 3,  // t: epoch
+  DUEL_PURPOSE_INIT = 1,   // k: parameters numbered net after net, weight before bias, constants counted
+  DUEL_PURPOSE_LATENT = 2, // k: sub-step; fresh latents of G: k = d_steps
+  DUEL_PURPOSE_ORDER = 3,  // t: epoch; a test set taken out of the data: key 0, t = 2^32 - 1
   DUEL_PURPOSE_AUGMENT = 4,
   DUEL_PURPOSE_PENALTY = 5,
   DUEL_PURPOSE_LABEL = 6,
   DUEL_PURPOSE_GRID = 7,  // t 0, k 0
   DUEL_PURPOSE_EVAL = 8,  // evaluation and generate; latent of seed s: key s, t 0, k 0
-  DUEL_PURPOSE_NOISE = 9, // dropout; k = 4096·pass + slot
+  DUEL_PURPOSE_NOISE = 9, // dropout and noise; k = 4096·pass + slot
 } duel_purpose;
 
 typedef struct duel_draw { // names one draw

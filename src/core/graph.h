@@ -41,7 +41,7 @@ typedef struct duel_window {
   int64_t pad[4]; // above, left, below, right
 } duel_window;
 
-// How an image becomes one of another size (core/resample.h has the formulas).
+// How an image becomes one of another size (core/ops/resample.h has the formulas).
 typedef enum duel_sampling { DUEL_NEAREST, DUEL_BILINEAR, DUEL_AVERAGE } duel_sampling;
 typedef struct duel_resampling {
   int mode;           // a duel_sampling

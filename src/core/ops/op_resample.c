@@ -1,6 +1,6 @@
 // Images made larger, smaller, or pooled to means: resample2d is linear, resample2d_dx its adjoint, and so each is the
-// other's gradient. core/resample.h says what is computed. As PyTorch's interpolate without align_corners, and as its
-// avg_pool2d with count_include_pad: zeros of the padding count in the mean.
+// other's gradient. core/ops/resample.h says what is computed. As PyTorch's interpolate without align_corners, and as
+// its avg_pool2d with count_include_pad: zeros of the padding count in the mean.
 #include <inttypes.h>
 
 #include "core/ops/op.h"

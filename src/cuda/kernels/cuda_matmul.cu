@@ -1,5 +1,5 @@
 // Matrix products: matmul with batch axes that broadcast, dense, matmul_grad. cuBLAS multiplies (blas.cu); bias,
-// activation, its derivative and column sums follow in one pass. Two products of a discriminator's last layer are done
+// activation, its derivative and column sums follow in one pass. Two products of a last layer with one output are done
 // here, in float32 whatever the precision: dense with one column, and matmul_grad of an outer product. Both read little
 // more than one matrix once, so that tensor cores would gain nothing and a launch is saved.
 #include "cuda/kernels/columns.cuh"

@@ -1,4 +1,4 @@
-// Random draws, the CPU's bits: words from cuRAND's device Philox, floats by core/normal.h. The key block in device
+// Random draws, the CPU's bits: words from cuRAND's device Philox, floats by base/normal.h. The key block in device
 // memory is i32[4] = {seed low, seed high, t, 0}; lane i mod 4 of the counter (i div 4, t, purpose + 256·k, 0) is
 // element i, so nothing depends on the grid; dst[j] is element first + j. Writes 4 bytes an element; a quarter of ten
 // rounds (20 operations) and, of a normal draw, ~40 more.

@@ -1,5 +1,5 @@
 // Images resampled and pooled to means, and the adjoint: a thread makes up to BAND pixels of a column, each from its
-// taps in order, rows before columns. core/resample.h says which those are.
+// taps in order, rows before columns. core/ops/resample.h says which those are.
 #include "cuda/kernels/nest.cuh"
 
 extern "C" {

@@ -141,8 +141,8 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
   for (int i = 1; i < wide.rank; i++) wide.dim[i] = 1;
   duel_val mean = duel_state(g, mean_var), var = duel_state(g, var_var);
   duel_val slope = duel_div(g, scale, duel_sqrt(g, duel_affine(g, var, 1, eps)));
-  duel_val centred = duel_sub(g, x, duel_reshape(g, mean, wide));
-  return duel_add(g, duel_mul(g, centred, duel_reshape(g, slope, wide)), duel_reshape(g, shift, wide));
+  duel_val centered = duel_sub(g, x, duel_reshape(g, mean, wide));
+  return duel_add(g, duel_mul(g, centered, duel_reshape(g, slope, wide)), duel_reshape(g, shift, wide));
 }
 
 // Srivastava et al. 2014: each value is dropped with probability p and the others grow by 1/(1 − p).

@@ -35,9 +35,10 @@ typedef struct duel_dataset_options { // {0}: everything as it is
 } duel_dataset_options;
 
 // spec: "fashion-mnist" (looked for in $DUEL_DATA, then where Debian's package puts it; missing: the message says
-// `apt install dataset-fashion-mnist`), "synthetic:ring", "synthetic:shapes", or a file or folder (io/find.h):
-//   IDX, NPY and CIFAR files (io/records.h), gzip or not
-//   a folder of PNG and JPEG pictures, also in folders of it (io/folder.h): decoded once, into a cache (io/cache.h)
+// `apt install dataset-fashion-mnist`), "synthetic:ring", "synthetic:shapes", or a file or folder (io/data/find.h):
+//   IDX, NPY and CIFAR files (io/data/records.h), gzip or not
+//   a folder of PNG and JPEG pictures, also in folders of it (io/data/folder.h): decoded once, into a cache
+//   (io/data/cache.h)
 // Sets larger than options->memory are written into the cache as well and stay there. USAGE for options that do not fit
 // the set; DUEL_ERR_DATA with path, expected and actual size for anything malformed; nothing is allocated on a header's
 // word alone.

@@ -1,4 +1,4 @@
-// Synthetic sets. Invariant: the same bits on every machine, so only draws of core/rng.h, literals, and operations that
+// Synthetic sets. Invariant: the same bits on every machine, so only draws of base/rng.h, literals, and operations that
 // IEEE 754 rounds correctly (+ − × ÷ √) enter; no libm.
 #include "io/data/synthetic.h"
 
