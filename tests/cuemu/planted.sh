@@ -15,6 +15,8 @@ command_of() {
     sed "s|\\\\\"|\"|g; s|^\([^ ]*\) |\1 -I$work/src |"
 }
 
+at() { (cd "$source/src/cuda" && find . -name "$1" | sed 's|^\./||'); } # where a file lies there
+
 ok() { n=$((n + 1)); echo "ok $n - $1"; }
 not_ok() { n=$((n + 1)); failed=1; echo "not ok $n - $1"; }
 
@@ -32,7 +34,7 @@ tests() {
 
 # plant NAME FILE SED SOURCE PROGRAM… : SOURCE has the kernels that the change in FILE reaches.
 plant() {
-  name=$1 file=$2 patch=$3 unit=$4
+  name=$1 file=$(at "$2") patch=$3 unit=$4
   shift 4
   case $only in "  " | *" $name "*) ;; *) return ;; esac
   rm -rf "$work/src"
@@ -55,7 +57,7 @@ plant() {
 build() { # SOURCE
   compile=$(command_of "$1")
   [ -n "$compile" ] || { echo "# no command for $1"; return 1; }
-  eval "$compile -o $work/$1.o -c $work/src/cuda/$1" 2>"$work/log" || { head -5 "$work/log"; return 1; }
+  eval "$compile -o $work/$1.o -c $work/src/cuda/$(at "$1")" 2>"$work/log" || { head -5 "$work/log"; return 1; }
 }
 
 link() { # SOURCE: the objects of the build but for this one
@@ -96,7 +98,7 @@ plant shared-not-set columns.cuh 's/if (lane < wide) part/if (lane < wide \&\& w
 plant host-touches-device nest.cuh \
   's/^  duel_map(duel_lane_of(call), f, &nd, (float \*)call->out\[0\].data, src);/  *(volatile float *)call->out[0].data = 0; &/' \
   cuda_elem.cu test_trajectory test_cuda_ops
-plant use-after-free program.cu 's/"preparing");/"preparing"); if (p->fed) cudaFree(p->number);/' program.cu test_cuda_run
+plant use-after-free program.cu 's/"preparing");/"preparing"); if (p->fed) cudaFree(p->fed->number);/' program.cu test_cuda_run
 plant over-the-limits launch.cuh 's/DUEL_BLOCK = 256;/DUEL_BLOCK = 2048;/' cuda_elem.cu test_trajectory test_cuda_ops
 plant no-fork program.cu 's/DUEL_CUDA_TRY(cudaStreamWaitEvent(b->lane\[i\].stream, b->forked, 0), "forking");/;/' \
   program.cu test_trajectory test_cuda_run
