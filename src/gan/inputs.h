@@ -20,7 +20,6 @@ typedef void duel_filler(const duel_step_input *in, const duel_moment *now, void
 struct duel_step_input {
   const char *name;
   int var;
-  size_t offset;     // into the block
   duel_filler *fill; // NULL: something else does, such as the thread that reads ahead
   const void *ctx;   // whatever the filler needs
   int net;           // which it belongs to, if any
@@ -34,7 +33,8 @@ typedef struct duel_inputs {
 
 // Adds an input and its variable, right behind the input before it.
 duel_status duel_inputs_add(duel_inputs *all, duel_step_input in, duel_dtype dtype, duel_shape shape, int *var);
-size_t duel_inputs_bytes(const duel_inputs *all); // of the block, a multiple of 4
+size_t duel_inputs_offset(const duel_inputs *all, int var); // of an input's variable, into the block
+size_t duel_inputs_bytes(const duel_inputs *all);           // of the block, a multiple of 4
 void duel_inputs_fill(const duel_inputs *all, const duel_moment *now, unsigned char *block);
 
 #endif

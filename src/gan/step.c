@@ -25,6 +25,11 @@ static void fill_key(const duel_step_input *in, const duel_moment *now, void *ds
   memcpy(dst, key, sizeof key);
 }
 
+static void fill_index(const duel_step_input *in, const duel_moment *now, void *dst) {
+  duel_order *order = (duel_order *)(uintptr_t)in->ctx; // it is kept from step to step
+  duel_order_numbers(order, now->step * now->per_step, now->per_step, dst);
+}
+
 // Streamed items lie in the order of the step already.
 static void fill_as_they_come(const duel_step_input *in, const duel_moment *now, void *dst) {
   (void)in;
@@ -72,18 +77,19 @@ static duel_status open_training(duel_step_vars *v, const duel_model *m, duel_va
                                  const duel_step_data *data) {
   const duel_recipe *r = m->recipe;
   const int64_t per_step = m->game->items(r);
+  const bool streamed = !data->order;
   const duel_step_input key = {.name = "key", .fill = fill_key, .ctx = r}, items = {.name = "data"};
   const duel_step_input labels = {.name = "labels"};
   const duel_step_input index = {
-      .name = "index", .fill = data->streamed ? fill_as_they_come : data->fill_index, .ctx = data->ctx};
+      .name = "index", .fill = streamed ? fill_as_they_come : fill_index, .ctx = data->order};
   DUEL_TRY(duel_inputs_add(&v->inputs, key, DUEL_I32, DUEL_SHAPE(4), &v->key));
   DUEL_TRY(duel_inputs_add(&v->inputs, index, DUEL_I32, DUEL_SHAPE(per_step), &v->index));
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(open_net(v, m, net, real));
-  if (m->game->labels && data->streamed)
+  if (m->game->labels && streamed)
     DUEL_TRY(duel_inputs_add(&v->inputs, labels, DUEL_I32, DUEL_SHAPE(per_step), &v->labels));
-  if (m->game->labels && !data->streamed)
+  if (m->game->labels && !streamed)
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, "labels", DUEL_I32, DUEL_SHAPE(data->items), &v->labels));
-  if (data->streamed)
+  if (streamed)
     DUEL_TRY(duel_inputs_add(&v->inputs, items, data->dtype, with_batch(per_step, m->item), &v->data));
   else
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_DATA, "data", data->dtype, with_batch(data->items, m->item), &v->data));

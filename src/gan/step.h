@@ -11,6 +11,7 @@
 #include "gan/inputs.h"
 #include "gan/model.h"
 #include "gan/scalars.h"
+#include "io/data/order.h"
 
 enum { DUEL_MAX_EVERY = 3 }; // different n of `every: n` in one recipe
 
@@ -72,15 +73,12 @@ bool duel_step_every(duel_step *s, int64_t n);
 
 // ---- for runs
 double duel_step_rate(const duel_recipe *r, int net, const duel_moment *now); // the net's learning rate
-// Adds the variables (items 0: sampling's alone). index: who fills the input of that name, NULL where all items of a
-// step are inputs themselves (streamed).
 typedef struct duel_step_data {
   duel_dtype dtype;
   int64_t items;
-  bool streamed;
-  duel_filler *fill_index;
-  const void *ctx;
+  duel_order *order; // says which items of the resident set a step takes; NULL: they are inputs themselves (streamed)
 } duel_step_data;
+// Adds the variables (items 0: sampling's alone).
 duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
                            const duel_step_data *data);
 // What a kind of step does, as its graph has it.

@@ -32,6 +32,16 @@ static duel_status plan_variant(duel_trainer *t, unsigned on) {
   return DUEL_OK;
 }
 
+static int64_t least_common_multiple(int64_t a, int64_t b) {
+  int64_t divisor = a, rest = b; // Euclid's greatest common one
+  while (rest) {
+    const int64_t next = divisor % rest;
+    divisor = rest;
+    rest = next;
+  }
+  return a / divisor * b;
+}
+
 // The first is that of step 0, in which all is on; building it tells by what the others differ. Only those follow that
 // some step is: if 8 divides a step's number, so does 4.
 static duel_status plan_variants(duel_trainer *t) {
@@ -41,16 +51,9 @@ static duel_status plan_variants(duel_trainer *t) {
   t->variant[0].made.on = all;
   for (unsigned on = 0; on < all; on++) {
     bool occurs = true;
-    int64_t together = 1; // least common multiple of those that are on
-    for (int i = 0; i < v->n_every; i++) {
-      int64_t a = together, b = v->every[i];
-      while (b) {
-        const int64_t rest = a % b;
-        a = b;
-        b = rest;
-      }
-      if (on >> i & 1) together = together / a * v->every[i];
-    }
+    int64_t together = 1; // such steps are its multiples
+    for (int i = 0; i < v->n_every; i++)
+      if (on >> i & 1) together = least_common_multiple(together, v->every[i]);
     for (int i = 0; i < v->n_every; i++) occurs = occurs && ((on >> i & 1) || together % v->every[i] != 0);
     if (occurs) DUEL_TRY(plan_variant(t, on));
   }
@@ -61,11 +64,8 @@ static duel_status plan_variants(duel_trainer *t) {
 duel_status duel_plans_open(duel_trainer *t) {
   const duel_dataset *data = t->data;
   const duel_dtype real = t->api->real;
-  const duel_step_data how = {.dtype = data && data->is_float ? DUEL_F32 : DUEL_U8,
-                              .items = t->items,
-                              .streamed = t->streamed,
-                              .fill_index = duel_trainer_fill_index,
-                              .ctx = t};
+  const duel_step_data how = {
+      .dtype = data && data->is_float ? DUEL_F32 : DUEL_U8, .items = t->items, .order = t->streamed ? NULL : &t->order};
   DUEL_TRY(duel_model_open(&t->model, t->recipe, data ? duel_shape_of(data->rank, data->dim) : (duel_shape){0},
                            data ? data->classes : 0, &t->vars, real));
   DUEL_TRY(duel_step_open(&t->vars_of_step, &t->model, &t->vars, real, &how));

@@ -4,35 +4,32 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "gan/game.h"
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t) {
-  return t->model.game ? t->model.game->items(t->recipe) : duel_game_of(t->recipe)->items(t->recipe);
+  return duel_game_of(t->recipe)->items(t->recipe);
 }
 
 // ---- memory
 
 static duel_status open_step(duel_trainer *t) {
-  duel_inputs *inputs = &t->vars_of_step.inputs;
-  const duel_step_input *data = &inputs->in[inputs->n - 1]; // where they are streamed
-  const int reported = t->vars_of_step.reported;
-  duel_feed feed = {.in = duel_memory_at(&t->memory, t->vars_of_step.key),
-                    .out = duel_memory_at(&t->memory, reported),
+  const duel_step_vars *v = &t->vars_of_step;
+  const duel_inputs *inputs = &v->inputs;
+  duel_feed feed = {.in = duel_memory_at(&t->memory, v->key),
+                    .out = duel_memory_at(&t->memory, v->reported),
                     .in_bytes = duel_inputs_bytes(inputs),
-                    .out_bytes = t->vars.var[reported].bytes};
+                    .out_bytes = t->vars.var[v->reported].bytes};
   if (t->streamed) {
     DUEL_TRY(duel_prefetch_open(&t->prefetch, t->data, t->recipe->train.seed, duel_trainer_items_per_step(t),
-                                (feed.in_bytes + DUEL_ALIGN - 1) / DUEL_ALIGN * DUEL_ALIGN, data->offset));
+                                (feed.in_bytes + DUEL_ALIGN - 1) / DUEL_ALIGN * DUEL_ALIGN,
+                                duel_inputs_offset(inputs, v->data)));
+    if (t->model.game->labels) duel_prefetch_labels(t->prefetch, duel_inputs_offset(inputs, v->labels));
   } else {
     t->block = duel_calloc(1, feed.in_bytes);
     if (!t->block) return duel_fail_memory("the inputs of a step", feed.in_bytes);
   }
-  if (t->streamed && t->model.game->labels)
-    for (int i = 0; i < inputs->n; i++)
-      if (inputs->in[i].var == t->vars_of_step.labels) duel_prefetch_labels(t->prefetch, inputs->in[i].offset);
   duel_plan *plans[DUEL_MAX_VARIANTS];
-  for (int v = 0; v < t->n_variants; v++) plans[v] = t->variant[v].plan;
+  for (int i = 0; i < t->n_variants; i++) plans[i] = t->variant[i].plan;
   return duel_exec_open(&t->train, plans, t->n_variants, &t->memory, &feed);
 }
 
@@ -63,13 +60,10 @@ static duel_status open_memory(duel_trainer *t) {
   DUEL_TRY(open_sampling(t));
   if (t->test_plan) DUEL_TRY(duel_exec_open(&t->judge, &t->test_plan, 1, &t->memory, NULL));
   if (!t->data) return DUEL_OK;
-  if (!t->streamed && t->model.game->labels) DUEL_TRY(write_labels(t));
   if (t->streamed) return open_step(t);
+  if (t->model.game->labels) DUEL_TRY(write_labels(t));
   if (!t->memory.lent) DUEL_TRY(duel_memory_write(&t->memory, t->vars_of_step.data, values));
-  size_t items = (size_t)t->items;
-  t->order = duel_malloc(items * sizeof *t->order);
-  t->order_scratch = duel_malloc(3 * items * sizeof *t->order_scratch);
-  if (!t->order || !t->order_scratch) return duel_fail_memory("the order of the data", 4 * items * 4);
+  DUEL_TRY(duel_order_open(&t->order, t->recipe->train.seed, t->items));
   return open_step(t);
 }
 
@@ -98,7 +92,7 @@ duel_status duel_trainer_open(duel_trainer **result, duel_resolved *what, bool p
   *result = NULL;
   duel_trainer *t = duel_calloc(1, sizeof *t);
   if (!t) return duel_fail_memory("the trainer", sizeof *t);
-  *t = (duel_trainer){.recipe = what->recipe, .data = what->data, .test = what->test, .api = api, .order_epoch = -1};
+  *t = (duel_trainer){.recipe = what->recipe, .data = what->data, .test = what->test, .api = api};
   *what = (duel_resolved){0};
   duel_status status = plan(t, options);
   if (status == DUEL_OK && !plan_only) status = open_memory(t);
@@ -124,8 +118,7 @@ void duel_trainer_close(duel_trainer *t) {
   duel_dataset_close(t->test);
   duel_free(t->latents);
   duel_free(t->samples);
-  duel_free(t->order);
-  duel_free(t->order_scratch);
+  duel_order_close(&t->order);
   duel_free(t);
 }
 
@@ -159,21 +152,6 @@ duel_status duel_trainer_init(duel_trainer *t) {
 }
 
 // ---- one step
-
-// Real item q since the start is order[q div M][q mod M].
-void duel_trainer_fill_index(const duel_step_input *in, const duel_moment *now, void *dst) {
-  duel_trainer *t = (duel_trainer *)(uintptr_t)in->ctx; // the order is kept from step to step
-  int32_t *index = dst;
-  const int64_t first = now->step * now->per_step;
-  for (int64_t i = 0; i < now->per_step; i++) {
-    int64_t epoch = (first + i) / t->items;
-    if (epoch != t->order_epoch) {
-      duel_data_order(t->recipe->train.seed, (uint64_t)epoch, t->items, t->order, t->order_scratch);
-      t->order_epoch = epoch;
-    }
-    index[i] = t->order[(first + i) % t->items];
-  }
-}
 
 static duel_moment moment_of(const duel_trainer *t, int64_t step) {
   return (duel_moment){.step = step,

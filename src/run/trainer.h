@@ -46,9 +46,7 @@ typedef struct duel_trainer {
   duel_prefetch *prefetch;        // then: reads them ahead
   unsigned char *block;           // the inputs of one step; prefetch's where there is one
   float *latents, *samples;
-  int32_t *order; // the present epoch's order of items, unless streamed
-  uint32_t *order_scratch;
-  int64_t order_epoch; // -1: none yet
+  duel_order order; // of the items; prefetch has its own
 } duel_trainer;
 
 // A recipe with its data: all that can be told before anything is built.
@@ -84,6 +82,7 @@ duel_status duel_trainer_test(duel_trainer *t);
 // weights and buffers alone.
 duel_status duel_trainer_save(duel_trainer *t, const char *path);
 duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const char *path, bool full);
+bool duel_checkpoint_has_data(const duel_tensor_file *f, const duel_dataset *data); // by their fingerprint
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items
 int duel_trainer_variant(const duel_trainer *t, int64_t step);
@@ -93,6 +92,5 @@ duel_status duel_plans_open(duel_trainer *t);
 size_t duel_plans_work(const duel_trainer *t);                            // bytes of work memory that the largest takes
 duel_status duel_plans_advise(const duel_trainer *t, duel_status status); // adds to a failure what would fit
 void duel_plans_close(duel_trainer *t);
-void duel_trainer_fill_index(const duel_step_input *in, const duel_moment *now, void *dst); // ctx: the trainer
 
 #endif

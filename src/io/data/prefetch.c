@@ -7,22 +7,19 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
+#include "io/data/order.h"
 
 enum { SLOTS = 4 };
 
 struct duel_prefetch {
   const duel_dataset *data;
-  uint64_t seed;
   int64_t n; // items of a step
   size_t bytes, offset;
   bool labeled;
   size_t label_offset;
   unsigned char *block; // [SLOTS, bytes]
-  int32_t *order;       // of the reader: the present epoch's
-  uint32_t *scratch;
-  int32_t *number; // [n]
-  int64_t epoch;   // -1: none yet
+  duel_order order;     // the reader's
+  int32_t *number;      // [n]
 
   pthread_t reader;
   bool started;
@@ -37,25 +34,13 @@ struct duel_prefetch {
   char error[1024];
 };
 
-static void take_numbers(duel_prefetch *p, int64_t step) {
-  const int64_t items = p->data->items, first = step * p->n;
-  for (int64_t i = 0; i < p->n; i++) {
-    const int64_t epoch = (first + i) / items;
-    if (epoch != p->epoch) {
-      duel_data_order(p->seed, (uint64_t)epoch, items, p->order, p->scratch);
-      p->epoch = epoch;
-    }
-    p->number[i] = p->order[(first + i) % items];
-  }
-}
-
 static unsigned char *block_of(const duel_prefetch *p, int64_t step) {
   return p->block + (size_t)(step % SLOTS) * p->bytes;
 }
 
 static duel_status fill_block(duel_prefetch *p, int64_t step) {
   unsigned char *block = block_of(p, step);
-  take_numbers(p, step);
+  duel_order_numbers(&p->order, step * p->n, p->n, p->number);
   for (int64_t i = 0; p->labeled && i < p->n; i++) {
     const int32_t label = p->data->labels[p->number[i]];
     memcpy(block + p->label_offset + (size_t)i * sizeof label, &label, sizeof label);
@@ -93,18 +78,14 @@ duel_status duel_prefetch_open(duel_prefetch **result, const duel_dataset *d, ui
   *result = NULL;
   duel_prefetch *p = duel_calloc(1, sizeof *p);
   if (!p) return duel_fail_memory("reading ahead", sizeof *p);
-  *p = (duel_prefetch){.data = d, .seed = seed, .n = n, .bytes = bytes, .offset = offset, .epoch = -1};
-  const size_t items = (size_t)d->items;
+  *p = (duel_prefetch){.data = d, .n = n, .bytes = bytes, .offset = offset};
   p->block = duel_calloc(SLOTS, bytes);
-  p->order = duel_malloc(items * sizeof *p->order);
-  p->scratch = duel_malloc(3 * items * sizeof *p->scratch);
   p->number = duel_malloc((size_t)n * sizeof *p->number);
   pthread_mutex_init(&p->lock, NULL);
   pthread_cond_init(&p->changed, NULL);
-  duel_status status = DUEL_OK;
-  if (!p->block || !p->order || !p->scratch || !p->number)
-    status = duel_fail_memory("reading ahead", SLOTS * bytes + 16 * items);
-  else if (pthread_create(&p->reader, NULL, read_ahead, p) != 0)
+  duel_status status = duel_order_open(&p->order, seed, d->items);
+  if (status == DUEL_OK && (!p->block || !p->number)) status = duel_fail_memory("reading ahead", SLOTS * bytes);
+  if (status == DUEL_OK && pthread_create(&p->reader, NULL, read_ahead, p) != 0)
     status = duel_fail(DUEL_ERR_DEVICE, "no thread can be started to read the data");
   p->started = status == DUEL_OK;
   if (status != DUEL_OK) {
@@ -150,8 +131,7 @@ void duel_prefetch_close(duel_prefetch *p) {
   pthread_mutex_destroy(&p->lock);
   pthread_cond_destroy(&p->changed);
   duel_free(p->block);
-  duel_free(p->order);
-  duel_free(p->scratch);
+  duel_order_close(&p->order);
   duel_free(p->number);
   duel_free(p);
 }
