@@ -2,28 +2,25 @@
 # What the command says where CUDA cannot work, each with its exit code: on the emulator, which plays the machine.
 # DUEL_BINARY names the build tree, DUEL_CUDA_LIBRARY the emulated library. Speaks TAP.
 set -u
+. "$(dirname "$0")/tap.sh"
 duel=${DUEL_BINARY:?}/duel
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-n=0 failed=0
 
 # expect CODE TEXT NAME ENVIRONMENT… -- FLAGS…: duel train with the flags ends so and says so
 expect() {
   code=$1 text=$2 name=$3
   shift 3
   set -- env "$@"
-  n=$((n + 1))
   line=$(printf '%s ' "$@")
   case $line in *" -- "*) ;; *) echo "Bail out! expect without --"; exit 1 ;; esac
   eval "${line%% -- *} \"$duel\" train --data synthetic:shapes --limit 64 --batch 8 --steps 2 --outdir \"$work\" ${line#* -- }" \
     >"$work/log" 2>&1
   got=$?
   if [ "$got" = "$code" ] && grep -q -- "$text" "$work/log"; then
-    echo "ok $n - $name"
+    verdict 0 "$name"
   else
-    echo "not ok $n - $name: exit $got, not $code, or no '$text'"
-    sed 's/^/# /' "$work/log"
-    failed=1
+    verdict 1 "$name: exit $got, not $code, or no '$text'" "$work/log"
   fi
 }
 
@@ -52,5 +49,4 @@ expect 0 "warning: the CPU trains, not a GPU: .*no NVIDIA GPU is visible" "auto 
 expect 0 "warning: the CPU trains, not a GPU: the CUDA backend does not load" "auto and a library that is none" $driver DUEL_CUDA_LIBRARY=/dev/null -- --backend auto
 expect 5 "does not load" "a library that is none" DUEL_CUDA_LIBRARY=/dev/null -- --backend cuda
 expect 5 "no CUDA backend" "no library" DUEL_CUDA_LIBRARY=/nonexistent/libduel_cuda.so -- --backend cuda
-echo "1..$n"
-exit $failed
+finish

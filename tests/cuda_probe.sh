@@ -2,20 +2,13 @@
 # cuda_probe.sh PROGRAM: bench/cuda_probe on the emulator: all of its numbers are there, finite and above 0, with
 # products of both recipes in all precisions, and what it cannot do it says. Speaks TAP.
 set -u
+. "$(dirname "$0")/tap.sh"
 probe=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-n=0 failed=0
 
 ok() { # STATUS NAME: of one test; what there is to see is in $work/log
-  n=$((n + 1))
-  if [ "$1" = 0 ]; then
-    echo "ok $n - $2"
-  else
-    echo "not ok $n - $2"
-    sed 's/^/# /' "$work/log"
-    failed=1
-  fi
+  verdict "$1" "$2" "$work/log"
 }
 
 "$probe" --quick --json "$work/probe.json" >"$work/log" 2>&1
@@ -60,5 +53,4 @@ refused 4 "cannot be read; bench/cuda_table.py --products" "a list that is not t
 echo "mlp 64 64 512 784 0 1 100 784 512 1 0 0 0 0 3" >"$work/list"
 refused 4 "list:1: no product" "a row shorter than the matrix" "$probe" --products "$work/list"
 refused 4 "cannot be written" "a file in no folder" "$probe" --quick --json "$work/nowhere/probe.json"
-echo "1..$n"
-exit $failed
+finish

@@ -16,6 +16,7 @@
 #
 # fashion-mnist is the same 64 pictures there, so that epochs are short.
 set -u
+. "$(dirname "$0")/tap.sh"
 LC_ALL=C NO_COLOR=1
 export LC_ALL NO_COLOR
 unset COLUMNS DUEL_COMMAND
@@ -24,17 +25,9 @@ emulator=$DUEL_BINARY/tests/cuemu/libduel_cuda.so
 home=$(mktemp -d) || exit 1
 trap 'rm -rf "$home"' EXIT
 trap 'exit 1' INT TERM
-n=0 failed=0
 
 result() { # VERDICT NAME; what the file log holds explains a failure
-  n=$((n + 1))
-  if [ "$1" = 0 ]; then
-    echo "ok $n - $2"
-  else
-    echo "not ok $n - $2"
-    sed 's/^/# /' "$home/log" | tail -n 20
-    failed=1
-  fi
+  verdict "$1" "$2" "$home/log"
 }
 
 # PAGE to lines KIND<tab>FILE:LINE<tab>…: run COMMAND, show COMMAND, out LINE (of the show before it), code LINE,
@@ -112,8 +105,7 @@ page() { # FILE
     case $kind in
     run)
       if case $text in *"--backend cuda "*) [ ! -e "$emulator" ] ;; *) false ;; esac then
-        n=$((n + 1))
-        echo "ok $n # SKIP $where: no emulated GPU in this build"
+        skip "$where: no emulated GPU in this build"
         continue
       fi
       run "$text"
@@ -159,5 +151,4 @@ for file in "$source"/README.md "$source"/CONTRIBUTING.md "$source"/docs/*.md; d
 result $? "the pages have commands"
 echo "# blocks that are not run:"
 cat "$home/skipped"
-echo "1..$n"
-exit $failed
+finish

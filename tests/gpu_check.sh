@@ -5,13 +5,14 @@
 # each part is given a fault. Speaks TAP; skipped, with the reason, where there are no namespaces or no packages.
 # DUEL_SOURCE and DUEL_BINARY name the two trees; names of groups (whole, kills, faults) limit it to those.
 set -u
+. "$(dirname "$0")/tap.sh"
 LC_ALL=C
 export LC_ALL
 source=${DUEL_SOURCE:?} binary=${DUEL_BINARY:?}
 spaces="--mount --net --pid --fork --kill-child"
 [ "$(id -u)" = 0 ] || spaces="--user --map-root-user $spaces"
 
-skip_all() { echo "ok 1 # SKIP $*"; echo "1..1"; exit 0; }
+skip_all() { skip "$*"; finish; }
 
 # ---- outside
 if [ "${1:-}" != inside ]; then
@@ -45,19 +46,12 @@ dpkg-query -L $packages 2>/dev/null | grep '^/usr/' | while read -r file; do
 done
 [ ! -d /usr/local/cuda ] || mount -t tmpfs tmpfs /usr/local/cuda
 cd "$home" || exit 1
-n=0 failed=0
 
 ok() { # NAME COMMAND…: the command succeeds; the file log explains where it does not
   name=$1
   shift
-  n=$((n + 1))
-  if "$@"; then
-    echo "ok $n - $name"
-  else
-    echo "not ok $n - $name"
-    sed 's/^/# /' "$home/log" 2>/dev/null | tail -n 20
-    failed=1
-  fi
+  "$@"
+  verdict $? "$name" "$home/log"
 }
 group() { case $only in "  " | *" $1 "*) ;; *) return 1 ;; esac; }
 
@@ -284,7 +278,7 @@ END
   rm -rf python/nvidia
 fi
 
-[ -x "$TREE/duel" ] || { echo "1..$n"; exit 1; }
+[ -x "$TREE/duel" ] || { failed=1; finish; }
 wrap "$TREE/duel" 'case "${PLANT:-}:$1:$*" in
 smoke-hang:train:* | train-hang:train:*/train-* | bench-hang:bench:*fp32* | profile-hang:bench:*--ops*) hang ;;
 train-fail:train:*/train-dcgan*) exit 5 ;;
@@ -363,5 +357,4 @@ if group faults; then
   ok "a profile that fails" fault profile profile-fail torch,profile torch=passed
 fi
 echo "# all of it: $(($(date +%s) - began)) s"
-echo "1..$n"
-exit $failed
+finish

@@ -2,23 +2,17 @@
 # `cmake --install` into a folder of its own, which is then moved; and a program outside of the tree that is built on it in
 # each of the ways that there are. Speaks TAP. DUEL_SOURCE and DUEL_BINARY name the two trees.
 set -u
+. "$(dirname "$0")/tap.sh"
 source=${DUEL_SOURCE:?} binary=${DUEL_BINARY:?}
 home=$(mktemp -d) || exit 1
 trap 'rm -rf "$home"' EXIT
 trap 'exit 1' INT TERM
-n=0 failed=0
 
 ok() { # NAME COMMAND…
   name=$1
   shift
-  n=$((n + 1))
-  if "$@" >"$home/log" 2>&1; then
-    echo "ok $n - $name"
-  else
-    echo "not ok $n - $name"
-    sed 's/^/# /' "$home/log" | head -n 40
-    failed=1
-  fi
+  "$@" >"$home/log" 2>&1
+  verdict $? "$name" "$home/log"
 }
 cached() { sed -n "s/^$1:[A-Z]*=//p" "$binary/CMakeCache.txt"; }
 
@@ -99,5 +93,4 @@ END
   ok "the command finds it" found env -u DUEL_CUDA_LIBRARY "$prefix/bin/duel" info devices
   ok "a program finds it below libduel.so" found env -u DUEL_CUDA_LIBRARY LD_LIBRARY_PATH="$lib" "$home/devices"
 fi
-echo "1..$n"
-exit $failed
+finish

@@ -2,21 +2,16 @@
 # The rules of the house that a compiler does not check (dependencies point one way, one door to the heap, only the
 # command prints, names, sizes, pages). Speaks TAP. DUEL_SOURCE and DUEL_BINARY name the two trees.
 set -u
+. "$(dirname "$0")/tap.sh"
 LC_ALL=C
 export LC_ALL
 cd "${DUEL_SOURCE:?}" || exit 1
-n=0 failed=0
 
 # rule NAME OFFENCES: passes if the list of offences is empty
 rule() {
-  n=$((n + 1))
-  if [ -z "$2" ]; then
-    echo "ok $n - $1"
-  else
-    echo "not ok $n - $1"
-    printf '%s\n' "$2" | sed 's/^/# /'
-    failed=1
-  fi
+  [ -z "$2" ]
+  verdict $? "$1"
+  [ -z "$2" ] || printf '%s\n' "$2" | sed 's/^/# /'
 }
 
 # includes FOLDER PATTERN: every #include of a folder that the pattern (a name with its quotes or brackets) does not allow
@@ -147,5 +142,4 @@ cited() {
     done
 }
 rule "what comments cite of DESIGN is there" "$(cited)"
-echo "1..$n"
-exit $failed
+finish

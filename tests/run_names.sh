@@ -2,11 +2,11 @@
 # `./run test NAME…`: which tests it builds and runs. On a copy of `run` whose cmake, ninja and ctest are stand-ins that
 # write down what they are asked for. Speaks TAP. DUEL_SOURCE names the tree.
 set -u
+. "$(dirname "$0")/tap.sh"
 home=$(mktemp -d) || exit 1
 trap 'rm -rf "$home"' EXIT
 mkdir "$home/bin" "$home/tree" && cp "${DUEL_SOURCE:?}/run" "$home/tree/run" || exit 1
 cd "$home" || exit 1
-n=0 failed=0
 
 stand_in() { # NAME BODY
   printf '#!/bin/sh\n%s\n' "$2" >"bin/$1"
@@ -32,24 +32,12 @@ run() { # CODE NAME ARGUMENTS…: what it prints in out, what was asked for in a
   : >asked
   ASKED=$home/asked HERE=$home/tree PATH=$home/bin:$PATH DUEL_DATA=/ "$home/tree/run" "$@" >out 2>&1
   rc=$?
-  n=$((n + 1))
-  if [ $rc = "$code" ]; then
-    echo "ok $n - $name"
-  else
-    echo "not ok $n - $name: exit code $rc"
-    sed 's/^/# /' out asked
-    failed=1
-  fi
+  [ $rc = "$code" ] || cat asked >>out
+  verdict $((rc != code)) "$name: exit code $rc" out
 }
 says() { # NAME LINE FILE: it has that line
-  n=$((n + 1))
-  if grep -qxF -- "$2" "$3"; then
-    echo "ok $n - $1"
-  else
-    echo "not ok $n - $1: no line '$2'"
-    sed 's/^/# /' "$3"
-    failed=1
-  fi
+  grep -qxF -- "$2" "$3"
+  verdict $? "$1: $2" "$3"
 }
 
 run 0 "names" test json ring
@@ -66,5 +54,4 @@ run 0 "no name" test
 says "means all but the long ones" "ctest -j $(nproc) --timeout 280 --output-on-failure -LE long" asked
 run 2 "a flag that there is not" test --al
 run 2 "--all and a name" test --all json
-echo "1..$n"
-exit $failed
+finish

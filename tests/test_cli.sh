@@ -2,6 +2,7 @@
 # The command from end to end, on tiny recipes: what it prints, what it writes, its exit codes, and that stopping,
 # going on, threads and repetition never change a byte. Speaks TAP. DUEL_BINARY names the build tree.
 set -u
+. "$(dirname "$0")/tap.sh"
 LC_ALL=C
 export LC_ALL
 unset COLUMNS DUEL_COMMAND
@@ -15,25 +16,12 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM
-n=0 failed=0
 
 # ---- checks
 
 result() { # VERDICT NAME; what the file log holds explains a failure
-  n=$((n + 1))
-  if [ "$1" = 0 ]; then
-    echo "ok $n - $2"
-  else
-    echo "not ok $n - $2"
-    [ ! -s log ] || sed 's/^/# /' log | head -n 40
-    failed=1
-  fi
+  verdict "$1" "$2" log
   : >log
-}
-
-skip() {
-  n=$((n + 1))
-  echo "ok $n # SKIP $1"
 }
 
 ok() { # NAME COMMAND…: the command succeeds
@@ -837,5 +825,4 @@ if script -qec true /dev/null </dev/null >/dev/null 2>&1; then # it may lack a t
 else
   skip "no script(1) to make a terminal"
 fi
-echo "1..$n"
-exit $failed
+finish

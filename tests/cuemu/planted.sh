@@ -3,10 +3,11 @@
 # tests of the backend. Each patch changes a copy, of which the named sources are compiled anew and linked with the
 # objects of the build. Speaks TAP. DUEL_SOURCE and DUEL_BINARY name the two trees; names of plants limit it to those.
 set -u
+. "$(dirname "$0")/../tap.sh"
 source=${DUEL_SOURCE:?} binary=${DUEL_BINARY:?}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-n=0 failed=0 only=" $* "
+only=" $* "
 
 objects=$binary/tests/cuemu/CMakeFiles/duel_cuda_emulated.dir
 # The build's own command for a source, with the copy first among the includes; its end, "-o … -c …", is ours.
@@ -16,9 +17,6 @@ command_of() {
 }
 
 at() { (cd "$source/src/cuda" && find . -name "$1" | sed 's|^\./||'); } # where a file lies there
-
-ok() { n=$((n + 1)); echo "ok $n - $1"; }
-not_ok() { n=$((n + 1)); failed=1; echo "not ok $n - $1"; }
 
 # tests PROGRAM…: whether all of them pass on the library of the copy, in every order, with streams eager and lazy; what
 # they say is in $work/log.
@@ -42,15 +40,15 @@ plant() {
   cp -r "$source/src/cuda" "$work/src/cuda"
   sed "$patch" "$source/src/cuda/$file" >"$work/src/cuda/$file"
   if [ "$(diff "$source/src/cuda/$file" "$work/src/cuda/$file" | grep -c '^>')" != 1 ]; then
-    not_ok "$name: the patch does not change one line of $file"
+    verdict 1 "$name: the patch does not change one line of $file"
     return
   fi
-  build "$unit" && link "$unit" || { not_ok "$name: it does not build"; return; }
+  build "$unit" && link "$unit" || { verdict 1 "$name: it does not build"; return; }
   if tests "$@"; then
-    not_ok "$name: $file: nothing was found"
+    verdict 1 "$name: $file: nothing was found"
   else
     found=$(grep -m1 -E 'cuemu: [^0-9]|Sanitizer|runtime error|cuda[A-Z]' "$work/log" | sed "s|$work/||g" | cut -c1-160)
-    ok "$name: $file: ${found:-wrong values}"
+    verdict 0 "$name: $file: ${found:-wrong values}"
   fi
 }
 
@@ -74,9 +72,9 @@ rm -rf "$work/src"
 mkdir -p "$work/src"
 cp -r "$source/src/cuda" "$work/src/cuda"
 if build cuda_reduce.cu && link cuda_reduce.cu && tests test_trajectory; then
-  ok "nothing planted: nothing found"
+  verdict 0 "nothing planted: nothing found"
 else
-  not_ok "nothing planted"
+  verdict 1 "nothing planted"
   sed 's/^/# /' "$work/log" | tail -5
 fi
 
@@ -106,5 +104,4 @@ plant no-join program.cu 's/DUEL_CUDA_TRY(cudaStreamWaitEvent(b->lane\[0\].strea
   program.cu test_trajectory test_cuda_run
 plant no-wait-for-outputs program.cu 's/error = cudaEventSynchronize(event);/error = cudaSuccess;/' program.cu test_cuda_run
 
-echo "1..$n"
-exit $failed
+finish
