@@ -88,14 +88,15 @@ void duel_progress_header(const duel_run *run) {
   printf("Memory:     %.1f MiB planned\n", (double)i.memory_bytes / 1048576);
 }
 
-// "D loss 0.6931  G loss 0.6931": those that have a label.
-static void scalars_text(char *dst, size_t n, const duel_train_event *e, const char *between, const char *is) {
+// "D loss 0.6931  G loss 0.6931": those that have a label, which ends at a character of `end`.
+static void scalars_text(char *dst, size_t n, const duel_train_event *e, const char *end, const char *between,
+                         const char *is) {
   size_t at = 0;
   *dst = 0;
   for (int i = 0; i < e->n_scalars && at < n; i++)
     if (e->scalars[i].label)
-      at += (size_t)snprintf(dst + at, n - at, "%s%s%s%.4f", at ? between : "", e->scalars[i].label, is,
-                             e->scalars[i].value);
+      at += (size_t)snprintf(dst + at, n - at, "%s%.*s%s%.4f", at ? between : "",
+                             (int)strcspn(e->scalars[i].label, end), e->scalars[i].label, is, e->scalars[i].value);
 }
 
 // ---- the bar
@@ -124,11 +125,7 @@ static void draw(duel_progress *p, const duel_train_event *e) {
                    {.priority = 2}, {.priority = 4}, {.priority = 4}};
   snprintf(part[0].text, sizeof part[0].text, "epoch %.0f/%.0f %3.0f%%", epoch < total ? epoch : total, total,
            floor(100 * done));
-  size_t at = 0;
-  for (int i = 0; i < e->n_scalars && at < sizeof part[1].text; i++) // "D 0.6931 G 0.6931"
-    if (e->scalars[i].label)
-      at += (size_t)snprintf(part[1].text + at, sizeof part[1].text - at, "%s%.*s %.4f", at ? " " : "",
-                             (int)strcspn(e->scalars[i].label, " "), e->scalars[i].label, e->scalars[i].value);
+  scalars_text(part[1].text, sizeof part[1].text, e, " ", " ", " "); // "D 0.6931 G 0.6931"
   snprintf(part[2].text, sizeof part[2].text, "%.0f images/s", e->images_per_sec);
   snprintf(part[3].text, sizeof part[3].text, "%s left", left);
   snprintf(part[4].text, sizeof part[4].text, "%.0f MiB", e->rss_mib);
@@ -172,7 +169,7 @@ static void say(duel_progress *p, const char *fmt, ...) {
 static void plain_line(duel_progress *p, const duel_train_event *e) {
   const duel_stats *s = &e->stats;
   char left[24], gpu[32] = "", scalars[256];
-  scalars_text(scalars, sizeof scalars, e, "  ", " ");
+  scalars_text(scalars, sizeof scalars, e, "", "  ", " ");
   duel_progress_duration(left, sizeof left, e->eta_s);
   if (e->gpu_mib > 0) snprintf(gpu, sizeof gpu, "  gpu %.0f MiB", e->gpu_mib);
   say(p, "step %lld/%lld  epoch %.2f  %s  %.2f ms/step  %.0f images/s  %s left  %.0f MiB%s", (long long)s->step,
@@ -255,7 +252,7 @@ void duel_progress_event(void *progress, duel_run *run, const duel_train_event *
     if (!live) plain_line(p, e);
     break;
   case DUEL_EVENT_EPOCH:
-    scalars_text(scalars, sizeof scalars, e, ", ", ": ");
+    scalars_text(scalars, sizeof scalars, e, "", ", ", ": ");
     say(p, "Epoch:[%.0f] %s", floor(e->stats.epoch + 1e-9), scalars);
     if (due) draw(p, e); // else the next step draws it
     break;

@@ -109,12 +109,17 @@ static duel_status check_finite(const duel_trainer *t, const items *all) {
   return DUEL_OK;
 }
 
+enum { FINGERPRINT = 16 };
+static const char *fingerprint_text(char text[FINGERPRINT], const duel_dataset *data) {
+  snprintf(text, FINGERPRINT, "%08x", (unsigned)data->fingerprint);
+  return text;
+}
+
 static duel_status write_file(const duel_trainer *t, const duel_entry *entry, int n, const char *recipe,
                               const char *path) {
-  char step[24], seed[24], fingerprint[16], key[DUEL_MAX_NETS][48], updates[DUEL_MAX_NETS][24];
+  char step[24], seed[24], fingerprint[FINGERPRINT], key[DUEL_MAX_NETS][48], updates[DUEL_MAX_NETS][24];
   snprintf(step, sizeof step, "%lld", (long long)t->step);
   snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->recipe->train.seed);
-  snprintf(fingerprint, sizeof fingerprint, "%08x", (unsigned)t->data->fingerprint);
   duel_meta meta[11 + DUEL_MAX_NETS] = {{"format", "duel"},
                                         {"version", DUEL_VERSION},
                                         {"step", step},
@@ -122,7 +127,7 @@ static duel_status write_file(const duel_trainer *t, const duel_entry *entry, in
                                         {"recipe.name", t->recipe->name},
                                         {"recipe", recipe},
                                         {"data", t->data->name},
-                                        {"data.fingerprint", fingerprint},
+                                        {"data.fingerprint", fingerprint_text(fingerprint, t->data)},
                                         {"precision", t->recipe->run.precision},
                                         {"backend", t->api->name},
                                         {"backend.identity", t->api->identity(t->backend)}};
@@ -202,6 +207,12 @@ static duel_status meta_integer(const duel_tensor_file *f, const char *path, con
   return DUEL_OK;
 }
 
+bool duel_checkpoint_has_data(const duel_tensor_file *f, const duel_dataset *data) {
+  const char *was = duel_tensors_meta(f, "data.fingerprint");
+  char is[FINGERPRINT];
+  return was && !strcmp(was, fingerprint_text(is, data));
+}
+
 static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const char *path) {
   int64_t step = 0, updates[DUEL_MAX_NETS] = {0};
   DUEL_TRY(meta_integer(f, path, "step", &step));
@@ -211,13 +222,11 @@ static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const
     DUEL_TRY(meta_integer(f, path, key, &updates[net]));
   }
   const char *fingerprint = duel_tensors_meta(f, "data.fingerprint");
-  char now[16];
-  snprintf(now, sizeof now, "%08x", (unsigned)t->data->fingerprint);
-  if (!fingerprint || strcmp(fingerprint, now))
+  if (!duel_checkpoint_has_data(f, t->data))
     return duel_fail(DUEL_ERR_DATA,
-                     "%s was trained on other data (fingerprint %s, %s here has %s); to start anew from its weights "
+                     "%s was trained on other data (fingerprint %s, %s here has %08x); to start anew from its weights "
                      "use options.init",
-                     path, fingerprint ? fingerprint : "unknown", t->data->name, now);
+                     path, fingerprint ? fingerprint : "unknown", t->data->name, (unsigned)t->data->fingerprint);
   t->step = t->settled = step;
   memcpy(t->updates, updates, sizeof updates);
   return DUEL_OK;

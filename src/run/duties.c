@@ -64,7 +64,6 @@ static duel_status bar(duel_training *t) {
 
 // ---- the table
 
-enum { DUTIES = 6 };
 typedef struct duty {
   duel_length every;
   duel_status (*run)(duel_training *t);
@@ -76,19 +75,6 @@ static duel_length every_picture(const duel_trainer *t) {
   return t->sample ? t->recipe->output.sample : (duel_length){0};
 }
 
-static void list_duties(const duel_trainer *t, duty duties[DUTIES]) {
-  const duel_recipe *r = t->recipe;
-  const duel_length never = {0};
-  const duty all[DUTIES] = {
-      {t->judge ? r->output.test : never, test, true, false}, // before the tick and the epoch's line, which tell of it
-      {r->output.tick, duel_tell_tick, true, false},
-      {{1, DUEL_EPOCHS}, epoch, false, false},
-      {every_picture(t), picture, false, true},
-      {r->output.checkpoint, checkpoint, false, true},
-      {{1, DUEL_STEPS}, bar, false, false}};
-  memcpy(duties, all, sizeof all);
-}
-
 static void soften(duel_training *t, duel_status *status) {
   if (*status != DUEL_ERR_IO || t->lost >= DUEL_CHECKPOINTS_LOST) return;
   duel_tell_failure(t);
@@ -97,10 +83,19 @@ static void soften(duel_training *t, duel_status *status) {
 
 duel_status duel_duties_run(duel_training *t) {
   const bool last = duel_run_done(t->run);
-  duty duties[DUTIES];
-  list_duties(t->run->trainer, duties);
-  for (const duty *d = duties; d < duties + DUTIES; d++) {
-    if (!due(t->run->trainer, d->every) && !(last && d->last && d->every.n > 0)) continue;
+  const duel_trainer *trainer = t->run->trainer;
+  const duel_recipe *r = trainer->recipe;
+  const duel_length never = {0};
+  const duty duties[] = {
+      {trainer->judge ? r->output.test : never, test, true, false}, // before the lines that tell of it
+      {r->output.tick, duel_tell_tick, true, false},
+      {{1, DUEL_EPOCHS}, epoch, false, false},
+      {every_picture(trainer), picture, false, true},
+      {r->output.checkpoint, checkpoint, false, true},
+      {{1, DUEL_STEPS}, bar, false, false}};
+  for (size_t i = 0; i < sizeof duties / sizeof *duties; i++) {
+    const duty *d = &duties[i];
+    if (!due(trainer, d->every) && !(last && d->last && d->every.n > 0)) continue;
     duel_status status = d->run(t);
     if (d->borne) soften(t, &status);
     DUEL_TRY(status);

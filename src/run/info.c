@@ -156,7 +156,7 @@ static duel_status list_runs(const char *outdir, run_name **names, int *n) {
   if (!dir) return duel_fail(DUEL_ERR_DATA, "%s: %s", outdir, strerror(errno));
   duel_status status = DUEL_OK;
   for (struct dirent *e; (e = readdir(dir)) && status == DUEL_OK;) {
-    if (strspn(e->d_name, "0123456789") != 5 || e->d_name[5] != '-') continue;
+    if (!duel_rundir_is_name(e->d_name)) continue;
     run_name *grown = duel_realloc(*names, (size_t)(*n + 1) * sizeof *grown);
     if (!grown) {
       status = duel_fail_memory("the list of runs", (size_t)(*n + 1) * sizeof *grown);

@@ -130,29 +130,12 @@ static duel_status choose_best(int device, const duel_backend_api **api, char *w
   return find_cpu(api);
 }
 
-static duel_status fail_unknown(const char *name) {
-  char known[128] = "";
-  size_t length = 0;
-  const char *names[BACKENDS];
-  for (int i = 0; i < BACKENDS && length < sizeof known; i++) {
-    names[i] = backends[i].name;
-    length += (size_t)snprintf(known + length, sizeof known - length, "%s%s",
-                               i == 0              ? ""
-                               : i + 1 == BACKENDS ? " and "
-                                                   : ", ",
-                               names[i]);
-  }
-  const char *near = duel_suggest(name, names, BACKENDS);
-  return duel_fail(DUEL_ERR_USAGE, "run.backend: '%s' is no backend; there are %s%s%s%s", name, known,
-                   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-}
-
 duel_status duel_backend_choose(const char *name, int device, const duel_backend_api **api, char *why, size_t n) {
   *why = 0;
   if (!strcmp(name, backends[0].name)) return choose_best(device, api, why, n);
   for (int i = 1; i < BACKENDS; i++)
     if (!strcmp(name, backends[i].name)) return backends[i].find(api);
-  return fail_unknown(name);
+  return duel_fail(DUEL_ERR_USAGE, "'%s' is none of %s", name, duel_backend_choices + 1);
 }
 
 duel_status duel_backend_find(const char *name, const duel_backend_api **api) {

@@ -91,10 +91,7 @@ static duel_status resume_with(duel_training *t, const duel_run_options *o, cons
   duel_resolved r;
   DUEL_TRY(duel_checkpoint_recipe(f, path, &text, &name));
   DUEL_TRY(duel_run_resolve(&r, o, o->recipe ? NULL : text, o->recipe ? NULL : name));
-  const char *fingerprint = duel_tensors_meta(f, "data.fingerprint");
-  char here[16];
-  snprintf(here, sizeof here, "%08x", (unsigned)r.data->fingerprint);
-  bool same_data = fingerprint && !strcmp(fingerprint, here);
+  const bool same_data = duel_checkpoint_has_data(f, r.data);
   duel_status status = check_resume(t, text, r.recipe, same_data, path); // before anything is built that would not fit
   if (status != DUEL_OK) {
     duel_resolved_close(&r);

@@ -90,8 +90,6 @@ static duel_status build(duel_run *run, const duel_run_options *o, duel_resolved
   const duel_recipe *recipe = r->recipe;
   DUEL_TRY(duel_backend_choose(recipe->run.backend, recipe->run.device, &api, run->why, sizeof run->why));
   if (o->sample_only) DUEL_TRY(check_samples(duel_game_of(recipe)));
-  run->data_spec = duel_strdup(recipe->data.path);
-  if (!run->data_spec) return duel_fail_memory("a run", strlen(recipe->data.path) + 1);
   const char *precision = strcmp(recipe->run.precision, "auto") ? recipe->run.precision : NULL;
   duel_backend_options device = {.threads = recipe->run.threads,
                                  .device = recipe->run.device,
@@ -160,7 +158,6 @@ duel_status duel_run_open(duel_run **run, const duel_run_options *options) {
 void duel_run_close(duel_run *run) {
   if (!run) return;
   duel_trainer_close(run->trainer);
-  duel_free(run->data_spec);
   duel_free(run);
 }
 
@@ -220,7 +217,7 @@ duel_run_info duel_run_describe(const duel_run *run) {
   const duel_trainer *t = run->trainer;
   duel_run_info info = {
       .recipe = t->recipe->name,
-      .data = t->data ? t->data->name : run->data_spec,
+      .data = t->data ? t->data->name : t->recipe->data.path,
       .backend = t->api->name,
       .device = t->api->describe(t->backend),
       .text = t->recipe->text,

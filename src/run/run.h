@@ -6,8 +6,7 @@
 
 struct duel_run {
   duel_trainer *trainer;
-  char *data_spec; // what the recipe calls its data
-  char why[1024];  // the CPU trains although there is a GPU's driver; or empty
+  char why[1024]; // the CPU trains although there is a GPU's driver; or empty
 };
 
 void duel_resolved_close(duel_resolved *r);

@@ -66,14 +66,17 @@ static void clean(char *dst, size_t n, const char *src) {
   dst[i] = 0;
 }
 
+bool duel_rundir_is_name(const char *name) {
+  return strspn(name, "0123456789") == 5 && name[5] == '-';
+}
+
 // One past the largest five-digit number that begins a name in outdir.
 static int next_number(const char *outdir) {
   int next = 0;
   DIR *dir = opendir(outdir);
   if (!dir) return 0;
   for (struct dirent *e; (e = readdir(dir));)
-    if (strspn(e->d_name, "0123456789") == 5 && e->d_name[5] == '-' && atoi(e->d_name) >= next)
-      next = atoi(e->d_name) + 1;
+    if (duel_rundir_is_name(e->d_name) && atoi(e->d_name) >= next) next = atoi(e->d_name) + 1;
   closedir(dir);
   return next;
 }

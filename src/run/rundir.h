@@ -12,6 +12,7 @@ typedef struct duel_rundir {
 // A new directory OUTDIR/00000-<recipe>-<data>-batch<B>[-desc] with the next free number, locked.
 duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *recipe, const char *data, int64_t batch,
                                const char *desc);
+bool duel_rundir_is_name(const char *name); // begins with the five digits of a run
 // Removes a new one with all that a beginning wrote into it, and closes it.
 void duel_rundir_discard(duel_rundir *d);
 // Makes OUTDIR/latest point to it. IO where that is something else than a link.

@@ -24,7 +24,20 @@ static double device_mib(const duel_training *t) {
   return trainer->api->host_memory ? 0 : (double)duel_memory_total(&trainer->memory) / 1048576;
 }
 
-// Speed is that of the present tick once it has some steps, else that of the whole process.
+// Of the present tick once it has some steps, else of the whole process; 0 before there are any.
+static double ms_per_step(const duel_training *t, int64_t step, double now) {
+  if (step > t->tick_step) return 1000 * (now - t->tick_began) / (double)(step - t->tick_step);
+  return step > t->first_step ? 1000 * (now - t->began) / (double)(step - t->first_step) : 0;
+}
+
+static double images_per_sec(const duel_training *t, double ms) {
+  return ms > 0 ? 1000 * (double)duel_trainer_items_per_step(t->run->trainer) / ms : 0;
+}
+
+static double seconds_left(const duel_stats *s, double ms) {
+  return 1e-3 * ms * (double)(s->steps - s->step);
+}
+
 void duel_tell(duel_training *t, int kind, const char *text) {
   if (!t->o->on_event) return;
   duel_train_event e = {.kind = kind, .text = text, .elapsed_s = duel_now() - t->began, .rss_mib = resident_mib()};
@@ -32,13 +45,9 @@ void duel_tell(duel_training *t, int kind, const char *text) {
     e.stats = duel_run_latest(t->run);
     e.n_scalars = duel_scalars_list(&t->run->trainer->vars_of_step.scalars, &e.scalars);
     e.gpu_mib = device_mib(t);
-    int64_t steps = e.stats.step - t->first_step;
-    if (steps > 0) e.ms_per_step = 1000 * e.elapsed_s / (double)steps;
-    int64_t in_tick = e.stats.step - t->tick_step;
-    if (in_tick > 0) e.ms_per_step = 1000 * (duel_now() - t->tick_began) / (double)in_tick;
-    if (e.ms_per_step > 0)
-      e.images_per_sec = 1000 * (double)duel_trainer_items_per_step(t->run->trainer) / e.ms_per_step;
-    e.eta_s = 1e-3 * e.ms_per_step * (double)(e.stats.steps - e.stats.step);
+    e.ms_per_step = ms_per_step(t, e.stats.step, duel_now());
+    e.images_per_sec = images_per_sec(t, e.ms_per_step);
+    e.eta_s = seconds_left(&e.stats, e.ms_per_step);
   }
   t->o->on_event(t->o->ctx, t->run, &e);
 }
@@ -121,7 +130,7 @@ static void stats_line(duel_training *t, const tick *k) {
   duel_json_number(&w, "rss_mib", resident_mib());
   duel_json_number(&w, "gpu_mib", device_mib(t));
   duel_json_number(&w, "elapsed_s", k->at - t->began);
-  duel_json_number(&w, "eta_s", 1e-3 * k->ms_per_step * (double)(k->stats.steps - k->stats.step));
+  duel_json_number(&w, "eta_s", seconds_left(&k->stats, k->ms_per_step));
   duel_json_text(&w, "time", when);
   duel_json_end(&w);
   keep_line(t, line);
@@ -149,8 +158,8 @@ duel_status duel_tell_tick(duel_training *t) {
   tick k = {.at = duel_now()};
   duel_tell_device(t);
   DUEL_TRY(duel_run_stats(t->run, &k.stats));
-  k.ms_per_step = 1000 * (k.at - t->tick_began) / (double)(k.stats.step - t->tick_step);
-  k.images_per_sec = 1000 * (double)duel_trainer_items_per_step(t->run->trainer) / k.ms_per_step;
+  k.ms_per_step = ms_per_step(t, k.stats.step, k.at);
+  k.images_per_sec = images_per_sec(t, k.ms_per_step);
   duel_scalars *scalars = &t->run->trainer->vars_of_step.scalars;
   k.n = duel_scalars_list(scalars, &k.scalar);
   for (size_t i = 0; i < sizeof sinks / sizeof *sinks; i++) sinks[i](t, &k);

@@ -29,7 +29,7 @@ static duel_status loop(duel_training *t) {
     DUEL_TRY(duel_run_advance(t->run, 1));
     DUEL_TRY(duel_duties_run(t));
     if (t->o->request && *t->o->request == 1) {
-      t->result->stopped = 1;
+      t->result->stopped = DUEL_STOPPED_BY_REQUEST;
       break;
     }
     if (t->o->request && *t->o->request == 2) {
@@ -37,7 +37,7 @@ static duel_status loop(duel_training *t) {
       DUEL_TRY(duel_duties_checkpoint(t));
     }
     if (t->o->max_seconds > 0 && duel_now() - t->began >= t->o->max_seconds && !duel_run_done(t->run)) {
-      t->result->stopped = 2;
+      t->result->stopped = DUEL_STOPPED_BY_TIME;
       break;
     }
   }
@@ -67,7 +67,7 @@ static duel_status train(duel_training *t) {
     return DUEL_OK;
   }
   if (duel_run_done(t->run)) {
-    t->result->stopped = 3;
+    t->result->stopped = DUEL_STOPPED_BEFORE;
     return DUEL_OK;
   }
   log_beginning(t);
