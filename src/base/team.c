@@ -19,7 +19,6 @@ enum { SPINS = 4000 };
 
 typedef struct worker {
   duel_team *team;
-  int number; // 1 … threads − 1
   pthread_t id;
 } worker;
 
@@ -124,9 +123,10 @@ static uint64_t work(duel_team *p, int thread) {
 static void *worker_main(void *arg) {
   const worker *w = arg;
   duel_team *p = w->team;
+  const int number = (int)(w - p->worker) + 1; // 1 … threads − 1
   if (p->start) p->start();
   for (;;) {
-    const uint64_t open = work(p, w->number);
+    const uint64_t open = work(p, number);
     if (atomic_load(&p->closing)) return NULL; // read after `open`, since it is set before the turn that announces it
     wait_for_turn(p, turn_of(open));
   }
@@ -153,7 +153,7 @@ duel_status duel_team_open(duel_team **team, int threads, void (*start)(void)) {
   if (error == 0) (void)pthread_attr_setstacksize(&attr, STACK_BYTES); // some systems' own choice is 128 KiB
   while (p->started < threads - 1 && error == 0) {
     worker *w = &p->worker[p->started];
-    *w = (worker){.team = p, .number = p->started + 1};
+    *w = (worker){.team = p};
     error = pthread_create(&w->id, &attr, worker_main, w);
     if (error == 0) p->started++;
   }

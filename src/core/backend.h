@@ -12,9 +12,7 @@ typedef struct duel_operand {
 
 // Elements of an operand.
 static inline int64_t duel_count(const duel_operand *o) {
-  int64_t n = 1;
-  for (int i = 0; i < o->shape.rank; i++) n *= o->shape.dim[i];
-  return n;
+  return duel_shape_count(o->shape);
 }
 
 // One node with its operands resolved: all that a kernel sees. Shapes were validated by core. A kernel may read and

@@ -11,9 +11,13 @@ typedef struct compiler {
   duel_operand *operand; // room for those of any node
 } compiler;
 
+static int operands_of(const duel_node *n) {
+  return n->n_in + n->n_out;
+}
+
 // The call of a node before there is a plan: without data and cost.
 static duel_call describe(const duel_graph *g, const duel_node *n, duel_operand *operand) {
-  for (int i = 0; i < n->n_in + n->n_out; i++) {
+  for (int i = 0; i < operands_of(n); i++) {
     const duel_value *v = &g->value[i < n->n_in ? n->in[i] : n->out[i - n->n_in]];
     operand[i] = (duel_operand){.dtype = v->dtype, .shape = v->shape};
   }
@@ -52,13 +56,11 @@ static duel_status compile(duel_plan **plan, duel_graph **graph, unsigned rewrit
   DUEL_TRY(duel_passes(graph, rewrites));
   const duel_graph *g = *graph;
   DUEL_TRY(check_kernels(g, c));
-  size_t most = 1;
-  for (int i = 0; i < g->n_nodes; i++) {
-    size_t operands = (size_t)g->node[i]->n_in + (size_t)g->node[i]->n_out;
-    if (operands > most) most = operands;
-  }
-  c->operand = duel_calloc(most, sizeof *c->operand);
-  if (!c->operand) return duel_fail_memory("a plan", most * sizeof *c->operand);
+  int most = 1;
+  for (int i = 0; i < g->n_nodes; i++)
+    if (operands_of(g->node[i]) > most) most = operands_of(g->node[i]);
+  c->operand = duel_calloc((size_t)most, sizeof *c->operand);
+  if (!c->operand) return duel_fail_memory("a plan", (size_t)most * sizeof *c->operand);
   duel_graph *given = *graph;
   *graph = NULL;
   return duel_plan_make(
@@ -94,10 +96,6 @@ struct duel_exec {
 
 static void *at(const duel_memory *m, duel_arena arena, size_t offset) {
   return m->arena[arena] ? (char *)m->arena[arena] + offset : NULL;
-}
-
-static int operands_of(const duel_node *n) {
-  return n->n_in + n->n_out;
 }
 
 // Yields where the operands of the next plan begin.

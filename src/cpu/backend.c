@@ -123,11 +123,11 @@ const duel_cpu_kernel *duel_cpu_kernel_of(const duel_backend *b, duel_op op) {
 }
 
 static bool cpu_has(duel_backend *b, duel_op op) {
-  return b->table[op] != NULL;
+  return duel_cpu_kernel_of(b, op) != NULL;
 }
 
 static size_t cpu_scratch(duel_backend *b, const duel_call *call) {
-  const duel_cpu_kernel *kernel = b->table[call->op];
+  const duel_cpu_kernel *kernel = duel_cpu_kernel_of(b, call->op);
   return kernel->scratch ? kernel->scratch(call) : 0;
 }
 

@@ -9,7 +9,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 only=" $* "
 
-objects=$binary/tests/cuemu/CMakeFiles/duel_cuda_emulated.dir
 # The build's own command for a source, with the copy first among the includes; its end, "-o … -c …", is ours.
 command_of() {
   sed -n "s|^ *\"command\": \"\(.*\) -o [^ ]*duel_cuda_emulated.dir[^ ]*/$1.o -c .*|\1|p" "$binary/compile_commands.json" |
@@ -60,7 +59,8 @@ build() { # SOURCE
 
 link() { # SOURCE: the objects of the build but for this one
   compile=$(command_of "$1")
-  rest=$(find "$objects" -name '*.o' ! -name "$1.o")
+  rest=$(sed -n "s|^ *\"command\": .* -o \([^ ]*duel_cuda_emulated.dir[^ ]*\) -c .*|$binary/\1|p" \
+    "$binary/compile_commands.json" | grep -v "/$1.o$")
   # The compiler's own options too: they name sanitizers.
   eval "${compile%% -x*} $(echo "$compile" | grep -o -- '-fsanitize[^ ]*' | tr '\n' ' ')" -shared -fPIC -o \
     "$work/libduel_cuda.so" "$work/$1.o" $rest "$binary/tests/cuemu/libcuemu.a" -lpthread 2>"$work/log" ||

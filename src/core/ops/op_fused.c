@@ -1,7 +1,6 @@
 // Products fused with what surrounds them:
 //   dense        matmul + bias + activation
-//   matmul_grad  matmul + derivative of the activation + column sums: from one layer's gradient to that of the layer
-//   below
+//   matmul_grad  matmul + derivative of the activation + column sums: from a layer's gradient to the one below
 #include "core/ops/op.h"
 
 static duel_attr product_attr(bool trans_a, bool trans_b, duel_act act, double slope) {

@@ -20,7 +20,6 @@ typedef struct report {
   int n;
   duel_val in[DUEL_REPORT_TERMS];
   duel_report_term term[DUEL_REPORT_TERMS];
-  bool shared[DUEL_REPORT_TERMS]; // other terms read the same input, and take in the same nodes
 } report;
 
 static int64_t count_of(const duel_graph *g, duel_val v) {
@@ -36,6 +35,11 @@ static int terms_of(const duel_node *n, duel_val v) {
     terms++;
   }
   return terms;
+}
+
+// Whether other terms read the input of the node's term i, and so take in the same nodes; terms behind its own are new.
+static bool shared(const duel_node *n, int i) {
+  return i < n->n_in - 1 && terms_of(n, n->in[i + 1]) != 1;
 }
 
 // Term i reads what the maker of its input reads, if the report is the only one to want that input.
@@ -62,11 +66,10 @@ static bool absorb(absorber *a, const duel_node *n, report *r, int i) {
     t->mul /= (double)count_of(g, m->in[0]);
     break;
   case DUEL_OP_ADD:
-    if (r->shared[i] || r->n == DUEL_REPORT_TERMS || count_of(g, m->in[0]) != count_of(g, v) ||
+    if (shared(n, i) || r->n == DUEL_REPORT_TERMS || count_of(g, m->in[0]) != count_of(g, v) ||
         count_of(g, m->in[1]) != count_of(g, v))
       return false;
     r->term[r->n] = *t;
-    r->shared[r->n] = false;
     r->in[r->n++] = m->in[1];
     break;
   default:
@@ -82,7 +85,6 @@ static report report_of(absorber *a, const duel_node *n) {
   for (int i = 0; i < r.n; i++) {
     r.in[i] = n->in[i + 1];
     r.term[i] = n->attr.report.term[i];
-    r.shared[i] = terms_of(n, r.in[i]) != 1;
   }
   for (int i = 0; i < r.n; i++)
     while (absorb(a, n, &r, i)) continue;

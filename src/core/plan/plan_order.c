@@ -16,9 +16,6 @@
 static bool is_view(const duel_node *n) {
   return duel_op_records[n->op]->flags & DUEL_FLAG_VIEW;
 }
-static bool is_leaf(const duel_node *n) {
-  return n->op == DUEL_OP_INPUT || n->op == DUEL_OP_STATE;
-}
 static bool writes_version(const duel_graph *g, const duel_node *n, int k) {
   return (duel_op_records[n->op]->flags & DUEL_FLAG_WRITER) && k < n->n_in && k < n->n_out &&
          g->value[n->out[k]].var >= 0;
@@ -156,7 +153,7 @@ duel_status duel_planner_order(duel_planner *p) {
   for (int i = 0; i < g->n_nodes; i++) {
     const duel_node *n = g->node[i];
     p->task_of[i] = -1;
-    if (!is_leaf(n) && !is_view(n)) p->task[p->n++] = n;
+    if (duel_op_records[n->op]->kind != DUEL_KIND_NONE) p->task[p->n++] = n;
   }
   find_roots(p);
   DUEL_TRY(find_edges(p, overwriter, next));

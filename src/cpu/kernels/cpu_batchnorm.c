@@ -1,7 +1,7 @@
 // Batch normalization over all axes but axis 1, with the activation folded in, and its gradient.
-//   forward   mean and centered second moment (the data, still in cache, are read again), y = act((x −
-//   mean)·invstd·scale + shift) backward  d = d_y·act'(y); d_shift = Σd, d_scale = Σ d·x̂, d_x = scale·invstd·(d −
-//   d_shift/m − x̂·d_scale/m)
+//   forward    mean and centered second moment (the data are read again, still in cache),
+//              y = act((x − mean)·invstd·scale + shift)
+//   backward   d = d_y·act'(y); d_shift = Σd, d_scale = Σ d·x̂, d_x = scale·invstd·(d − d_shift/m − x̂·d_scale/m)
 // A piece owns whole channels. [N, C] goes in blocks of neighboring channels, [N, C, S...] one channel at a time.
 #include "cpu/kernels/cpu_kernel.h"
 
@@ -42,8 +42,7 @@ static int backward_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
   return 1;
 }
 
-// ---- rows of n elements: one a channel, whose statistics lie side by side (stride 1), or all of one channel (stride
-// 0)
+// ---- rows of n elements: one a channel (the statistics lie side by side, stride 1), or all of one channel (stride 0)
 DUEL_INLINE void normalize_as(int act, real slope, int stride, int64_t n, const real *x, const real *mean,
                               const real *gain, const real *shift, real *y) {
   DUEL_SIMD for (int64_t j = 0; j < n; j++) y[j] =

@@ -18,25 +18,22 @@ static void batch_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
   int64_t pieces[DUEL_MAX_PHASE];
   batch_cut(call, pieces);
+  const duel_operand *in = &call->in[0], *out = &call->out[0];
   const int64_t n = row_length(call);
-  const duel_span r = duel_piece(call->out[0].shape.dim[0], 1, pieces[0], piece);
+  const duel_span r = duel_piece(out->shape.dim[0], 1, pieces[0], piece);
   const int32_t *index = call->in[1].data;
   for (int64_t row = r.begin; row < r.end; row++) {
-    if (call->in[0].dtype == DUEL_I32) {
-      memcpy((int32_t *)call->out[0].data + row * n, (const int32_t *)call->in[0].data + index[row] * n,
-             (size_t)n * sizeof(int32_t));
-      continue;
-    }
-    real *dst = (real *)call->out[0].data + row * n;
     const int64_t at = index[row] * n;
-    if (call->in[0].dtype == DUEL_U8) {
-      const uint8_t *src = (const uint8_t *)call->in[0].data + at;
+    real *dst = (real *)out->data + row * n; // unless it is i32
+    if (in->dtype == out->dtype) {
+      const size_t size = duel_dtype_size(in->dtype);
+      memcpy((char *)out->data + (size_t)(row * n) * size, (const char *)in->data + (size_t)at * size,
+             (size_t)n * size);
+    } else if (in->dtype == DUEL_U8) {
+      const uint8_t *src = (const uint8_t *)in->data + at;
       DUEL_SIMD for (int64_t i = 0; i < n; i++) dst[i] = (real)src[i] / (real)127.5 - 1;
-    } else if (call->in[0].dtype == DUEL_F64) {
-      const double *src = (const double *)call->in[0].data + at;
-      for (int64_t i = 0; i < n; i++) dst[i] = (real)src[i];
     } else {
-      const float *src = (const float *)call->in[0].data + at;
+      const float *src = (const float *)in->data + at;
       for (int64_t i = 0; i < n; i++) dst[i] = (real)src[i];
     }
   }

@@ -1,8 +1,8 @@
 // Group normalization and its gradient. x [items, groups of channels, runs, length]: a group of an item is a row of
 // contiguous elements, with a mean and a variance of its own. A run of `length` elements shares its scale and shift.
-//   forward   mean and centered second moment (the data, still in cache, are read again), y = (x − mean)·invstd·scale +
-//   shift backward  a run: d_shift = Σd, d_scale = Σ d·x̂; d_x = invstd·(scale·d − Σ scale·d_shift/m − x̂·Σ
-//   scale·d_scale/m)
+//   forward    mean and centered second moment (the data are read again, still in cache),
+//              y = (x − mean)·invstd·scale + shift
+//   backward   a run: d_shift = Σd, d_scale = Σ d·x̂; d_x = invstd·(scale·d − Σ scale·d_shift/m − x̂·Σ scale·d_scale/m)
 // A piece owns whole rows.
 #include "cpu/kernels/cpu_kernel.h"
 

@@ -22,11 +22,8 @@ static layout layout_of(const duel_call *call) {
   const duel_shape *shape = &call->in[0].shape;
   const uint32_t axes = call->attr->reduce.axes;
   layout l = {.keep.n = 1, .drop.n = 1, .outputs = 1};
-  int64_t apart = 1, stride[DUEL_MAX_RANK], dropped = 1;
-  for (int axis = shape->rank - 1; axis >= 0; axis--) {
-    stride[axis] = apart;
-    apart *= shape->dim[axis];
-  }
+  int64_t stride[DUEL_MAX_RANK], dropped = 1;
+  duel_nd_dense(shape, stride);
   int innermost = -1;
   for (int axis = 0; axis < shape->rank; axis++) {
     duel_nd *nd = (axes >> axis & 1) ? &l.drop : &l.keep;

@@ -3,9 +3,8 @@
 // three ways:
 //   REPEAT   each element twice (the common doubling)
 //   JOIN     sums of two neighbors (the common halving)
-//   TABLE    all else: a table [taps][columns] of places in the line and weights, made in phase 0. Where a column has
-//   fewer
-//            taps than others, the rest points to a zero behind the line
+//   TABLE    all else: a table [taps][columns] of places in the line and weights, made in phase 0. Where a column
+//            has fewer taps than others, the rest points to a zero behind the line
 // Pieces are runs of rows.
 #include "core/ops/resample.h"
 #include "cpu/kernels/cpu_kernel.h"
