@@ -69,7 +69,8 @@ def read_trainings(work):
     for recipe in RECIPES:
         lines = read_lines(os.path.join(work, f"train-{recipe}-stats.jsonl"))
         try:
-            found.update({recipe: json.loads(lines[-1])} if lines else {})
+            if lines:
+                found[recipe] = json.loads(lines[-1])
         except ValueError as why:
             problems.append(f"the statistics of {recipe} cannot be read: {why}")
     return found

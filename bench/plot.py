@@ -64,7 +64,7 @@ def draw_scale(bench, device, top):
     batches = sorted({p["batch"] for p in points})
     repetitions = bench["scale_repetitions"]
     yield from heading(bench, top, "Images a second",
-                       f"Training, both players' updates; medians, repetitions: {repetitions}", device)
+                       f"Training, the updates of all nets; medians, repetitions: {repetitions}", device)
     if not points:
         return
     ticks, logarithmic = ticks_of(points)

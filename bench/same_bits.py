@@ -4,20 +4,23 @@
     bench/same_bits.py OLD_TREE NEW_TREE [--quick]
 
 Both are build trees with the command and the emulated CUDA backend (targets duel, duel_cuda_emulated). Each recipe trains
-on the CPU and on the emulator with both builds; then each build resumes its own checkpoint of the first half, and the new
-one that of the old. Metadata may differ. Exit status 1 if any tensor does.
+on the CPU and on the emulator with both builds; then the new build goes on from its own checkpoint of the first half, and
+from the old one's. Metadata may differ. Exit status 1 if any tensor does.
 """
 import argparse
 import glob
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 
+from cuda_table import emulated_library
+
 CASES = [("mlp", "cpu", 100), ("dcgan", "cpu", 100), ("resnet-32", "cpu", 100), ("ring", "cpu", 100), ("mlp", "cuda", 100),
-         ("ring", "cuda", 100), ("dcgan", "cuda", 3), ("resnet-32", "cuda", 3)]
+         ("classifier-28", "cpu", 100), ("ring", "cuda", 100), ("dcgan", "cuda", 3), ("resnet-32", "cuda", 3)]
 
 
 def tensors(path):
@@ -31,9 +34,7 @@ def tensors(path):
 def duel(tree, backend, *args):
     env = {**os.environ, "CUEMU_ORDER": "forward"}
     if backend == "cuda":
-        library = [p for p in (os.path.join(tree, "tests/cuemu/libduel_cuda.so"), os.path.join(tree, "libduel_cuda.so"))
-                   if os.path.exists(p)]
-        env["DUEL_CUDA_LIBRARY"] = os.path.abspath(library[0])
+        env["DUEL_CUDA_LIBRARY"] = os.path.abspath(emulated_library(tree))
     done = subprocess.run([os.path.join(tree, "duel"), "train", *args, "-q"], env=env, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"same_bits: {tree}: duel train {' '.join(args)} ended with {done.returncode}: {done.stderr}")
@@ -62,20 +63,20 @@ def main():
             steps = max(steps // 10, 2) if args.quick else steps
             half = steps // 2 or 1
             small = ["--batch", "4"] if backend == "cuda" and recipe in ("dcgan", "resnet-32") else []
+            unseen = [] if recipe.startswith("classifier") else ["--sample", "0"]
             folder = {}
             for name, tree in ("old", args.old), ("new", args.new):
                 folder[name] = os.path.join(home, f"{recipe}-{backend}-{name}")
-                start = ["--recipe", recipe, "--backend", backend, "--outdir", folder[name], "--sample", "0", "--checkpoint", "0"]
-                duel(tree, backend, *start, *small, "--steps", str(steps))
+                duel(tree, backend, "--recipe", recipe, "--backend", backend, "--outdir", folder[name], *unseen, *small,
+                     "--steps", str(steps), "--checkpoint", str(half))
             good &= compare(f"{recipe}, {backend}, {steps} steps", last(folder["old"]), last(folder["new"]))
-            for name, first, second in ("own", args.new, args.new), ("old's", args.old, args.new):
+            for name, of in ("own", "new"), ("old's", "old"):
                 where = os.path.join(home, f"{recipe}-{backend}-{name}")
-                start = ["--recipe", recipe, "--backend", backend, "--outdir", where, "--sample", "0"]
-                duel(first, backend, *start, *small, "--steps", str(steps), "--checkpoint", str(half))
+                shutil.copytree(folder[of], where, symlinks=True)
                 for path in glob.glob(os.path.join(where, "latest", "checkpoint-*.safetensors")):
                     if int(path[-20:-12]) > half:
                         os.remove(path)
-                duel(second, backend, "--resume", os.path.join(where, "latest"), "--backend", backend)
+                duel(args.new, backend, "--resume", os.path.join(where, "latest"), "--backend", backend)
                 good &= compare(f"  {name} checkpoint of {half} steps goes on", last(folder["old"]), last(where))
     return 0 if good else 1
 

@@ -245,7 +245,6 @@ static void classes(void **state) {
   assert_true(duel_run_scalar(run, "loss") > 0 && duel_run_scalar(run, "accuracy") >= 0);
   if (steps == 60) assert_true(duel_run_scalar(run, "accuracy") > 0.5);
   assert_true(isnan(duel_run_scalar(run, "d_loss")));
-  must(duel_run_save(run, scratch("resident")));
   float item[28 * 28];
   assert_int_equal(duel_generate(run, &(uint64_t){0}, 1, item), DUEL_ERR_USAGE);
   assert_message("the game classifier draws no samples");

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "gan/game.h"
 #include "io_help.h"
-#include "run/trainer.h"
+#include "run/run.h"
 #include "run_case.h"
 
 enum { MOST_TENSORS = 128 };
@@ -29,18 +29,10 @@ static duel_trainer *open_case(const char *name, const char *data_file, const du
   char recipe_path[1024], data_path[1024];
   snprintf(recipe_path, sizeof recipe_path, "%s/tests/golden/trajectory/%s.yaml", source_folder(), name);
   snprintf(data_path, sizeof data_path, "%s/tests/golden/trajectory/%s", source_folder(), data_file);
-  duel_recipe_source *source;
-  duel_resolved what = {0};
+  duel_resolved what;
   duel_trainer *trainer;
-  must(duel_recipe_load(&source, recipe_path, &(duel_setting){"data.path", data_path, "--data"}, 1));
-  must(duel_dataset_open(&what.data, data_path, 0));
-  if (((const duel_game *)(const void *)duel_recipe_draft(source)->game.kind)->tests >= 0)
-    must(duel_dataset_open_test(&what.test, what.data, NULL, &(duel_dataset_options){.limit = 0}));
-  duel_data_shape shape = {.rank = what.data->rank, .classes = what.data->classes};
-  memcpy(shape.dim, what.data->dim, sizeof shape.dim);
-  must(duel_recipe_resolve(&what.recipe, source, &shape));
+  must(duel_run_resolve(&what, &(duel_run_options){.recipe = recipe_path, .data = data_path}, NULL, NULL));
   must(duel_trainer_open(&trainer, &what, false, api, &(duel_backend_options){.threads = 2, .precision = "fp32"}));
-  duel_recipe_source_close(source);
   return trainer;
 }
 
