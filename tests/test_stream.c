@@ -82,6 +82,36 @@ static void put_floats(void) {
   must(duel_npy_write(scratch("floats.npy"), v, 4, (int64_t[]){33, 3, 4, 6}));
 }
 
+// ---- ranges
+
+static void range_of(const char *name, int64_t memory, float lo, float hi) {
+  duel_dataset *d;
+  float least, most;
+  must(duel_dataset_open_with(&d, scratch(name), &(duel_dataset_options){.memory = memory}));
+  assert_int_equal(d->values != NULL, memory == 0);
+  must(duel_dataset_range(d, &least, &most));
+  assert_true(least == lo && most == hi);
+  duel_dataset_close(d);
+}
+
+static void ranges(void **state) {
+  (void)state;
+  static float values[6000]; // points: more than are looked at where they lie in a file
+  for (int i = 0; i < 6000; i++) values[i] = (float)(i % 7) - 2;
+  must(duel_npy_write(scratch("points.npy"), values, 2, (int64_t[]){6000, 1}));
+  put_floats();
+  static uint8_t record[2][3073];
+  memset(record, 51, sizeof record);
+  record[0][0] = record[1][0] = 0;
+  record[1][9] = 102;
+  scratch_put("two.bin", record, sizeof record);
+  for (int streamed = 0; streamed < 2; streamed++) {
+    range_of("points.npy", streamed, -2, 4);
+    range_of("floats.npy", streamed, -1, 1);
+    range_of("two.bin", streamed, 51 / 127.5f - 1, 102 / 127.5f - 1);
+  }
+}
+
 // ---- training
 
 static duel_run *open_run(const char *data, const char *memory, const char *from) {
@@ -297,6 +327,7 @@ static void small_device(void **state) {
 int main(void) {
 #define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, scratch_teardown)
   const struct CMUnitTest tests[] = {
+      WITH_FOLDER(ranges),
       WITH_FOLDER(pictures),
       WITH_FOLDER(cifar),
       WITH_FOLDER(npy),

@@ -3,6 +3,7 @@
 #include "io/data/dataset.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -426,4 +427,39 @@ duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int6
                        (int)place);
   }
   return DUEL_OK;
+}
+
+// ---- the range of the values
+
+enum { RANGE_ITEMS = 4096 }; // looked at where they lie in a file
+
+static void widen(const duel_dataset *d, const void *values, int64_t n, float *lo, float *hi) {
+  const float *f = values;
+  const uint8_t *b = values;
+  for (int64_t i = 0; i < n; i++) {
+    const float v = d->is_float ? f[i] : (float)b[i] / 127.5f - 1;
+    if (v < *lo) *lo = v;
+    if (v > *hi) *hi = v;
+  }
+}
+
+duel_status duel_dataset_range(const duel_dataset *d, float *lo, float *hi) {
+  *lo = INFINITY;
+  *hi = -INFINITY;
+  if (d->values) {
+    widen(d, d->values, d->items * d->item_count, lo, hi);
+    return DUEL_OK;
+  }
+  const size_t bytes = (size_t)duel_dataset_item_bytes(d);
+  const int64_t n = d->items < RANGE_ITEMS ? d->items : RANGE_ITEMS;
+  void *item = duel_malloc(bytes);
+  if (!item) return duel_fail_memory(d->name, bytes);
+  duel_status status = DUEL_OK;
+  for (int64_t i = 0; status == DUEL_OK && i < n; i++) {
+    const int32_t number = (int32_t)(i * d->items / n);
+    status = duel_dataset_read(d, &number, 1, item);
+    if (status == DUEL_OK) widen(d, item, d->item_count, lo, hi);
+  }
+  duel_free(item);
+  return status;
 }

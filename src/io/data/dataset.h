@@ -62,6 +62,9 @@ duel_status duel_dataset_check_labels(const duel_dataset *d);
 // Items by their number, one after another, wherever they are; any threads. DATA if the cache has been damaged.
 duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int64_t n, void *dst);
 int64_t duel_dataset_item_bytes(const duel_dataset *d);
+// The least and the largest value as training sees them (bytes as x/127.5 − 1): of all items in memory; of a set in a
+// file of some thousand of them, evenly spaced, the same each time. Errors as duel_dataset_read, or DEVICE.
+duel_status duel_dataset_range(const duel_dataset *d, float *lo, float *hi);
 
 // The synthetic sets are the same bits everywhere: draws of seed 0 and purposes 64 (ring), 65 (shapes), far from those
 // of training; item i is of class i mod classes. ring: labels are the modes, mode m at angle 2πm/8. shapes: 1×28×28,
