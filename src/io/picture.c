@@ -14,7 +14,7 @@ static bool is_jpeg(const uint8_t *bytes, size_t n) {
   return n >= 3 && bytes[0] == 0xFF && bytes[1] == 0xD8 && bytes[2] == 0xFF;
 }
 bool duel_is_picture(const uint8_t *bytes, size_t n) {
-  return is_png(bytes, n) || is_jpeg(bytes, n);
+  return duel_picture_of(bytes, n) != NULL;
 }
 
 static uint32_t word(const uint8_t *p) {
@@ -92,10 +92,8 @@ duel_status duel_picture_probe(duel_picture *p, const char *path, const uint8_t 
   if (size == 0) return duel_fail(DUEL_ERR_DATA, "%s is empty", path);
   if (is_png(bytes, n)) return probe_png(p, path, bytes, n, size, more);
   if (is_jpeg(bytes, n)) return probe_jpeg(p, path, bytes, n, size, more);
-  return duel_fail(DUEL_ERR_DATA,
-                   "%s is neither a PNG nor a JPEG picture: take it out of the folder, or hide it (a name "
-                   "with a dot in front)",
-                   path);
+  const duel_picture_format *f = duel_picture_of(bytes, n);
+  return f ? duel_picture_unread(f, path) : duel_picture_foreign(path, bytes, n);
 }
 
 duel_status duel_picture_decode(duel_picture *p, const char *path, const uint8_t *bytes, size_t n) {
