@@ -153,7 +153,7 @@ static void spread_plan(duel_plan *plan, const span *s, int n) {
 
 static duel_status plan_graph(duel_rig *r, duel_rig_mode mode) {
   duel_status status = duel_graph_status(r->graph);
-  if (status == DUEL_OK) status = duel_passes(&r->graph, mode.passes);
+  if (status == DUEL_OK) status = duel_rewrite_graph(&r->graph, mode.rewrites);
   duel_graph *graph = r->graph;
   r->graph = NULL;
   if (status != DUEL_OK) {

@@ -8,7 +8,7 @@
 #include "cases.h"
 #include "compare.h"
 #include "core/backend.h"
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 
 typedef struct duel_rig {
   const duel_backend_api *api;
@@ -25,8 +25,8 @@ typedef struct duel_rig {
 } duel_rig;
 
 typedef struct duel_rig_mode {
-  unsigned passes; // DUEL_PASS_*
-  bool no_reuse;   // every buffer has its own place, with guards between them; else memory as in production
+  unsigned rewrites; // DUEL_REWRITE_*
+  bool no_reuse;     // every buffer has its own place, with guards between them; else memory as in production
 } duel_rig_mode;
 
 // Order of calls: open; var …; graph, and build on rig->graph; start; then set …, run, get … as often as wanted; close

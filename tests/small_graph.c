@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 
 duel_vars small_vars;
 duel_graph *small_graph;
@@ -57,8 +57,8 @@ duel_val small_kept(int i) {
   return DUEL_NONE;
 }
 
-void small_passes(unsigned which) {
-  if (duel_passes(&small_graph, which) != DUEL_OK) fail_msg("%s", duel_last_error());
+void small_rewrite(unsigned which) {
+  if (duel_rewrite_graph(&small_graph, which) != DUEL_OK) fail_msg("%s", duel_last_error());
 }
 
 int small_count(duel_op op) {

@@ -15,7 +15,7 @@ int small_var(duel_arena arena, const char *name, duel_shape shape); // f32
 duel_val small_input(const char *name, duel_shape shape);
 void small_keep(duel_val v); // assigns v to the next output variable: out0, out1, ...
 duel_val small_kept(int i);  // what output i is assigned, after passes
-void small_passes(unsigned which);
+void small_rewrite(unsigned which);
 int small_count(duel_op op);
 const duel_node *small_maker(duel_val v);
 void small_made_by(duel_val v, duel_op op); // asserts

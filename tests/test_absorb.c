@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 #include "small_graph.h"
 
 // ---- reports
@@ -15,7 +15,7 @@ static int slots;
 
 static void report(int n, const duel_val *src, const duel_report_term *term) {
   duel_report(small_graph, duel_state(small_graph, slots), n, src, term);
-  small_passes(DUEL_PASS_ALL);
+  small_rewrite(DUEL_REWRITE_ALL);
 }
 
 // The one report of the graph.
@@ -128,7 +128,7 @@ static void test_nobody_fills_gaps_for_an_optimizer(void **state) {
   duel_val flat, squares;
   build_update(&flat, &squares);
   small_keep(squares);
-  small_passes(DUEL_PASS_ALL);
+  small_rewrite(DUEL_REWRITE_ALL);
   const duel_node *pack = one_of(DUEL_OP_PACK), *adam = one_of(DUEL_OP_ADAM);
   assert_int_equal(pack->n_in, 2); // zeros need not be packed: their place is a gap
   assert_int_equal(pack->attr.pack.loose, 1);
@@ -142,7 +142,7 @@ static void test_a_slab_that_is_read_has_zeros(void **state) {
   duel_val flat, squares;
   build_update(&flat, &squares);
   small_keep(flat);
-  small_passes(DUEL_PASS_ALL);
+  small_rewrite(DUEL_REWRITE_ALL);
   assert_int_equal(one_of(DUEL_OP_PACK)->attr.pack.loose, 0);
   assert_int_equal(one_of(DUEL_OP_ADAM)->attr.optim.gaps, 0);
 }

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "core/backend.h"
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 #include "cpu/entry.h"
 #include "mini_gan.h"
 #include "plan_check.h"
@@ -87,7 +87,7 @@ static void test_a_missing_kernel_is_named(void **state) {
   duel_scope(small_graph, "D.3 log");
   small_keep(duel_log(small_graph, small_input("x", DUEL_SHAPE(4))));
   duel_plan *p;
-  assert_int_equal(duel_plan_for(&p, small_graph, DUEL_PASS_ALL, &fake, NULL), DUEL_ERR_DEVICE);
+  assert_int_equal(duel_plan_for(&p, small_graph, DUEL_REWRITE_ALL, &fake, NULL), DUEL_ERR_DEVICE);
   small_graph = NULL;
   assert_null(p);
   assert_string_equal(duel_last_error(), "D.3 log: op log has no kernel on backend fake");
@@ -128,7 +128,7 @@ static void test_calls_point_into_memory(void **state) {
   duel_memory memory;
   duel_exec *e;
   allocations_left = 100;
-  assert_int_equal(duel_plan_for(&p, mini_gan_step(&m), DUEL_PASS_ALL, &fake, NULL), DUEL_OK);
+  assert_int_equal(duel_plan_for(&p, mini_gan_step(&m), DUEL_REWRITE_ALL, &fake, NULL), DUEL_OK);
   check_plan(p);
   assert_int_equal(duel_memory_open(&memory, &fake, NULL, &m.vars, p->work_bytes), DUEL_OK);
   assert_int_equal(duel_exec_open(&e, (duel_plan *[]){p, p}, 2, &memory, NULL), DUEL_OK);
@@ -177,7 +177,7 @@ static bool whole_way(void) {
   duel_exec *e = NULL;
   duel_status status = mini_gan_declare(&m);
   duel_graph *step = status == DUEL_OK ? mini_gan_step(&m) : NULL;
-  status = step ? duel_plan_for(&p, step, DUEL_PASS_ALL | DUEL_PASS_EXPAND, &fake, NULL) : DUEL_ERR_DEVICE;
+  status = step ? duel_plan_for(&p, step, DUEL_REWRITE_ALL | DUEL_REWRITE_EXPAND, &fake, NULL) : DUEL_ERR_DEVICE;
   if (status == DUEL_OK) status = duel_memory_open(&memory, &fake, NULL, &m.vars, p->work_bytes);
   if (status == DUEL_OK) {
     status = duel_exec_open(&e, (duel_plan *[]){p, p}, 2, &memory, NULL); // the second variant may fail alone

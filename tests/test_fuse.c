@@ -1,4 +1,4 @@
-// Fusion: its rules on small graphs, and a whole training step that comes out fused and equal under every pass.
+// Fusion: its rules on small graphs, and a whole training step that comes out fused and equal under every rewrite.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,13 +9,13 @@
 #include <cmocka.h>
 
 #include "core/backend.h"
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 #include "cpu/entry.h"
 #include "mini_gan.h"
 #include "small_graph.h"
 
 // ---- fusion
-enum { FUSE = DUEL_PASS_SIMPLIFY | DUEL_PASS_FUSE | DUEL_PASS_DEAD };
+enum { FUSE = DUEL_REWRITE_SIMPLIFY | DUEL_REWRITE_FUSE | DUEL_REWRITE_DEAD };
 
 static void assert_dense(duel_val v, int n_in, int act) {
   small_made_by(v, DUEL_OP_DENSE);
@@ -33,7 +33,7 @@ static void test_dense(void **state) {
   small_keep(duel_sigmoid(small_graph, duel_matmul(small_graph, x, w, false, true)));
   small_keep(duel_leaky_relu(small_graph, duel_dense(small_graph, x, w, b, false, true, DUEL_ACT_NONE, 0), 0.3));
   small_keep(duel_add(small_graph, b, duel_dense(small_graph, x, w, DUEL_NONE, false, true, DUEL_ACT_NONE, 0)));
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   assert_dense(small_kept(0), 3, DUEL_ACT_TANH);
   assert_dense(small_kept(1), 3, DUEL_ACT_NONE);
   assert_dense(small_kept(2), 2, DUEL_ACT_SIGMOID);
@@ -65,7 +65,7 @@ static void test_conv(void **state) {
   small_keep(duel_sigmoid(g, duel_conv2d(g, x, w, &c)));
   small_keep(duel_add(g, duel_conv2d(g, x, w, &c), across));
   small_keep(duel_tanh(g, duel_conv2d_dw(g, x, y, &c, DUEL_SHAPE(5, 2, 4, 4))));
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   assert_conv(small_kept(0), DUEL_OP_CONV2D_ACT, 3, DUEL_ACT_LEAKY_RELU);
   assert_true(small_maker(small_kept(0))->attr.conv_act.slope == 0.3);
   assert_conv(small_kept(1), DUEL_OP_CONV2D_DX_ACT, 3, DUEL_ACT_TANH);
@@ -93,7 +93,7 @@ static void test_conv_grad(void **state) {
   duel_val m = duel_conv2d_dx(g, d, w, &c, image);
   small_keep(m);
   small_keep(duel_tanh_grad(g, m, x)); // two readers
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   assert_conv(small_kept(0), DUEL_OP_CONV2D_DX_GRAD, 3, DUEL_ACT_LEAKY_RELU);
   assert_true(small_maker(small_kept(0))->attr.conv_act.slope == 0.3);
   assert_conv(small_kept(1), DUEL_OP_CONV2D_DX_GRAD, 3, DUEL_ACT_TANH);
@@ -120,7 +120,7 @@ static void test_no_dense(void **state) {
   duel_val twice = duel_matmul(small_graph, x, w, false, true);
   small_keep(duel_add(small_graph, twice, twice));
   small_keep(duel_exp(small_graph, duel_matmul(small_graph, x, w, false, true))); // no such activation
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   assert_int_equal(small_count(DUEL_OP_DENSE), 0);
 }
 
@@ -131,7 +131,7 @@ static void test_one_of_two_rows_is_the_bias(void **state) {
            v = small_input("v", DUEL_SHAPE(5, 6));
   small_keep(
       duel_add(small_graph, duel_matmul(small_graph, x, w, false, true), duel_matmul(small_graph, x, v, false, true)));
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   assert_dense(small_kept(0), 3, DUEL_ACT_NONE);
   assert_int_equal(small_count(DUEL_OP_MATMUL), 1);
 }
@@ -151,7 +151,7 @@ static void test_no_fusion_across_a_writer(void **state) {
   duel_val n = duel_matmul(small_graph, x, duel_view(small_graph, duel_state(small_graph, slab), 0, DUEL_SHAPE(5, 6)),
                            false, true);
   small_keep(duel_add(small_graph, n, late)); // here nothing stands in between
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   assert_int_equal(small_count(DUEL_OP_DENSE), 1);
   assert_dense(small_kept(1), 3, DUEL_ACT_NONE);
 }
@@ -170,7 +170,7 @@ static void test_matmul_grad(void **state) {
   duel_val square = duel_reshape(small_graph, duel_matmul(small_graph, d, w, false, false), DUEL_SHAPE(2, 2, 6));
   duel_val q = duel_tanh_grad(small_graph, square, duel_reshape(small_graph, y, DUEL_SHAPE(2, 2, 6)));
   small_keep(duel_sum_to(small_graph, duel_reshape(small_graph, q, DUEL_SHAPE(4, 6)), DUEL_SHAPE(6)));
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   assert_int_equal(small_count(DUEL_OP_MATMUL_GRAD), 2);
   const duel_node *n = small_maker(small_kept(0));
   assert_int_equal(n->op, DUEL_OP_MATMUL_GRAD);
@@ -193,7 +193,7 @@ static void test_no_matmul_grad(void **state) {
   small_keep(duel_leaky_relu_grad(small_graph, m, y, 0.3)); // two readers
   small_keep(duel_tanh_grad(small_graph, duel_matmul(small_graph, d, w, false, false),
                             small_input("row", DUEL_SHAPE(6)))); // broadcasts
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   assert_int_equal(small_count(DUEL_OP_MATMUL_GRAD), 0);
 }
 
@@ -212,7 +212,7 @@ static void test_batchnorm(void **state) {
                              (duel_val[]){x, scale, shift}, grad),
                    DUEL_OK);
   for (int i = 0; i < 3; i++) small_keep(grad[i]);
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   const duel_node *n = small_maker(small_kept(0)), *d = small_maker(small_kept(1));
   assert_int_equal(n->op, DUEL_OP_BATCHNORM);
   assert_int_equal(n->attr.batchnorm.act, DUEL_ACT_LEAKY_RELU);
@@ -231,7 +231,7 @@ static void test_no_batchnorm(void **state) {
   duel_batchnorm(small_graph, x, scale, shift, 1e-5, DUEL_ACT_NONE, 0, out);
   small_keep(duel_tanh(small_graph, out[0]));
   small_keep(out[0]);
-  small_passes(FUSE);
+  small_rewrite(FUSE);
   small_made_by(small_kept(0), DUEL_OP_TANH);
 }
 
@@ -244,13 +244,13 @@ static int count_in(const duel_graph *graph, duel_op op) {
 
 static duel_graph *step_of(mini_gan *m, unsigned which) {
   duel_graph *step = mini_gan_step(m);
-  if (!step || duel_passes(&step, which) != DUEL_OK) fail_msg("%s", duel_last_error());
+  if (!step || duel_rewrite_graph(&step, which) != DUEL_OK) fail_msg("%s", duel_last_error());
   return step;
 }
 
 static void check_fused_step(mini_gan m) {
   assert_int_equal(mini_gan_declare(&m), DUEL_OK);
-  duel_graph *s = step_of(&m, DUEL_PASS_ALL);
+  duel_graph *s = step_of(&m, DUEL_REWRITE_ALL);
   assert_int_equal(count_in(s, DUEL_OP_DENSE), 9);       // 3 of G, 2 of D thrice
   assert_int_equal(count_in(s, DUEL_OP_MATMUL_GRAD), 5); // through D.2 thrice, G.6 and G.1
   assert_int_equal(count_in(s, DUEL_OP_MATMUL), 8);      // weight gradients, and the one into batchnorm
@@ -282,11 +282,11 @@ static void test_the_mlp_step_is_fused(void **state) {
   check_fused_step(m);
 }
 
-static void test_passes_are_deterministic(void **state) {
+static void test_rewrites_are_deterministic(void **state) {
   (void)state;
   mini_gan m = mini_gan_small(DUEL_F32);
   assert_int_equal(mini_gan_declare(&m), DUEL_OK);
-  duel_graph *a = step_of(&m, DUEL_PASS_ALL), *b = step_of(&m, DUEL_PASS_ALL);
+  duel_graph *a = step_of(&m, DUEL_REWRITE_ALL), *b = step_of(&m, DUEL_REWRITE_ALL);
   assert_int_equal(a->n_nodes, b->n_nodes);
   for (int i = 0; i < a->n_nodes; i++) {
     assert_int_equal(a->node[i]->op, b->node[i]->op);
@@ -294,7 +294,7 @@ static void test_passes_are_deterministic(void **state) {
     for (int k = 0; k < a->node[i]->n_in; k++) assert_int_equal(a->node[i]->in[k], b->node[i]->in[k]);
   }
   int nodes = a->n_nodes;
-  assert_int_equal(duel_passes(&a, DUEL_PASS_ALL), DUEL_OK); // nothing is left to do
+  assert_int_equal(duel_rewrite_graph(&a, DUEL_REWRITE_ALL), DUEL_OK); // nothing is left to do
   assert_int_equal(a->n_nodes, nodes);
   duel_graph_close(a);
   duel_graph_close(b);
@@ -305,8 +305,8 @@ static void test_expansion_leaves_primitives(void **state) {
   (void)state;
   mini_gan m = mini_gan_small(DUEL_F32);
   assert_int_equal(mini_gan_declare(&m), DUEL_OK);
-  duel_graph *s = step_of(&m, DUEL_PASS_ALL);
-  assert_int_equal(duel_passes(&s, DUEL_PASS_EXPAND), DUEL_OK);
+  duel_graph *s = step_of(&m, DUEL_REWRITE_ALL);
+  assert_int_equal(duel_rewrite_graph(&s, DUEL_REWRITE_EXPAND), DUEL_OK);
   for (int i = 0; i < s->n_nodes; i++) {
     unsigned flags = duel_op_records[s->node[i]->op]->flags;
     assert_false((flags & DUEL_FLAG_FUSED) && !(flags & DUEL_FLAG_WRITER));
@@ -327,7 +327,7 @@ static double *train(unsigned which, bool expand_after, bool reshape_first, size
   duel_exec *e;
   assert_int_equal(api->open(&b, &(duel_backend_options){.threads = 2}), DUEL_OK);
   duel_graph *s = step_of(&m, which);
-  if (duel_plan_for(&plan, s, expand_after ? DUEL_PASS_EXPAND : 0, api, b) != DUEL_OK)
+  if (duel_plan_for(&plan, s, expand_after ? DUEL_REWRITE_EXPAND : 0, api, b) != DUEL_OK)
     fail_msg("%s", duel_last_error());
   assert_int_equal(duel_memory_open(&memory, api, b, &m.vars, plan->work_bytes), DUEL_OK);
   assert_int_equal(duel_exec_open(&e, &plan, 1, &memory, NULL), DUEL_OK);
@@ -374,10 +374,10 @@ static double *train(unsigned which, bool expand_after, bool reshape_first, size
   return all;
 }
 
-static void test_all_passes_train_alike(void **state) {
+static void test_all_rewrites_train_alike(void **state) {
   (void)state;
-  static const unsigned which[] = {DUEL_PASS_SIMPLIFY, DUEL_PASS_CSE, DUEL_PASS_FUSE,
-                                   DUEL_PASS_DEAD,     DUEL_PASS_ALL, DUEL_PASS_EXPAND};
+  static const unsigned which[] = {DUEL_REWRITE_SIMPLIFY, DUEL_REWRITE_CSE, DUEL_REWRITE_FUSE,
+                                   DUEL_REWRITE_DEAD,     DUEL_REWRITE_ALL, DUEL_REWRITE_EXPAND};
   for (int first = 0; first < 2; first++) {
     size_t n, also;
     double *want = train(0, false, first, &n), moved = 0;
@@ -389,7 +389,7 @@ static void test_all_passes_train_alike(void **state) {
         assert_int_equal(also, n);
         for (size_t i = 0; i < n; i++)
           if (!(fabs(have[i] - want[i]) <= 1e-9)) // NaN fails
-            fail_msg("passes %u: number %zu is %.17g, not %.17g", which[w], i, have[i], want[i]);
+            fail_msg("rewrites %u: number %zu is %.17g, not %.17g", which[w], i, have[i], want[i]);
         free(have);
       }
     free(want);
@@ -409,9 +409,9 @@ int main(void) {
       SMALL_TEST(batchnorm),
       SMALL_TEST(no_batchnorm),
       cmocka_unit_test(test_the_mlp_step_is_fused),
-      cmocka_unit_test(test_passes_are_deterministic),
+      cmocka_unit_test(test_rewrites_are_deterministic),
       cmocka_unit_test(test_expansion_leaves_primitives),
-      cmocka_unit_test(test_all_passes_train_alike),
+      cmocka_unit_test(test_all_rewrites_train_alike),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,7 +92,7 @@ static void check_output(const duel_rig *r, int number, const char *layer_text, 
   test_free(got);
 }
 
-static void check_case(int number, const duel_backend_api *api, duel_backend *b, unsigned passes) {
+static void check_case(int number, const duel_backend_api *api, duel_backend *b, unsigned rewrites) {
   char key[32];
   snprintf(key, sizeof key, "layer.%d", number);
   const char *text = duel_tensors_meta(&golden, key);
@@ -136,7 +136,7 @@ static void check_case(int number, const duel_backend_api *api, duel_backend *b,
   must(duel_grad(g, duel_sum(g, duel_mul(g, wrt[n], value[0])), n, wrt, value + 1));
   must(duel_grad(g, duel_sum(g, duel_mul(g, duel_input(g, v), value[1])), n + 1, wrt, value + 1 + n));
   for (int i = 0; i < outputs; i++) duel_output(g, out[i].var, value[i]);
-  must(duel_rig_start(&r, (duel_rig_mode){.passes = passes}));
+  must(duel_rig_start(&r, (duel_rig_mode){.rewrites = rewrites}));
   for (int i = 0; i < n; i++) duel_rig_set(&r, in[i], find(number, "", name[i])->data);
   duel_rig_set(&r, u, find(number, "", "u")->data);
   duel_rig_set(&r, v, find(number, "", "v")->data);
@@ -152,7 +152,7 @@ static void check_on(const duel_backend_api *api) {
   duel_backend *b;
   must(api->open(&b, &(duel_backend_options){.threads = 1, .precision = "fp32"}));
   for (int i = 0; i < atoi(cases); i++)
-    for (int all = 0; all < 2; all++) check_case(i, api, b, all ? DUEL_PASS_ALL : 0);
+    for (int all = 0; all < 2; all++) check_case(i, api, b, all ? DUEL_REWRITE_ALL : 0);
   api->close(b);
   print_message("%s: %s layers as PyTorch has them\n", api->name, cases);
 }

@@ -45,7 +45,7 @@ static void compute(const char *text, double dst[5]) {
   assert_true(on_real.fake == DUEL_NONE && on_fake.real == DUEL_NONE);
   const duel_val value[5] = {both.real, both.fake, on_real.real, on_fake.fake, loss->g(g, DUEL_NONE, y, &r->loss)};
   for (int i = 0; i < 5; i++) duel_output(g, out[i], value[i]);
-  must(duel_rig_start(&rig, (duel_rig_mode){.passes = 0}));
+  must(duel_rig_start(&rig, (duel_rig_mode){.rewrites = 0}));
   duel_rig_set(&rig, in[0], real);
   duel_rig_set(&rig, in[1], fake);
   must(duel_rig_run(&rig));

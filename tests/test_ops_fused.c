@@ -1,6 +1,6 @@
-// Passes change what a graph computes by rounding only. Every fused op against its own decomposition, which is its
+// Rewrites change what a graph computes by rounding only. Every fused op against its own decomposition, which is its
 // specification, and against what fusion makes of that decomposition again; then a whole training step under the
-// passes, against the oracle's reading of the graph as it was built.
+// rewrites, against the oracle's reading of the graph as it was built.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +26,8 @@ static void free_all(duel_ref *t, int n) {
 
 // ---- one op
 // Both ways of computing owe the oracle one tolerance, so they owe each other two.
-static int compare_ways(const duel_case *c, const duel_backend_api *api, duel_backend *b, unsigned passes, int64_t *n) {
+static int compare_ways(const duel_case *c, const duel_backend_api *api, duel_backend *b, unsigned rewrites,
+                        int64_t *n) {
   duel_ref in[DUEL_CASE_MAX_IN] = {{0}}, want[DUEL_MAX_OUT] = {{0}}, fused[DUEL_MAX_OUT], other[DUEL_MAX_OUT] = {{0}};
   duel_ref more[DUEL_MAX_OUT] = {{0}};
   char name[256];
@@ -37,9 +38,9 @@ static int compare_ways(const duel_case *c, const duel_backend_api *api, duel_ba
   duel_status status = duel_case_run(c, api, b, (duel_case_mode){0}, in, want, fused);
   if (status == DUEL_OK)
     status =
-        duel_case_run(c, api, b, (duel_case_mode){.rig = {.passes = passes}, .copy_inputs = true}, in, want, other);
+        duel_case_run(c, api, b, (duel_case_mode){.rig = {.rewrites = rewrites}, .copy_inputs = true}, in, want, other);
   if (status != DUEL_OK) {
-    print_error("%s: %s, passes %#x: %s\n", api->name, duel_case_name(c, name), passes, duel_last_error());
+    print_error("%s: %s, rewrites %#x: %s\n", api->name, duel_case_name(c, name), rewrites, duel_last_error());
     failures++;
   }
   for (int i = 0; status == DUEL_OK && i < duel_case_outputs(c); i++) {
@@ -51,8 +52,9 @@ static int compare_ways(const duel_case *c, const duel_backend_api *api, duel_ba
     const duel_comparison r = duel_compare(&fused[i], &other[i], api->real, tol);
     *n += want[i].count;
     if (r.ok) continue;
-    print_error("%s: %s, passes %#x: output %d: nmse %.3g, element %lld is %.17g, by primitives %.17g\n", api->name,
-                duel_case_name(c, name), passes, i, r.nmse, (long long)r.at, fused[i].data[r.at], other[i].data[r.at]);
+    print_error("%s: %s, rewrites %#x: output %d: nmse %.3g, element %lld is %.17g, by primitives %.17g\n", api->name,
+                duel_case_name(c, name), rewrites, i, r.nmse, (long long)r.at, fused[i].data[r.at],
+                other[i].data[r.at]);
     failures++;
   }
   free_all(in, DUEL_CASE_MAX_IN);
@@ -64,14 +66,14 @@ static int compare_ways(const duel_case *c, const duel_backend_api *api, duel_ba
 }
 
 static void check_fused_ops(const duel_backend_api *api) {
-  static const unsigned passes[] = {DUEL_PASS_EXPAND, DUEL_PASS_EXPAND | DUEL_PASS_ALL};
+  static const unsigned rewrites[] = {DUEL_REWRITE_EXPAND, DUEL_REWRITE_EXPAND | DUEL_REWRITE_ALL};
   int n, run[DUEL_OP_COUNT] = {0}, cases = 0, failures = 0;
   int64_t numbers = 0;
   const duel_case *list = duel_cases(&n);
   duel_backend *b = open_backend(api);
   for (int i = 0; i < n; i++) {
     if (!(duel_op_records[list[i].op]->flags & DUEL_FLAG_FUSED)) continue;
-    for (int k = 0; k < 2; k++) failures += compare_ways(&list[i], api, b, passes[k], &numbers);
+    for (int k = 0; k < 2; k++) failures += compare_ways(&list[i], api, b, rewrites[k], &numbers);
     run[list[i].op]++;
     cases++;
   }
@@ -131,7 +133,7 @@ static int run_step(const mini_gan *m, const duel_backend_api *api, duel_backend
   for (int i = 0; status == DUEL_OK && i < m->vars.n; i++) duel_rig_set(&r, i, content[i].data);
   if (status == DUEL_OK) status = duel_rig_run(&r);
   if (status != DUEL_OK) {
-    print_error("%s, passes %#x: %s\n", api->name, mode.passes, duel_last_error());
+    print_error("%s, rewrites %#x: %s\n", api->name, mode.rewrites, duel_last_error());
     failures++;
   }
   for (int i = 0; status == DUEL_OK && i < m->vars.n; i++) {
@@ -141,7 +143,7 @@ static int run_step(const mini_gan *m, const duel_backend_api *api, duel_backend
     const duel_comparison c =
         duel_compare(&got[i], &want[i], api->real, (duel_tolerance){tol * tol * 100, tol, tol, NULL});
     if (c.ok) continue;
-    print_error("%s, passes %#x: %s: nmse %.3g, element %lld is %.17g, not %.17g\n", api->name, mode.passes,
+    print_error("%s, rewrites %#x: %s: nmse %.3g, element %lld is %.17g, not %.17g\n", api->name, mode.rewrites,
                 m->vars.var[i].name, c.nmse, (long long)c.at, got[i].data[c.at], want[i].data[c.at]);
     failures++;
   }
@@ -150,12 +152,12 @@ static int run_step(const mini_gan *m, const duel_backend_api *api, duel_backend
 }
 
 static void check_step(const duel_backend_api *api) {
-  static const unsigned passes[] = {0,
-                                    DUEL_PASS_ALL,
-                                    DUEL_PASS_EXPAND,
-                                    DUEL_PASS_EXPAND | DUEL_PASS_ALL,
-                                    DUEL_PASS_FUSE,
-                                    DUEL_PASS_CSE | DUEL_PASS_SIMPLIFY};
+  static const unsigned rewrites[] = {0,
+                                      DUEL_REWRITE_ALL,
+                                      DUEL_REWRITE_EXPAND,
+                                      DUEL_REWRITE_EXPAND | DUEL_REWRITE_ALL,
+                                      DUEL_REWRITE_FUSE,
+                                      DUEL_REWRITE_CSE | DUEL_REWRITE_SIMPLIFY};
   mini_gan m = mini_gan_small(api->real);
   int failures = 0, runs = 0;
   int64_t numbers = 0;
@@ -172,9 +174,9 @@ static void check_step(const duel_backend_api *api) {
   for (int i = 0; i < n; i++) want[i] = newest(g, i, value, content);
   // Against the oracle, whose normal draws are not rounded to float; then, in double, all ways against the first.
   failures += run_step(&m, api, b, (duel_rig_mode){0, true}, content, want, api->real == DUEL_F32 ? 2e-5 : 1e-8, first);
-  for (size_t k = 0; failures == 0 && k < sizeof passes / sizeof *passes; k++)
+  for (size_t k = 0; failures == 0 && k < sizeof rewrites / sizeof *rewrites; k++)
     for (int no_reuse = 0; no_reuse < 2; no_reuse++, runs++) {
-      const duel_rig_mode mode = {passes[k], no_reuse};
+      const duel_rig_mode mode = {rewrites[k], no_reuse};
       failures += run_step(&m, api, b, mode, content, first, api->real == DUEL_F32 ? 1e-5 : 1e-13, got);
       for (int i = 0; i < n; i++) numbers += got[i].count;
       free_all(got, n);
@@ -213,5 +215,5 @@ int main(void) {
       cmocka_unit_test(test_step_float32),
       cmocka_unit_test(test_step_float64),
   };
-  return cmocka_run_group_tests_name("fused ops and passes", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("fused ops and rewrites", tests, NULL, NULL);
 }

@@ -107,7 +107,7 @@ static duel_status prepare(trial *t, const problem *p, unsigned passes) {
   DUEL_TRY(duel_grad(g, sum[FIRST], n, x, grad));
   for (int i = 0; i < n; i++) sum[SECOND] = weighted(g, sum[SECOND], w[i], grad[i]);
   for (int i = 0; i < 4; i++) duel_output(g, t->result[i], sum[i]);
-  return duel_rig_start(r, (duel_rig_mode){.passes = passes});
+  return duel_rig_start(r, (duel_rig_mode){.rewrites = passes});
 }
 
 static void set_moved(trial *t, int var, const duel_ref *base, const duel_ref *direction, double h) {
@@ -276,7 +276,7 @@ static verdict check_case(const duel_case *c, uint32_t seed, int *failures) {
   duel_case_expect(c, p.in, out);
   for (int i = 0; i < p.n_out; i++) p.out[i] = out[i].shape;
   verdict v = out[0].count > MAX_ELEMENTS ? TOO_LARGE : DONE;
-  static const unsigned passes[] = {0, DUEL_PASS_ALL};
+  static const unsigned passes[] = {0, DUEL_REWRITE_ALL};
   for (int i = 0; v == DONE && i < 2; i++) {
     trial t = {0};
     draw_directions(&t, &p, seed * 1000 + (uint32_t)c->id);
@@ -390,7 +390,7 @@ static void build_mixture(duel_graph *g, const void *ctx, const duel_val *in, du
 
 static void check_loss(const char *name, void (*build)(duel_graph *, const void *, const duel_val *, duel_val *),
                        recipe r, int n_in, const duel_shape *shape, int *failures) {
-  static const unsigned passes[] = {0, DUEL_PASS_ALL, DUEL_PASS_EXPAND};
+  static const unsigned passes[] = {0, DUEL_REWRITE_ALL, DUEL_REWRITE_EXPAND};
   for (uint32_t i = 0; i < 9; i++) {
     problem p = {.name = name, .n_in = n_in, .n_out = 1, .out = {DUEL_SCALAR}, .build = build, .ctx = &r};
     for (int k = 0; k < n_in; k++) {
@@ -498,7 +498,7 @@ static void test_layers(void **state) {
     for (int i = 0; i < 2; i++) {
       trial t = {0};
       draw_directions(&t, &p, 55);
-      solve(&t, &p, i ? DUEL_PASS_ALL : 0, &failures);
+      solve(&t, &p, i ? DUEL_REWRITE_ALL : 0, &failures);
       free_trial(&t, &p);
     }
     for (int i = 0; i < p.n_in; i++) duel_ref_free(&p.in[i]);

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 #include "mini_gan.h"
 #include "plan_check.h"
 #include "small_graph.h"
@@ -19,9 +19,9 @@ static size_t some_scratch(void *ctx, const duel_graph *g, const duel_node *n) {
   return n->op == DUEL_OP_REDUCE_SUM ? (size_t)duel_shape_count(g->value[n->in[0]].shape) : 0;
 }
 
-static duel_plan *plan_of(duel_graph *g, unsigned passes, bool no_reuse) {
+static duel_plan *plan_of(duel_graph *g, unsigned rewrites, bool no_reuse) {
   duel_plan *plan = NULL;
-  if (!g || duel_passes(&g, passes) != DUEL_OK) fail_msg("%s", duel_last_error());
+  if (!g || duel_rewrite_graph(&g, rewrites) != DUEL_OK) fail_msg("%s", duel_last_error());
   if (duel_plan_make(&plan, g, &(duel_plan_options){.scratch = some_scratch, .no_reuse = no_reuse}) != DUEL_OK)
     fail_msg("%s", duel_last_error());
   return plan;
@@ -275,7 +275,7 @@ static void test_the_mlp_step(void **state) {
   (void)state;
   mini_gan m = mini_gan_mlp();
   assert_int_equal(mini_gan_declare(&m), DUEL_OK);
-  static const unsigned which[] = {DUEL_PASS_ALL, DUEL_PASS_EXPAND, 0};
+  static const unsigned which[] = {DUEL_REWRITE_ALL, DUEL_REWRITE_EXPAND, 0};
   for (size_t i = 0; i < sizeof which / sizeof *which; i++) {
     duel_plan *p = plan_of(mini_gan_step(&m), which[i], false);
     check_plan(p);
@@ -285,7 +285,7 @@ static void test_the_mlp_step(void **state) {
     check_plan(alone);
     assert_true(alone->work_bytes > 2 * p->work_bytes);
     duel_plan_close(alone);
-    if (which[i] == DUEL_PASS_ALL) {
+    if (which[i] == DUEL_REWRITE_ALL) {
       assert_true(p->n_groups <= 28);
       assert_true(p->work_bytes < (size_t)3300 * 1024); // D's gradients, G's activations, one batch
     }
@@ -298,7 +298,7 @@ static void test_gradients_are_written_into_their_slab(void **state) {
   (void)state;
   mini_gan m = mini_gan_mlp();
   assert_int_equal(mini_gan_declare(&m), DUEL_OK);
-  duel_plan *p = plan_of(mini_gan_step(&m), DUEL_PASS_ALL, false);
+  duel_plan *p = plan_of(mini_gan_step(&m), DUEL_REWRITE_ALL, false);
   int packs = 0;
   for (int i = 0; i < p->n_order; i++) {
     const duel_node *n = p->order[i];
@@ -317,9 +317,9 @@ static void test_plans_are_deterministic(void **state) {
   (void)state;
   mini_gan m = mini_gan_mlp();
   assert_int_equal(mini_gan_declare(&m), DUEL_OK);
-  duel_plan *a = plan_of(mini_gan_step(&m), DUEL_PASS_ALL, false);
+  duel_plan *a = plan_of(mini_gan_step(&m), DUEL_REWRITE_ALL, false);
   void *between = malloc(12345); // other addresses
-  duel_plan *b = plan_of(mini_gan_step(&m), DUEL_PASS_ALL, false);
+  duel_plan *b = plan_of(mini_gan_step(&m), DUEL_REWRITE_ALL, false);
   assert_int_equal(a->n_order, b->n_order);
   assert_int_equal(a->n_groups, b->n_groups);
   for (int i = 0; i < a->n_order; i++) assert_int_equal(a->order[i]->id, b->order[i]->id);
@@ -335,7 +335,7 @@ static void test_totals_and_table(void **state) {
   (void)state;
   mini_gan m = mini_gan_mlp();
   assert_int_equal(mini_gan_declare(&m), DUEL_OK);
-  duel_plan *p = plan_of(mini_gan_step(&m), DUEL_PASS_ALL, false);
+  duel_plan *p = plan_of(mini_gan_step(&m), DUEL_REWRITE_ALL, false);
   duel_plan_totals t = duel_plan_sum(p);
   assert_int_equal(t.nodes, p->n_order);
   assert_int_equal(t.groups, p->n_groups);

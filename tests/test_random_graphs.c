@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/backend.h"
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 #include "cpu/entry.h"
 #include "plan_check.h"
 
@@ -212,7 +212,7 @@ static double *run_random(uint64_t seed, unsigned passes, bool no_reuse, duel_ba
   duel_memory memory;
   duel_exec *e;
   duel_graph *graph = r.g;
-  if (duel_passes(&graph, passes) != DUEL_OK) fail_msg("%s", duel_last_error());
+  if (duel_rewrite_graph(&graph, passes) != DUEL_OK) fail_msg("%s", duel_last_error());
   duel_plan_options options = {.scratch = kernel_scratch, .ctx = b, .no_reuse = no_reuse};
   if (duel_plan_make(&p, graph, &options) != DUEL_OK) fail_msg("seed %" PRIu64 ": %s", seed, duel_last_error());
   check_plan(p);
@@ -255,7 +255,7 @@ static void test_random_graphs(void **state) {
       if (want[i] != want[i]) fail_msg("seed %" PRIu64 ", number %zu is NaN", seed, i);
     }
     free(have);
-    have = run_random(seed, DUEL_PASS_ALL, false, b, &also);
+    have = run_random(seed, DUEL_REWRITE_ALL, false, b, &also);
     for (size_t i = 0; i < n; i++) {
       double scale = want[i] > 1 ? want[i] : want[i] < -1 ? -want[i] : 1;
       if (!(have[i] - want[i] <= 1e-7 * scale && want[i] - have[i] <= 1e-7 * scale))

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 
 enum { N = DUEL_VARIANTS_N, OUT = DUEL_VARIANTS_OUT };
 
@@ -49,7 +49,7 @@ static duel_status plan_variant(rig *r, bool second) {
   duel_assign(g, old, next);
   duel_output(g, r->out, duel_concat(g, 2, parts, 0));
   const duel_status status = duel_graph_status(g);
-  if (status == DUEL_OK) return duel_plan_for(&r->plan[second], g, DUEL_PASS_ALL, r->api, r->backend);
+  if (status == DUEL_OK) return duel_plan_for(&r->plan[second], g, DUEL_REWRITE_ALL, r->api, r->backend);
   duel_graph_close(g);
   return status;
 }

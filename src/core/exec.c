@@ -2,7 +2,7 @@
 // touches neither the graph nor the heap.
 #include "base/mem.h"
 #include "core/backend.h"
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 
 // ---- compiling
 typedef struct compiler {
@@ -53,7 +53,7 @@ static size_t roomy(const compiler *c, const duel_vars *vars) {
 }
 
 static duel_status compile(duel_plan **plan, duel_graph **graph, unsigned rewrites, compiler *c) {
-  DUEL_TRY(duel_passes(graph, rewrites));
+  DUEL_TRY(duel_rewrite_graph(graph, rewrites));
   const duel_graph *g = *graph;
   DUEL_TRY(check_kernels(g, c));
   int most = 1;

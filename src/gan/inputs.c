@@ -17,7 +17,7 @@ size_t duel_inputs_bytes(const duel_inputs *all) {
   return (duel_inputs_offset(all, last) + all->vars->var[last].bytes + 3) / 4 * 4;
 }
 
-void duel_inputs_fill(const duel_inputs *all, const duel_moment *now, unsigned char *block) {
+void duel_inputs_fill(const duel_inputs *all, const duel_instant *now, unsigned char *block) {
   for (int i = 0; i < all->n; i++) {
     const duel_step_input *in = &all->in[i];
     if (in->fill) in->fill(in, now, block + duel_inputs_offset(all, in->var));

@@ -9,14 +9,14 @@
 enum { DUEL_MAX_INPUTS = 48 };
 
 // A step to come, and the run that it belongs to.
-typedef struct duel_moment {
+typedef struct duel_instant {
   int64_t step, steps;     // its number from 0, and the run's length
   int64_t per_step, items; // real items a step, and of the data set
   const int64_t *updates;  // of each net, done before this step
-} duel_moment;
+} duel_instant;
 
 typedef struct duel_step_input duel_step_input;
-typedef void duel_filler(const duel_step_input *in, const duel_moment *now, void *dst);
+typedef void duel_filler(const duel_step_input *in, const duel_instant *now, void *dst);
 struct duel_step_input {
   const char *name;
   int var;
@@ -35,6 +35,6 @@ typedef struct duel_inputs {
 duel_status duel_inputs_add(duel_inputs *all, duel_step_input in, duel_dtype dtype, duel_shape shape, int *var);
 size_t duel_inputs_offset(const duel_inputs *all, int var); // of an input's variable, into the block
 size_t duel_inputs_bytes(const duel_inputs *all);           // of the block, a multiple of 4
-void duel_inputs_fill(const duel_inputs *all, const duel_moment *now, unsigned char *block);
+void duel_inputs_fill(const duel_inputs *all, const duel_instant *now, unsigned char *block);
 
 #endif

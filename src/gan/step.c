@@ -18,29 +18,29 @@ static duel_shape with_batch(int64_t n, duel_shape item) {
 
 // ---- fillers
 
-static void fill_key(const duel_step_input *in, const duel_moment *now, void *dst) {
+static void fill_key(const duel_step_input *in, const duel_instant *now, void *dst) {
   const duel_recipe *r = in->ctx;
   const uint64_t seed = r->train.seed;
   const uint32_t key[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)now->step, 0};
   memcpy(dst, key, sizeof key);
 }
 
-static void fill_index(const duel_step_input *in, const duel_moment *now, void *dst) {
+static void fill_index(const duel_step_input *in, const duel_instant *now, void *dst) {
   duel_order *order = (duel_order *)(uintptr_t)in->ctx; // it is kept from step to step
   duel_order_numbers(order, now->step * now->per_step, now->per_step, dst);
 }
 
 // Streamed items lie in the order of the step already.
-static void fill_as_they_come(const duel_step_input *in, const duel_moment *now, void *dst) {
+static void fill_as_they_come(const duel_step_input *in, const duel_instant *now, void *dst) {
   (void)in;
   for (int64_t i = 0; i < now->per_step; i++) ((int32_t *)dst)[i] = (int32_t)i;
 }
 
-double duel_step_rate(const duel_recipe *r, int net, const duel_moment *now) {
+double duel_step_rate(const duel_recipe *r, int net, const duel_instant *now) {
   return duel_schedule_at(duel_optimizer_lr(&r->net[net].optim), now->step, now->steps, now->per_step, now->items);
 }
 
-static void fill_coef(const duel_step_input *in, const duel_moment *now, void *dst) {
+static void fill_coef(const duel_step_input *in, const duel_instant *now, void *dst) {
   const duel_model *m = in->ctx;
   const int updates = m->game->updates(m->recipe, in->net);
   const double lr = duel_step_rate(m->recipe, in->net, now);
@@ -52,7 +52,7 @@ static void fill_coef(const duel_step_input *in, const duel_moment *now, void *d
   }
 }
 
-static void fill_average(const duel_step_input *in, const duel_moment *now, void *dst) {
+static void fill_average(const duel_step_input *in, const duel_instant *now, void *dst) {
   const duel_model *m = in->ctx;
   const duel_length l = m->recipe->net[in->net].ema.half_life;
   const double half_life = duel_length_images(l, now->per_step, now->items);

@@ -72,7 +72,7 @@ void duel_step_report(duel_step *s, const char *name, const char *label, duel_sc
 bool duel_step_every(duel_step *s, int64_t n);
 
 // ---- for runs
-double duel_step_rate(const duel_recipe *r, int net, const duel_moment *now); // the net's learning rate
+double duel_step_rate(const duel_recipe *r, int net, const duel_instant *now); // the net's learning rate
 typedef struct duel_step_data {
   duel_dtype dtype;
   int64_t items;

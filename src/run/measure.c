@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 #include "run/run.h"
 
 duel_status duel_run_profile(duel_run *run, int64_t steps, duel_node_time *node) {
@@ -101,7 +101,7 @@ static duel_status open_probe(probe *p, const duel_trainer *t, probe_graph *buil
   DUEL_TRY(build(p, side));
   duel_graph *given = p->graph;
   p->graph = NULL;
-  DUEL_TRY(duel_plan_for(&p->plan, given, DUEL_PASS_ALL, t->api, t->backend));
+  DUEL_TRY(duel_plan_for(&p->plan, given, DUEL_REWRITE_ALL, t->api, t->backend));
   DUEL_TRY(duel_memory_open(&p->memory, t->api, t->backend, &p->vars, p->plan->work_bytes));
   DUEL_TRY(fill_inputs(p));
   DUEL_TRY(duel_exec_open(&p->exec, &p->plan, 1, &p->memory, NULL));

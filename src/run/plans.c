@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 #include "gan/game.h"
 #include "run/trainer.h"
 
@@ -27,7 +27,7 @@ static duel_status plan_variant(duel_trainer *t, unsigned on) {
   duel_variant *v = &t->variant[t->n_variants];
   v->made.on = on;
   DUEL_TRY(duel_step_train(&g, &t->vars_of_step, &t->model, &t->vars, t->api->real, &v->made));
-  DUEL_TRY(duel_plan_for(&v->plan, g, DUEL_PASS_ALL, t->api, t->backend));
+  DUEL_TRY(duel_plan_for(&v->plan, g, DUEL_REWRITE_ALL, t->api, t->backend));
   t->n_variants++;
   return DUEL_OK;
 }
@@ -72,12 +72,12 @@ duel_status duel_plans_open(duel_trainer *t) {
   if (t->model.game->samples >= 0) {
     duel_graph *g;
     DUEL_TRY(duel_step_sample(&g, &t->vars_of_step, &t->model, &t->vars, real));
-    DUEL_TRY(duel_plan_for(&t->sample_plan, g, DUEL_PASS_ALL, t->api, t->backend));
+    DUEL_TRY(duel_plan_for(&t->sample_plan, g, DUEL_REWRITE_ALL, t->api, t->backend));
   }
   if (data && t->model.game->tests >= 0) {
     duel_graph *g;
     DUEL_TRY(duel_step_test(&g, &t->vars_of_step, &t->model, &t->vars, real));
-    DUEL_TRY(duel_plan_for(&t->test_plan, g, DUEL_PASS_ALL, t->api, t->backend));
+    DUEL_TRY(duel_plan_for(&t->test_plan, g, DUEL_REWRITE_ALL, t->api, t->backend));
   }
   return data ? plan_variants(t) : DUEL_OK;
 }

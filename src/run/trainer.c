@@ -153,19 +153,19 @@ duel_status duel_trainer_init(duel_trainer *t) {
 
 // ---- one step
 
-static duel_moment moment_of(const duel_trainer *t, int64_t step) {
-  return (duel_moment){.step = step,
-                       .steps = t->steps,
-                       .per_step = duel_trainer_items_per_step(t),
-                       .items = t->items,
-                       .updates = t->updates};
+static duel_instant instant_of(const duel_trainer *t, int64_t step) {
+  return (duel_instant){.step = step,
+                        .steps = t->steps,
+                        .per_step = duel_trainer_items_per_step(t),
+                        .items = t->items,
+                        .updates = t->updates};
 }
 
 // Takes the scalars of the next settled step. Anything that is not finite ends the run, before a checkpoint can be made
 // of it.
 static duel_status take_scalars(duel_trainer *t, const float *reported) {
   duel_step_vars *v = &t->vars_of_step;
-  const duel_moment then = moment_of(t, t->settled);
+  const duel_instant then = instant_of(t, t->settled);
   const uint64_t set = t->variant[duel_trainer_variant(t, t->settled)].made.reported;
   DUEL_TRY(duel_scalars_take(&v->scalars, reported, set, t->settled));
   for (int net = 0; net < t->recipe->n_nets; net++)
@@ -187,7 +187,7 @@ static duel_status collect(duel_trainer *t, bool wait, int64_t left) {
 
 // The inputs of the step to come.
 static duel_status fill_block(duel_trainer *t) {
-  const duel_moment now = moment_of(t, t->step);
+  const duel_instant now = instant_of(t, t->step);
   if (t->streamed) DUEL_TRY(duel_prefetch_take(t->prefetch, t->step, &t->block));
   duel_inputs_fill(&t->vars_of_step.inputs, &now, t->block);
   return DUEL_OK;

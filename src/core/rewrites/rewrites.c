@@ -2,13 +2,13 @@
 //
 // Invariant: every rewrite keeps what writers do, and so every version of every variable. Nodes keep their relative
 // order, hence the same graph always gives the same result.
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 #include "core/ops/op.h"
-#include "core/passes/rewrite.h"
+#include "core/rewrites/rewrite.h"
 
 duel_val *duel_rewrite_inputs(duel_rewrite *r, const duel_node *n) {
   duel_scope(r->dst, "%s", n->label);
@@ -129,21 +129,21 @@ static duel_status run(duel_graph **g, duel_status (*rewrite)(duel_rewrite *)) {
   return DUEL_OK;
 }
 
-duel_status duel_passes(duel_graph **g, unsigned which) {
+duel_status duel_rewrite_graph(duel_graph **g, unsigned which) {
   DUEL_TRY(duel_graph_status(*g));
-  bool dead = which & DUEL_PASS_DEAD;
-  if (which & DUEL_PASS_EXPAND)
+  bool dead = which & DUEL_REWRITE_DEAD;
+  if (which & DUEL_REWRITE_EXPAND)
     while (has_fused(*g)) {
       DUEL_TRY(run(g, expand));
       DUEL_TRY(run(g, drop_dead));
     }
   if (dead) DUEL_TRY(run(g, drop_dead));
-  if (which & DUEL_PASS_SIMPLIFY) DUEL_TRY(run(g, duel_rewrite_simplify));
-  if (which & DUEL_PASS_CSE) DUEL_TRY(run(g, duel_rewrite_merge));
-  if (which & DUEL_PASS_FUSE) {
+  if (which & DUEL_REWRITE_SIMPLIFY) DUEL_TRY(run(g, duel_rewrite_simplify));
+  if (which & DUEL_REWRITE_CSE) DUEL_TRY(run(g, duel_rewrite_merge));
+  if (which & DUEL_REWRITE_FUSE) {
     if (dead) DUEL_TRY(run(g, drop_dead)); // what simplification left behind still counts as a reader
     DUEL_TRY(run(g, duel_rewrite_fuse));
-    if (which & DUEL_PASS_SIMPLIFY) DUEL_TRY(run(g, duel_rewrite_simplify)); // reshapes around the fused nodes
+    if (which & DUEL_REWRITE_SIMPLIFY) DUEL_TRY(run(g, duel_rewrite_simplify)); // reshapes around the fused nodes
     if (dead) DUEL_TRY(run(g, drop_dead));
     DUEL_TRY(run(g, duel_rewrite_absorb));
   }

@@ -1,7 +1,7 @@
 // What the rewrites share. A rewrite walks a graph in order and builds an equal one: for every value of the old graph
 // that is still wanted, map holds the equal value of the new graph. Variables keep their leaves, writers and versions.
-#ifndef DUEL_CORE_PASSES_REWRITE_H
-#define DUEL_CORE_PASSES_REWRITE_H
+#ifndef DUEL_CORE_REWRITES_REWRITE_H
+#define DUEL_CORE_REWRITES_REWRITE_H
 
 #include "core/graph.h"
 

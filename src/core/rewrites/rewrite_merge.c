@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "core/ops/op.h"
-#include "core/passes/rewrite.h"
+#include "core/rewrites/rewrite.h"
 
 static bool commutative(const duel_node *n) {
   return n->n_in == 2 && (duel_op_records[n->op]->flags & DUEL_FLAG_COMMUTATIVE);

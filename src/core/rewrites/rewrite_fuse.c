@@ -14,7 +14,7 @@
 
 #include "base/mem.h"
 #include "core/ops/op.h"
-#include "core/passes/rewrite.h"
+#include "core/rewrites/rewrite.h"
 
 typedef struct members { // of the fused node that stands where this node stood; NULL: no such member
   const duel_node *product, *norm, *act;

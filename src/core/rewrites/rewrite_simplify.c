@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/ops/op.h"
-#include "core/passes/rewrite.h"
+#include "core/rewrites/rewrite.h"
 
 static duel_shape shape_of(const duel_graph *g, duel_val v) {
   return g->value[v].shape;

@@ -6,10 +6,10 @@
 
 #include <cmocka.h>
 
-#include "core/passes/passes.h"
+#include "core/rewrites/rewrites.h"
 #include "small_graph.h"
 
-enum { CLEAN = DUEL_PASS_SIMPLIFY | DUEL_PASS_DEAD };
+enum { CLEAN = DUEL_REWRITE_SIMPLIFY | DUEL_REWRITE_DEAD };
 
 // ---- simplification
 static void test_reshapes_vanish(void **state) {
@@ -22,7 +22,7 @@ static void test_reshapes_vanish(void **state) {
            b = duel_reshape(small_graph, duel_exp(small_graph, x), DUEL_SHAPE(24));
   small_keep(duel_reshape(small_graph, duel_mul(small_graph, a, b), DUEL_SHAPE(4, 6)));
   small_keep(duel_reshape(small_graph, x, DUEL_SHAPE(24)));
-  small_passes(CLEAN);
+  small_rewrite(CLEAN);
   small_made_by(small_kept(0), DUEL_OP_INPUT);
   small_made_by(small_kept(1), DUEL_OP_TANH);
   small_made_by(small_kept(2), DUEL_OP_MUL);
@@ -39,7 +39,7 @@ static void test_views_of_views(void **state) {
   duel_val pack = duel_pack(small_graph, 2, (duel_val[]){x, y}, (int64_t[]){0, 12}, 20);
   small_keep(duel_view(small_graph, pack, 0, DUEL_SHAPE(12)));
   small_keep(duel_view(small_graph, pack, 12, DUEL_SHAPE(8)));
-  small_passes(CLEAN);
+  small_rewrite(CLEAN);
   assert_int_equal(small_maker(small_kept(0))->attr.view.offset, 15);
   small_made_by(small_maker(small_kept(0))->in[0], DUEL_OP_STATE);
   small_made_by(small_kept(1), DUEL_OP_VIEW);
@@ -66,7 +66,7 @@ static void test_numbers_become_affine(void **state) {
   small_keep(duel_affine(small_graph, two, 3, 1));
   small_keep(duel_add(small_graph, duel_reduce_sum(small_graph, x, 3),
                       wide)); // the number is the wider one: no map of the other
-  small_passes(CLEAN);
+  small_rewrite(CLEAN);
   assert_affine(small_kept(0), 6, 7);
   assert_affine(small_kept(1), 2, 0);
   assert_affine(small_kept(2), 0.25, 0);
@@ -80,7 +80,7 @@ static void test_numbers_become_affine(void **state) {
 static void test_affine_does_not_overflow(void **state) {
   (void)state;
   small_keep(duel_affine(small_graph, duel_affine(small_graph, small_input("x", DUEL_SHAPE(3)), 1e200, 0), 1e200, 0));
-  small_passes(CLEAN);
+  small_rewrite(CLEAN);
   assert_int_equal(small_count(DUEL_OP_AFFINE), 2);
 }
 
@@ -95,7 +95,7 @@ static void test_broadcasts_go(void **state) {
       duel_mul(small_graph, tall, duel_broadcast(small_graph, row, DUEL_SHAPE(4, 6)))); // one of them has to stay wide
   duel_val zero = duel_constant(small_graph, DUEL_SHAPE(4, 6), 0);
   small_keep(duel_select(small_graph, duel_less_equal(small_graph, x, zero), zero, x));
-  small_passes(CLEAN);
+  small_rewrite(CLEAN);
   assert_int_equal(small_graph->value[small_maker(small_kept(0))->in[1]].shape.rank, 1);
   small_made_by(small_maker(small_kept(1))->in[0], DUEL_OP_INPUT);
   small_made_by(small_kept(2), DUEL_OP_INPUT);
@@ -116,7 +116,7 @@ static void test_empty_moves_go(void **state) {
   small_keep(duel_reduce_sum(small_graph, duel_constant(small_graph, DUEL_SHAPE(4, 6), 0.5), 1));
   small_keep(
       duel_transpose(small_graph, duel_transpose(small_graph, x, (int[]){1, 2, 0}), (int[]){1, 2, 0})); // [6, 4, 1]
-  small_passes(CLEAN);
+  small_rewrite(CLEAN);
   for (int i = 0; i < 7; i++) small_made_by(small_kept(i), i == 1 ? DUEL_OP_RESHAPE : DUEL_OP_INPUT);
   small_made_by(small_kept(7), DUEL_OP_CONSTANT);
   assert_true(small_maker(small_kept(7))->attr.constant.value == 2);
@@ -132,7 +132,7 @@ static void test_products_read_across(void **state) {
                          duel_transpose(small_graph, b, (int[]){1, 0}), true, false));
   small_keep(duel_matmul(small_graph, duel_transpose(small_graph, c, (int[]){0, 1, 3, 2}), a, true, true));
   small_keep(duel_matmul(small_graph, duel_transpose(small_graph, c, (int[]){1, 0, 2, 3}), a, false, true));
-  small_passes(CLEAN);
+  small_rewrite(CLEAN);
   assert_false(small_maker(small_kept(0))->attr.matmul.trans_a);
   assert_true(small_maker(small_kept(0))->attr.matmul.trans_b);
   assert_false(small_maker(small_kept(1))->attr.matmul.trans_a);
@@ -149,7 +149,7 @@ static void test_a_bias_before_batchnorm_rests(void **state) {
   assert_int_equal(duel_grad(small_graph, duel_sum(small_graph, duel_mul(small_graph, out[0], y)), 1, &bias, grad),
                    DUEL_OK);
   small_keep(grad[0]); // that of the shift alone
-  small_passes(CLEAN);
+  small_rewrite(CLEAN);
   assert_int_equal(small_count(DUEL_OP_REDUCE_SUM), 0);
   small_made_by(small_kept(0), DUEL_OP_BATCHNORM_GRAD);
 }
@@ -181,7 +181,7 @@ static void test_equal_nodes_merge(void **state) {
   small_keep(duel_exp(small_graph, duel_sub(small_graph, x, y)));
   small_keep(duel_exp(small_graph, duel_sub(small_graph, y, x)));
   small_keep(duel_leaky_relu(small_graph, x, 0.1));
-  small_passes(DUEL_PASS_CSE);
+  small_rewrite(DUEL_REWRITE_CSE);
   assert_int_equal(small_count(DUEL_OP_RANDOM_NORMAL), 3); // 0 and 1 are one
   assert_int_equal(small_kept(0), small_kept(1));
   assert_int_equal(small_count(DUEL_OP_RANDOM_UNIFORM), 3); // 6 and 7 are one
@@ -198,7 +198,7 @@ static void test_packs_merge_by_content(void **state) {
     int64_t offset = i == 2 ? 3 : 2, count = i == 3 ? 12 : 10;
     small_keep(duel_pack(small_graph, 1, &x, &offset, count));
   }
-  small_passes(DUEL_PASS_CSE);
+  small_rewrite(DUEL_REWRITE_CSE);
   assert_int_equal(small_count(DUEL_OP_PACK), 3);
   assert_int_equal(small_kept(0), small_kept(1));
   assert_int_equal(small_maker(small_kept(2))->attr.pack.offset[0], 3);
@@ -214,7 +214,7 @@ static void test_versions_and_writers_do_not_merge(void **state) {
   duel_val after = duel_exp(small_graph, duel_state(small_graph, slab));
   small_keep(before);
   small_keep(after);
-  small_passes(DUEL_PASS_ALL);
+  small_rewrite(DUEL_REWRITE_ALL);
   assert_int_equal(small_count(DUEL_OP_EMA), 2);
   assert_int_equal(small_count(DUEL_OP_EXP), 2);
 }
@@ -224,7 +224,7 @@ static void test_dead_code_goes(void **state) {
   duel_val x = small_input("x", DUEL_SHAPE(4)), unused = small_input("unused", DUEL_SHAPE(4));
   duel_exp(small_graph, duel_add(small_graph, x, unused));
   small_keep(duel_tanh(small_graph, x));
-  small_passes(DUEL_PASS_DEAD);
+  small_rewrite(DUEL_REWRITE_DEAD);
   assert_int_equal(small_count(DUEL_OP_EXP), 0);
   assert_int_equal(small_count(DUEL_OP_INPUT), 1);
   assert_int_equal(small_graph->n_nodes, 4); // input, tanh, state and assign
@@ -236,7 +236,7 @@ static void test_labels_stay(void **state) {
   duel_val y = duel_tanh(small_graph, small_input("x", DUEL_SHAPE(4)));
   duel_scope(small_graph, "%s", "");
   small_keep(y);
-  small_passes(DUEL_PASS_ALL);
+  small_rewrite(DUEL_REWRITE_ALL);
   assert_string_equal(small_maker(small_kept(0))->label, "G.7 tanh");
   assert_string_equal(small_graph->node[small_graph->n_nodes - 1]->label, "");
 }
@@ -244,7 +244,7 @@ static void test_labels_stay(void **state) {
 static void test_a_broken_graph_fails(void **state) {
   (void)state;
   duel_add(small_graph, small_input("x", DUEL_SHAPE(4)), small_input("y", DUEL_SHAPE(5)));
-  assert_int_equal(duel_passes(&small_graph, DUEL_PASS_ALL), DUEL_ERR_USAGE);
+  assert_int_equal(duel_rewrite_graph(&small_graph, DUEL_REWRITE_ALL), DUEL_ERR_USAGE);
   assert_non_null(strstr(duel_last_error(), "4"));
 }
 

@@ -4,7 +4,7 @@
 //   adam, sgd    a gradient that only they read may keep anything in the slab's gaps: pack need not fill them
 #include "base/mem.h"
 #include "core/ops/op.h"
-#include "core/passes/rewrite.h"
+#include "core/rewrites/rewrite.h"
 
 enum { MOST_SUMMED = 16384 }; // elements of an input of report: it has few threads
 
