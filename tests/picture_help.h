@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PICTURE_ROOM = 1 << 16 };
+enum { PICTURE_ROOM = 1 << 17 };
 
 typedef struct png_kind {
   int width, height;

@@ -11,7 +11,7 @@ enum { DUEL_PICTURE_SIDE = 1 << 20, DUEL_PICTURE_PIXELS = 1 << 28 }; // most of 
 
 typedef struct duel_picture {
   int64_t height, width;
-  int channels;    // 1 grey, 3 RGB
+  int channels;    // 1 gray, 3 RGB, 4 RGBA
   uint8_t *pixels; // [height, width, channels]; duel_free
 } duel_picture;
 
@@ -37,19 +37,17 @@ duel_status duel_picture_foreign(const char *path, const uint8_t *bytes, size_t 
 
 bool duel_is_picture(const uint8_t *bytes, size_t n); // of any format, by its first bytes
 
-// Size and channels from the first n of `size` bytes. Where these are not enough, *more is set and nothing else. All
-// errors are DUEL_ERR_DATA and name path: no picture, of a format that is not read, damaged, nothing in it, larger than
-// the limits, CMYK.
+// Size (upright) and channels (1 or 3) from the first n of `size` bytes. Where these are not enough, *more is set and
+// nothing else. All errors are DUEL_ERR_DATA and name path: no picture, of a format that is not read, damaged, nothing
+// in it, larger than the limits.
 duel_status duel_picture_probe(duel_picture *p, const char *path, const uint8_t *bytes, size_t n, size_t size,
                                bool *more);
 
-// Decodes to 8 bits a channel: palettes become RGB, fewer bits are spread over 0..255, 16 are rounded to 8; transparent
-// parts show white. Color profiles, gamma and EXIF's rotation are not applied. Any damage is an error; nothing is
-// allocated on a header's word that its bytes could not fill. DUEL_ERR_DATA, or DEVICE without memory.
-duel_status duel_picture_decode(duel_picture *p, const char *path, const uint8_t *bytes, size_t n);
-
-// The two halves of duel_picture_decode, after a probe; p holds what it said.
-duel_status duel_png_decode(duel_picture *p, const char *path, const uint8_t *bytes, size_t n);
-duel_status duel_jpeg_decode(duel_picture *p, const char *path, const uint8_t *bytes, size_t n);
+// Decodes to 8 bits a channel, upright as EXIF says: palettes become RGB, CMYK and YCbCr too, fewer bits are spread
+// over 0..255, 16 are rounded to 8. Transparent parts show white, exactly; or, with rgba, there are four channels, of
+// which alpha is the last, straight, and 255 where a picture has none. Of an animation the first picture. Color
+// profiles and gamma are not applied. Any damage is an error; nothing is allocated on a header's word that its bytes
+// could not fill, where a format allows to tell. DUEL_ERR_DATA, or DEVICE without memory.
+duel_status duel_picture_decode(duel_picture *p, const char *path, const uint8_t *bytes, size_t n, bool rgba);
 
 #endif

@@ -24,7 +24,7 @@ typedef struct head {
 } head;
 _Static_assert(sizeof(head) == 96, "as cache.h says");
 
-enum { VERSION = 1 };
+enum { VERSION = 2 }; // 2: pictures stand upright
 static const char magic[8] = {'D', 'U', 'E', 'L', 'D', 'A', 'T', 'A'};
 
 // ---- places

@@ -280,7 +280,7 @@ static duel_status fetch_picture(duel_source *s, int worker, int64_t item, uint8
   size_t n;
   DUEL_TRY(path_of(s, item, path));
   DUEL_TRY(duel_file_read(path, most_of_picture, &bytes, &n));
-  duel_status status = duel_picture_decode(&p, path, bytes, n);
+  duel_status status = duel_picture_decode(&p, path, bytes, n, s->dim[0] == 4);
   duel_free(bytes);
   if (status != DUEL_OK) return status;
   const duel_pixels pixels = {.at = p.pixels,

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "io/picture.h"
+#include "io/pictures/decoders.h"
 
 enum format {
   PNG,
@@ -176,6 +176,11 @@ const duel_picture_format *duel_picture_of(const uint8_t *bytes, size_t n) {
          : is_icon(bytes, n) ? &format[ICO]
          : is_svg(bytes, n)  ? &format[SVG]
                              : NULL;
+}
+
+const duel_picture_format *duel_picture_kind(const char *path, const uint8_t *bytes, size_t n) {
+  const duel_picture_format *is = duel_picture_of(bytes, n), *named = duel_picture_named(path);
+  return is == &format[TIFF] && named == &format[RAW] ? named : is; // most raw formats are TIFFs of their own kind
 }
 
 // ---- sentences
