@@ -119,6 +119,7 @@ typedef struct duel_run_info {                  // strings live as long as the r
   const char *text;                             // the resolved recipe, YAML
   const char *warning;                          // what the device does otherwise than asked, and why; empty: nothing
   int64_t items, batch, steps, steps_per_epoch; // steps_per_epoch rounded up
+  int64_t items_per_step;                       // real ones: a GAN's batch times its d_steps
   int rank;
   int64_t dim[3]; // of one item: C, H, W, or the point's size
   int64_t classes, latent;
@@ -188,9 +189,11 @@ typedef struct duel_train_event {
     DUEL_EVENT_WARNING,    // text: what could not be done; training goes on
     DUEL_EVENT_NOTE,       // text: something to know
     DUEL_EVENT_END,        // text: the last checkpoint
+    DUEL_EVENT_ALARM,      // text: that this training fails, what was seen of it, and what to try; once for each cause
     DUEL_EVENT_DATA,       // data are made ready, some ten times a second; text: how, "Decoding"; done of items
   } kind;
-  const char *text; // without newline; NULL where the list above names none
+  const char *text;  // without newline; NULL where the list above names none
+  const char *alarm; // ALARM: its name, "d_wins" (docs/train.md lists them); else NULL
   int64_t done, items;
   duel_stats stats;
   const duel_scalar *scalars; // of the present tick so far; TICK: of the whole of it

@@ -64,9 +64,25 @@ void duel_progress_duration(char *dst, size_t n, double seconds) {
     snprintf(dst, n, "%lldd %02lldh", s / 86400, s / 3600 % 24);
 }
 
+// "938 steps", "1 step", and where a step passes the data more than once "1/64 step", "3/8 step".
+static void epoch_text(char *dst, size_t n, const duel_run_info *i) {
+  if (i->items >= i->items_per_step) {
+    snprintf(dst, n, "%lld step%s", (long long)i->steps_per_epoch, i->steps_per_epoch == 1 ? "" : "s");
+    return;
+  }
+  long long a = i->items, b = i->items_per_step, items = a, whole = b;
+  while (b) { // a: their greatest common divisor
+    const long long rest = a % b;
+    a = b;
+    b = rest;
+  }
+  snprintf(dst, n, "%lld/%lld step", items / a, whole / a);
+}
+
 void duel_progress_header(const duel_run *run) {
   duel_run_info i = duel_run_describe(run);
-  char shape[80];
+  char shape[80], epoch[48];
+  epoch_text(epoch, sizeof epoch, &i);
   if (i.rank == 3)
     snprintf(shape, sizeof shape, "images of %lldx%lldx%lld", (long long)i.dim[0], (long long)i.dim[1],
              (long long)i.dim[2]);
@@ -83,8 +99,8 @@ void duel_progress_header(const duel_run *run) {
   printf("Data:       %s; %lld %s", i.data, (long long)i.items, shape);
   if (i.classes > 0) printf(", %lld classes", (long long)i.classes);
   printf("\nBackend:    %s; %s\n", i.backend, i.device);
-  printf("Training:   %lld steps of batch %lld, %lld steps an epoch, seed %llu\n", (long long)i.steps,
-         (long long)i.batch, (long long)i.steps_per_epoch, (unsigned long long)i.seed);
+  printf("Training:   %lld step%s of batch %lld, %s an epoch, seed %llu\n", (long long)i.steps, i.steps == 1 ? "" : "s",
+         (long long)i.batch, epoch, (unsigned long long)i.seed);
   printf("Memory:     %.1f MiB planned\n", (double)i.memory_bytes / 1048576);
 }
 
@@ -181,13 +197,14 @@ static void json_event(const duel_train_event *e) {
       [DUEL_EVENT_START] = "start",     [DUEL_EVENT_STEP] = "step",     [DUEL_EVENT_TICK] = "tick",
       [DUEL_EVENT_EPOCH] = "epoch",     [DUEL_EVENT_SAMPLE] = "sample", [DUEL_EVENT_CHECKPOINT] = "checkpoint",
       [DUEL_EVENT_WARNING] = "warning", [DUEL_EVENT_NOTE] = "note",     [DUEL_EVENT_END] = "end",
-      [DUEL_EVENT_DATA] = "data"};
+      [DUEL_EVENT_DATA] = "data",       [DUEL_EVENT_ALARM] = "alarm"};
   if (e->kind == DUEL_EVENT_STEP || (e->kind == DUEL_EVENT_DATA && e->done < e->items)) return;
   const duel_stats *s = &e->stats;
   char text[TEXT_BYTES];
   duel_json_writer w = {.out = stdout};
   duel_json_object(&w, NULL);
   duel_json_text(&w, "event", name[e->kind]);
+  if (e->alarm) duel_json_text(&w, "alarm", e->alarm);
   if (e->text) duel_json_text(&w, "text", duel_cli_with_flags(text, sizeof text, e->text));
   duel_json_integer(&w, "step", s->step);
   duel_json_integer(&w, "steps", s->steps);
@@ -223,13 +240,19 @@ static void data_line(duel_progress *p, const duel_train_event *e) {
   p->bar = 1;
 }
 
+void duel_progress_warn(const duel_train_event *e) {
+  char text[TEXT_BYTES];
+  snprintf(text, sizeof text, "%s%s%s", e->alarm ? e->alarm : "", e->alarm ? ": " : "", e->text);
+  duel_cli_warn(text);
+}
+
 void duel_progress_event(void *progress, duel_run *run, const duel_train_event *e) {
   duel_progress *p = progress;
   const char *text = e->text ? e->text : "";
   char note[TEXT_BYTES];
-  if (e->kind == DUEL_EVENT_WARNING) {
+  if (e->kind == DUEL_EVENT_WARNING || e->kind == DUEL_EVENT_ALARM) {
     duel_progress_clear(p);
-    duel_cli_warn(text);
+    duel_progress_warn(e);
   }
   if (e->kind == DUEL_EVENT_SAMPLE) snprintf(p->picture, sizeof p->picture, "%s", text);
   if (e->kind == DUEL_EVENT_STEP || e->kind == DUEL_EVENT_TICK || e->kind == DUEL_EVENT_EPOCH) p->last = *e;
@@ -268,6 +291,7 @@ void duel_progress_event(void *progress, duel_run *run, const duel_train_event *
   case DUEL_EVENT_SAMPLE:
   case DUEL_EVENT_CHECKPOINT:
   case DUEL_EVENT_WARNING:
+  case DUEL_EVENT_ALARM:
     break;
   }
   if (!p->picture_told && *p->picture && e->elapsed_s >= PICTURE_SECONDS) {

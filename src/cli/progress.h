@@ -25,7 +25,8 @@ typedef struct duel_progress {
 
 void duel_progress_open(duel_progress *p, int quiet, int json);
 void duel_progress_event(void *progress, duel_run *run, const duel_train_event *event); // for duel_train_options
-void duel_progress_clear(duel_progress *p);                                             // takes the bar away
+void duel_progress_warn(const duel_train_event *event);       // a warning or an alarm, on stderr
+void duel_progress_clear(duel_progress *p);                   // takes the bar away
 void duel_progress_saved(duel_progress *p, const char *path); // a checkpoint that the user asked for
 // The sizes, the device and the like of a run, as `train` prints them first.
 void duel_progress_header(const duel_run *run);

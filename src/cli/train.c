@@ -166,7 +166,7 @@ static void print_json_end(const duel_train_result *r) {
 static void on_plan(void *json, duel_run *run, const duel_train_event *event) {
   const int *as_json = json;
   char text[4096];
-  if (event->kind == DUEL_EVENT_WARNING) duel_cli_warn(event->text);
+  if (event->kind == DUEL_EVENT_WARNING || event->kind == DUEL_EVENT_ALARM) duel_progress_warn(event);
   if (event->kind == DUEL_EVENT_NOTE && !*as_json) puts(duel_cli_with_flags(text, sizeof text, event->text));
   if (event->kind == DUEL_EVENT_START) duel_cli_print_run(run, 0, *as_json);
 }

@@ -1,5 +1,7 @@
 #include "gan/losses.h"
 
+#include <math.h>
+
 // ---- bce: binary cross-entropy on logits, non-saturating for G (Goodfellow et al. 2014, arXiv:1406.2661, section 3).
 // With one-sided label smoothing s the target of real items is 1 − s (Salimans et al. 2016, arXiv:1606.03498, section
 // 3.4).
@@ -19,6 +21,14 @@ static duel_val bce_g(duel_graph *g, duel_val real, duel_val fake, const duel_ch
   return duel_bce_logits(g, fake, 1);
 }
 
+static double entropy(double p) {
+  return p > 0 ? -p * log(p) : 0;
+}
+static duel_loss_ends bce_ends(const duel_chosen *loss) { // the least loss of a smoothed target is its entropy
+  const double s = loss->value[LABEL_SMOOTHING].number[0];
+  return (duel_loss_ends){.blind = log(2), .won = 0.5 * (entropy(s) + entropy(1 - s))};
+}
+
 // ---- hinge: Lim and Ye 2017, arXiv:1705.02894; Tran et al. 2017, arXiv:1702.08896
 
 static duel_val mean_relu(duel_graph *g, duel_val x, double sign) { // E relu(1 + sign·x)
@@ -34,9 +44,14 @@ static duel_val hinge_g(duel_graph *g, duel_val real, duel_val fake, const duel_
   return duel_affine(g, duel_mean(g, fake), -1, 0);
 }
 
+static duel_loss_ends hinge_ends(const duel_chosen *loss) {
+  (void)loss;
+  return (duel_loss_ends){.blind = 1, .won = 0};
+}
+
 static const duel_loss rows[] = {
-    {{"bce", NULL, keys_bce, "binary cross-entropy on logits, non-saturating for G"}, bce_d, bce_g, 0.5, false},
-    {{"hinge", NULL, duel_no_keys, "D's margins of 1; G raises D's output"}, hinge_d, hinge_g, 0.5, false},
+    {{"bce", NULL, keys_bce, "cross-entropy on logits, non-saturating for G"}, bce_d, bce_g, 0.5, false, bce_ends},
+    {{"hinge", NULL, duel_no_keys, "D's margins of 1; G raises D's output"}, hinge_d, hinge_g, 0.5, false, hinge_ends},
     {.kind = {.name = NULL}}};
 const duel_table duel_losses = {rows, sizeof *rows, "loss"};
 

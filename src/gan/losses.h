@@ -9,6 +9,10 @@ typedef struct duel_loss_terms { // scalars: D's terms on real and on fake items
   duel_val real, fake;
 } duel_loss_terms;
 
+typedef struct duel_loss_ends { // of the reported d_loss
+  double blind, won;
+} duel_loss_ends;
+
 typedef struct duel_loss {
   duel_kind kind;
   // What D descends is the sum of its terms. Logits of one side may be DUEL_NONE (d_update: separate): so is its term.
@@ -17,6 +21,8 @@ typedef struct duel_loss {
   duel_val (*g)(duel_graph *g, duel_val real, duel_val fake, const duel_chosen *loss);
   double reported; // d_loss in reports is this times the sum of D's terms
   bool joint;      // needs both sides at once, so no d_update: separate
+  // d_loss of a D that cannot tell the two sides, and of one that always does; NULL: the loss has no such ends.
+  duel_loss_ends (*ends)(const duel_chosen *loss);
 } duel_loss;
 
 extern const duel_table duel_losses; // of the game gan

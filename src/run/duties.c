@@ -8,11 +8,17 @@
 #include "base/host.h"
 #include "run/training.h"
 
+// Where an epoch has fewer than FEW steps, a length in epochs counts as at least APART of them. Else eight pictures,
+// which a step of batch 64 passes eight times, would have a picture and a checkpoint at each step.
+enum { FEW = 2, APART = 10 };
+
 // True if the step that has just ended passed a multiple of the length.
 static bool due(const duel_trainer *t, duel_length l) {
   if (l.n <= 0) return false;
   if (l.unit == DUEL_STEPS) return t->step % (int64_t)(l.n < 1 ? 1 : l.n) == 0;
   const double per_step = (double)duel_trainer_items_per_step(t), images = duel_length_images(l, 1, t->items);
+  if (l.unit == DUEL_EPOCHS && (double)t->items < FEW * per_step && images < APART * per_step)
+    return t->step % APART == 0;
   return floor((double)t->step * per_step / images) > floor((double)(t->step - 1) * per_step / images);
 }
 

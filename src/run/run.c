@@ -244,6 +244,7 @@ duel_run_info duel_run_describe(const duel_run *run) {
     info.step_nodes = totals.nodes;
   }
   int64_t per_step = duel_trainer_items_per_step(t);
+  info.items_per_step = per_step;
   info.steps_per_epoch = (t->items + per_step - 1) / per_step;
   for (int i = 0; i < info.rank && i < 3; i++) info.dim[i] = t->model.item.dim[i];
   info.memory_bytes = duel_memory_total(&t->memory);

@@ -38,9 +38,10 @@ static double seconds_left(const duel_stats *s, double ms) {
   return 1e-3 * ms * (double)(s->steps - s->step);
 }
 
-void duel_tell(duel_training *t, int kind, const char *text) {
+static void tell(duel_training *t, int kind, const char *text, const char *alarm) {
   if (!t->o->on_event) return;
-  duel_train_event e = {.kind = kind, .text = text, .elapsed_s = duel_now() - t->began, .rss_mib = resident_mib()};
+  duel_train_event e = {
+      .kind = kind, .text = text, .alarm = alarm, .elapsed_s = duel_now() - t->began, .rss_mib = resident_mib()};
   if (t->run) {
     e.stats = duel_run_latest(t->run);
     e.n_scalars = duel_scalars_list(&t->run->trainer->vars_of_step.scalars, &e.scalars);
@@ -50,6 +51,10 @@ void duel_tell(duel_training *t, int kind, const char *text) {
     e.eta_s = seconds_left(&e.stats, e.ms_per_step);
   }
   t->o->on_event(t->o->ctx, t->run, &e);
+}
+
+void duel_tell(duel_training *t, int kind, const char *text) {
+  tell(t, kind, text, NULL);
 }
 
 void duel_tell_data(void *ctx, const char *what, int64_t done, int64_t items) {
@@ -88,6 +93,20 @@ void duel_tell_device(duel_training *t) {
 void duel_tell_note(duel_training *t, const char *text) {
   duel_tell_log(t, text);
   duel_tell(t, DUEL_EVENT_NOTE, text);
+}
+
+static void tell_alarm(void *training, const char *name, const char *text) {
+  duel_training *t = training;
+  char line[DUEL_ALARM_TEXT + 128];
+  snprintf(line, sizeof line, "alarm %s at step %" PRId64 ": %s", name, t->run->trainer->settled, text);
+  duel_tell_log(t, line);
+  tell(t, DUEL_EVENT_ALARM, text, name);
+}
+
+duel_status duel_tell_alarms(duel_training *t) {
+  DUEL_TRY(duel_look_open(&t->look, t->run->trainer, t->o->dry_run));
+  duel_alarms_begin(&t->alarms, t->run->trainer, &t->look, tell_alarm, t);
+  return DUEL_OK;
 }
 
 // A full disk would warn at each tick: it is told once, and again when it is over.
@@ -151,8 +170,12 @@ static void event(duel_training *t, const tick *k) {
   duel_tell(t, DUEL_EVENT_TICK, NULL);
 }
 
+static void alarms(duel_training *t, const tick *k) {
+  duel_alarms_tick(&t->alarms, k->stats.step, k->scalar, k->n, tell_alarm, t);
+}
+
 // Whatever wants to hear of every tick.
-static void (*const sinks[])(duel_training *t, const tick *k) = {stats_line, log_line, event};
+static void (*const sinks[])(duel_training *t, const tick *k) = {stats_line, log_line, event, alarms};
 
 duel_status duel_tell_tick(duel_training *t) {
   tick k = {.at = duel_now()};
@@ -160,6 +183,7 @@ duel_status duel_tell_tick(duel_training *t) {
   DUEL_TRY(duel_run_stats(t->run, &k.stats));
   k.ms_per_step = ms_per_step(t, k.stats.step, k.at);
   k.images_per_sec = images_per_sec(t, k.ms_per_step);
+  DUEL_TRY(duel_look_take(&t->look, t->run->trainer));
   duel_scalars *scalars = &t->run->trainer->vars_of_step.scalars;
   k.n = duel_scalars_list(scalars, &k.scalar);
   for (size_t i = 0; i < sizeof sinks / sizeof *sinks; i++) sinks[i](t, &k);

@@ -64,7 +64,7 @@ static duel_status train(duel_training *t) {
   if (t->o->dry_run) {
     duel_tell(t, DUEL_EVENT_START, t->result->directory);
     duel_tell_device(t);
-    return DUEL_OK;
+    return duel_tell_alarms(t);
   }
   if (duel_run_done(t->run)) {
     t->result->stopped = DUEL_STOPPED_BEFORE;
@@ -73,6 +73,7 @@ static duel_status train(duel_training *t) {
   log_beginning(t);
   duel_tell(t, DUEL_EVENT_START, t->dir.path);
   duel_tell_device(t);
+  DUEL_TRY(duel_tell_alarms(t));
   if (t->resumed) {
     DUEL_TRY(duel_resume_go_back(t));
   } else {
@@ -118,6 +119,7 @@ duel_status duel_train(const duel_train_options *options, duel_train_result *res
     *t.result->checkpoint = 0;
   }
   duel_rundir_close(&t.dir);
+  duel_look_close(&t.look);
   duel_run_close(t.run);
   return status;
 }

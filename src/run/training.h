@@ -2,6 +2,7 @@
 #ifndef DUEL_RUN_TRAINING_H
 #define DUEL_RUN_TRAINING_H
 
+#include "run/alarms/alarms.h"
 #include "run/rundir.h"
 
 enum { DUEL_CHECKPOINTS_LOST = 3 }; // in a row: they end the run
@@ -21,6 +22,8 @@ typedef struct duel_training {
   int lost;                      // checkpoints lost in a row
   size_t device_told;            // of the device's warning
   int ticks_lost;                // lines of stats.jsonl lost in a row
+  duel_look look;
+  duel_alarms alarms;
 } duel_training;
 
 // ---- telling.c: who hears what
@@ -33,6 +36,8 @@ void duel_tell_data(void *training, const char *what, int64_t done, int64_t item
 void duel_tell_data_note(void *training, const char *text);
 // A tick ends: its scalars go to stats.jsonl, the log and the events, and begin anew.
 duel_status duel_tell_tick(duel_training *t);
+// Looks at the data and tells the alarms that are known before the first step.
+duel_status duel_tell_alarms(duel_training *t);
 
 // ---- resume.c
 duel_status duel_resume(duel_training *t);           // finds the run and goes on from its checkpoint

@@ -40,4 +40,11 @@ duel_val *duel_parameters(duel_graph *g, const duel_model_net *own, bool ema);
 // Applies all layers of the net to x [N, ...]. Mistakes end up in the graph's error, named by layer.
 duel_val duel_forward(duel_pass *p, duel_val x);
 
+// The least and the largest number that a net of these layers can yield; infinite where nothing bounds it.
+typedef struct duel_reach {
+  const char *layer; // what bounds it: "tanh"; NULL: nothing
+  double low, high;
+} duel_reach;
+duel_reach duel_layers_reach(const duel_layers *layers);
+
 #endif

@@ -1,0 +1,197 @@
+#include "run/alarms/alarms.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gan/game.h"
+#include "gan/losses.h"
+
+enum { READS = 2 };
+
+typedef struct view { // what an alarm sees of a tick
+  const duel_alarm_facts *facts;
+  double x[READS]; // the scalars that it reads
+  double first;    // x[0] when it was first seen
+  int64_t since;   // and the step then
+  int net;
+} view;
+
+// ---- the game gan
+
+enum { G, D };
+
+// Share of the way from a D that has won to one that cannot tell.
+static double d_level(const view *v, double d_loss) {
+  return (d_loss - v->facts->won) / (v->facts->blind - v->facts->won);
+}
+
+static bool d_wins(const view *v) {
+  return d_level(v, v->x[0]) < 1e-3;
+}
+
+static void say_d_wins(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "D tells all fakes: its loss is %.4f since step %" PRId64 ", G's %.4g, and G no longer learns; try a lower "
+           "rate for D, D.optim.lr=%.2g",
+           v->x[0], v->since, v->x[1], v->facts->rate[D] / 4);
+}
+
+static bool d_fooled(const view *v) {
+  return v->x[0] > 0.99 && d_level(v, v->x[1]) > 4;
+}
+
+static void say_d_fooled(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "D takes all fakes for real items since step %" PRId64
+           " (its loss on them is %.4g), so G learns nothing from "
+           "it; try a higher rate for D, D.optim.lr=%.2g, or train.d_steps=2",
+           v->since, v->x[1], v->facts->rate[D] * 4);
+}
+
+static bool collapsed(const view *v) {
+  return v->x[0] < 0.3 * v->x[1] && v->x[0] < 2 * v->first;
+}
+
+static void say_collapsed(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "G makes few different items since step %" PRId64
+           ": two of them differ by %.2g, two of the data by %.2g; try a "
+           "lower rate for G, G.optim.lr=%.2g, a larger train.batch, or begin anew with another train.seed",
+           v->since, v->x[0], v->x[1], v->facts->rate[G] / 4);
+}
+
+static bool saturated(const view *v) {
+  return 1 - v->x[0] < 0.1 * (1 - v->x[1]);
+}
+
+static void say_saturated(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "%.1f %% of G's numbers are at the ends of what its last layer can yield since step %" PRId64
+           ", %.1f %% of the data's are: there it hardly learns; try a smaller init of G, G.init={name: normal, std: "
+           "0.02}, or a lower rate, G.optim.lr=%.2g",
+           100 * v->x[0], v->since, 100 * v->x[1], v->facts->rate[G] / 4);
+}
+
+static bool still(const view *v) {
+  return v->x[0] < 1e-6 * v->x[1];
+}
+
+static void say_still(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "G's items no longer change since step %" PRId64 "; see whether optim.lr, its schedule and "
+           "ema.half_life fit the length of the run",
+           v->since);
+}
+
+// ---- all games
+
+static bool no_gradient(const view *v) {
+  return v->x[0] < 1e-9;
+}
+
+static void say_no_gradient(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "%s learns nothing since step %" PRId64
+           ": its gradient is %.2g; where a layer has become constant (relu with "
+           "nothing above 0, tanh or sigmoid at its ends) begin anew with a lower optim.lr or another init",
+           v->facts->net[v->net], v->since, v->x[0]);
+}
+
+static bool guesses(const view *v) {
+  return v->x[0] > 0.98 * v->facts->guess;
+}
+
+static void say_guesses(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "C guesses: its loss is %.4f since step %" PRId64
+           ", and %.4f without looking at the items; try another rate, "
+           "optim.lr=%.2g, and see whether the labels belong to the items",
+           v->x[0], v->since, v->facts->guess, v->facts->rate[0] / 4);
+}
+
+// ---- the table
+
+// A scalar whose name ends in '_' goes on with the net's letter. A tick without one of them says nothing.
+typedef struct row {
+  const char *name;
+  const char *reads[READS]; // scalars
+  bool each_net;            // it is looked for in every net
+  int ticks, steps;         // that must have seen it; from the first of them to the last
+  bool (*seen)(const view *v);
+  void (*say)(const view *v, char *text, size_t n);
+} row;
+
+static const row rows[] = {{"d_wins", {"d_loss", "g_loss"}, false, 3, 20, d_wins, say_d_wins},
+                           {"d_fooled", {"sign_fake", "d_loss_fake"}, false, 3, 20, d_fooled, say_d_fooled},
+                           {"g_collapsed", {"spread_fake", "spread_real"}, false, 3, 20, collapsed, say_collapsed},
+                           {"g_saturated", {"ends_fake", "ends_real"}, false, 3, 20, saturated, say_saturated},
+                           {"g_still", {"moved", "spread_real"}, false, 3, 20, still, say_still},
+                           {"no_gradient", {"grad_norm_"}, true, 3, 20, no_gradient, say_no_gradient},
+                           {"c_guesses", {"loss"}, false, 6, 300, guesses, say_guesses}};
+enum { ROWS = sizeof rows / sizeof *rows };
+_Static_assert((int)ROWS <= (int)DUEL_MAX_ALARMS, "all have a place");
+
+// ---- ticks
+
+static bool find(const duel_scalar *scalar, int n, const char *name, const char *end, double *value) {
+  char whole[2 * DUEL_SCALAR_NAME];
+  snprintf(whole, sizeof whole, "%s%s", name, end);
+  for (int i = 0; i < n; i++) {
+    if (strcmp(scalar[i].name, whole) != 0) continue;
+    *value = scalar[i].value;
+    return true;
+  }
+  return false;
+}
+
+static bool read(const row *r, view *v, const duel_scalar *scalar, int n) {
+  for (int i = 0; i < READS && r->reads[i]; i++) {
+    const char *name = r->reads[i], *end = name[strlen(name) - 1] == '_' ? v->facts->lower[v->net] : "";
+    if (!find(scalar, n, name, end, &v->x[i])) return false;
+  }
+  return true;
+}
+
+void duel_alarms_tick(duel_alarms *a, int64_t step, const duel_scalar *scalar, int n, duel_alarm_tell *tell,
+                      void *ctx) {
+  char text[DUEL_ALARM_TEXT];
+  for (int i = 0; i < ROWS; i++)
+    for (int net = 0; net < (rows[i].each_net ? a->facts.n_nets : 1); net++) {
+      const row *r = &rows[i];
+      view v = {.facts = &a->facts, .since = step, .net = net};
+      if (a->at[i][net].told || !read(r, &v, scalar, n)) continue;
+      const bool begins = a->at[i][net].ticks == 0;
+      v.first = begins ? v.x[0] : a->at[i][net].first;
+      if (!r->seen(&v)) {
+        a->at[i][net].ticks -= !begins; // one good tick among bad ones does not end it
+        continue;
+      }
+      if (begins) a->at[i][net].since = step;
+      if (begins) a->at[i][net].first = v.first;
+      v.since = a->at[i][net].since;
+      if (++a->at[i][net].ticks < r->ticks || step - v.since < r->steps) continue;
+      a->at[i][net].told = true;
+      r->say(&v, text, sizeof text);
+      tell(ctx, r->name, text);
+    }
+}
+
+void duel_alarms_begin(duel_alarms *a, const duel_trainer *t, const duel_look *look, duel_alarm_tell *tell, void *ctx) {
+  const duel_recipe *r = t->recipe;
+  const duel_game *game = t->model.game;
+  *a = (duel_alarms){.facts = {.n_nets = r->n_nets, .blind = (double)NAN, .won = (double)NAN, .guess = (double)NAN}};
+  for (int net = 0; net < r->n_nets; net++) {
+    a->facts.net[net] = r->net[net].name;
+    a->facts.lower[net] = t->model.net[net].lower;
+    a->facts.rate[net] = duel_alarms_rate(r, net);
+  }
+  if (game->kind.losses == &duel_losses && duel_loss_of(&r->loss)->ends) {
+    const duel_loss_ends levels = duel_loss_of(&r->loss)->ends(&r->loss);
+    a->facts.blind = levels.blind;
+    a->facts.won = levels.won;
+  }
+  if (game->tests >= 0 && t->model.classes > 1) a->facts.guess = log((double)t->model.classes);
+  duel_alarms_start(t, look, tell, ctx);
+}

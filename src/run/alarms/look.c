@@ -1,0 +1,166 @@
+#include "run/alarms/look.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "gan/game.h"
+
+enum { FEW = 8, ITEMS = 64, NUMBERS = 1 << 20 }; // items, fewer where they are large
+enum { WORK = 1 << 18 };                         // numbers compared, if one round of neighbours is not more
+static const double FLOOR = 1e-3;                // of the data's distance: what counts as alike
+static const double LEAST = 1e-6;                // where all of the data are alike
+static const double END = 0.005;                 // of the reach: what counts as its end
+
+// ---- measures
+
+// f over the distances of item i and item i + k, for k = 1, 2, … as far as the work allows.
+static double over_pairs(const float *x, int64_t n, int64_t size, double (*f)(double distance, double floor),
+                         double floor) {
+  const int64_t most = n / 2, afford = WORK / (n * size), rounds = afford < 1 ? 1 : afford < most ? afford : most;
+  double sum = 0;
+  int64_t pairs = 0;
+  for (int64_t k = 1; k <= rounds; k++)
+    for (int64_t i = 0; i < n; i++, pairs++) {
+      const float *a = x + i * size, *b = x + (i + k) % n * size;
+      double squares = 0;
+      for (int64_t j = 0; j < size; j++) squares += (double)(a[j] - b[j]) * (double)(a[j] - b[j]);
+      sum += f(sqrt(squares / (double)size), floor);
+    }
+  return sum / (double)pairs;
+}
+
+static double plain(double distance, double floor) {
+  return distance + floor;
+}
+
+static double logarithm(double distance, double floor) {
+  return log(distance + floor);
+}
+
+double duel_look_distance(const float *items, int64_t n, int64_t size) {
+  return n < 2 ? 0 : over_pairs(items, n, size, plain, 0);
+}
+
+double duel_look_spread(const float *items, int64_t n, int64_t size, double floor) {
+  return n < 2 ? 0 : exp(over_pairs(items, n, size, logarithm, floor));
+}
+
+double duel_look_ends(const float *items, int64_t n, int64_t size, duel_reach reach) {
+  const double margin = END * (reach.high - reach.low);
+  int64_t at = 0;
+  for (int64_t i = 0; i < n * size; i++)
+    at += (double)items[i] <= reach.low + margin || (double)items[i] >= reach.high - margin;
+  return (double)at / (double)(n * size);
+}
+
+// ---- the data
+
+static int64_t items_of(int64_t size) {
+  const int64_t fit = NUMBERS / size;
+  return fit < FEW ? FEW : fit < ITEMS ? fit : ITEMS;
+}
+
+static bool bounded(const duel_look *l) {
+  return isfinite(l->reach.low) && isfinite(l->reach.high);
+}
+
+static double floor_of(const duel_look *l) {
+  return fmax(FLOOR * l->distance, LEAST);
+}
+
+// Items evenly spread over the set, as a step reads them.
+static duel_status read_data(const duel_look *l, const duel_dataset *d, float *dst) {
+  for (int64_t i = 0; i < l->n; i++, dst += l->size) {
+    const int32_t number = (int32_t)(i * d->items / l->n);
+    uint8_t *raw = (uint8_t *)(dst + l->size) - duel_dataset_item_bytes(d); // bytes are widened from the front
+    DUEL_TRY(duel_dataset_read(d, &number, 1, raw));
+    for (int64_t j = 0; !d->is_float && j < l->size; j++) dst[j] = (float)raw[j] / 127.5F - 1;
+  }
+  return DUEL_OK;
+}
+
+static duel_status look_at_data(duel_look *l, const duel_dataset *d) {
+  float *x = duel_malloc((size_t)(l->n * l->size) * sizeof *x);
+  if (!x) return duel_fail_memory("a look at the data", (size_t)(l->n * l->size) * sizeof *x);
+  const duel_status status = read_data(l, d, x);
+  if (status == DUEL_OK) {
+    l->distance = duel_look_distance(x, l->n, l->size);
+    l->spread = duel_look_spread(x, l->n, l->size, floor_of(l));
+    l->ends = bounded(l) ? duel_look_ends(x, l->n, l->size, l->reach) : 0;
+  }
+  duel_free(x);
+  DUEL_TRY(status);
+  return duel_dataset_range(d, &l->low, &l->high);
+}
+
+duel_status duel_look_open(duel_look *l, const duel_trainer *t, bool plan_only) {
+  const int net = t->model.game->samples;
+  const duel_reach all = {.low = -INFINITY, .high = INFINITY};
+  const int64_t size = t->data->item_count, n = items_of(size);
+  *l = (duel_look){.n = t->items < n ? t->items : n,
+                   .size = size,
+                   .reach = net < 0 ? all : duel_layers_reach(&t->recipe->net[net].layers)};
+  DUEL_TRY(look_at_data(l, t->data));
+  if (net < 0 || plan_only) return DUEL_OK;
+  l->n = n;
+  const size_t latents = (size_t)(l->n * t->recipe->latent), items = (size_t)(l->n * l->size);
+  l->latents = duel_malloc(latents * sizeof *l->latents);
+  l->now = duel_malloc(items * sizeof *l->now);
+  l->before = duel_malloc(items * sizeof *l->before);
+  if (!l->latents || !l->now || !l->before) return duel_fail_memory("a look at G's items", 2 * items * sizeof *l->now);
+  duel_draw_normal((duel_draw){.seed = t->recipe->train.seed, .purpose = DUEL_PURPOSE_GRID}, 0, (int64_t)latents,
+                   l->latents);
+  return DUEL_OK;
+}
+
+void duel_look_close(duel_look *l) {
+  duel_free(l->latents);
+  duel_free(l->now);
+  duel_free(l->before);
+  *l = (duel_look){.n = 0};
+}
+
+// ---- G's items
+
+static bool all_finite(const float *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    if (!isfinite(x[i])) return false;
+  return true;
+}
+
+// Of two looks: the root mean square of the difference.
+static double moved(const duel_look *l) {
+  double squares = 0;
+  for (int64_t i = 0; i < l->n * l->size; i++)
+    squares += (double)(l->now[i] - l->before[i]) * (double)(l->now[i] - l->before[i]);
+  return sqrt(squares / (double)(l->n * l->size));
+}
+
+static duel_status put(duel_trainer *t, const char *name, double value) {
+  duel_scalars *s = &t->vars_of_step.scalars;
+  const int slot = duel_scalars_slot(s, name, NULL, DUEL_LAST);
+  if (slot < 0) return duel_fail(DUEL_ERR_INTERNAL, "a run has more than %d scalars", DUEL_MAX_SCALARS);
+  duel_scalars_put(s, slot, value);
+  return DUEL_OK;
+}
+
+duel_status duel_look_take(duel_look *l, duel_trainer *t) {
+  if (!l->latents) return DUEL_OK;
+  float *before = l->before;
+  l->before = l->now;
+  l->now = before;
+  DUEL_TRY(duel_trainer_sample(t, l->latents, l->n, l->now));
+  if (!all_finite(l->now, l->n * l->size)) {
+    l->looks = 0;
+    return DUEL_OK;
+  }
+  DUEL_TRY(put(t, "spread_real", l->spread));
+  DUEL_TRY(put(t, "spread_fake", duel_look_spread(l->now, l->n, l->size, floor_of(l))));
+  if (bounded(l)) {
+    DUEL_TRY(put(t, "ends_real", l->ends));
+    DUEL_TRY(put(t, "ends_fake", duel_look_ends(l->now, l->n, l->size, l->reach)));
+  }
+  return l->looks++ > 0 ? put(t, "moved", moved(l)) : DUEL_OK;
+}

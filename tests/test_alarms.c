@@ -1,0 +1,423 @@
+// Alarms: each is told of the scalars or the data that it is for, once, and of none that are good; what it says to do
+// ends it. Then the training that the command does: who hears of one, and what an epoch shorter than a step makes due.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "duel.h"
+#include "gan/losses.h"
+#include "io/data/npy.h"
+#include "io_help.h"
+#include "run/alarms/alarms.h"
+
+// ---- those that heard
+
+enum { HEARD = 16 };
+static struct { char name[32], text[DUEL_ALARM_TEXT]; } heard[HEARD];
+static int n_heard;
+
+static void hear(void *ctx, const char *name, const char *text) {
+  (void)ctx;
+  assert_true(n_heard < HEARD);
+  snprintf(heard[n_heard].name, sizeof heard->name, "%s", name);
+  snprintf(heard[n_heard++].text, sizeof heard->text, "%s", text);
+}
+
+// NULL: it was not told. The same told twice is a failure; two nets may have one alarm each.
+static const char *text_of(const char *name) {
+  const char *text = NULL;
+  for (int i = 0; i < n_heard; i++) {
+    if (strcmp(heard[i].name, name) != 0) continue;
+    if (text && !strcmp(text, heard[i].text)) fail_msg("%s was told twice", name);
+    if (!text) text = heard[i].text;
+  }
+  return text;
+}
+
+static void assert_says(const char *name, const char *part) {
+  const char *text = text_of(name);
+  if (!text) fail_msg("%s was not told", name);
+  if (!strstr(text, part)) fail_msg("%s says: %s\nwithout: %s", name, text, part);
+}
+
+// ---- ticks
+
+static duel_alarms gan(double blind, double won) {
+  return (duel_alarms){.facts = {.n_nets = 2,
+                                 .net = {"G", "D"},
+                                 .lower = {"g", "d"},
+                                 .rate = {0.0002, 0.0004},
+                                 .blind = blind,
+                                 .won = won,
+                                 .guess = (double)NAN}};
+}
+
+enum { MOST_SCALARS = 4 };
+typedef struct tick_case {
+  const char *alarm, *part;
+  struct {
+    const char *name;
+    double bad, good; // good: as near to bad as good runs come
+  } x[MOST_SCALARS];
+} tick_case;
+
+static const tick_case ticks[] = {
+    {"d_wins", "D.optim.lr=0.0001", {{"d_loss", 0.0003, 0.002}, {"g_loss", 9.5, 9.5}}},
+    {"d_fooled", "D.optim.lr=0.0016", {{"sign_fake", 1, 0.5}, {"d_loss_fake", 5, 5}}},
+    {"d_fooled", "train.d_steps=2", {{"sign_fake", 1, 1}, {"d_loss_fake", 5, 1.5}}},
+    {"g_collapsed", "differ by 0.05, two of the data by 0.5", {{"spread_fake", 0.05, 0.3}, {"spread_real", 0.5, 0.5}}},
+    {"g_saturated", "99.0 % of G's numbers", {{"ends_fake", 0.99, 0.9}, {"ends_real", 0.6, 0.6}}},
+    {"g_saturated", "99.0 % of G's numbers", {{"ends_fake", 0.99, 1}, {"ends_real", 0.6, 1}}}, // black and white data
+    {"g_still", "no longer change", {{"moved", 0, 1e-4}, {"spread_real", 0.5, 0.5}}},
+    {"no_gradient", "G learns nothing", {{"grad_norm_g", 0, 1e-5}}},
+    {"no_gradient", "D learns nothing", {{"grad_norm_d", 0, 1e-5}}},
+    {"c_guesses", "its loss is 2.3026", {{"loss", 2.3026, 1.9}}}};
+enum { CASES = sizeof ticks / sizeof *ticks };
+
+static duel_alarms facts_of(const tick_case *c) {
+  duel_alarms a = gan(log(2), 0);
+  if (!strcmp(c->x[0].name, "loss")) a.facts.guess = log(10);
+  return a;
+}
+
+// A tick of a case, its numbers bad or good ones.
+static void tick(duel_alarms *a, const tick_case *c, int64_t step, bool bad) {
+  duel_scalar scalar[MOST_SCALARS];
+  int n = 0;
+  for (; n < MOST_SCALARS && c->x[n].name; n++)
+    scalar[n] = (duel_scalar){.name = c->x[n].name, .value = bad ? c->x[n].bad : c->x[n].good};
+  duel_alarms_tick(a, step, scalar, n, hear, NULL);
+}
+
+static void test_each_is_told_once(void **state) {
+  (void)state;
+  for (int i = 0; i < CASES; i++) {
+    duel_alarms a = facts_of(&ticks[i]);
+    n_heard = 0;
+    for (int64_t step = 100; step <= 1500; step += 100) tick(&a, &ticks[i], step, true);
+    assert_int_equal(n_heard, 1);
+    assert_says(ticks[i].alarm, ticks[i].part);
+    assert_says(ticks[i].alarm, "since step 100");
+  }
+}
+
+static void test_good_numbers_tell_none(void **state) {
+  (void)state;
+  for (int i = 0; i < CASES; i++) {
+    duel_alarms a = facts_of(&ticks[i]);
+    n_heard = 0;
+    for (int64_t step = 100; step <= 3000; step += 100) tick(&a, &ticks[i], step, false);
+    assert_int_equal(n_heard, 0);
+    for (int64_t step = 3100; step <= 9000; step += 100) tick(&a, &ticks[i], step, step % 200 == 0); // one now and then
+    assert_int_equal(n_heard, 0);
+  }
+}
+
+static void test_some_ticks_and_steps_must_see_it(void **state) {
+  (void)state;
+  const tick_case *c = &ticks[0];
+  duel_alarms a = facts_of(c);
+  n_heard = 0;
+  for (int64_t step = 1; step <= 20; step++) tick(&a, c, step, true); // ticks of one step
+  assert_int_equal(n_heard, 0);
+  tick(&a, c, 21, true);
+  assert_says("d_wins", "since step 1,");
+  a = facts_of(c);
+  n_heard = 0;
+  tick(&a, c, 100, true);
+  tick(&a, c, 200, true);
+  tick(&a, c, 300, false); // D stumbles for a tick
+  assert_int_equal(n_heard, 0);
+  tick(&a, c, 400, true);
+  tick(&a, c, 500, true);
+  assert_says("d_wins", "since step 100,");
+}
+
+static void test_a_spread_that_grows_is_no_collapse(void **state) {
+  (void)state;
+  duel_alarms a = gan(log(2), 0);
+  n_heard = 0;
+  double spread = 0.001; // an init of small weights
+  for (int64_t step = 100; step <= 1000; step += 100, spread *= 2)
+    duel_alarms_tick(&a, step, (duel_scalar[]){{"spread_fake", NULL, spread}, {"spread_real", NULL, 0.5}}, 2, hear,
+                     NULL);
+  assert_int_equal(n_heard, 0);
+}
+
+static void test_what_a_tick_lacks_tells_nothing(void **state) {
+  (void)state;
+  for (int i = 0; i < CASES; i++) {
+    duel_alarms a = facts_of(&ticks[i]);
+    n_heard = 0;
+    for (int64_t step = 100; step <= 1500; step += 100) duel_alarms_tick(&a, step, NULL, 0, hear, NULL);
+    assert_int_equal(n_heard, 0);
+  }
+}
+
+// A D that has won is one at the least loss that there is, which label smoothing raises.
+static void test_losses_tell_their_levels(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    double smoothing, blind, won;
+  } level[] = {{"bce", 0, 0.693147, 0}, {"bce", 0.1, 0.693147, 0.162542}, {"hinge", 0, 1, 0}};
+  for (size_t i = 0; i < sizeof level / sizeof *level; i++) {
+    const duel_kind *kind = duel_table_find(&duel_losses, level[i].name);
+    duel_key_value value = {.n = 1, .number = {level[i].smoothing}};
+    const duel_chosen chosen = {.kind = kind, .value = &value};
+    const duel_loss_ends is = duel_loss_of(&chosen)->ends(&chosen);
+    assert_true(fabs(is.blind - level[i].blind) < 1e-6 && fabs(is.won - level[i].won) < 1e-6);
+    duel_alarms a = gan(is.blind, is.won);
+    n_heard = 0;
+    for (int64_t step = 100; step <= 1000; step += 100) {
+      const duel_scalar scalar[] = {{"d_loss", NULL, is.won + 1e-4}, {"g_loss", NULL, 10}};
+      duel_alarms_tick(&a, step, scalar, 2, hear, NULL);
+    }
+    assert_says("d_wins", "D tells all fakes");
+  }
+}
+
+// ---- looks
+
+static void test_measures_of_items(void **state) {
+  (void)state;
+  enum { N = 64, SIZE = 50 };
+  static float same[N * SIZE], two[N * SIZE], all[N * SIZE];
+  uint32_t state_of_draws = 1;
+  for (int i = 0; i < N * SIZE; i++) {
+    state_of_draws = state_of_draws * 1664525U + 1013904223U;
+    all[i] = (float)(int32_t)state_of_draws * 0x1p-31F;
+    same[i] = all[i % SIZE];
+    two[i] = (i / SIZE) % 3 ? 0.5F : -0.5F;
+  }
+  const double distance = duel_look_distance(all, N, SIZE);
+  assert_true(distance > 0.7 && distance < 0.9); // √(2/3) of independent uniform numbers
+  const double of_all = duel_look_spread(all, N, SIZE, 1e-3 * distance);
+  assert_true(fabs(of_all / distance - 1) < 0.05);
+  assert_true(duel_look_distance(same, N, SIZE) == 0);
+  assert_true(duel_look_spread(same, N, SIZE, 1e-3 * distance) < 0.01 * of_all);
+  assert_true(duel_look_spread(two, N, SIZE, 1e-3 * distance) < 0.1 * of_all);
+  assert_true(duel_look_distance(all, 1, SIZE) == 0 && duel_look_spread(all, 1, SIZE, 1) == 0);
+  const float ends[] = {-1, -0.995F, 0, 0.995F, 1};
+  assert_true(fabs(duel_look_ends(ends, 5, 1, (duel_reach){"tanh", -1, 1}) - 0.8) < 1e-9);
+}
+
+// ---- before the first step
+
+static const char *last_layer = "tanh";
+
+static void put_recipe(void) {
+  char text[1024];
+  const int n = snprintf(text, sizeof text,
+                         "recipe: 1\ndata: synthetic:shapes\nlatent: 8\n"
+                         "G: [dense: 16, leaky_relu: 0.2, dense: $C*$H*$W, %s, reshape: [$C, $H, $W]]\n"
+                         "D: [flatten, dense: 16, leaky_relu: 0.2, dense: 1]\n"
+                         "train: {length: 400 steps, batch: 4}\noutput: {sample: 1 epoch, tick: 20 steps}\n",
+                         last_layer);
+  scratch_put("tiny.yaml", text, (size_t)n);
+}
+
+// 20 images of 8×8 that go from low to high; float32.
+static void put_floats(const char *name, double low, double high) {
+  static float x[20 * 64];
+  for (int i = 0; i < 20 * 64; i++) x[i] = (float)(low + (high - low) * ((i * 7919) % 1280) / 1279);
+  must(duel_npy_write(scratch(name), x, 3, (int64_t[]){20, 8, 8}));
+}
+
+// The same in bytes: an IDX file of 20×8×8.
+static void put_bytes(const char *name, int low, int high) {
+  static uint8_t file[16 + 20 * 64];
+  static const uint8_t head[16] = {0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 8, 0, 0, 0, 8};
+  memcpy(file, head, sizeof head);
+  for (int i = 0; i < 20 * 64; i++) file[16 + i] = (uint8_t)(low + (i * 7919) % (high - low + 1));
+  scratch_put(name, file, sizeof file);
+}
+
+static int samples, checkpoints, epochs;
+
+static void on_event(void *ctx, duel_run *run, const duel_train_event *e) {
+  (void)run;
+  samples += e->kind == DUEL_EVENT_SAMPLE;
+  checkpoints += e->kind == DUEL_EVENT_CHECKPOINT;
+  epochs += e->kind == DUEL_EVENT_EPOCH;
+  assert_int_equal(e->kind == DUEL_EVENT_ALARM, e->alarm != NULL);
+  if (e->alarm) hear(ctx, e->alarm, e->text);
+}
+
+static void train(const char *data, const char *const *set, bool dry) {
+  duel_set sets[4];
+  int n = 0;
+  for (; set && set[n]; n++) {
+    char *copy = strdup(set[n]), *equals = strchr(copy, '=');
+    *equals = 0;
+    sets[n] = (duel_set){copy, equals + 1, "--set"};
+  }
+  n_heard = samples = checkpoints = epochs = 0;
+  put_recipe();
+  char recipe[4096], from[4096], outdir[4096]; // scratch's texts are few
+  snprintf(recipe, sizeof recipe, "%s", scratch("tiny.yaml"));
+  snprintf(from, sizeof from, "%s", strchr(data, ':') ? data : scratch(data));
+  snprintf(outdir, sizeof outdir, "%s", scratch("runs"));
+  must(duel_train(
+      &(duel_train_options){.run = {.recipe = recipe, .data = from, .backend = "cpu", .set = sets, .n_set = n},
+                            .outdir = outdir,
+                            .dry_run = dry,
+                            .on_event = on_event},
+      NULL));
+  for (int i = 0; i < n; i++) free((void *)(uintptr_t)sets[i].key);
+}
+
+typedef struct start_case {
+  const char *data, *set[3]; // what is wrong
+  const char *alarm, *part;
+  const char *cure[4]; // settings that end it; none: the data must change
+} start_case;
+
+static const start_case starts[] = {
+    {"f255.npy",
+     {NULL},
+     "data_range",
+     "go from 0 to 255, G's tanh from -1 to 1: G can never meet the data; save (x - 127.5)/127.5",
+     {NULL}},
+    {"f01.npy", {NULL}, "data_range", "save (x - 0.5)/0.5 in float32", {NULL}},
+    {"f3.npy", {NULL}, "data_range", "go from -3 to 3", {NULL}},
+    {"b1.idx", {NULL}, "data_range", "bytes of b1 go from 0 to 1 of 255", {NULL}},
+    {"one.npy", {NULL}, "data_alike", "all of the 20 items", {NULL}},
+    {"good.npy",
+     {"train.batch=64", "train.length=100 epochs"},
+     "batch_over_data",
+     "the batch (64) is larger than the data set (20 items): a step passes it 3.2 times, and 100 epochs are 32 steps",
+     {"train.batch=20", "train.length=1000"}},
+    {"good.npy",
+     {"D.optim.lr=0"},
+     "rate",
+     "D never moves: its rate is 0; set D.optim.lr=0.0002",
+     {"D.optim.lr=0.0002"}},
+    {"good.npy", {"D.optim.lr=1e-7"}, "rate", "D moves 2e+03 times as slowly as G", {"D.optim.lr=0.0002"}},
+    {"good.npy", {"D.optim.lr=0.05"}, "rate", "G moves 250 times as slowly as D", {"D.optim.lr=0.0002"}},
+    {"good.npy", {"optim.lr=1e-8"}, "rate", "no weight by more than 4e-06", {"optim.lr=0.0002"}},
+    {"good.npy",
+     {"G.optim.lr={from: 0.001, to: 0.001, warmup: 500}"},
+     "schedule",
+     "before G's rate has warmed up",
+     {"G.optim.lr=0.001"}},
+    {"good.npy",
+     {"optim.lr={from: 0.001, to: 0, curve: linear, over: 2000}"},
+     "schedule",
+     "after 400 of 2000 steps",
+     {"optim.lr={from: 0.001, to: 0, curve: linear}"}},
+    {"good.npy",
+     {"ema={half_life: 10000 steps}"},
+     "average",
+     "half of it is new after 10000 steps",
+     {"ema.half_life=21"}}};
+
+static void put_data(void) {
+  put_floats("f255.npy", 0, 255);
+  put_floats("f01.npy", 0, 1);
+  put_floats("f3.npy", -3, 3);
+  put_floats("good.npy", -1, 1);
+  put_floats("one.npy", 0.5, 0.5);
+  put_bytes("b1.idx", 0, 1);
+  put_bytes("b255.idx", 0, 255);
+}
+
+static void test_what_cannot_come_to_anything(void **state) {
+  (void)state;
+  put_data();
+  for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+    const start_case *c = &starts[i];
+    train(c->data, c->set, true);
+    assert_says(c->alarm, c->part);
+    for (int k = 0; c->cure[k]; k++)
+      if (!strchr(c->cure[k], '{')) assert_says(c->alarm, c->cure[k]);
+    if (!c->cure[0]) continue;
+    train(c->data, c->cure, true);
+    assert_int_equal(n_heard, 0);
+  }
+  train("good.npy", NULL, true);
+  assert_int_equal(n_heard, 0);
+  train("b255.idx", NULL, true);
+  assert_int_equal(n_heard, 0);
+  train("synthetic:shapes", NULL, true);
+  assert_int_equal(n_heard, 0);
+}
+
+static void test_the_end_of_g_must_reach_the_data(void **state) {
+  (void)state;
+  put_data();
+  last_layer = "sigmoid";
+  train("b255.idx", NULL, true);
+  assert_says("data_range", "G's sigmoid yields no number below 0: G can never meet the data; let G end in tanh");
+  train("good.npy", NULL, true);
+  assert_says("data_range", "go from -1 to 1, G's sigmoid from 0 to 1: G can never meet the data");
+  train("f01.npy", NULL, true);
+  assert_int_equal(n_heard, 0);
+  last_layer = "relu";
+  train("good.npy", NULL, true);
+  assert_says("data_range", "G's relu from 0 up");
+  last_layer = "leaky_relu: 0.5"; // nothing bounds it
+  train("f255.npy", NULL, true);
+  assert_says("data_range", "numbers of this size");
+  train("f3.npy", NULL, true);
+  assert_int_equal(n_heard, 0);
+  last_layer = "tanh";
+}
+
+// ---- trainings
+
+static void test_an_epoch_shorter_than_a_step(void **state) {
+  (void)state;
+  put_data();
+  const char *const set[] = {"train.batch=160", "train.length=240 epochs", NULL}; // 30 steps, of 8 epochs each
+  train("good.npy", set, false);
+  assert_says("batch_over_data", "240 epochs are 30 steps");
+  assert_int_equal(samples, 4); // 0, 10, 20, 30
+  assert_int_equal(checkpoints, 4);
+  assert_int_equal(epochs, 3);
+}
+
+static void test_a_training_tells_all_who_listen(void **state) {
+  (void)state;
+  put_data();
+  const char *const set[] = {"D.optim.lr=0.05", NULL};
+  train("one.npy", set, false);
+  assert_says("data_alike", "are the same");
+  assert_says("d_wins", "D tells all fakes");
+  size_t n;
+  uint8_t *log = scratch_get("runs/latest/log.txt", &n);
+  assert_non_null(log);
+  log = realloc(log, n + 1);
+  log[n] = 0;
+  assert_non_null(strstr((char *)log, "\nalarm data_alike at step 0: "));
+  const char *told = strstr((char *)log, "\nalarm d_wins at step ");
+  assert_non_null(told);
+  assert_null(strstr(told + 1, "\nalarm d_wins"));
+  free(log);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_each_is_told_once),
+      cmocka_unit_test(test_good_numbers_tell_none),
+      cmocka_unit_test(test_some_ticks_and_steps_must_see_it),
+      cmocka_unit_test(test_a_spread_that_grows_is_no_collapse),
+      cmocka_unit_test(test_what_a_tick_lacks_tells_nothing),
+      cmocka_unit_test(test_losses_tell_their_levels),
+      cmocka_unit_test(test_measures_of_items),
+      cmocka_unit_test_setup_teardown(test_what_cannot_come_to_anything, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(test_the_end_of_g_must_reach_the_data, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(test_an_epoch_shorter_than_a_step, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(test_a_training_tells_all_who_listen, scratch_setup, scratch_teardown),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,66 @@
+#!/bin/sh
+# What the command says of a training that fails unnoticed: on stderr, in its JSON, in the log, and how it counts epochs
+# shorter than a step. Speaks TAP. DUEL_BINARY names the build tree.
+set -u
+. "$(dirname "$0")/tap.sh"
+LC_ALL=C
+export LC_ALL
+unset COLUMNS DUEL_COMMAND
+duel=${DUEL_BINARY:?}/duel
+home=$(mktemp -d) || exit 1
+cd "$home" || exit 1
+trap 'rm -rf "$home"' EXIT
+trap 'exit 1' INT TERM
+
+says() { # PATTERN FILE NAME
+  grep -qE -- "$1" "$2"
+  verdict $? "$3" "$2"
+}
+silent() { # FILE NAME
+  [ ! -s "$1" ]
+  verdict $? "$2" "$1"
+}
+run() { # ARGUMENTS…: files out and err
+  "$duel" train --recipe ./tiny.yaml --outdir runs "$@" >out 2>err </dev/null
+}
+
+cat >tiny.yaml <<'EOF'
+recipe: 1
+data: synthetic:shapes
+latent: 8
+G: [dense: 16, leaky_relu: 0.2, dense: $C*$H*$W, tanh, reshape: [$C, $H, $W]]
+D: [flatten, dense: 16, leaky_relu: 0.2, dense: 1]
+train: {length: 20 epochs, batch: 4}
+output: {sample: 0, checkpoint: 0, tick: 10 steps}
+EOF
+
+run --limit 80
+silent err "a good training says nothing on stderr"
+says '^Training: +400 steps of batch 4, 20 steps an epoch' out "steps an epoch"
+
+run --limit 8 --batch 64
+says '^Training: +3 steps of batch 64, 1/8 step an epoch' out "an epoch is a part of a step"
+says '^duel: warning: batch_over_data: the batch \(64\) is larger than the data set \(8 items\): a step passes it 8 times, and 20 epochs are 3 steps; set train\.batch=8 \(--batch 8\) and train\.length=1000 \(--steps 1000\)$' \
+  err "a batch larger than the data, and what to do in flags"
+says '^alarm batch_over_data at step 0: ' runs/latest/log.txt "the log has it"
+run --limit 8 --batch 8 --steps 1000
+silent err "what it says to do ends it"
+says '^Training: +1000 steps of batch 8, 1 step an epoch' out "one step an epoch"
+run --limit 24 --batch 64 --steps 1
+says '3/8 step an epoch' out "a fraction in its lowest terms"
+run --limit 1 --batch 4 --steps 1
+says '^duel: warning: data_alike: .* has one item' err "one item"
+says '1/4 step an epoch' out "of which a step has four"
+
+run --limit 8 --batch 64 --json
+says '^\{"event":"alarm","alarm":"batch_over_data","text":"the batch \(64\) .*\(--batch 8\).*"step":0,' out "an event in JSON"
+run --limit 8 --batch 64 -q
+says 'warning: batch_over_data: ' err "quiet trainings tell it too"
+run --limit 8 --batch 64 --dry-run
+says 'warning: batch_over_data: ' err "and so does a dry run"
+
+run --steps 200 --set D.optim.lr=0.02 --seed 1
+says '^duel: warning: d_wins: D tells all fakes: its loss is 0\.0000 since step [0-9]+, G.s [0-9.]+, .* try .*D\.optim\.lr=' err "a D that wins"
+[ "$(grep -c '^alarm d_wins at step ' runs/latest/log.txt)" = 1 ]
+verdict $? "is told once" runs/latest/log.txt
+finish
