@@ -18,5 +18,6 @@ install(FILES ${CMAKE_BINARY_DIR}/duel.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pk
 install(EXPORT duel NAMESPACE duel:: FILE duelTargets.cmake DESTINATION ${DUEL_CMAKE_DIR})
 install(EXPORT duel_static NAMESPACE duel:: FILE duelStatic.cmake DESTINATION ${DUEL_CMAKE_DIR})
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/duelConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_CURRENT_LIST_DIR}/duelConfig.cmake ${CMAKE_BINARY_DIR}/duelConfigVersion.cmake
+configure_file(${CMAKE_CURRENT_LIST_DIR}/duelConfig.cmake.in duelConfig.cmake @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/duelConfig.cmake ${CMAKE_BINARY_DIR}/duelConfigVersion.cmake
         DESTINATION ${DUEL_CMAKE_DIR})

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "io/data/idx.h"
-#include "io/data/records.h"
+#include "io/records/idx.h"
+#include "io/records/records.h"
 #include "io/gzip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "io/data/records.h"
+#include "io/records/records.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

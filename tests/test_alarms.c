@@ -15,7 +15,7 @@
 
 #include "duel.h"
 #include "gan/losses.h"
-#include "io/data/npy.h"
+#include "io/records/npy.h"
 #include "io_help.h"
 #include "run/alarms/alarms.h"
 

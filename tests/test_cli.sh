@@ -406,7 +406,7 @@ expect 3 "nowhere" "data that are not there" train $tiny --data ./nowhere --outd
 expect 2 "synthetic:shapes" "a misspelt data set" train $tiny --data synthetic:shape --outdir cut
 expect 2 "--data-memory: run\.data_memory: lots is not" "a memory that is no size" train $tiny --data-memory lots
 mkdir words && echo words >words/a.png
-expect 3 "words/a\.png is neither" "a folder with other things than pictures" train $tiny --data ./words --outdir cut
+expect 3 "words/a\.png is no picture, whatever its name says" "a folder with other things than pictures" train $tiny --data ./words --outdir cut
 ok "bad data leave no folder" missing cut
 expect 0 "are read from \./\.good\.idx\.duel-.*cache" "data larger than --data-memory" \
   train $tiny --data ./good.idx --set data.limit=0 --outdir stream --data-memory 0.1K

@@ -18,7 +18,7 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "io/data/dataset.h"
-#include "io/data/idx.h"
+#include "io/records/idx.h"
 #include "io/gzip.h"
 #include "io_help.h"
 
@@ -275,9 +275,9 @@ static void which_file_of_a_folder(void **state) {
   (void)state;
   uint8_t b[64];
   duel_dataset *d;
-  assert_refused(scratch(""), "no IDX images file");
+  assert_refused(scratch(""), "is empty");
   mkdir(scratch("images"), 0777); // a folder of that name is none
-  assert_refused(scratch(""), "no IDX images file");
+  assert_refused(scratch(""), "is empty");
   scratch_put("t10k-images-idx3-ubyte", b, make_idx(b, 8, 3, (uint32_t[]){1, 2, 2}, 4));
   assert_int_equal(duel_dataset_open(&d, scratch(""), 0), DUEL_OK);
   assert_int_equal(d->items, 1);
@@ -287,7 +287,10 @@ static void which_file_of_a_folder(void **state) {
   assert_int_equal(duel_dataset_open(&d, scratch(""), 0), DUEL_OK);
   assert_int_equal(d->items, 3);
   duel_dataset_close(d);
-  scratch_put("other-train-images.idx", b, 1);
+  scratch_put("more-train-images.idx", "1 images/001.png", 16); // text, whatever it is called
+  assert_int_equal(duel_dataset_open(&d, scratch(""), 0), DUEL_OK);
+  duel_dataset_close(d);
+  scratch_put("other-train-images.idx", b, 20);
   assert_refused(scratch(""), "several images files, other-train-images.idx and train-images-idx3-ubyte");
 }
 
@@ -300,7 +303,7 @@ static void names(void **state) {
   assert_small_set(d, "fashion-mnist", 3);
   duel_dataset_close(d);
   mkdir(scratch("fashion-mnist"), 0777); // the folder that holds it comes first
-  assert_refused("fashion-mnist", "no IDX images file");
+  assert_refused("fashion-mnist", "is empty");
   mkdir(scratch("digits"), 0777);
   assert_int_equal(rename(scratch("train-images-idx3-ubyte.gz"), scratch("digits/images.gz")), 0);
   assert_int_equal(duel_dataset_open(&d, "digits", 0), DUEL_OK);

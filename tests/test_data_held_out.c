@@ -16,7 +16,7 @@
 
 #include "base/mem.h"
 #include "io/data/dataset.h"
-#include "io/data/npy.h"
+#include "io/records/npy.h"
 #include "io_help.h"
 #include "oracle.h"
 #include "picture_help.h"

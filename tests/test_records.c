@@ -16,7 +16,7 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "io/data/dataset.h"
-#include "io/data/npy.h"
+#include "io/records/npy.h"
 #include "io_help.h"
 
 static duel_dataset *open_set(const char *name, duel_dataset_options o) {
@@ -133,6 +133,39 @@ static void npy_floats(void **state) {
   assert_refused("b.npy", "value 3 of item 1 is inf");
 }
 
+// float64, float16 and bool, in both orders of bytes.
+static void npy_other_numbers(void **state) {
+  (void)state;
+  static const double wide[4] = {-1, 0.25, 3, 1e-3};
+  static const uint16_t half[6] = {0xBC00, 0x3400, 0x4200, 0x0001, 0x8000, 0x7BFF};
+  static const float halves[6] = {-1, 0.25f, 3, 5.9604645e-8f, -0.0f, 65504};
+  put_npy("a.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }", wide, sizeof wide);
+  duel_dataset *d = open_set("a.npy", (duel_dataset_options){.limit = 0});
+  assert_true(d->is_float && d->rank == 1 && d->items == 2);
+  for (int i = 0; i < 4; i++) assert_true(((float *)d->values)[i] == (float)wide[i]);
+  duel_dataset_close(d);
+  for (int big = 0; big < 2; big++) {
+    uint16_t h[6];
+    for (int i = 0; i < 6; i++) h[i] = big ? __builtin_bswap16(half[i]) : half[i];
+    put_npy("a.npy",
+            big ? "{'descr': '>f2', 'fortran_order': False, 'shape': (3, 2), }"
+                : "{'descr': '<f2', 'fortran_order': False, 'shape': (3, 2), }",
+            h, sizeof h);
+    d = open_set("a.npy", (duel_dataset_options){.memory = big});
+    float v[6];
+    must(duel_dataset_read(d, (int32_t[]){0, 1, 2}, 3, v));
+    assert_memory_equal(v, halves, sizeof v);
+    duel_dataset_close(d);
+  }
+  put_npy("a.npy", "{'descr': '<f2', 'fortran_order': False, 'shape': (1, 1), }", (uint16_t[]){0x7C00}, 2);
+  assert_refused("a.npy", "is inf");
+  put_npy("a.npy", "{'descr': '|b1', 'fortran_order': False, 'shape': (2, 1, 3), }", "\0\1\1\1\0\0", 6);
+  d = open_set("a.npy", (duel_dataset_options){.limit = 0});
+  assert_shape(d, 2, 1, 1, 3);
+  assert_memory_equal(d->values, ((uint8_t[]){0, 255, 255, 255, 0, 0}), 6);
+  duel_dataset_close(d);
+}
+
 static void npy_refused(void **state) {
   (void)state;
   static const struct {
@@ -140,18 +173,29 @@ static void npy_refused(void **state) {
     size_t n;
     const char *message;
   } cases[] = {
-      {"{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }", 32,
-       "holds <f8 values; bytes ('|u1') and float32"},
-      {"{'descr': '|O', 'fortran_order': False, 'shape': (2, 2), }", 32, "holds |O values"},
-      {"{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2, 2), }", 8, "Fortran order"},
+      {"{'descr': '<i8', 'fortran_order': False, 'shape': (2, 2, 2), }", 64, "n.save('fixed.npy', x.astype('uint8'))"},
+      {"{'descr': '<u2', 'fortran_order': False, 'shape': (2, 2, 2), }", 16, "(x / 257).round().astype('uint8')"},
+      {"{'descr': '<c8', 'fortran_order': False, 'shape': (2, 2, 2), }", 64, "n.abs(x).astype('float32')"},
+      {"{'descr': '<f16', 'fortran_order': False, 'shape': (2, 2), }", 64, "x.astype('float32')"},
+      {"{'descr': '<U7', 'fortran_order': False, 'shape': (2, 2), }", 112, "it holds no pictures"},
+      {"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", 32,
+       "allow_pickle=True); n.save('fixed.npy', n.stack(list(x)))"},
+      {"{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2, 2), }", 8, "n.ascontiguousarray(x)"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }", 4, "holds 2×2 values; images are N×H×W"},
+      {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 784), }", 1568, "x.reshape(-1, 28, 28)"},
+      {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3072), }", 3072, "x.reshape(-1, 3, 32, 32)"},
+      {"{'descr': '|u1', 'fortran_order': False, 'shape': (8, 8, 3), }", 192, "may be one picture H×W×C, or N×H×W (then x[:, None] is clear)"},
+      {"{'descr': '|u1', 'fortran_order': False, 'shape': (4, 4, 3, 5), }", 240, "x.transpose(3, 0, 1, 2)"},
+      {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 4, 4, 4), }", 128, "x[..., :3]"},
+      {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 4, 5, 5), }", 200, "x[:, :3]"},
+      {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2, 4, 4, 3), }", 192, "x.reshape(-1, *x.shape[2:])"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (8,), }", 8, "images are N×H×W"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (), }", 1, "images are N×H×W"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2, 2, 2), }", 8, "with C 1 or 3"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (0, 2, 2), }", 0, "holds nothing"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (3, 2, 2), }", 11, "cut short: 3×2×2 values need"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (3, 2, 2), }", 13, "header and data do not match"},
-      {"{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296, 4), }", 13, "more than can be"},
+      {"{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296, 8), }", 13, "more than can be"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999999999, 1, 4), }", 13, "as numpy.save writes"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 1, 4), }", 13, "as numpy.save writes"},
       {"{'descr': '|u1', 'fortran_order': False, 'shape': (8), }", 8, "as numpy.save writes"},
@@ -309,6 +353,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       WITH_FOLDER(npy_layouts),
       WITH_FOLDER(npy_floats),
+      WITH_FOLDER(npy_other_numbers),
       WITH_FOLDER(npy_refused),
       WITH_FOLDER(cifar),
       WITH_FOLDER(streamed_gzip),

@@ -19,7 +19,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "duel.h"
-#include "io/data/npy.h"
+#include "io/records/npy.h"
 #include "io/data/prefetch.h"
 #include "io_help.h"
 #include "picture_help.h"

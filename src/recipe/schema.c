@@ -45,7 +45,7 @@ bool duel_kind_is_block(const duel_kind *kind) {
 
 // ---- sections
 
-enum { PATH, LIMIT, SIZE, CROP, CHANNELS };
+enum { PATH, LIMIT, SIZE, CROP, CHANNELS, ON_BAD };
 static const duel_key keys_data[] = {
     {"path", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "data set: a name, a file or a folder"},
     {"limit", DUEL_KEY_INT, "0", 0, 0x1p40, NULL, "first N items only; 0: all"},
@@ -54,6 +54,8 @@ static const duel_key keys_data[] = {
      "images of other proportions than size are cropped, or stretched"},
     {"channels", DUEL_KEY_CHOICE, "auto", 0, 0, "auto|1|3",
      "1 grey, 3 RGB; auto: as the images are, 3 if some have color"},
+    {"on_bad", DUEL_KEY_CHOICE, "stop", 0, 0, "stop|skip",
+     "pictures that are damaged, empty or none: an error that names them all, or they are left out"},
     {.name = NULL}};
 
 static const duel_key keys_ema[] = {
@@ -217,6 +219,7 @@ void duel_take_fields(duel_recipe *r, const duel_game_kind *game) {
   for (int i = 0; i < 2; i++) r->data.size[i] = (int64_t)v[SIZE].number[i];
   r->data.crop = (int)v[CROP].number[0];
   r->data.channels = (int)v[CHANNELS].number[0];
+  r->data.on_bad = (int)v[ON_BAD].number[0];
   r->latent = (int64_t)value_of(&r->root, "latent")->number[0];
   v = value_of(&r->root, "loss");
   if (v->n) r->loss = *v->chosen;

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/files/files.h"
 #include "run/registry.h"
 #include "run/rundir.h"
 
@@ -74,8 +75,9 @@ duel_status duel_info_data(FILE *out, int json) {
   } sets[] = {{"fashion-mnist", "60,000 garments, 28×28 grey, 10 classes (Xiao et al. 2017)"},
               {"synthetic:ring", "8 Gaussians on the unit circle, points of 2 numbers; made in memory"},
               {"synthetic:shapes", "disc, square, triangle, cross, 28×28 grey; made in memory"},
-              {"FILE", "IDX or .npy, images (bytes, float32) or points (float32); CIFAR's .bin; .gz or plain"},
-              {"FOLDER", "PNG and JPEG pictures, the folders in it as classes; CIFAR's data_batch_*.bin; IDX files"}};
+              {"FILE", "IDX or .npy, images (bytes, floats) or points (floats); CIFAR's .bin; .gz or plain"},
+              {"FOLDER", "PNG and JPEG pictures, the folders in it as classes; CIFAR's data_batch_*.bin; IDX files"},
+              {"FILE.zip", "the same as a folder, with StyleGAN's dataset.json as labels; .npz, arrays by name"}};
   duel_json_writer w = open_list(out, "data", json);
   for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
     const char *state = "";
@@ -85,6 +87,7 @@ duel_status duel_info_data(FILE *out, int json) {
       state = status == DUEL_OK ? "installed" : "not found: apt install dataset-fashion-mnist, or set DUEL_DATA";
       if (status == DUEL_OK) duel_dataset_close(d);
     }
+    if (!strcmp(sets[i].name, "FILE.zip")) state = duel_has_zip() ? "read" : "not read: this build has no libzip";
     if (!json)
       fprintf(out, "%-18s %s%s%s%s\n", sets[i].name, sets[i].about, *state ? " [" : "", state, *state ? "]" : "");
     duel_json_object(&w, NULL);

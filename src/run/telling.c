@@ -64,8 +64,21 @@ void duel_tell_data(void *ctx, const char *what, int64_t done, int64_t items) {
   if (t->o->on_event) t->o->on_event(t->o->ctx, NULL, &e);
 }
 
+// The data are opened before there is a log; without memory a note is not kept for it.
 void duel_tell_data_note(void *ctx, const char *text) {
-  duel_tell(ctx, DUEL_EVENT_NOTE, text); // there may be no log yet
+  duel_training *t = ctx;
+  struct duel_note *note = duel_pool_alloc(&t->pool, sizeof *note);
+  duel_tell(t, DUEL_EVENT_NOTE, text);
+  if (!note || !(note->text = duel_pool_text(&t->pool, text, strlen(text)))) return;
+  if (!t->last_note) t->last_note = &t->first_note;
+  *t->last_note = note;
+  t->last_note = &note->next;
+}
+
+void duel_tell_early(duel_training *t) {
+  for (const struct duel_note *note = t->first_note; note; note = note->next) duel_tell_log(t, note->text);
+  t->first_note = NULL;
+  t->last_note = NULL;
 }
 
 void duel_tell_log(duel_training *t, const char *line) {

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/host.h"
-#include "io/file.h"
 #include "run/training.h"
 
 static duel_status start_new(duel_training *t) {
@@ -55,23 +54,7 @@ static void log_beginning(duel_training *t) {
            trainer->data->name, r->train.batch, r->train.seed);
   duel_tell_log(t, line);
   duel_tell_log(t, trainer->api->describe(trainer->backend));
-}
-
-static void warn(duel_training *t, const char *text) {
-  duel_tell_log(t, text);
-  duel_tell(t, DUEL_EVENT_WARNING, text);
-}
-
-// What the file system of the run directory lacks, as it comes up.
-static void tell_lacks(duel_training *t) {
-  char text[8192];
-  if (t->dir.unlocked) {
-    snprintf(text, sizeof text, "locks do not work on this file system: nothing keeps two trainings apart in %s (%s)",
-             t->dir.path, strerror(t->dir.unlocked));
-    warn(t, text);
-    t->dir.unlocked = 0;
-  }
-  while (duel_file_lacks(text, sizeof text)) warn(t, text);
+  duel_tell_early(t);
 }
 
 static duel_status train(duel_training *t) {
@@ -91,7 +74,6 @@ static duel_status train(duel_training *t) {
   log_beginning(t);
   duel_tell(t, DUEL_EVENT_START, t->dir.path);
   duel_tell_device(t);
-  tell_lacks(t);
   DUEL_TRY(duel_tell_alarms(t));
   if (t->resumed) {
     DUEL_TRY(duel_resume_go_back(t));
@@ -102,11 +84,9 @@ static duel_status train(duel_training *t) {
     if (duel_rundir_point_latest(&t->dir, t->o->outdir ? t->o->outdir : "runs") != DUEL_OK)
       duel_tell_failure(t); // not all have links
   }
-  tell_lacks(t);
   t->tick_began = duel_now();
   DUEL_TRY(loop(t));
   DUEL_TRY(duel_duties_end(t));
-  tell_lacks(t);
   duel_tell(t, DUEL_EVENT_END, t->result->checkpoint);
   return DUEL_OK;
 }

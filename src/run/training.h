@@ -2,6 +2,7 @@
 #ifndef DUEL_RUN_TRAINING_H
 #define DUEL_RUN_TRAINING_H
 
+#include "base/pool.h"
 #include "run/alarms/alarms.h"
 #include "run/rundir.h"
 
@@ -22,6 +23,11 @@ typedef struct duel_training {
   int lost;                      // checkpoints lost in a row
   size_t device_told;            // of the device's warning
   int ticks_lost;                // lines of stats.jsonl lost in a row
+  duel_pool pool;                // of notes
+  struct duel_note {
+    const char *text;
+    struct duel_note *next;
+  } * first_note, **last_note; // of the data, before there is a log
   duel_look look;
   duel_alarms alarms;
 } duel_training;
@@ -34,6 +40,7 @@ void duel_tell_failure(duel_training *t);                     // the thread's la
 void duel_tell_device(duel_training *t); // what the device does otherwise than asked: at first, and if it grows
 void duel_tell_data(void *training, const char *what, int64_t done, int64_t items); // for duel_run_options
 void duel_tell_data_note(void *training, const char *text);
+void duel_tell_early(duel_training *t); // to the log what was noted before it began
 // A tick ends: its scalars go to stats.jsonl, the log and the events, and begin anew.
 duel_status duel_tell_tick(duel_training *t);
 // Looks at the data and tells the alarms that are known before the first step.

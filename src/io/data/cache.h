@@ -3,9 +3,10 @@
 //
 //   0       96 bytes of head, see cache.c: magic, version, a CRC, the key of the files it was made from, sizes
 //   4096    values [items, item_count], uint8 or float32, little-endian
-//   then    CRC-32C of each item's values, u32 [items]; labels, u8 [items], if there are any
+//   then    CRC-32C of each item's values, u32 [items]; which pictures of the source were bad and are left out, u32
+//           [dropped]; labels, u8 [items], if there are any
 //
-// The head's CRC covers head, item CRCs and labels; each item's is checked whenever it is read.
+// The head's CRC covers head and what follows the values; each item's is checked whenever it is read.
 #ifndef DUEL_IO_DATA_CACHE_H
 #define DUEL_IO_DATA_CACHE_H
 
@@ -26,22 +27,22 @@ typedef struct duel_cache {
   int fd; // -1: closed
   char path[PATH_MAX];
   duel_dataset set;
-  uint32_t *item_crc;
+  uint32_t *item_crc, *dropped;
+  int64_t n_dropped;
 } duel_cache;
 
 // Where the cache of a source lies: a file's name tells the options, so that each has its own.
 void duel_cache_find(duel_cache_place *place, const duel_source *source);
-// Calls begin(ctx, path) for the place beside the data and, where nothing can be written there, for the one at home,
-// whose folder is then made. What others left unfinished goes. IO if there is no such place, or begin fails in all.
-duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX],
-                              duel_status (*begin)(void *ctx, const char *path), void *ctx);
+// The one to write: beside the data, or at home, whose folder is then made. What others left unfinished there goes.
+duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX]);
 
-// Opens the cache at path. Not there, made from other files, damaged: OK, with fd -1 and, if there is one, why.
-duel_status duel_cache_open(duel_cache *c, const char *path, uint64_t key, const char **why);
+// Opens the cache of a source at path. Not there, made from other files, damaged, without pictures that the source is
+// not to leave out: OK, with fd -1 and, if there is one, why.
+duel_status duel_cache_open(duel_cache *c, const char *path, const duel_source *source, const char **why);
 void duel_cache_close(duel_cache *c);
 
-// The bytes around a set's values. tail: item CRCs and labels, duel_free.
-duel_status duel_cache_frame(const duel_dataset *d, const uint32_t *item_crc, uint64_t key,
+// The bytes around a set's values. tail: what follows them, duel_free.
+duel_status duel_cache_frame(const duel_dataset *d, const uint32_t *item_crc, const duel_source *source,
                              uint8_t head[DUEL_CACHE_VALUES], uint8_t **tail, size_t *n);
 
 #endif

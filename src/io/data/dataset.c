@@ -20,14 +20,6 @@ int64_t duel_dataset_item_bytes(const duel_dataset *d) {
   return d->item_count * (d->is_float ? (int64_t)sizeof(float) : 1);
 }
 
-static void note(const duel_dataset_options *o, const char *fmt, const char *path, const char *why)
-    __attribute__((format(printf, 2, 0)));
-static void note(const duel_dataset_options *o, const char *fmt, const char *path, const char *why) {
-  char text[PATH_MAX + 512];
-  snprintf(text, sizeof text, fmt, path, why);
-  if (o->note) o->note(o->ctx, text);
-}
-
 // ---- fingerprints: over seven numbers as little-endian words of 8 bytes, the values, the labels
 
 static uint32_t fingerprint_head(const duel_dataset *d) {
@@ -180,37 +172,56 @@ static duel_status adopt(duel_opened *o, duel_cache *c, const char *name, const 
 }
 
 // *used: there was one.
-static duel_status use_cache(duel_opened *o, const duel_source *s, const duel_cache_place *place, bool *used) {
+static duel_status use_cache(duel_opened *o, duel_source *s, const duel_cache_place *place, bool *used) {
   const char *const path[2] = {place->beside, place->home};
   *used = false;
   for (int i = 0; i < 2 && !*used; i++) {
     duel_cache c;
     const char *why;
-    DUEL_TRY(duel_cache_open(&c, path[i], s->key, &why));
+    DUEL_TRY(duel_cache_open(&c, path[i], s, &why));
     if (c.fd >= 0) {
-      duel_status status = adopt(o, &c, s->found.name, s->options);
+      duel_status status = duel_source_drop(s, c.dropped, c.n_dropped);
+      if (status == DUEL_OK) status = adopt(o, &c, s->found.name, s->options);
       *used = status == DUEL_OK;
       if (*used) break;
+      duel_cache_close(&c);
       if (status == DUEL_ERR_DEVICE) return status;
       forget(o);
       duel_clear_error();
       why = "is damaged";
     }
     if (!why) continue;
-    note(s->options, "the cache %s %s and is made anew", path[i], why);
+    duel_data_note(s->options, "the cache %s %s and is made anew", path[i], why);
   }
   return DUEL_OK;
 }
 
 // ---- from the source
 
-typedef struct whole { // a cache that lies in memory
-  duel_part part[3];
-} whole;
-
-static duel_status write_whole(void *ctx, const char *path) {
-  const whole *w = ctx;
-  return duel_file_write_parts(path, w->part, 3);
+// Pictures that turned out bad fall out of values, checksums and labels, or are an error.
+static duel_status settle(duel_opened *o, duel_source *s, const duel_draft *draft, uint32_t *item_crc) {
+  duel_dataset *d = &o->set;
+  const int64_t bytes = duel_dataset_item_bytes(d);
+  int64_t kept = 0;
+  uint8_t *room = draft ? duel_malloc((size_t)bytes) : NULL;
+  duel_status status = draft && !room ? duel_fail_memory(d->name, (size_t)bytes) : DUEL_OK;
+  for (int64_t i = 0; status == DUEL_OK && i < d->items; i++) {
+    if (duel_source_is_bad(s, i)) continue;
+    const int64_t from = i * bytes, to = kept * bytes;
+    if (kept != i && draft) {
+      status = duel_file_read_at(draft->fd, draft->path, room, (size_t)bytes, DUEL_CACHE_VALUES + from);
+      if (status == DUEL_OK) status = duel_draft_put(draft, room, (size_t)bytes, DUEL_CACHE_VALUES + to);
+    } else if (kept != i) {
+      memcpy((uint8_t *)d->values + to, (const uint8_t *)d->values + from, (size_t)bytes);
+    }
+    item_crc[kept++] = item_crc[i];
+  }
+  duel_free(room);
+  if (status == DUEL_OK) status = duel_source_settle(s);
+  d->items = s->items;
+  d->classes = s->classes;
+  if (d->labels && s->labels) memcpy(d->labels, s->labels, (size_t)d->items);
+  return status;
 }
 
 static duel_status write_cache(const duel_opened *o, const duel_source *s, const duel_cache_place *place,
@@ -219,11 +230,13 @@ static duel_status write_cache(const duel_opened *o, const duel_source *s, const
   char path[PATH_MAX];
   uint8_t page[DUEL_CACHE_VALUES], *tail;
   size_t n;
-  DUEL_TRY(duel_cache_frame(d, item_crc, s->key, page, &tail, &n));
-  whole w = {{{page, sizeof page}, {d->values, (size_t)(d->items * duel_dataset_item_bytes(d))}, {tail, n}}};
-  duel_status status = duel_cache_choose(place, path, write_whole, &w);
+  DUEL_TRY(duel_cache_choose(place, path));
+  DUEL_TRY(duel_cache_frame(d, item_crc, s, page, &tail, &n));
+  const duel_part part[3] = {
+      {page, sizeof page}, {d->values, (size_t)(d->items * duel_dataset_item_bytes(d))}, {tail, n}};
+  duel_status status = duel_file_write_parts(path, part, 3);
   duel_free(tail);
-  if (status == DUEL_OK) note(s->options, "decoded pictures are kept in %s%s", path, "");
+  if (status == DUEL_OK) duel_data_note(s->options, "decoded pictures are kept in %s", path);
   return status;
 }
 
@@ -234,10 +247,12 @@ static duel_status decode(duel_opened *o, duel_source *s, const duel_cache_place
   if (!item_crc) return duel_fail_memory(o->set.name, (size_t)o->set.items * sizeof *item_crc);
   filling f = {.source = s, .set = &o->set, .values = o->value_block, .item_crc = item_crc, .what = "Decoding"};
   duel_status status = fill_all(&f, s->options, s->threads);
+  if (status == DUEL_OK) status = settle(o, s, NULL, item_crc);
   if (status == DUEL_OK) {
     o->set.fingerprint = duel_dataset_fingerprint_of(&o->set, item_crc);
     if (write_cache(o, s, place, item_crc) != DUEL_OK) {
-      note(s->options, "the pictures of %s are decoded anew each time: %s", s->found.root, duel_last_error());
+      duel_data_note(s->options, "the pictures of %s are decoded anew each time: %s", s->found.files.root,
+                     duel_last_error());
       duel_clear_error();
     }
   }
@@ -250,7 +265,7 @@ static duel_status read_records(duel_opened *o, duel_source *s) {
   const duel_records *r = &s->records[0];
   duel_store *store = &s->store[0];
   duel_dataset *d = &o->set;
-  if (store->block && s->found.files == 1 && !s->framed && !r->is_float && !r->channels_last && !r->label) {
+  if (store->block && s->found.n_files == 1 && !s->framed && duel_records_are_plain(r)) {
     const size_t used = (size_t)r->offset + (size_t)(d->items * d->item_count);
     o->value_block = store->block;
     store->block = NULL;
@@ -271,7 +286,6 @@ static duel_status read_records(duel_opened *o, duel_source *s) {
 
 static duel_status fill_draft(duel_opened *o, duel_source *s, duel_draft *draft, uint32_t *item_crc) {
   duel_dataset *d = &o->set;
-  const int64_t values = d->items * duel_dataset_item_bytes(d);
   filling f = {.source = s,
                .set = d,
                .draft = draft,
@@ -280,22 +294,15 @@ static duel_status fill_draft(duel_opened *o, duel_source *s, duel_draft *draft,
   uint8_t page[DUEL_CACHE_VALUES], *tail;
   size_t n;
   DUEL_TRY(fill_all(&f, s->options, s->threads));
+  DUEL_TRY(settle(o, s, draft, item_crc));
+  const int64_t values = d->items * duel_dataset_item_bytes(d);
   d->fingerprint = duel_dataset_fingerprint_of(d, item_crc);
-  DUEL_TRY(duel_cache_frame(d, item_crc, s->key, page, &tail, &n));
+  DUEL_TRY(duel_cache_frame(d, item_crc, s, page, &tail, &n));
   duel_status status = duel_draft_put(draft, page, sizeof page, 0);
   if (status == DUEL_OK) status = duel_draft_put(draft, tail, n, DUEL_CACHE_VALUES + values);
   duel_free(tail);
+  if (status == DUEL_OK) status = duel_draft_cut(draft, DUEL_CACHE_VALUES + values + (int64_t)n);
   return status == DUEL_OK ? duel_draft_commit(draft) : status;
-}
-
-typedef struct spilled { // a cache that is written piece by piece
-  duel_draft draft;
-  size_t size;
-} spilled;
-
-static duel_status begin_spill(void *ctx, const char *path) {
-  spilled *p = ctx;
-  return duel_draft_begin(&p->draft, path, p->size);
 }
 
 // What memory does not hold goes into the cache piece by piece, and stays there.
@@ -303,25 +310,27 @@ static duel_status spill(duel_opened *o, duel_source *s, const duel_cache_place 
   const duel_dataset *d = &o->set;
   const size_t items = (size_t)d->items;
   char path[PATH_MAX];
-  spilled p = {.size = DUEL_CACHE_VALUES + items * ((size_t)duel_dataset_item_bytes(d) + (d->labels ? 5 : 4))};
-  uint32_t *item_crc = duel_malloc(items * sizeof *item_crc);
-  if (!item_crc) return duel_fail_memory(d->name, items * sizeof *item_crc);
-  duel_status status = duel_cache_choose(place, path, begin_spill, &p);
-  if (status != DUEL_OK) {
-    duel_free(item_crc);
+  duel_draft draft;
+  duel_status status = duel_cache_choose(place, path);
+  if (status != DUEL_OK)
     return duel_context(status, "%s takes %.1f MiB, more than run.data_memory allows, and cannot be kept in a file",
                         d->name, (double)(d->items * duel_dataset_item_bytes(d)) / 1048576);
+  uint32_t *item_crc = duel_malloc(items * sizeof *item_crc);
+  if (!item_crc) return duel_fail_memory(d->name, items * sizeof *item_crc);
+  status = duel_draft_begin(&draft, path,
+                            DUEL_CACHE_VALUES + items * ((size_t)duel_dataset_item_bytes(d) + (d->labels ? 5 : 4)));
+  if (status == DUEL_OK) {
+    status = fill_draft(o, s, &draft, item_crc);
+    duel_draft_drop(&draft);
   }
-  status = fill_draft(o, s, &p.draft, item_crc);
-  duel_draft_drop(&p.draft);
   duel_free(item_crc);
   DUEL_TRY(status);
   duel_cache c;
   const char *why;
   forget(o);
-  DUEL_TRY(duel_cache_open(&c, path, s->key, &why));
+  DUEL_TRY(duel_cache_open(&c, path, s, &why));
   if (c.fd < 0) return duel_fail(DUEL_ERR_IO, "the cache %s was just written and %s", path, why ? why : "is gone");
-  note(s->options, "data larger than memory may hold are read from %s%s", path, "");
+  duel_data_note(s->options, "data larger than memory may hold are read from %s", path);
   return adopt(o, &c, s->found.name, s->options);
 }
 
@@ -365,14 +374,14 @@ static duel_status make_synthetic(duel_opened *o, const char *name, const duel_d
 }
 
 static duel_status keep_names(duel_opened *o, const duel_source *s) {
-  const duel_folder *f = &s->folder;
+  const duel_pictures *p = &s->pictures;
   o->pictures = s->found.pictures;
-  if (!f->class_name) return DUEL_OK;
-  const char **name = duel_pool_alloc(&o->pool, (size_t)f->classes * sizeof *name);
-  if (!name) return duel_fail_memory(f->root, (size_t)f->classes * sizeof *name);
-  for (int64_t i = 0; i < f->classes; i++) {
-    name[i] = duel_pool_text(&o->pool, f->class_name[i], strlen(f->class_name[i]));
-    if (!name[i]) return duel_fail_memory(f->root, strlen(f->class_name[i]));
+  if (!p->class_name) return DUEL_OK;
+  const char **name = duel_pool_alloc(&o->pool, (size_t)p->classes * sizeof *name);
+  if (!name) return duel_fail_memory(o->set.name, (size_t)p->classes * sizeof *name);
+  for (int64_t i = 0; i < p->classes; i++) {
+    name[i] = duel_pool_text(&o->pool, p->class_name[i], strlen(p->class_name[i]));
+    if (!name[i]) return duel_fail_memory(o->set.name, strlen(p->class_name[i]));
   }
   o->set.class_name = name;
   return DUEL_OK;

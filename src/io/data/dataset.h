@@ -26,6 +26,7 @@ typedef struct duel_dataset_options { // {0}: everything as it is
   int64_t height, width;              // size of images; 0: as they are
   bool stretch;                       // images of other proportions are stretched; else cropped around the middle
   int channels;                       // 1 or 3; 0: as they are (3 if some have color)
+  bool skip_bad;                      // pictures that are damaged, empty or none are left out; else an error names them
   int64_t memory;                     // most bytes that values may take in memory; 0: any number
   int threads;                        // for decoding; 0: as many as there are processors
   // What takes long (from the calling thread, some ten times a second) and what is worth a word; NULL: nobody listens.
@@ -36,9 +37,9 @@ typedef struct duel_dataset_options { // {0}: everything as it is
 
 // spec: "fashion-mnist" (looked for in $DUEL_DATA, then where Debian's package puts it; missing: the message says
 // `apt install dataset-fashion-mnist`), "synthetic:ring", "synthetic:shapes", or a file or folder (io/data/find.h):
-//   IDX, NPY and CIFAR files (io/data/records.h), gzip or not
-//   a folder of PNG and JPEG pictures, also in folders of it (io/data/folder.h): decoded once, into a cache
-//   (io/data/cache.h)
+//   IDX, NPY and CIFAR files (io/records), gzip or not
+//   a folder or a zip file of pictures, also in folders of it (io/data/pictures.h): decoded once, into a cache
+//   (io/data/cache.h); other files there are passed over, and told
 // Sets larger than options->memory are written into the cache as well and stay there. USAGE for options that do not fit
 // the set; DUEL_ERR_DATA with path, expected and actual size for anything malformed; nothing is allocated on a header's
 // word alone.

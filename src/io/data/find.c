@@ -1,4 +1,4 @@
-// Finding a set's files by name; what is in them is looked at only where names do not decide.
+// From a spec to a path, as people write paths; and to the test set beside it.
 #include "io/data/find.h"
 
 #include <dirent.h>
@@ -8,40 +8,40 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/mem.h"
 #include "io/file.h"
+#include "io/gzip.h"
 #include "io/picture.h"
 
-static int exists(const char *path) {
+enum { HEAD = 4096 };
+
+static bool exists(const char *path) {
   struct stat st;
   return stat(path, &st) == 0;
 }
 
-static int is_folder(const char *path) {
+static bool is_folder(const char *path) {
   struct stat st;
   return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static int join(char dst[PATH_MAX], const char *folder, const char *name) {
+static bool join(char dst[PATH_MAX], const char *folder, const char *name) {
   return snprintf(dst, PATH_MAX, "%s/%s", folder, name) < PATH_MAX;
-}
-
-static size_t stem_length(const char *name) { // without .gz
-  size_t n = strlen(name);
-  return n > 3 && !strcmp(name + n - 3, ".gz") ? n - 3 : n;
 }
 
 // The set's name from its path: the file's, without .gz and the format's habitual endings, or the folder's. Only
 // characters that suit a directory's name.
 static void name_from(char name[64], const char *path) {
-  static const char *const endings[] = {"-idx3-ubyte", ".idx3-ubyte", "-idx4-ubyte", "-ubyte", ".idx", ".npy", ".bin"};
+  static const char *const endings[] = {".gz",  "-idx3-ubyte", ".idx3-ubyte", "-idx4-ubyte", "-ubyte",
+                                        ".idx", ".npy",        ".npz",        ".zip",        ".bin"};
   size_t n = strlen(path);
   while (n > 1 && path[n - 1] == '/') n--;
   size_t start = n;
   while (start > 0 && path[start - 1] != '/') start--;
   char base[64];
   snprintf(base, sizeof base, "%.*s", (int)(n - start), path + start);
-  base[stem_length(base)] = 0;
   for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
     size_t length = strlen(base), cut = strlen(endings[i]);
     if (length > cut && !strcmp(base + length - cut, endings[i])) base[length - cut] = 0;
@@ -51,196 +51,304 @@ static void name_from(char name[64], const char *path) {
   snprintf(name, 64, "%s", base[0] && strcmp(base, ".") && strcmp(base, "..") ? base : "data");
 }
 
-static bool ends_with(const char *s, const char *end) {
-  const size_t n = strlen(s), m = strlen(end);
-  return n >= m && !strcasecmp(s + n - m, end);
-}
-
 static duel_status keep(duel_found *f, const char **dst, const char *path) {
   *dst = duel_pool_text(&f->pool, path, strlen(path));
   return *dst ? DUEL_OK : duel_fail_memory(path, strlen(path));
 }
 
-// The labels beside an images file: its name with "labels" for "images" and idx1 for idx3, plain or .gz.
-static duel_status find_labels(duel_found *f, const char *images) {
-  char path[PATH_MAX], zipped[PATH_MAX];
-  const char *base = strrchr(images, '/'), *word = NULL;
-  for (const char *p = base ? base : images; (p = strstr(p, "images")) != NULL; p++) word = p;
-  if (!word || ends_with(images, ".npy")) return DUEL_OK;
-  snprintf(path, sizeof path, "%.*slabels%s", (int)(word - images), images, word + strlen("images"));
-  path[stem_length(path)] = 0;
-  char *idx = strstr(path + (word - images), "idx");
-  if (idx && (idx[3] == '3' || idx[3] == '4')) idx[3] = '1';
-  if (exists(path)) return keep(f, &f->labels, path);
-  if (snprintf(zipped, sizeof zipped, "%s.gz", path) < PATH_MAX && exists(zipped)) return keep(f, &f->labels, zipped);
+// ---- paths as people write them
+
+// A spec without the blanks, quotes and file:// around it, and with $HOME for ~.
+static duel_status clean(char text[PATH_MAX], const char *spec) {
+  size_t n = strlen(spec);
+  while (n > 0 && strchr(" \t\r\n", spec[n - 1])) n--;
+  while (n > 0 && strchr(" \t\r\n", *spec)) spec++, n--;
+  if (n > 1 && (*spec == '"' || *spec == '\'') && spec[n - 1] == *spec) spec++, n -= 2;
+  const bool is_url = n >= 7 && !strncasecmp(spec, "file://", 7);
+  if (is_url) spec += 7, n -= 7;
+  if (is_url && n >= 10 && !strncasecmp(spec, "localhost/", 10)) spec += 9, n -= 9;
+  const char *home = getenv("HOME");
+  const bool at_home = n > 0 && *spec == '~' && (n == 1 || spec[1] == '/') && home;
+  const int length = snprintf(text, PATH_MAX, "%s%.*s", at_home ? home : "", (int)(n - at_home), spec + at_home);
+  if (length >= PATH_MAX) return duel_fail(DUEL_ERR_DATA, "data set %.100s…: the path is too long", spec);
+  if (!is_url) return DUEL_OK;
+  char *to = text;
+  for (const char *c = text; *c; c++, to++) { // %20
+    unsigned int code;
+    *to = *c;
+    if (*c == '%' && strspn(c + 1, "0123456789abcdefABCDEF") >= 2 && sscanf(c + 1, "%2x", &code) == 1 && code) {
+      *to = (char)code;
+      c += 2;
+    }
+  }
+  *to = 0;
   return DUEL_OK;
 }
 
-// A picture among the files with "images" in their names is a picture.
-static bool is_picture(const char *path) {
-  uint8_t head[8];
-  int fd;
-  int64_t size;
-  if (ends_with(path, ".png") || ends_with(path, ".jpg") || ends_with(path, ".jpeg")) return true;
-  if (duel_file_open(path, &fd, &size) != DUEL_OK) return false;
-  const bool is = size >= 8 && duel_file_read_at(fd, path, head, 8, 0) == DUEL_OK && duel_is_picture(head, 8);
-  duel_file_close(fd);
-  return is;
-}
-
-// What a folder holds besides pictures.
-typedef struct contents {
-  char images[NAME_MAX + 1], other[NAME_MAX + 1]; // IDX: the best, and one that is as good
-  char batch[DUEL_FIND_FILES][NAME_MAX + 1];      // CIFAR-10
-  int batches;
-  bool train_bin;
-} contents;
-
-// Of files whose name holds "images" one with "train" is best, plain before .gz.
-static void weigh_images(contents *c, const char *name) {
-  const bool train = strstr(name, "train") != NULL, best_train = strstr(c->images, "train") != NULL;
-  if (c->images[0] && train < best_train) return;
-  const size_t stem = stem_length(name);
-  const bool same = c->images[0] && stem == stem_length(c->images) && !strncmp(name, c->images, stem);
-  const bool replaces = !c->images[0] || train > best_train || strcmp(name, c->images) < 0;
-  if (train > best_train)
-    c->other[0] = 0;
-  else if (c->images[0] && !same)
-    strcpy(c->other, replaces ? c->images : name);
-  if (replaces) strcpy(c->images, name);
-}
-
-static int by_name(const void *a, const void *b) {
-  return strcmp(a, b);
-}
-
-static duel_status look_into(contents *c, const char *folder) {
-  char path[PATH_MAX];
-  DIR *dir = opendir(folder);
-  if (!dir) return duel_fail(DUEL_ERR_IO, "cannot read folder %s: %s", folder, strerror(errno));
-  for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-    const char *name = e->d_name;
-    if (name[0] == '.' || !join(path, folder, name)) continue;
-    if (!strncmp(name, "data_batch_", 11) && ends_with(name, ".bin") && c->batches < DUEL_FIND_FILES &&
-        !is_folder(path))
-      strcpy(c->batch[c->batches++], name);
-    c->train_bin |= !strcmp(name, "train.bin") && !is_folder(path);
-    if (strstr(name, "images") && !is_folder(path) && !is_picture(path)) weigh_images(c, name);
-  }
-  closedir(dir);
-  qsort(c->batch, (size_t)c->batches, sizeof *c->batch, by_name);
-  return DUEL_OK;
-}
-
-static duel_status add_file(duel_found *f, const char *folder, const char *name) {
-  char path[PATH_MAX];
-  if (!join(path, folder, name)) return duel_fail(DUEL_ERR_DATA, "the path %s is too long", folder);
-  return keep(f, &f->file[f->files++], path);
-}
-
-static duel_status find_in_folder(duel_found *f, const char *folder) {
-  contents c = {.batches = 0};
-  DUEL_TRY(look_into(&c, folder));
-  if (c.other[0])
-    return duel_fail(DUEL_ERR_DATA, "folder %s has several images files, %s and %s: name one of them", folder, c.images,
-                     c.other);
-  if (c.images[0]) {
-    DUEL_TRY(add_file(f, folder, c.images));
-    return find_labels(f, f->file[0]);
-  }
-  for (int i = 0; i < c.batches; i++) DUEL_TRY(add_file(f, folder, c.batch[i]));
-  if (c.batches > 0) return DUEL_OK;
-  if (c.train_bin) return add_file(f, folder, "train.bin");
-  f->pictures = true;
-  return keep(f, &f->root, folder);
-}
-
-static int holds_mnist_files(const char *folder) {
+static bool holds_mnist_files(const char *folder) {
   char path[PATH_MAX];
   return (join(path, folder, "train-images-idx3-ubyte") && exists(path)) ||
          (join(path, folder, "train-images-idx3-ubyte.gz") && exists(path));
 }
 
-// Where a spec is: a path as it stands; a bare name in $DUEL_DATA, here, then where packages put data sets.
-static duel_status find_path(char path[PATH_MAX], const char *spec) {
+// A path as it stands; a bare name in $DUEL_DATA, here, then where packages put data sets.
+static bool look_for(char path[PATH_MAX], const char *text) {
   const char *data = getenv("DUEL_DATA");
-  if (!strchr(spec, '/')) {
-    if (data && data[0]) {
-      if (join(path, data, spec) && exists(path)) return DUEL_OK;
-      if (!strcmp(spec, "fashion-mnist") && holds_mnist_files(data))
-        return snprintf(path, PATH_MAX, "%s", data) < PATH_MAX ? DUEL_OK
-                                                               : duel_fail(DUEL_ERR_DATA, "$DUEL_DATA is too long");
-    }
-    if (join(path, ".", spec) && exists(path)) return DUEL_OK;
-    if (join(path, "/usr/share/datasets", spec) && exists(path)) return DUEL_OK;
-    if (join(path, "/usr/local/share/datasets", spec) && exists(path)) return DUEL_OK;
-  } else if (snprintf(path, PATH_MAX, "%s", spec) < PATH_MAX && exists(path)) {
-    return DUEL_OK;
+  if (strchr(text, '/')) return snprintf(path, PATH_MAX, "%s", text) < PATH_MAX && exists(path);
+  if (data && data[0]) {
+    if (join(path, data, text) && exists(path)) return true;
+    if (!strcmp(text, "fashion-mnist") && holds_mnist_files(data))
+      return snprintf(path, PATH_MAX, "%s", data) < PATH_MAX;
   }
-  if (!strcmp(spec, "fashion-mnist"))
+  if (!strcmp(text, ".") || !strcmp(text, "..")) return snprintf(path, PATH_MAX, "%s", text) > 0;
+  return (join(path, ".", text) && exists(path)) || (join(path, "/usr/share/datasets", text) && exists(path)) ||
+         (join(path, "/usr/local/share/datasets", text) && exists(path));
+}
+
+// A path that goes on in a zip file: "set.zip/train" is set.zip and `below` "train".
+static bool look_in_zip(char path[PATH_MAX], char below[PATH_MAX], const char *text) {
+  char file[PATH_MAX], part[PATH_MAX];
+  struct stat st;
+  uint8_t head[4];
+  int fd;
+  int64_t size;
+  snprintf(part, sizeof part, "%s", text);
+  for (char *slash; (slash = strrchr(part, '/')) != NULL && slash > part;) {
+    *slash = 0;
+    if (!look_for(file, part)) continue;
+    if (stat(file, &st) != 0 || !S_ISREG(st.st_mode) || duel_file_open(file, &fd, &size) != DUEL_OK) return false;
+    const bool is = size >= 4 && duel_file_read_at(fd, file, head, 4, 0) == DUEL_OK && duel_is_zip(head, 4);
+    duel_file_close(fd);
+    strcpy(path, file);
+    strcpy(below, text + (slash - part) + 1);
+    for (size_t n = strlen(below); n > 0 && below[n - 1] == '/';) below[--n] = 0;
+    return is;
+  }
+  return false;
+}
+
+// Other ways in which the same path may have been meant.
+static bool look_otherwise(char path[PATH_MAX], char text[PATH_MAX]) {
+  char other[PATH_MAX];
+  size_t n = strlen(text);
+  snprintf(other, sizeof other, "%s", text);
+  while (n > 1 && other[n - 1] == '/') other[--n] = 0; // behind a file's name
+  if (look_for(path, other)) return true;
+  if (!strchr(text, '\\') && !(n > 2 && text[1] == ':' && text[2] == '/')) return false;
+  for (char *c = other; *c; c++)
+    if (*c == '\\') *c = '/';
+  if (look_for(path, other)) return true;
+  const char drive = (char)(other[0] | 32); // C:\photos is /mnt/c/photos under WSL
+  return other[1] == ':' && drive >= 'a' && drive <= 'z' &&
+         snprintf(path, PATH_MAX, "/mnt/%c%s", drive, other + 2) < PATH_MAX && exists(path);
+}
+
+// The name in a folder that differs from `name` by its letters' case alone.
+static bool find_similar(char similar[NAME_MAX + 1], const char *folder, const char *name) {
+  DIR *dir = opendir(folder);
+  bool found = false;
+  for (struct dirent *e; dir && !found && (e = readdir(dir)) != NULL;) {
+    found = !strcasecmp(e->d_name, name);
+    if (found) snprintf(similar, NAME_MAX + 1, "%s", e->d_name);
+  }
+  if (dir) closedir(dir);
+  return found;
+}
+
+// Where a path ends: at the first part of it that is not there.
+static duel_status explain_path(const char *text) {
+  char part[PATH_MAX], folder[PATH_MAX], target[PATH_MAX], similar[NAME_MAX + 1];
+  struct stat st;
+  snprintf(part, sizeof part, "%s", text);
+  for (char *slash; (slash = strrchr(part, '/')) != NULL && slash > part;) {
+    *slash = 0;
+    if (lstat(part, &st) == 0) {
+      *slash = '/';
+      part[slash - part + 1 + strcspn(slash + 1, "/")] = 0;
+      break;
+    }
+    if (errno == EACCES) break;
+  }
+  duel_folder_of(part, folder);
+  const char *slash = strrchr(part, '/'), *name = slash ? slash + 1 : part;
+  const ssize_t n = readlink(part, target, sizeof target - 1);
+  if (n > 0) {
+    target[n] = 0;
+    return duel_fail(DUEL_ERR_DATA, "data set %.200s: %s is a link to %s, which is not there", text, part, target);
+  }
+  if (access(folder, X_OK) != 0 && errno == EACCES)
+    return duel_fail(DUEL_ERR_IO, "data set %.200s: folder %s may not be entered: check its permissions", text, folder);
+  if (find_similar(similar, folder, name))
+    return duel_fail(DUEL_ERR_DATA, "data set %.200s: no such file or folder; in %s there is %s", text, folder,
+                     similar);
+  return duel_fail(DUEL_ERR_DATA, "data set %.200s: no such file or folder: %s has no %s", text, folder, name);
+}
+
+static duel_status explain(const char *text) {
+  const char *data = getenv("DUEL_DATA");
+  if (!strcmp(text, "fashion-mnist"))
     return duel_fail(DUEL_ERR_DATA,
                      "fashion-mnist is neither in $DUEL_DATA (%s) nor in /usr/share/datasets: apt install "
                      "dataset-fashion-mnist, or set DUEL_DATA to the folder that holds it",
                      data && data[0] ? data : "not set");
+  if (strstr(text, "://"))
+    return duel_fail(DUEL_ERR_DATA,
+                     "data set %.200s: nothing is loaded from the net: fetch it first (curl -LO '%.200s'), and name "
+                     "the file, or the folder that it unpacks to",
+                     text, text);
+  if (text[0] && text[1] == ':' && strchr("/\\", text[2]))
+    return duel_fail(DUEL_ERR_DATA, "data set %.200s: a path of Windows; under WSL drive %c: is /mnt/%c", text, text[0],
+                     text[0] | 32);
+  if (strpbrk(text, "*?"))
+    return duel_fail(DUEL_ERR_DATA,
+                     "data set %.200s: no such file or folder; patterns are not followed: name the folder", text);
+  if (text[0] == '$')
+    return duel_fail(DUEL_ERR_DATA,
+                     "data set %.200s: no such file or folder; variables of the shell are not known here: write the "
+                     "path out",
+                     text);
+  if (strchr(text, '/')) return explain_path(text);
+  struct stat st;
+  if (lstat(text, &st) == 0) return explain_path(text); // a link that leads nowhere
+  char similar[NAME_MAX + 1];
+  if (find_similar(similar, ".", text))
+    return duel_fail(DUEL_ERR_DATA, "data set %.200s: no such file or folder; here there is %s", text, similar);
   return duel_fail(DUEL_ERR_DATA,
                    "data set %.200s: no such file or folder; fashion-mnist, synthetic:ring and synthetic:shapes are "
                    "known by name",
-                   spec);
+                   text);
+}
+
+// ---- a spec
+
+static duel_status find_in_files(duel_found *f, const char *path, const char *below) {
+  DUEL_TRY(duel_files_open(&f->files, path, ""));
+  if (!*below) return duel_choose(f);
+  char whole[PATH_MAX];
+  if (join(whole, path, below) && // one file of it, or one array
+      (duel_locate(f, whole, &f->file[0]) ||
+       (strlen(whole) + 5 < PATH_MAX && duel_locate(f, strcat(whole, ".npy"), &f->file[0])))) {
+    f->n_files = 1;
+    return duel_find_labels(f, &f->file[0]);
+  }
+  duel_files_close(&f->files);
+  DUEL_TRY(duel_files_open(&f->files, path, below));
+  if (f->files.n == 0) return duel_fail(DUEL_ERR_DATA, "%s has no file or folder %s in it", path, below);
+  return duel_choose(f);
+}
+
+// What a file is that is no data of ours is said before what it is not.
+static duel_status check_known(const char *path, uint8_t *head, size_t n) {
+  uint8_t inflated[HEAD];
+  char cure[2 * PATH_MAX];
+  if (duel_is_gzip(head, n)) {
+    n = duel_gunzip_head(head, n, inflated, sizeof inflated);
+    head = inflated;
+  }
+  const duel_known *known = duel_known_file(path, head, n);
+  const size_t length = strlen(path);
+  const bool side = known->role == DUEL_KNOWN_SIDE, bin = length > 4 && !strcmp(path + length - 4, ".bin");
+  if (duel_picture_of(head, n) || known->role == DUEL_KNOWN_READ) return DUEL_OK;
+  if (side && (bin || !duel_is_text(head, n))) return DUEL_OK; // CIFAR has no magic
+  duel_known_cure(known, path, cure, sizeof cure);
+  return duel_fail(DUEL_ERR_DATA, "%s is %s%s", path, known->what,
+                   side ? ": name the folder of pictures, or the file of images" : cure);
+}
+
+static duel_status find_file(duel_found *f, const char *path) {
+  uint8_t head[HEAD];
+  int fd;
+  int64_t size;
+  DUEL_TRY(duel_file_open(path, &fd, &size));
+  const size_t n = size < HEAD ? (size_t)size : HEAD;
+  duel_status status = duel_file_read_at(fd, path, head, n, 0);
+  duel_file_close(fd);
+  DUEL_TRY(status);
+  DUEL_TRY(check_known(path, head, n));
+  if (duel_is_zip(head, n)) return find_in_files(f, path, "");
+  f->n_files = 1;
+  f->file[0].at = -1;
+  DUEL_TRY(keep(f, &f->file[0].path, path));
+  return duel_find_labels(f, &f->file[0]);
 }
 
 duel_status duel_find(duel_found *f, const char *spec) {
-  char path[PATH_MAX];
-  *f = (duel_found){.files = 0};
-  DUEL_TRY(find_path(path, spec));
-  name_from(f->name, spec);
-  if (is_folder(path)) return find_in_folder(f, path);
-  f->files = 1;
-  DUEL_TRY(keep(f, &f->file[0], path));
-  return find_labels(f, path);
+  char text[PATH_MAX], path[PATH_MAX], below[PATH_MAX] = "";
+  *f = (duel_found){.used = -1};
+  bool found = look_for(path, spec); // as it stands, however strange
+  snprintf(text, sizeof text, "%s", spec);
+  if (!found) {
+    DUEL_TRY(clean(text, spec));
+    if (!text[0]) return duel_fail(DUEL_ERR_USAGE, "no data set is named");
+    found = look_for(path, text) || look_otherwise(path, text) || look_in_zip(path, below, text);
+  }
+  if (!found) return explain(text);
+  name_from(f->name, text);
+  DUEL_TRY(keep(f, &f->path, path));
+  return is_folder(path) || *below ? find_in_files(f, path, below) : find_file(f, path);
+}
+
+void duel_found_close(duel_found *f) {
+  duel_files_close(&f->files);
+  duel_pool_close(&f->pool);
+  duel_free(f->known);
+  duel_free(f->picture);
+  *f = (duel_found){.n_files = 0};
 }
 
 // ---- the test set beside a set
 
-// Beside the file: the same name with another word for its last "train", plain or .gz.
-static bool find_test_file(char path[PATH_MAX], const char *file) {
+// Beside the file: the same name with another word for its last "train", plain or .gz; in its folder's name too, where
+// each file has a folder of its name.
+static bool find_test_file(duel_found *f, char path[PATH_MAX], const char *file) {
   static const char *const words[] = {"t10k", "test"};
-  const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file, *train = NULL;
-  const int folder = (int)(base - file);
+  const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
+  duel_located l;
   if (!strncmp(base, "data_batch_", 11))
-    return snprintf(path, PATH_MAX, "%.*stest_batch.bin", folder, file) < PATH_MAX && exists(path);
-  for (const char *p = base; (p = strstr(p, "train")) != NULL; p++) train = p;
-  for (int i = 0; train && i < 4; i++) {
-    const char *end = train + strlen("train");
-    const int n = snprintf(path, PATH_MAX, "%.*s%s%.*s%s", (int)(train - file), file, words[i / 2],
-                           (int)stem_length(end), end, i % 2 ? ".gz" : "");
-    if (n < PATH_MAX && exists(path)) return true;
+    return snprintf(path, PATH_MAX, "%.*stest_batch.bin", (int)(base - file), file) < PATH_MAX &&
+           duel_locate(f, path, &l);
+  for (int i = 0; i < 4; i++) {
+    if (!duel_other_name(path, file, "train", words[i / 2], i % 2)) continue;
+    size_t n = strlen(path);
+    if (duel_locate(f, path, &l)) return true;
+    if (n > 3 && !strcmp(path + n - 3, ".gz"))
+      path[n - 3] = 0;
+    else if (n + 3 < PATH_MAX)
+      strcpy(path + n, ".gz");
+    if (duel_locate(f, path, &l)) return true;
   }
   return false;
 }
 
 // Beside the folder, if it is called train.
-static bool find_test_folder(char path[PATH_MAX], const char *folder) {
-  static const char *const names[] = {"test", "val", "valid"};
-  char whole[PATH_MAX];
-  if (!realpath(folder, whole)) return false;
+static bool find_test_folder(const duel_found *f, char path[PATH_MAX]) {
+  static const char *const names[] = {"test", "val", "valid", "validation"};
+  char whole[PATH_MAX], part[PATH_MAX];
+  const char *root = f->files.root;
+  if (f->files.zip)
+    snprintf(whole, sizeof whole, "%s", root);
+  else if (!realpath(root, whole))
+    return false;
   char *base = strrchr(whole, '/');
-  if (strcmp(base, "/train")) return false;
+  if (!base || strcmp(base, "/train")) return false;
   *base = 0;
-  for (int i = 0; i < 3; i++)
-    if (join(path, whole, names[i]) && is_folder(path)) return true;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (!join(path, whole, names[i])) continue;
+    if (!f->files.zip && is_folder(path)) return true;
+    duel_files files;
+    snprintf(part, sizeof part, "%s", path + strlen(f->path) + (f->files.zip ? 1 : 0));
+    const bool there = f->files.zip && duel_files_open(&files, f->path, part) == DUEL_OK && files.n > 0;
+    if (f->files.zip) duel_files_close(&files);
+    if (there) return true;
+  }
   return false;
 }
 
 duel_status duel_find_test(char path[PATH_MAX], const char *spec) {
   duel_found f;
   duel_status status = duel_find(&f, spec);
-  if (status == DUEL_OK && !(f.pictures ? find_test_folder(path, f.root) : find_test_file(path, f.file[0])))
+  if (status == DUEL_OK && !(f.pictures ? find_test_folder(&f, path) : find_test_file(&f, path, f.file[0].path)))
     path[0] = 0;
   duel_found_close(&f);
   return status;
-}
-
-void duel_found_close(duel_found *f) {
-  duel_pool_close(&f->pool);
-  *f = (duel_found){.files = 0};
 }

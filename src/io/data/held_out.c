@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "io/data/find.h"
 #include "io/data/opened.h"
+#include "io/data/pictures.h"
 
 // ---- taking out
 
@@ -153,19 +154,14 @@ static duel_status compare(duel_dataset *test, const duel_dataset *data, const c
 
 // ---- opening
 
-// A folder with exactly the folders train and test (val, valid) is no set of classes.
 static duel_status check_unmixed(const duel_opened *o) {
-  const char *const *name = o->set.class_name;
-  int train = 0, others = 0;
-  for (int64_t i = 0; name && i < o->set.classes; i++) {
-    train += !strcmp(name[i], "train");
-    others += !strcmp(name[i], "test") || !strcmp(name[i], "val") || !strcmp(name[i], "valid");
-  }
-  if (!train || !others || train + others < o->set.classes) return DUEL_OK;
+  int64_t train;
+  if (!duel_classes_mixed(o->set.class_name, o->set.classes, &train)) return DUEL_OK;
+  const char *name = o->set.class_name[train];
   return duel_fail(DUEL_ERR_DATA,
-                   "the folders of %s are train and its test set, no classes: name %s/train as the data, and the one "
-                   "beside it is found",
-                   o->spec, o->spec);
+                   "the folders of %s are %s and its test set, no classes: name %s/%s as the data, and the one beside "
+                   "it is found, or name it as data.test",
+                   o->spec, name, o->spec, name);
 }
 
 duel_status duel_dataset_open_test(duel_dataset **test, duel_dataset *data, const char *name,

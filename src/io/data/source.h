@@ -4,10 +4,8 @@
 
 #include "base/team.h"
 #include "io/data/dataset.h"
-#include "io/data/find.h"
-#include "io/data/folder.h"
-#include "io/data/records.h"
-#include "io/picture.h"
+#include "io/data/pictures.h"
+#include "io/records/records.h"
 
 typedef struct duel_source {
   const duel_dataset_options *options;
@@ -22,8 +20,7 @@ typedef struct duel_source {
   bool labeled; // by duel_source_fetch, or by labels
   const uint8_t *labels;
 
-  // pictures
-  duel_folder folder;
+  duel_pictures pictures;
   // records, file by file
   duel_store store[DUEL_FIND_FILES];
   duel_records records[DUEL_FIND_FILES];
@@ -41,6 +38,12 @@ duel_status duel_source_open(duel_source *s, const char *spec, const duel_datase
 duel_status duel_source_prepare(duel_source *s, const char *folder);
 // n items from `first` on; labels as many, or NULL. worker < threads: no two calls at once with the same one.
 duel_status duel_source_fetch(duel_source *s, int worker, int64_t first, int64_t n, void *dst, uint8_t *labels);
+// Pictures that turned out bad when they were fetched: whether one is; drops them, or fails (data.on_bad).
+bool duel_source_is_bad(const duel_source *s, int64_t item);
+duel_status duel_source_settle(duel_source *s);
+// Drops pictures that were bad when a cache was made.
+duel_status duel_source_drop(duel_source *s, const uint32_t *number, int64_t n);
+duel_status duel_source_dropped(const duel_source *s, uint32_t **number, int64_t *n); // those that are gone; duel_free
 void duel_source_close(duel_source *s);
 
 #endif

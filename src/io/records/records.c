@@ -1,18 +1,13 @@
 // Fetching items of one size. Invariant: sizes were checked against the file's before the first item is fetched.
-#include "io/data/records.h"
+#include "io/records/records.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/tensor.h"
-#include "io/file.h"
-#include "io/gzip.h"
 
 enum { CIFAR_VALUES = 3 * 32 * 32 };
-static const size_t most_bytes = (size_t)1 << 36; // of one file inflated into memory: 64 GiB
 
 // ---- sizes
 
@@ -23,9 +18,18 @@ static duel_shape shape_of(const duel_records *r) {
                         : DUEL_SHAPE(r->items, r->dim[0], r->dim[1], r->dim[2]);
 }
 
+int64_t duel_number_bytes(duel_number number) {
+  static const int64_t bytes[] = {1, 1, 2, 4, 8};
+  return bytes[number];
+}
+
+bool duel_records_are_plain(const duel_records *r) {
+  return r->number == DUEL_NUMBER_U8 && !r->channels_last && !r->label;
+}
+
 duel_status duel_records_check(duel_records *r, const char *path, int64_t size) {
   const duel_shape shape = shape_of(r);
-  const int64_t element = r->is_float ? 4 : 1;
+  const int64_t element = duel_number_bytes(r->number);
   int64_t all, need;
   for (int i = 0; i < shape.rank; i++)
     if (shape.dim[i] <= 0)
@@ -68,79 +72,6 @@ duel_status duel_cifar_records(duel_records *r, const char *path, const uint8_t 
   return duel_records_check(r, path, size);
 }
 
-// ---- stores
-
-static duel_status inflate_to_file(duel_store *s, int from, const char *folder) {
-  char *name = duel_format("%s/.duel-inflated-XXXXXX", folder);
-  if (!name) return duel_fail_memory(s->path, strlen(folder));
-  s->fd = mkostemp(name, 02000000); // O_CLOEXEC
-  duel_status status = DUEL_OK;
-  if (s->fd < 0)
-    status = duel_fail(DUEL_ERR_IO, "cannot inflate %s: no file can be made in %s", s->path, folder);
-  else
-    unlink(name);
-  duel_free(name);
-  return status == DUEL_OK ? duel_gunzip_file(s->path, from, s->fd, &s->size) : status;
-}
-
-static duel_status inflate_to_memory(duel_store *s) {
-  uint8_t *gz;
-  size_t n, size;
-  DUEL_TRY(duel_file_read(s->path, most_bytes, &gz, &n));
-  duel_status status = duel_gunzip(s->path, gz, n, most_bytes, &s->block, &size);
-  duel_free(gz);
-  s->size = (int64_t)size;
-  return status;
-}
-
-// A gzip file's last four bytes are its size modulo 2^32, and it is rarely larger than what it holds.
-static duel_status inflated_size(const duel_store *s, int64_t *size) {
-  uint8_t end[4];
-  if (s->size < 18) return *size = 0, DUEL_OK; // an error yet to come
-  DUEL_TRY(duel_file_read_at(s->fd, s->path, end, 4, s->size - 4));
-  *size = (int64_t)end[0] | (int64_t)end[1] << 8 | (int64_t)end[2] << 16 | (int64_t)end[3] << 24;
-  while (*size < s->size / 2) *size += (int64_t)1 << 32;
-  return DUEL_OK;
-}
-
-static duel_status open_store(duel_store *s, int64_t most, const char *folder) {
-  uint8_t head[2];
-  int64_t inflated;
-  DUEL_TRY(duel_file_open(s->path, &s->fd, &s->size));
-  if (s->size < 2) return DUEL_OK;
-  DUEL_TRY(duel_file_read_at(s->fd, s->path, head, 2, 0));
-  if (!duel_is_gzip(head, 2)) return DUEL_OK;
-  DUEL_TRY(inflated_size(s, &inflated));
-  const int fd = s->fd;
-  s->fd = -1;
-  duel_status status = inflated <= most ? inflate_to_memory(s) : inflate_to_file(s, fd, folder);
-  duel_file_close(fd);
-  return status;
-}
-
-duel_status duel_store_open(duel_store *s, const char *path, int64_t most, const char *folder) {
-  *s = (duel_store){.fd = -1, .path = duel_strdup(path)};
-  if (!s->path) return duel_fail_memory(path, strlen(path) + 1);
-  duel_status status = open_store(s, most, folder);
-  if (status != DUEL_OK) duel_store_close(s);
-  return status;
-}
-
-duel_status duel_store_read(const duel_store *s, void *dst, size_t n, int64_t at) {
-  if (!s->block) return duel_file_read_at(s->fd, s->path, dst, n, at);
-  if (at < 0 || at > s->size || (int64_t)n > s->size - at)
-    return duel_fail(DUEL_ERR_DATA, "%s is cut short: it ends at byte %lld", s->path, (long long)s->size);
-  memcpy(dst, s->block + at, n);
-  return DUEL_OK;
-}
-
-void duel_store_close(duel_store *s) {
-  duel_file_close(s->fd);
-  duel_free(s->block);
-  duel_free(s->path);
-  *s = (duel_store){.fd = -1};
-}
-
 // ---- items
 
 void duel_unpacker_close(duel_unpacker *u) {
@@ -149,21 +80,35 @@ void duel_unpacker_close(duel_unpacker *u) {
   *u = (duel_unpacker){0};
 }
 
-static float float_at(const uint8_t *p, bool big_endian) {
-  uint32_t word;
+// binary16: 1 sign, 5 exponent, 10 mantissa.
+static float half(uint32_t bits) {
+  const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  const float value = exponent == 31  ? mantissa ? NAN : INFINITY
+                      : exponent == 0 ? ldexpf((float)mantissa, -24)
+                                      : ldexpf((float)(1024 + mantissa), exponent - 25);
+  return bits & 0x8000 ? -value : value;
+}
+
+static float float_at(const uint8_t *p, duel_number number, bool big_endian) {
+  uint64_t word = 0;
+  const int n = (int)duel_number_bytes(number);
+  for (int i = 0; i < n; i++) word |= (uint64_t)p[i] << 8 * (big_endian ? n - 1 - i : i);
+  if (number == DUEL_NUMBER_F16) return half((uint32_t)word);
+  double wide;
   float value;
-  memcpy(&word, p, 4);
-  if (big_endian) word = __builtin_bswap32(word);
-  memcpy(&value, &word, 4);
-  return value;
+  const uint32_t low = (uint32_t)word;
+  memcpy(&wide, &word, 8);
+  memcpy(&value, &low, 4);
+  return number == DUEL_NUMBER_F64 ? (float)wide : value;
 }
 
 static duel_status unpack_floats(const duel_records *r, const char *path, int64_t item, const uint8_t *raw,
                                  float *dst) {
   const int64_t channels = r->channels_last ? r->dim[0] : 1, plane = r->count / channels;
+  const int64_t bytes = duel_number_bytes(r->number);
   for (int64_t c = 0; c < channels; c++)
     for (int64_t k = 0; k < plane; k++, dst++) {
-      *dst = float_at(raw + 4 * (k * channels + c), r->big_endian);
+      *dst = float_at(raw + bytes * (k * channels + c), r->number, r->big_endian);
       if (!isfinite(*dst))
         return duel_fail(DUEL_ERR_DATA, "%s: value %lld of item %lld is %g; training needs finite numbers", path,
                          (long long)(k * channels + c), (long long)item, (double)*dst);
@@ -188,10 +133,9 @@ static duel_status unpack_bytes(const duel_records *r, const uint8_t *raw, const
 
 duel_status duel_records_fetch(const duel_records *r, const duel_store *s, int64_t first, int64_t n,
                                const duel_frame *frame, duel_unpacker *u, void *dst, uint8_t *labels) {
-  const int64_t ahead = r->label < 0 ? -r->label : 0, values = r->count * (r->is_float ? 4 : 1);
+  const int64_t ahead = r->label < 0 ? -r->label : 0, values = r->count * duel_number_bytes(r->number);
   const size_t bytes = (size_t)((n - 1) * r->stride + values + ahead);
-  if (!r->is_float && !r->channels_last && !frame && !r->label) // as they lie
-    return duel_store_read(s, dst, bytes, r->offset + first * r->stride);
+  if (duel_records_are_plain(r) && !frame) return duel_store_read(s, dst, bytes, r->offset + first * r->stride);
   if (u->room < (int64_t)bytes) {
     duel_free(u->raw);
     u->raw = duel_malloc(bytes);
@@ -199,7 +143,11 @@ duel_status duel_records_fetch(const duel_records *r, const duel_store *s, int64
     if (!u->raw) return duel_fail_memory(s->path, bytes);
   }
   DUEL_TRY(duel_store_read(s, u->raw, bytes, r->offset - ahead + first * r->stride));
-  const int64_t framed = frame ? frame->channels * frame->height * frame->width : values;
+  if (r->number == DUEL_NUMBER_BOOL)
+    for (size_t k = 0; k < bytes; k++) u->raw[k] = u->raw[k] ? 255 : 0;
+  const int64_t framed = frame         ? frame->channels * frame->height * frame->width
+                         : r->is_float ? r->count * (int64_t)sizeof(float)
+                                       : values;
   for (int64_t i = 0; i < n; i++) {
     const uint8_t *raw = u->raw + i * r->stride + ahead;
     uint8_t *to = (uint8_t *)dst + i * framed;

@@ -1,11 +1,11 @@
 // IDX. Invariant of the readers: nothing is believed before the number of bytes says the same as the header.
-#include "io/data/idx.h"
+#include "io/records/idx.h"
 
 #include "base/mem.h"
 #include "base/tensor.h"
-#include "io/data/records.h"
 #include "io/file.h"
 #include "io/image.h"
+#include "io/records/records.h"
 
 static uint32_t big_endian(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
@@ -71,6 +71,7 @@ duel_status duel_idx_records(duel_records *r, const char *path, const uint8_t *h
   *r = (duel_records){0};
   DUEL_TRY(parse_header(&h, path, head, n));
   r->is_float = r->big_endian = h.is_float;
+  if (h.is_float) r->number = DUEL_NUMBER_F32;
   if (h.rank == 1)
     return duel_fail(DUEL_ERR_DATA, "%s holds %lld single values%s, not images", path, (long long)h.dim[0],
                      h.is_float ? "" : ", perhaps labels");

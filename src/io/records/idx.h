@@ -1,6 +1,6 @@
 // IDX, the format of MNIST and its kin: magic 00 00 TYPE RANK, big-endian sizes, then the values.
-#ifndef DUEL_IO_DATA_IDX_H
-#define DUEL_IO_DATA_IDX_H
+#ifndef DUEL_IO_RECORDS_IDX_H
+#define DUEL_IO_RECORDS_IDX_H
 
 #include "base/status.h"
 
