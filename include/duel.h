@@ -67,7 +67,7 @@ typedef struct duel_set { // one recipe key and its value as recipe text: {"opti
 
 // All fields may be left zero. Strings are read during the call only.
 typedef struct duel_run_options {
-  const char *recipe;  // built-in name, or a path with a '/' or ending in .yaml; NULL: "mlp"
+  const char *recipe;  // built-in name, or a path with a '/' or ending in .yaml or .yml; NULL: "mlp"
   const char *data;    // replaces the recipe's data; NULL: as there
   const char *backend; // one of duel_backend_name; NULL: as in the recipe ("auto")
   int threads;         // 0: what affinity and the cgroup's quota allow
@@ -249,6 +249,9 @@ DUEL_API duel_status duel_write_items(const char *path, const float *items, int6
                                       const uint64_t *names);
 // Writes n bytes so that path holds either the old or the new content at any instant.
 DUEL_API duel_status duel_write_file(const char *path, const void *bytes, size_t n);
+// Removes the files that the library is in the middle of writing, whose names are temporary: for a handler of signals,
+// before it ends the process.
+DUEL_API void duel_remove_unfinished(void);
 // What duel_run_options.backend may say: 0 is "auto", then each backend; NULL past the last.
 DUEL_API const char *duel_backend_name(int i);
 // The nearest of n known words, NULL if none is near: for "did you mean".

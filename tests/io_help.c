@@ -131,6 +131,7 @@ static fault_kind kind;
 static long at, calls;
 static int forever, error;
 static char letters[4096];
+static const char *only; // calls of these letters, whichever they are; NULL: those that the count picks
 
 static int strikes(char letter) {
   if (calls + 1 < (long)sizeof letters) {
@@ -138,6 +139,7 @@ static int strikes(char letter) {
     letters[calls + 1] = 0;
   }
   calls++;
+  if (only) return strchr(only, letter) != NULL;
   return kind != FAULT_COUNT && at > 0 && (calls == at || (calls > at && forever));
 }
 
@@ -195,16 +197,39 @@ static int f_unlink(const char *path) {
   return real.unlink(path);
 }
 
+static int f_flock(int fd, int operation) {
+  return struck('l') ? -1 : real.flock(fd, operation);
+}
+static int f_symlink(const char *target, const char *path) {
+  return struck('s') ? -1 : real.symlink(target, path);
+}
+
 void fault_begin(fault_kind k, long n, int all, int e) {
   real = duel_fs;
   kind = k;
   at = n;
   forever = all;
   error = e;
+  only = NULL;
   calls = 0;
   letters[0] = 0;
-  duel_fs =
-      (duel_file_ops){f_open, f_read, f_write, f_fallocate, f_fsync, f_close, f_rename, f_unlink, f_pread, f_pwrite};
+  duel_fs = (duel_file_ops){.open = f_open,
+                            .read = f_read,
+                            .write = f_write,
+                            .fallocate = f_fallocate,
+                            .fsync = f_fsync,
+                            .close = f_close,
+                            .rename = f_rename,
+                            .unlink = f_unlink,
+                            .pread = f_pread,
+                            .pwrite = f_pwrite,
+                            .flock = f_flock,
+                            .symlink = f_symlink};
+}
+
+void fault_lack(const char *calls_of, int e) {
+  fault_begin(FAULT_ERROR, 0, 0, e);
+  only = calls_of;
 }
 
 long fault_end(void) {

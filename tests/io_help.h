@@ -33,10 +33,12 @@ typedef enum fault_kind {
 
 // Puts faults between duel_fs and the system: at the n-th call from now (1-based), and all later ones if forever.
 void fault_begin(fault_kind kind, long n, int forever, int error);
+// All calls of these letters (see fault_log) fail with error, as on a file system that does not know them.
+void fault_lack(const char *letters, int error);
 long fault_end(void); // calls made; duel_fs is the system's again
 
 // The calls of the last fault_begin in order, one letter each: o open, O open of a folder, r w a (fallocate) f (fsync)
-// F (fsync of a folder) c n (rename) u.
+// F (fsync of a folder) c n (rename) u l (flock) s (symlink).
 const char *fault_log(void);
 
 int open_files(void); // file descriptors in use

@@ -468,16 +468,22 @@ static void a_cache_goes_bad(void **state) {
   duel_dataset_close(d);
 }
 
+static duel_status begin_nothing(void *ctx, const char *path) {
+  (void)ctx;
+  (void)path;
+  return DUEL_OK;
+}
+
 static void where_caches_go(void **state) {
   (void)state;
   duel_cache_place place = {"/nowhere/at/all/.x", ""};
   char path[PATH_MAX];
   snprintf(place.home, sizeof place.home, "%s", scratch("cache-home/duel/p.cache"));
-  must(duel_cache_choose(&place, path));
+  must(duel_cache_choose(&place, path, begin_nothing, NULL));
   assert_string_equal(path, place.home);
   assert_int_equal(access(scratch("cache-home/duel"), F_OK), 0);
   place.home[0] = 0;
-  assert_int_equal(duel_cache_choose(&place, path), DUEL_ERR_IO);
+  assert_int_equal(duel_cache_choose(&place, path, begin_nothing, NULL), DUEL_ERR_IO);
   assert_message("no place for a cache");
   if (geteuid() == 0) return; // may write anywhere
   heard h;
@@ -545,8 +551,8 @@ static void faults(void **state) {
       d = open_set("p", o, &h); // a cache that is there is whole
       assert_folder(d);
       duel_dataset_close(d);
-      assert_int_equal(cache_files("p", path), 1);
-      unlink(path);
+      assert_true(cache_files("", NULL) > 0); // beside the pictures or, where that failed, at home
+      while (cache_files("", path) > 0) unlink(path);
       if (calls < at) break;
     }
 }

@@ -44,11 +44,6 @@ static int is_folder(const char *path) {
   return !*base || (stat(path, &s) == 0 ? S_ISDIR(s.st_mode) : !strchr(base, '.'));
 }
 
-static int ends_with(const char *path, const char *end) {
-  size_t n = strlen(path), m = strlen(end);
-  return n >= m && !strcmp(path + n - m, end);
-}
-
 static int no_memory(const char *what, double bytes) {
   return duel_cli_error(DUEL_ERR_DEVICE, "%s needs %.0f MiB of memory; draw fewer, or into a folder", what,
                         bytes / 1048576);
@@ -89,7 +84,7 @@ static int draw(duel_run *run, const char *list, int64_t n, const char *path, in
     snprintf(slashed, sizeof slashed, "%s/", path);
     path = slashed;
   }
-  if (columns && (!ends_with(path, ".png") || info.rank != 3))
+  if (columns && (!duel_cli_ends_with(path, ".png") || info.rank != 3))
     return duel_cli_error(DUEL_ERR_USAGE, "--columns is for a grid of images in one .png");
 
   int64_t room = folder && n > BATCH ? BATCH : n;
@@ -126,7 +121,8 @@ int duel_cli_generate(const duel_cli_args *args) {
   if (!strcmp(out, "-"))
     return duel_cli_error(DUEL_ERR_USAGE,
                           "generate: --out -: there is none to standard output; name a file or a folder");
-  if (!is_folder(out) && !ends_with(out, ".png") && !ends_with(out, ".npy") && !ends_with(out, ".idx"))
+  if (!is_folder(out) && !duel_cli_ends_with(out, ".png") && !duel_cli_ends_with(out, ".npy") &&
+      !duel_cli_ends_with(out, ".idx"))
     return duel_cli_error(DUEL_ERR_USAGE,
                           "generate: the ending of %s says no format; use .png, .npy, .idx, or a folder ending in /",
                           out);

@@ -96,8 +96,7 @@ static int show(const duel_cli_args *args, const char *what) {
   const char *outdir = duel_cli_value(args, "outdir");
   int json = duel_cli_value(args, "json") != NULL, plan = duel_cli_value(args, "plan") != NULL;
   int changed = args->n_set > 0 || duel_cli_value(args, "data");
-  size_t n = strlen(what);
-  int is_yaml = n > 5 && !strcmp(what + n - 5, ".yaml"), folder = exists(what, S_IFDIR);
+  int is_yaml = duel_cli_ends_with(what, ".yaml") || duel_cli_ends_with(what, ".yml"), folder = exists(what, S_IFDIR);
   duel_status (*list)(FILE *, int) = !strcmp(what, "recipes")   ? duel_info_recipes
                                      : !strcmp(what, "devices") ? duel_info_devices
                                      : !strcmp(what, "data")    ? duel_info_data

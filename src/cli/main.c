@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -83,14 +84,22 @@ static void fill_closed_descriptors(void) {
   if (fd >= 0) close(fd);
 }
 
+// Whether who read standard output is gone: `duel info | head`, a closed terminal.
+static int reader_left(void) {
+  struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  return poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 int main(int argc, char **argv) {
+  duel_cli_catch_ends(duel_cli_end_by);
+  duel_cli_catch(SIGPIPE, duel_cli_end_by); // quietly, also where it was ignored
   fill_closed_descriptors();
   signal(SIGXFSZ, SIG_IGN); // a file that grows too large is an error of that write
   duel_cli_set_program(argc > 0 ? argv[0] : NULL);
   int rc = dispatch(argc, argv);
-  // Output that did not arrive is a failure, except where the reader of a pipe left on its own accord.
+  // Output that did not arrive is a failure, except where its reader left on its own accord.
   int lost = fflush(stdout) != 0 || ferror(stdout);
-  if (lost && errno != EPIPE && rc == 0)
+  if (lost && rc == 0 && !reader_left())
     rc = duel_cli_error(DUEL_ERR_IO, "cannot write to standard output: %s", strerror(errno));
   // OpenBLAS starts threads as it is loaded and waits for them at exit: for ever, if a limit left one without memory.
   struct rlimit space, data;

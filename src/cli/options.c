@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 // ---- values
 
@@ -37,6 +38,11 @@ double duel_cli_seconds(const char *text) {
     text = *end ? end + 1 : end;
   }
   return isfinite(total) ? total : -1;
+}
+
+int duel_cli_ends_with(const char *text, const char *end) {
+  const size_t n = strlen(text), m = strlen(end);
+  return n >= m && !strcasecmp(text + n - m, end);
 }
 
 // One item of a list of seeds, "4" or "4-6": returns its length, 0 if it is malformed.

@@ -87,6 +87,8 @@ const char *duel_cli_value(const duel_cli_args *args, const char *name); // NULL
 uint64_t duel_cli_whole(const duel_cli_args *args, const char *name, uint64_t standard);
 double duel_cli_seconds(const char *text); // of a DURATION; negative: not one
 
+int duel_cli_ends_with(const char *text, const char *end); // in letters of either case: .PNG is .png
+
 // Seeds in the order given. *at starts at the text and ends at its end; fills at most n, returns how many.
 int64_t duel_cli_seeds(const char **at, uint64_t *inside, uint64_t *seeds, int64_t n);
 // How many seeds text names; -1: it is not a list of seeds. Saturates at INT64_MAX.
@@ -107,6 +109,11 @@ void duel_cli_help(const duel_cli_command *command);
 void duel_cli_shell_word(FILE *out, const char *word); // quoted where a shell needs it
 const char *duel_cli_program(void);                    // how the user calls this command: duel, ./run
 void duel_cli_set_program(const char *argv0);
+
+// Signals. Ends the process at once, as the signal would; for handlers.
+void duel_cli_end_by(int signo) __attribute__((noreturn));
+void duel_cli_catch(int signo, void (*handler)(int signo));
+void duel_cli_catch_ends(void (*handler)(int signo)); // SIGINT, SIGTERM, and SIGHUP unless it is ignored
 
 // The commands.
 extern const duel_cli_command duel_cli_train_command, duel_cli_generate_command, duel_cli_info_command,

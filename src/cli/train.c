@@ -60,7 +60,7 @@ const duel_cli_command duel_cli_train_command = {
 };
 
 // ---- signals: handlers only set flags, the training thread does the rest. Before there is a run to save, a signal
-// ends the process as usual: data may take minutes to decode.
+// ends the process at once (main.c): data may take minutes to decode.
 
 static volatile int request;              // duel_train_options.request
 static volatile sig_atomic_t stop_signal; // the first SIGINT, SIGTERM or SIGHUP
@@ -68,7 +68,7 @@ static volatile sig_atomic_t save_asked;  // by SIGUSR1, and not told yet
 static volatile sig_atomic_t tell_stop;   // say so on stderr
 
 static void on_stop(int signo) {
-  if (stop_signal) _exit(128 + signo);
+  if (stop_signal) duel_cli_end_by(signo);
   stop_signal = signo;
   request = 1;
   static const char text[] = "\nduel: finishing the step and saving; once more stops at once\n";
@@ -81,24 +81,13 @@ static void on_save(int signo) {
   if (!stop_signal) request = 2;
 }
 
-static void catch_stops(void) {
-  struct sigaction a = {.sa_handler = on_stop, .sa_flags = SA_RESTART}, old;
-  sigfillset(&a.sa_mask);
-  sigaction(SIGINT, &a, NULL);
-  sigaction(SIGTERM, &a, NULL);
-  if (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(SIGHUP, &a, NULL); // nohup holds
-}
-
 static void catch_others(void) {
-  struct sigaction a = {.sa_handler = on_save, .sa_flags = SA_RESTART};
-  sigfillset(&a.sa_mask);
-  sigaction(SIGUSR1, &a, NULL);
-  a.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &a, NULL);
+  duel_cli_catch(SIGUSR1, on_save);
+  duel_cli_catch(SIGPIPE, SIG_IGN); // a reader that leaves does not stop the training
 }
 
 static void on_event(void *progress, duel_run *run, const duel_train_event *event) {
-  if (event->kind == DUEL_EVENT_START) catch_stops();
+  if (event->kind == DUEL_EVENT_START) duel_cli_catch_ends(on_stop);
   if (stop_signal) request = 1; // the library clears a request to save, and a stop may have come just before that
   duel_progress_event(progress, run, event);
   if (event->kind != DUEL_EVENT_CHECKPOINT || !save_asked) return;

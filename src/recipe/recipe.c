@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "io/file.h"
 #include "recipe/parts.h"
 
@@ -28,9 +29,10 @@ typedef struct document {
 
 // ---- finding
 
-static bool ends_in_yaml(const char *name) {
-  size_t n = strlen(name);
-  return n > 5 && !strcmp(name + n - 5, ".yaml");
+// Length of the ending that makes a name a file's: .yaml or .yml; 0 where there is none.
+static size_t yaml_ending(const char *name) {
+  const size_t n = duel_ends_with(name, ".yaml") ? 5 : duel_ends_with(name, ".yml") ? 4 : 0;
+  return strlen(name) > n ? n : 0;
 }
 
 static duel_status parse_file(duel_reading *rd, document *d) {
@@ -54,14 +56,14 @@ static duel_status parse_builtin(duel_reading *rd, const char *name, document *d
     d->label = duel_phrase(rd, "%s.yaml", name);
     return duel_yaml_parse(&d->root, rd->pool, d->label, b->text, strlen(b->text));
   }
-  return duel_fail(DUEL_ERR_USAGE, "%.200s: no such recipe (a file's name has a '/' or ends in .yaml)%s", name,
+  return duel_fail(DUEL_ERR_USAGE, "%.200s: no such recipe (a file's name has a '/' or ends in .yaml or .yml)%s", name,
                    duel_hint(rd, name, known, n));
 }
 
 // `from`: the document that names this one as its base; NULL: the recipe itself.
 static duel_status open_document(duel_reading *rd, const char *name, const document *from, document *d) {
   *d = (document){0};
-  if (!strchr(name, '/') && !ends_in_yaml(name)) return parse_builtin(rd, name, d);
+  if (!strchr(name, '/') && !yaml_ending(name)) return parse_builtin(rd, name, d);
   const char *slash = from && from->file ? strrchr(from->file, '/') : NULL;
   const int folder = slash && *name != '/' ? (int)(slash + 1 - from->file) : 0;
   d->label = d->file = duel_phrase(rd, "%.*s%s", folder, folder ? from->file : "", name);
@@ -122,8 +124,7 @@ static duel_status open_bases(duel_reading *rd, document *chain, int *n) {
 static const char *short_name(duel_reading *rd, const char *name) {
   const char *slash = strrchr(name, '/');
   if (slash) name = slash + 1;
-  size_t n = strlen(name);
-  if (ends_in_yaml(name)) n -= 5;
+  const size_t n = strlen(name) - yaml_ending(name);
   return n ? duel_phrase(rd, "%.*s", (int)n, name) : "recipe";
 }
 

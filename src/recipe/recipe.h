@@ -197,7 +197,7 @@ typedef struct duel_setting { // --set key=value, or a flag under its recipe key
 
 // Reading is in two moves, since $C $H $W come from the data that the recipe names:
 //
-//   duel_recipe_load     finds `name` (built-in, or a file if it has a '/' or ends in .yaml), merges base, recipe and
+//   duel_recipe_load     finds `name` (built-in, or a file if it has a '/' or ends in .yaml or .yml), merges base, recipe and
 //                        settings, and reports all mistakes that show without the data, up to 20 at once
 //   duel_recipe_resolve  reads it again with the data's sizes and fills in the recipe
 //

@@ -4,15 +4,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/text.h"
 #include "io/records/idx.h"
 #include "io/records/npy.h"
 #include "io/file.h"
 #include "io/image.h"
-
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), m = strlen(end);
-  return n >= m && !strcmp(s + n - m, end);
-}
 
 static int64_t columns_of(int64_t n) { // as square as it gets
   int64_t c = 1;
@@ -27,7 +23,7 @@ static duel_status write_folder(const char *path, const float *items, int64_t n,
   for (int64_t i = 0; i < n; i++) {
     char file[4096];
     uint64_t name = names ? names[i] : (uint64_t)i;
-    int length = snprintf(file, sizeof file, "%s%s%05" PRIu64 ".png", path, ends_with(path, "/") ? "" : "/", name);
+    int length = snprintf(file, sizeof file, "%s%s%05" PRIu64 ".png", path, duel_ends_with(path, "/") ? "" : "/", name);
     if (length < 0 || (size_t)length >= sizeof file) return duel_fail(DUEL_ERR_IO, "the path %s is too long", path);
     DUEL_TRY(duel_grid_write(file, items + i * item, 1, 1, dim));
   }
@@ -37,19 +33,19 @@ static duel_status write_folder(const char *path, const float *items, int64_t n,
 duel_status duel_write_items(const char *path, const float *items, int64_t n, int rank, const int64_t *dim,
                              const uint64_t *names) {
   struct stat st;
-  bool folder = ends_with(path, "/") || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+  bool folder = duel_ends_with(path, "/") || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
   bool image = rank == 3;
   if (n < 1 || (rank != 3 && rank != 1)) return duel_fail(DUEL_ERR_USAGE, "there is nothing to write to %s", path);
-  if (ends_with(path, ".npy")) {
+  if (duel_ends_with(path, ".npy")) {
     int64_t shape[4] = {n, dim[0], image ? dim[1] : 0, image ? dim[2] : 0};
     return duel_npy_write(path, items, rank + 1, shape);
   }
-  if (!image && rank == 1 && dim[0] == 2 && ends_with(path, ".png"))
+  if (!image && rank == 1 && dim[0] == 2 && duel_ends_with(path, ".png"))
     return duel_scatter_write(path, items, n, NULL, 0, 512);
   if (!image) return duel_fail(DUEL_ERR_USAGE, "%s: items are no images; write them as .npy", path);
   if (folder) return write_folder(path, items, n, dim, names);
-  if (ends_with(path, ".png")) return duel_grid_write(path, items, n, columns_of(n), dim);
-  if (ends_with(path, ".idx")) return duel_idx_write(path, items, n, dim);
+  if (duel_ends_with(path, ".png")) return duel_grid_write(path, items, n, columns_of(n), dim);
+  if (duel_ends_with(path, ".idx")) return duel_idx_write(path, items, n, dim);
   return duel_fail(DUEL_ERR_USAGE, "%s: the ending says no format; use .png, .npy, .idx, or a folder ending in /",
                    path);
 }

@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -28,24 +29,30 @@ duel_status duel_rundir_file(const duel_rundir *d, const char *name, char *text,
   return join(text, n, d->path, name);
 }
 
+static int open_lock(const char *path) {
+  int fd = duel_fs.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0 && errno == EACCES) fd = duel_fs.open(path, O_RDONLY | O_CLOEXEC, 0); // of another user
+  return fd;
+}
+
+// Where there are no locks, duel_rundir.unlocked says so.
 static duel_status take_lock(duel_rundir *d) {
   char path[3200], pid[32] = "";
   DUEL_TRY(join(path, sizeof path, d->path, ".lock"));
-  d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  d->lock = open_lock(path);
   if (d->lock < 0) return duel_fail(DUEL_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-  if (flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
-    const int error = errno;
+  const duel_lock lock = duel_file_lock(d->lock);
+  if (lock == DUEL_LOCK_LACKING) d->unlocked = errno;
+  if (lock == DUEL_LOCK_TAKEN) {
     ssize_t n = read(d->lock, pid, sizeof pid - 1);
     pid[n > 0 ? n : 0] = 0;
-    close(d->lock);
-    d->lock = -1;
-    if (error != EWOULDBLOCK) return duel_fail(DUEL_ERR_IO, "%s cannot be locked: %s", path, strerror(error));
+    duel_rundir_close(d);
     return duel_fail(DUEL_ERR_IO, "another process (pid %s) trains in %s; wait for it or stop it",
                      *pid ? pid : "unknown", d->path);
   }
-  int length = snprintf(pid, sizeof pid, "%ld", (long)getpid());
-  if (ftruncate(d->lock, 0) != 0 || pwrite(d->lock, pid, (size_t)length, 0) != length)
-    return duel_fail(DUEL_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+  const int length = snprintf(pid, sizeof pid, "%ld", (long)getpid());
+  const bool told = ftruncate(d->lock, 0) == 0 && pwrite(d->lock, pid, (size_t)length, 0) == length;
+  (void)told; // it is for people alone
   return DUEL_OK;
 }
 
@@ -66,6 +73,8 @@ static void clean(char *dst, size_t n, const char *src) {
   dst[i] = 0;
 }
 
+enum { SHORT_NAME = 143 }; // what eCryptfs leaves of a name
+
 bool duel_rundir_is_name(const char *name) {
   return strspn(name, "0123456789") == 5 && name[5] == '-';
 }
@@ -82,45 +91,63 @@ static int next_number(const char *outdir) {
 }
 
 duel_status duel_rundir_point_latest(const duel_rundir *d, const char *outdir) {
-  const char *name = strrchr(d->path, '/') + 1; // join put a slash there
-  char link[3200], temporary[3200], unique[64];
+  char link[3200];
   struct stat st;
   DUEL_TRY(join(link, sizeof link, outdir, "latest"));
   if (lstat(link, &st) == 0 && !S_ISLNK(st.st_mode))
     return duel_fail(DUEL_ERR_IO, "%s is no link, so it stays; `latest` will not name this run: rename it", link);
-  snprintf(unique, sizeof unique, ".latest.tmp.%ld", (long)getpid());
-  DUEL_TRY(join(temporary, sizeof temporary, outdir, unique));
-  unlink(temporary);
-  if (symlink(name, temporary) != 0 || rename(temporary, link) != 0) {
-    int error = errno;
-    unlink(temporary);
-    return duel_fail(DUEL_ERR_IO, "the link %s cannot be set: %s", link, strerror(error));
-  }
-  return DUEL_OK;
+  const duel_status status = duel_file_link(strrchr(d->path, '/') + 1, link); // join put a slash there
+  if (status == DUEL_OK || lstat(link, &st) == 0) return status;
+  char text[4096];
+  snprintf(text, sizeof text, "%s", duel_last_error());
+  return duel_fail(status, "%s; `latest` is the run of the highest number there", text);
 }
 
-duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *recipe, const char *data, int64_t batch,
-                               const char *desc) {
-  char name[512], part[3][128];
-  *d = (duel_rundir){.lock = -1};
-  clean(part[0], sizeof part[0], recipe);
-  clean(part[1], sizeof part[1], data);
-  clean(part[2], sizeof part[2], desc ? desc : "");
-  DUEL_TRY(duel_make_folder(outdir));
-  for (int number = next_number(outdir); number < 100000; number++) {
-    snprintf(name, sizeof name, "%05d-%s-%s-batch%" PRId64 "%s%s", number, part[0], part[1], batch, *part[2] ? "-" : "",
-             part[2]);
+// While it is held, no other process chooses a number in outdir. What nobody can lock, or holds for another purpose, is
+// not waited for.
+static int lock_numbers(const char *outdir) {
+  const struct timespec pause = {.tv_nsec = 20000000};
+  const int fd = duel_fs.open(outdir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  for (int tries = 0; fd >= 0 && tries < 50 && duel_file_lock(fd) == DUEL_LOCK_TAKEN; tries++) nanosleep(&pause, NULL);
+  return fd;
+}
+
+// The directory of the next free number. A name that is too long for the file system loses its end.
+static duel_status make_numbered(duel_rundir *d, const char *outdir, const char *rest) {
+  size_t most = NAME_MAX;
+  for (int number = next_number(outdir); number < 100000;) {
+    char name[NAME_MAX + 1];
+    if (snprintf(name, sizeof name, "%05d-%s", number, rest) >= (int)sizeof name || strlen(name) > most) name[most] = 0;
     DUEL_TRY(join(d->path, sizeof d->path, outdir, name));
-    if (mkdir(d->path, 0777) == 0) {
-      const duel_status status = take_lock(d);
-      if (status != DUEL_OK) duel_rundir_discard(d);
-      return status;
-    }
-    if (errno != EEXIST)
+    if (mkdir(d->path, 0777) == 0) return DUEL_OK;
+    if (errno == ENAMETOOLONG && most > SHORT_NAME)
+      most = SHORT_NAME;
+    else if (errno == EEXIST)
+      number++;
+    else
       return duel_fail(DUEL_ERR_IO, "%s cannot be made: %s; choose another options.outdir", d->path, strerror(errno));
   }
   return duel_fail(DUEL_ERR_IO, "%s: the numbers of runs end at 99999, which is taken; use another options.outdir",
                    outdir);
+}
+
+duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *recipe, const char *data, int64_t batch,
+                               const char *desc) {
+  char rest[512], part[3][128];
+  *d = (duel_rundir){.lock = -1};
+  clean(part[0], sizeof part[0], recipe);
+  clean(part[1], sizeof part[1], data);
+  clean(part[2], sizeof part[2], desc ? desc : "");
+  snprintf(rest, sizeof rest, "%s-%s-batch%" PRId64 "%s%s", part[0], part[1], batch, *part[2] ? "-" : "", part[2]);
+  DUEL_TRY(duel_make_folder(outdir));
+  duel_file_sweep(outdir);
+  const int numbers = lock_numbers(outdir);
+  duel_status status = make_numbered(d, outdir, rest);
+  duel_file_close(numbers);
+  DUEL_TRY(status);
+  status = take_lock(d);
+  if (status != DUEL_OK) duel_rundir_discard(d);
+  return status;
 }
 
 void duel_rundir_discard(duel_rundir *d) {
@@ -336,15 +363,42 @@ duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, cha
 
 // ---- what a user names
 
+// Where there is no link `latest`: the run of the highest number that has a checkpoint, to which it would point.
+static duel_status highest_run(char *dst, size_t n, const char *outdir) {
+  char path[3200];
+  int best = -1;
+  DIR *dir = opendir(outdir);
+  for (struct dirent *e; dir && (e = readdir(dir));) {
+    int64_t *step;
+    int count;
+    if (!duel_rundir_is_name(e->d_name) || atoi(e->d_name) <= best ||
+        join(path, sizeof path, outdir, e->d_name) != DUEL_OK ||
+        duel_rundir_checkpoints(path, &step, &count) != DUEL_OK)
+      continue;
+    duel_free(step);
+    if (count == 0) continue;
+    best = atoi(e->d_name);
+    snprintf(dst, n, "%s", path);
+  }
+  if (dir) closedir(dir);
+  return best >= 0 ? DUEL_OK : duel_fail(DUEL_ERR_DATA, "there is no latest run in %s; `duel train` makes one", outdir);
+}
+
+static duel_status find_latest(char *dst, size_t n, const char *outdir) {
+  struct stat st;
+  DUEL_TRY(join(dst, n, outdir, "latest"));
+  if (stat(dst, &st) == 0) return DUEL_OK;
+  if (lstat(dst, &st) != 0) return highest_run(dst, n, outdir);
+  return duel_fail(DUEL_ERR_DATA, "%s is a link to a run that is gone; name another run", dst);
+}
+
 duel_status duel_find_checkpoint(const char *what, const char *outdir, char *path, size_t n, char *note,
                                  size_t note_n) {
   char latest[3200];
   struct stat st;
   *note = 0;
   if (!strcmp(what, "latest")) {
-    DUEL_TRY(join(latest, sizeof latest, outdir ? outdir : "runs", "latest"));
-    if (stat(latest, &st) != 0)
-      return duel_fail(DUEL_ERR_DATA, "there is no latest run in %s; `duel train` makes one", outdir ? outdir : "runs");
+    DUEL_TRY(find_latest(latest, sizeof latest, outdir ? outdir : "runs"));
     what = latest;
   }
   if (stat(what, &st) != 0)

@@ -6,7 +6,8 @@
 
 typedef struct duel_rundir {
   char path[3072];
-  int lock; // descriptor that holds the lock, or -1
+  int lock;     // descriptor that holds the lock, or -1
+  int unlocked; // the file system has no locks, and says this errno; else 0
 } duel_rundir;
 
 // A new directory OUTDIR/00000-<recipe>-<data>-batch<B>[-desc] with the next free number, locked.
@@ -15,7 +16,7 @@ duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *r
 bool duel_rundir_is_name(const char *name); // begins with the five digits of a run
 // Removes a new one with all that a beginning wrote into it, and closes it.
 void duel_rundir_discard(duel_rundir *d);
-// Makes OUTDIR/latest point to it. IO where that is something else than a link.
+// Makes OUTDIR/latest point to it. IO where that is something else than a link, or the file system has none.
 duel_status duel_rundir_point_latest(const duel_rundir *d, const char *outdir);
 // An existing one. IO if another process trains there.
 duel_status duel_rundir_open(duel_rundir *d, const char *path);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/host.h"
+#include "io/file.h"
 #include "run/training.h"
 
 static duel_status start_new(duel_training *t) {
@@ -57,6 +58,23 @@ static void log_beginning(duel_training *t) {
   duel_tell_early(t);
 }
 
+static void warn(duel_training *t, const char *text) {
+  duel_tell_log(t, text);
+  duel_tell(t, DUEL_EVENT_WARNING, text);
+}
+
+// What the file system of the run directory lacks, as it comes up.
+static void tell_lacks(duel_training *t) {
+  char text[8192];
+  if (t->dir.unlocked) {
+    snprintf(text, sizeof text, "locks do not work on this file system: nothing keeps two trainings apart in %s (%s)",
+             t->dir.path, strerror(t->dir.unlocked));
+    warn(t, text);
+    t->dir.unlocked = 0;
+  }
+  while (duel_file_lacks(text, sizeof text)) warn(t, text);
+}
+
 static duel_status train(duel_training *t) {
   DUEL_TRY(t->o->resume ? duel_resume(t) : start_new(t));
   const duel_trainer *trainer = t->run->trainer;
@@ -74,6 +92,7 @@ static duel_status train(duel_training *t) {
   log_beginning(t);
   duel_tell(t, DUEL_EVENT_START, t->dir.path);
   duel_tell_device(t);
+  tell_lacks(t);
   DUEL_TRY(duel_tell_alarms(t));
   if (t->resumed) {
     DUEL_TRY(duel_resume_go_back(t));
@@ -84,9 +103,11 @@ static duel_status train(duel_training *t) {
     if (duel_rundir_point_latest(&t->dir, t->o->outdir ? t->o->outdir : "runs") != DUEL_OK)
       duel_tell_failure(t); // not all have links
   }
+  tell_lacks(t);
   t->tick_began = duel_now();
   DUEL_TRY(loop(t));
   DUEL_TRY(duel_duties_end(t));
+  tell_lacks(t);
   duel_tell(t, DUEL_EVENT_END, t->result->checkpoint);
   return DUEL_OK;
 }

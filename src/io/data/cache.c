@@ -1,7 +1,6 @@
 // Cache files. Invariant: what duel_cache_open yields was checked whole but for the values, and those have a CRC each.
 #include "io/data/cache.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,18 +58,31 @@ void duel_cache_find(duel_cache_place *place, const duel_source *source) {
   if (n >= PATH_MAX) place->home[0] = 0;
 }
 
-duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX]) {
-  char folder[PATH_MAX];
+duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX],
+                              duel_status (*begin)(void *ctx, const char *path), void *ctx) {
+  char folder[PATH_MAX], why[PATH_MAX + 256] = "the data's folder cannot be written";
   duel_folder_of(place->beside, folder);
-  const bool beside = place->beside[0] && access(folder, W_OK | X_OK) == 0;
-  if (!beside && !place->home[0])
-    return duel_fail(DUEL_ERR_IO, "no place for a cache: the data's folder cannot be written, and neither "
-                                  "XDG_CACHE_HOME nor HOME is set");
-  strcpy(path, beside ? place->beside : place->home);
-  duel_folder_of(path, folder);
-  if (!beside) DUEL_TRY(duel_make_folder(folder));
-  duel_file_sweep(folder);
-  return DUEL_OK;
+  if (place->beside[0] && access(folder, W_OK | X_OK) == 0) {
+    duel_file_sweep(folder);
+    strcpy(path, place->beside);
+    const duel_status status = begin(ctx, path);
+    if (status != DUEL_ERR_IO) return status;
+    snprintf(why, sizeof why, "%s", duel_last_error());
+  }
+  duel_status status = DUEL_ERR_IO;
+  if (place->home[0]) {
+    strcpy(path, place->home);
+    duel_folder_of(path, folder);
+    status = duel_make_folder(folder);
+    if (status == DUEL_OK) {
+      duel_file_sweep(folder);
+      status = begin(ctx, path);
+    }
+    if (status != DUEL_ERR_IO) return status;
+  }
+  char home[PATH_MAX + 256];
+  snprintf(home, sizeof home, "%s", place->home[0] ? duel_last_error() : "neither XDG_CACHE_HOME nor HOME is set");
+  return duel_fail(DUEL_ERR_IO, "no place for a cache: %s; %s; let XDG_CACHE_HOME name a folder with room", why, home);
 }
 
 // ---- reading

@@ -198,6 +198,15 @@ static duel_status use_cache(duel_opened *o, duel_source *s, const duel_cache_pl
 
 // ---- from the source
 
+typedef struct whole { // a cache that lies in memory
+  duel_part part[3];
+} whole;
+
+static duel_status write_whole(void *ctx, const char *path) {
+  const whole *w = ctx;
+  return duel_file_write_parts(path, w->part, 3);
+}
+
 // Pictures that turned out bad fall out of values, checksums and labels, or are an error.
 static duel_status settle(duel_opened *o, duel_source *s, const duel_draft *draft, uint32_t *item_crc) {
   duel_dataset *d = &o->set;
@@ -230,11 +239,9 @@ static duel_status write_cache(const duel_opened *o, const duel_source *s, const
   char path[PATH_MAX];
   uint8_t page[DUEL_CACHE_VALUES], *tail;
   size_t n;
-  DUEL_TRY(duel_cache_choose(place, path));
   DUEL_TRY(duel_cache_frame(d, item_crc, s, page, &tail, &n));
-  const duel_part part[3] = {
-      {page, sizeof page}, {d->values, (size_t)(d->items * duel_dataset_item_bytes(d))}, {tail, n}};
-  duel_status status = duel_file_write_parts(path, part, 3);
+  whole w = {{{page, sizeof page}, {d->values, (size_t)(d->items * duel_dataset_item_bytes(d))}, {tail, n}}};
+  duel_status status = duel_cache_choose(place, path, write_whole, &w);
   duel_free(tail);
   if (status == DUEL_OK) duel_data_note(s->options, "decoded pictures are kept in %s", path);
   return status;
@@ -305,24 +312,32 @@ static duel_status fill_draft(duel_opened *o, duel_source *s, duel_draft *draft,
   return status == DUEL_OK ? duel_draft_commit(draft) : status;
 }
 
+typedef struct spilled { // a cache that is written piece by piece
+  duel_draft draft;
+  size_t size;
+} spilled;
+
+static duel_status begin_spill(void *ctx, const char *path) {
+  spilled *p = ctx;
+  return duel_draft_begin(&p->draft, path, p->size);
+}
+
 // What memory does not hold goes into the cache piece by piece, and stays there.
 static duel_status spill(duel_opened *o, duel_source *s, const duel_cache_place *place) {
   const duel_dataset *d = &o->set;
   const size_t items = (size_t)d->items;
   char path[PATH_MAX];
-  duel_draft draft;
-  duel_status status = duel_cache_choose(place, path);
-  if (status != DUEL_OK)
-    return duel_context(status, "%s takes %.1f MiB, more than run.data_memory allows, and cannot be kept in a file",
-                        d->name, (double)(d->items * duel_dataset_item_bytes(d)) / 1048576);
+  spilled p = {.size = DUEL_CACHE_VALUES + items * ((size_t)duel_dataset_item_bytes(d) + (d->labels ? 5 : 4))};
   uint32_t *item_crc = duel_malloc(items * sizeof *item_crc);
   if (!item_crc) return duel_fail_memory(d->name, items * sizeof *item_crc);
-  status = duel_draft_begin(&draft, path,
-                            DUEL_CACHE_VALUES + items * ((size_t)duel_dataset_item_bytes(d) + (d->labels ? 5 : 4)));
-  if (status == DUEL_OK) {
-    status = fill_draft(o, s, &draft, item_crc);
-    duel_draft_drop(&draft);
+  duel_status status = duel_cache_choose(place, path, begin_spill, &p);
+  if (status != DUEL_OK) {
+    duel_free(item_crc);
+    return duel_context(status, "%s takes %.1f MiB, more than run.data_memory allows, and cannot be kept in a file",
+                        d->name, (double)(d->items * duel_dataset_item_bytes(d)) / 1048576);
   }
+  status = fill_draft(o, s, &p.draft, item_crc);
+  duel_draft_drop(&p.draft);
   duel_free(item_crc);
   DUEL_TRY(status);
   duel_cache c;

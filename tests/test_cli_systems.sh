@@ -1,0 +1,158 @@
+#!/bin/sh
+# The command on systems as people have them: signals at any time and as process 1 of a container, readers that leave,
+# two containers on one folder, little memory, names in capitals. Speaks TAP. DUEL_BINARY names the build tree.
+set -u
+. "$(dirname "$0")/tap.sh"
+LC_ALL=C
+export LC_ALL
+unset COLUMNS DUEL_COMMAND
+duel=${DUEL_BINARY:?}/duel
+home=$(mktemp -d) || exit 1
+cd "$home" || exit 1
+trap 'rm -rf "$home"' EXIT
+trap 'exit 1' INT TERM
+
+ok() { # NAME COMMAND…: the command succeeds
+  name=$1
+  shift
+  "$@" >log 2>&1
+  verdict $? "$name" log
+}
+same() { # NAME WANTED IS
+  [ "$2" = "$3" ]
+  verdict=$?
+  echo "wanted $2, got $3" | cat - out err 2>/dev/null >log
+  verdict $verdict "$1" log
+}
+expect() { # CODE PATTERN NAME ARGUMENTS…: duel's exit code, and a pattern somewhere in its output (files out and err)
+  code=$1 pattern=$2 name=$3
+  shift 3
+  "$duel" "$@" >out 2>err </dev/null
+  rc=$?
+  [ $rc = "$code" ] && cat out err | grep -qE -- "$pattern"
+  verdict=$?
+  echo "exit code $rc, wanted $code and: $pattern" | cat - out err >log
+  verdict $verdict "$name" log
+}
+wait_for() { # COMMAND…: until it succeeds, 30 seconds at most
+  for i in $(seq 1500); do
+    "$@" && return 0
+    sleep 0.02
+  done
+  return 1
+}
+says() { grep -qE -- "$1" "$2" 2>/dev/null; } # PATTERN FILE
+unfinished() { find "$1" -name '*.tmp.*' | grep -q .; }
+ms() { date +%s%3N; }
+child() { cat "/proc/$1/task/$1/children"; } # of a process that has one
+
+cat >tiny.yaml <<'END'
+recipe: 1
+data: {path: synthetic:shapes, limit: 64}
+latent: 8
+G: [dense: 16, leaky_relu: 0.2, dense: $C*$H*$W, tanh, reshape: [$C, $H, $W]]
+D: [flatten, dense: 16, leaky_relu: 0.2, dense: 1]
+loss: bce
+optim: {name: adam, lr: 0.0002, betas: [0.5, 0.999]}
+train: {length: 5 steps, batch: 8}
+END
+"$duel" train --recipe ./tiny.yaml --outdir one -q >log 2>&1
+verdict $? "a run to begin with" log
+run=$(ls -d one/00000-*)
+
+# ---- signals
+
+# 2000 pictures that take a while to decode: links to one.
+"$duel" generate "$run" --count 400 --columns 20 --out large.png -q >log 2>&1
+mkdir pile && for i in $(seq 2000); do ln large.png pile/$i.png; done
+decoding="train --recipe ./tiny.yaml --data pile --set data.size=512 --data-memory 1M --threads 1 --outdir early"
+
+# As a child's; with unshare as process 1, whose signals have no default action.
+ends() { # SIGNAL CODE NAME WRAPPER…: a decoding ends within a second, and leaves nothing
+  signal=$1 code=$2 name=$3
+  shift 3
+  rm -rf pile/.duel* early
+  "$@" "$duel" $decoding >out 2>err &
+  pid=$!
+  wait_for unfinished pile || echo "it wrote no cache" >>err
+  target=$pid
+  [ $# = 0 ] || target=$(child $pid)
+  began=$(ms)
+  kill -"$signal" "$target"
+  wait $pid
+  rc=$?
+  took=$(($(ms) - began))
+  same "SIG$signal while data are decoded$name" $code $rc
+  same "takes less than a second" 1 $((took < 1000))
+  ok "and leaves no temporary, no run" sh -c '[ -z "$(find pile -name "*.tmp.*")" ] && [ ! -e early ]'
+}
+for signal in INT:130 TERM:143 HUP:129; do ends ${signal%:*} ${signal#*:} ""; done
+if unshare -pf --mount-proc true 2>/dev/null; then
+  for signal in INT:130 TERM:143 HUP:129; do
+    ends ${signal%:*} ${signal#*:} ", as process 1" unshare -pf --mount-proc
+  done
+  unshare -pf --mount-proc "$duel" generate "$run" --count 1000000 --out many/ >out 2>err &
+  pid=$!
+  wait_for test -e many/00001.png
+  kill -TERM $(child $pid)
+  wait $pid
+  same "SIGTERM of a generate, as process 1" 143 $?
+  ok "leaves no temporary" sh -c '[ -z "$(find many -name "*.tmp.*")" ]'
+
+  # Two containers on one folder of data: their process numbers are the same.
+  rm -rf pile/.duel* early
+  unshare -pf --mount-proc "$duel" $decoding >out 2>err &
+  pid=$!
+  wait_for unfinished pile
+  ok "another container, meanwhile" unshare -pf --mount-proc "$duel" train --recipe ./tiny.yaml --data pile \
+    --set data.size=8 --limit 10 --steps 1 --outdir other -q
+  ok "leaves alone what this one is writing" unfinished pile
+  kill -KILL $(child $pid)
+  wait $pid
+  ok "which a kill leaves behind" unfinished pile
+  ok "for the next one" "$duel" train --recipe ./tiny.yaml --data pile --set data.size=4 --limit 10 --steps 1 \
+    --outdir other -q
+  ok "to remove" sh -c '[ -z "$(find pile -name "*.tmp.*")" ]'
+else
+  for i in $(seq 16); do skip "no right to make a process 1 (unshare)"; done
+fi
+(trap '' HUP && exec "$duel" train --recipe ./tiny.yaml --steps 1000000000 --set output.tick=20 --outdir nohup) >out 2>err &
+pid=$!
+wait_for says '^step' out
+kill -HUP $pid
+: >out
+wait_for says '^step' out
+ok "under nohup it goes on after SIGHUP" kill -0 $pid
+kill -STOP $pid
+kill -CONT $pid
+: >out
+wait_for says '^step' out
+ok "and after a pause" kill -0 $pid
+kill -TERM $pid
+wait $pid
+same "until SIGTERM" 143 $?
+
+# ---- readers that leave
+
+for ignored in "" "trap '' PIPE;"; do
+  for what in "info $run --plan" "info recipes" "train --recipe ./tiny.yaml -n"; do
+    sh -c "$ignored { \"\$0\" $what; echo \$? >rc; } 2>err | head -n 1 >out" "$duel"
+    ok "$ignored $what | head: quietly" sh -c '[ ! -s err ] && { [ "$(cat rc)" = 0 ] || [ "$(cat rc)" = 141 ]; }'
+  done
+done
+
+# ---- names in capitals
+
+for ending in PNG Npy IDX; do
+  expect 0 "" "--out g.$ending" generate "$run" --count 4 --out g.$ending
+  lower=g.$(echo $ending | tr A-Z a-z)x
+  "$duel" generate "$run" --count 4 --out "${lower%x}" -q >log 2>&1
+  ok "is the same file" cmp g.$ending "${lower%x}"
+done
+expect 0 "" "--columns with .PNG" generate "$run" --count 4 --columns 4 --out row.PNG
+cp tiny.yaml UPPER.YAML && cp tiny.yaml short.yml
+expect 0 "" "--recipe UPPER.YAML" train --recipe UPPER.YAML --outdir upper -q
+expect 0 "G\.0" "info UPPER.YAML" info UPPER.YAML
+expect 0 "" "--recipe short.yml" train --recipe short.yml --outdir upper -q
+ok "both give the run its name" test "$(ls upper | tr '\n' ' ')" = "00000-UPPER-shapes-batch8 00001-short-shapes-batch8 latest "
+finish
