@@ -50,7 +50,7 @@ static const struct {
     {"PSD", 0, 6, "8BPS\0\1"},
     {"XCF", 0, 13, "gimp xcf v011"},
     {"SVG", 0, 30, "<svg xmlns=\"http://www.w3.org/"},
-    {"SVG", 0, 44, "\xEF\xBB\xBF<?xml version=\"1.0\"?>\n<!-- x -->\n<svg "},
+    {"SVG", 0, 41, "\xEF\xBB\xBF<?xml version=\"1.0\"?>\n<!-- x -->\n<svg "},
     {"EXR", 0, 4, "\x76\x2F\x31\x01"},
     {"HDR", 0, 11, "#?RADIANCE\n"},
     {"DDS", 0, 8, "DDS \x7C\0\0\0"},

@@ -13,8 +13,17 @@ typedef struct decoder {
   duel_raw_decode *decode;
 } decoder;
 static const decoder decoders[] = {
-    {"PNG", duel_png_probe, duel_png_decode},
-    {"JPEG", duel_jpeg_probe, duel_jpeg_decode},
+    {"PNG", duel_png_probe, duel_png_decode},    {"JPEG", duel_jpeg_probe, duel_jpeg_decode},
+    {"BMP", duel_bmp_probe, duel_bmp_decode},
+#if DUEL_GIF
+    {"GIF", duel_gif_probe, duel_gif_decode},
+#endif
+#if DUEL_TIFF
+    {"TIFF", duel_tiff_probe, duel_tiff_decode},
+#endif
+#if DUEL_WEBP
+    {"WebP", duel_webp_probe, duel_webp_decode},
+#endif
 };
 
 bool duel_is_picture(const uint8_t *bytes, size_t n) {

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/files/files.h"
+#include "io/picture.h"
 #include "run/registry.h"
 #include "run/rundir.h"
 
@@ -69,6 +70,32 @@ duel_status duel_info_recipes(FILE *out, int json) {
 
 // ---- data sets
 
+static void put_row(duel_json_writer *w, FILE *out, int json, const char *const text[3]) { // name, about, state
+  static const char *const key[3] = {"name", "about", "state"};
+  if (!json) fprintf(out, "%-18s %s%s%s%s\n", text[0], text[1], *text[2] ? " [" : "", text[2], *text[2] ? "]" : "");
+  duel_json_object(w, NULL);
+  for (int i = 0; i < 3; i++) duel_json_text(w, key[i], text[i]);
+  duel_json_end(w);
+}
+
+// Which formats of pictures this build reads, and what it would take to read those that a library is there for.
+static void put_formats(duel_json_writer *w, FILE *out, int json) {
+  char read[128] = "", others[256] = "";
+  int n;
+  const duel_picture_format *f = duel_picture_formats(&n);
+  for (int i = 0; i < n; i++) {
+    if (!f[i].read && !f[i].library) continue;
+    char *list = f[i].read ? read : others;
+    const size_t room = f[i].read ? sizeof read : sizeof others, at = strlen(list);
+    snprintf(list + at, room - at, "%s%s%s%s",
+             at          ? ", "
+             : f[i].read ? ""
+                         : "not read: ",
+             f[i].name, f[i].read ? "" : " needs ", f[i].read ? "" : f[i].library);
+  }
+  put_row(w, out, json, (const char *const[3]){"PICTURES", read, others});
+}
+
 duel_status duel_info_data(FILE *out, int json) {
   static const struct {
     const char *name, *about;
@@ -76,7 +103,7 @@ duel_status duel_info_data(FILE *out, int json) {
               {"synthetic:ring", "8 Gaussians on the unit circle, points of 2 numbers; made in memory"},
               {"synthetic:shapes", "disc, square, triangle, cross, 28×28 grey; made in memory"},
               {"FILE", "IDX or .npy, images (bytes, floats) or points (floats); CIFAR's .bin; .gz or plain"},
-              {"FOLDER", "PNG and JPEG pictures, the folders in it as classes; CIFAR's data_batch_*.bin; IDX files"},
+              {"FOLDER", "pictures, the folders in it as classes; CIFAR's data_batch_*.bin; IDX files"},
               {"FILE.zip", "the same as a folder, with StyleGAN's dataset.json as labels; .npz, arrays by name"}};
   duel_json_writer w = open_list(out, "data", json);
   for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
@@ -88,14 +115,9 @@ duel_status duel_info_data(FILE *out, int json) {
       if (status == DUEL_OK) duel_dataset_close(d);
     }
     if (!strcmp(sets[i].name, "FILE.zip")) state = duel_has_zip() ? "read" : "not read: this build has no libzip";
-    if (!json)
-      fprintf(out, "%-18s %s%s%s%s\n", sets[i].name, sets[i].about, *state ? " [" : "", state, *state ? "]" : "");
-    duel_json_object(&w, NULL);
-    duel_json_text(&w, "name", sets[i].name);
-    duel_json_text(&w, "about", sets[i].about);
-    duel_json_text(&w, "state", state);
-    duel_json_end(&w);
+    put_row(&w, out, json, (const char *const[3]){sets[i].name, sets[i].about, state});
   }
+  put_formats(&w, out, json);
   duel_clear_error();
   return close_list(&w, out);
 }

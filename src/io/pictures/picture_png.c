@@ -90,6 +90,8 @@ duel_status duel_png_probe(duel_raw *raw, const duel_bytes *b, bool *more) {
 static int decode(source *s, png_structp png, png_infop info, duel_raw *raw) {
   if (setjmp(s->out)) return 0;
   png_set_user_limits(png, DUEL_PICTURE_SIDE, DUEL_PICTURE_SIDE);
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); // all but those that pixels depend on
+  png_set_chunk_malloc_max(png, s->n);
   png_set_read_fn(png, s, read_bytes);
   png_read_info(png, info);
   const int color = png_get_color_type(png, info), depth = png_get_bit_depth(png, info);
