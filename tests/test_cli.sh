@@ -528,6 +528,7 @@ expect 3 "nowhere" "no such run" generate ./nowhere --count 1 --out x.png
 expect 0 "mlp" "info recipes" info recipes
 expect 0 "cpu" "info devices" info devices
 expect 0 "fashion-mnist" "info data" info data
+expect 0 "^PICTURES +PNG, JPEG.*BMP" "info data says which pictures are read" info data
 expect 0 "G\.0" "info RECIPE" info ./tiny.yaml
 lines=$(wc -l <out)
 expect 0 "adam" "info RECIPE --plan lists nodes" info ./tiny.yaml --plan
