@@ -67,16 +67,20 @@ typedef struct duel_set { // one recipe key and its value as recipe text: {"opti
 
 // All fields may be left zero. Strings are read during the call only.
 typedef struct duel_run_options {
-  const char *recipe;  // built-in name, or a path with a '/' or ending in .yaml or .yml; NULL: "mlp"
-  const char *data;    // replaces the recipe's data; NULL: as there
+  const char
+      *recipe;      // built-in name, or a path with a '/' or ending in .yaml or .yml; NULL: "mlp", or the checkpoint's
+  const char *data; // replaces the recipe's data; NULL: as there
   const char *backend; // one of duel_backend_name; NULL: as in the recipe ("auto")
   int threads;         // 0: what affinity and the cgroup's quota allow
   const duel_set *set; // further recipe keys
   int n_set;
-  const char *checkpoint; // go on from this checkpoint with all its state (recipe NULL: the checkpoint's)
-  const char *init;       // start anew from the weights of this checkpoint
-  int sample_only;        // with checkpoint: builds no training and reads no data, for duel_generate*
-  int plan_only;          // plans and checks, but takes no memory: for duel_run_describe and duel_run_print
+  const char *checkpoint; // go on from this checkpoint with all its state
+  // Start anew, at step 0, from the weights and averages of this checkpoint that fit; on_note tells which do not, and
+  // begin as the recipe draws them. init_optimizer: the moments and update counts too.
+  const char *init;
+  int init_optimizer;
+  int sample_only; // with checkpoint: builds no training and reads no data, for duel_generate*
+  int plan_only;   // plans and checks, but takes no memory: for duel_run_describe and duel_run_print
   // While data are made ready: what takes long ("Decoding", done of items; some ten times a second), and what is worth
   // a word. From the calling thread. NULL: nobody listens.
   void (*on_data)(void *ctx, const char *what, int64_t done, int64_t items);

@@ -39,7 +39,7 @@ static void differs(void *ctx, const char *key, const char *was, const char *is)
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
-  static const duel_data_shape images = {3, {1, 28, 28}, 10};
+  static const duel_data_shape images = {.rank = 3, .dim = {1, 28, 28}, .classes = 10};
   duel_setting setting[MOST_SETTINGS];
   char *text = malloc(n + 1);
   if (!text) abort();

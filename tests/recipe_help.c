@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const duel_data_shape recipe_images = {3, {1, 28, 28}, 10}, recipe_points = {1, {2}, 0};
+const duel_data_shape recipe_images = {.rank = 3, .dim = {1, 28, 28}, .classes = 10},
+                      recipe_points = {.rank = 1, .dim = {2}};
 
 duel_recipe *recipe_resolve(duel_recipe_source *source, const duel_data_shape *data) {
   duel_recipe *r, *again;

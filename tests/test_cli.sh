@@ -3,58 +3,7 @@
 # going on, threads and repetition never change a byte. Speaks TAP. DUEL_BINARY names the build tree.
 set -u
 . "$(dirname "$0")/tap.sh"
-LC_ALL=C
-export LC_ALL
-unset COLUMNS DUEL_COMMAND
-duel=${DUEL_BINARY:?}/duel
-home=$(mktemp -d) || exit 1
-mkdir "$home/a b" && cd "$home/a b" || exit 1 # a path with a space, for everything below
-mounted=
-cleanup() {
-  [ -z "$mounted" ] || umount "$mounted" 2>/dev/null
-  rm -rf "$home"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM
-
-# ---- checks
-
-result() { # VERDICT NAME; what the file log holds explains a failure
-  verdict "$1" "$2" log
-  : >log
-}
-
-ok() { # NAME COMMAND…: the command succeeds
-  name=$1
-  shift
-  "$@" >log 2>&1
-  result $? "$name"
-}
-
-expect() { # CODE PATTERN NAME ARGUMENTS…: duel's exit code, and a pattern somewhere in its output (files out and err)
-  code=$1 pattern=$2 name=$3
-  shift 3
-  "$duel" "$@" >out 2>err </dev/null
-  rc=$?
-  cat out err >both
-  [ $rc = "$code" ] && grep -qE -- "$pattern" both
-  verdict=$?
-  [ $verdict = 0 ] || { echo "exit code $rc, wanted $code and: $pattern" && cat both; } >log
-  result $verdict "$name"
-}
-
-says() { # PATTERN FILE NAME
-  grep -qE -- "$1" "$2"
-  verdict=$?
-  [ $verdict = 0 ] || { echo "wanted: $1" && cat "$2"; } >log
-  result $verdict "$3"
-}
-
-differ() { ! cmp -s "$1" "$2"; }
-missing() { [ ! -e "$1" ]; }
-same_number() { [ "$1" -eq "$2" ]; }
-newest() { ls "$1"/checkpoint-*.safetensors | tail -n 1; }
-bytes() { od -An -tx1 -v -j "$2" -N "$3" "$1" | tr -d ' \n'; }
+. "$(dirname "$0")/command.sh"
 
 wait_for() { # PATTERN FILE: until it is there, 30 seconds at most
   for i in $(seq 600); do
@@ -64,29 +13,6 @@ wait_for() { # PATTERN FILE: until it is there, 30 seconds at most
   return 1
 }
 
-layers() { # FILE HIDDEN REST: a recipe; REST replaces the train section
-  cat >"$1" <<EOF
-recipe: 1
-data: {path: synthetic:shapes, limit: 64}
-latent: 8
-G:
-  - dense: $2
-  - batchnorm
-  - leaky_relu: 0.2
-  - dense: \$C*\$H*\$W
-  - tanh
-  - reshape: [\$C, \$H, \$W]
-D:
-  - flatten
-  - dense: $2
-  - leaky_relu: 0.2
-  - dense: 1
-loss: bce
-optim: {name: adam, lr: 0.0002, betas: [0.5, 0.999]}
-train: {length: 5 steps, batch: 8, d_update: separate}
-output: {sample: 1 epoch, checkpoint: 100 steps, tick: 20 steps, keep: 3}
-EOF
-}
 layers tiny.yaml 16
 layers other.yaml 24
 tiny="--recipe ./tiny.yaml"
@@ -382,10 +308,6 @@ expect 0 "checkpoint-00000006" "a torn newest checkpoint is named and the one be
 steps clean 8 --checkpoint "2 steps"
 ok "and the result is the same" cmp "$(newest fall/00000-*)" "$(newest "$dir")"
 
-idx() { # FILE ITEMS: 4×4 images
-  { printf "\\000\\000\\010\\003\\000\\000\\000\\$(printf %03o "$2")\\000\\000\\000\\004\\000\\000\\000\\004" &&
-    head -c $(($2 * 16)) /dev/zero; } >"$1"
-}
 idx good.idx 32
 expect 0 "" "an IDX file" train $tiny --data ./good.idx --set data.limit=0 --outdir idx -q
 for at in here there; do mkdir -p data/$at && cp good.idx data/$at/set.idx; done

@@ -84,7 +84,7 @@ static void every_builtin_loads(void **state) {
   for (int i = 0; i < duel_builtins_n; i++) {
     duel_recipe_source *source;
     if (duel_recipe_load(&source, duel_builtins[i].name, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
-    duel_recipe_close(recipe_resolve(source, &(duel_data_shape){3, {1, 64, 64}, 10}));
+    duel_recipe_close(recipe_resolve(source, &(duel_data_shape){.rank = 3, .dim = {1, 64, 64}, .classes = 10}));
   }
 }
 

@@ -91,8 +91,8 @@ static void settings_that_lead_nowhere(void **state) {
       {"game=gna", "game: gna: no such game; did you mean gan?"},
       {"optim.betas.x=3", "there is nothing below optim.betas"},
       {"G.init.std.x=3", "G.init.std: no such key of torch; it has none"},
-      {"train.batch=[", "did not find expected node content"},
-      {"train.batch=&a 3", "anchors (&name) are not part of this format"},
+      {"train.batch=[", "a value is due here; text that begins with this character stands in quotes"},
+      {"train.batch=&a 3", "anchors (&name) are not part of this format; text that begins with & stands in quotes"},
       {"train=3", "train: 3 is not a mapping of keys"},
       {"data=[1]", "data.path: [1] is not text"},
       {"G.optim.lr=abc", "G.optim.lr: abc is not a finite number"},
@@ -112,8 +112,7 @@ static void settings_that_lead_nowhere(void **state) {
               "--set run=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: run.backend: "
               "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…: no such choice; there are auto, cpu, cuda",
               "run=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
-  REFUSES_SET(HEAD,
-              "--set loss=\"a\\u001B\": a character that YAML does not allow (control characters are not allowed)",
+  REFUSES_SET(HEAD, "--set loss=\"a\\u001B\": a character that YAML does not allow (U+001B): take it out",
               "loss=a\033");
 }
 
@@ -301,7 +300,7 @@ static void bases_that_do_not_stand(void **state) {
   refuses_file("a.yaml", "%/a.yaml:2:7: base: cannot read %/./none.yaml: No such file or directory");
   write_file("a.yaml", "recipe: 1\nbase: b.yaml\n");
   write_file("b.yaml", "recipe: 1\na: 1\na: 2\n");
-  refuses_file("a.yaml", "%/a.yaml:2:7: base: %/b.yaml:3:1: a stands here twice; first in line 2");
+  refuses_file("a.yaml", "%/a.yaml:2:7: base: %/b.yaml:3:1: a stands here twice; first in line 2: leave one out");
   write_file("b.yaml", "recipe: 3\n");
   refuses_file("a.yaml", "%/b.yaml:1:9: recipe: format 3 is newer than this version of duel, which reads 1");
   for (int i = 0; i < 17; i++) {

@@ -145,7 +145,7 @@ static void required(void **state) {
   recipe_refuses("x: y\nrecipe: 2\n", "t:2:9: recipe: format 2 is newer than this version of duel, which reads 1");
   recipe_refuses("- a\n", "t:1:1: a recipe is a mapping of keys, such as `latent: 100`");
   recipe_refuses("word\n", "t:1:1: a recipe is a mapping of keys, such as `latent: 100`");
-  recipe_refuses("", "t:1:1: the file is empty");
+  recipe_refuses("", "t:1:1: the file is empty; begin with `recipe: 1`");
 }
 
 static void without_keys(void **state) {

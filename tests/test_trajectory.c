@@ -31,7 +31,7 @@ static duel_trainer *open_case(const char *name, const char *data_file, const du
   snprintf(data_path, sizeof data_path, "%s/tests/golden/trajectory/%s", source_folder(), data_file);
   duel_resolved what;
   duel_trainer *trainer;
-  must(duel_run_resolve(&what, &(duel_run_options){.recipe = recipe_path, .data = data_path}, NULL, NULL));
+  must(duel_run_resolve(&what, &(duel_run_options){.recipe = recipe_path, .data = data_path}, NULL));
   must(duel_trainer_open(&trainer, &what, false, api, &(duel_backend_options){.threads = 2, .precision = "fp32"}));
   return trainer;
 }

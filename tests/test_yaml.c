@@ -79,37 +79,106 @@ static void ways_to_write_the_same(void **state) {
 
 static void strictness(void **state) {
   (void)state;
-  refuses("", "f:1:1: the file is empty");
-  refuses("# nothing\n\n", "f:1:1: the file is empty");
-  refuses("a: 1\nb: 2\na: 3\n", "f:3:1: a stands here twice; first in line 1");
-  refuses("a: {b: 1, b: 2}\n", "f:1:11: b stands here twice; first in line 1");
-  refuses("a: &x 1\n", "f:1:4: anchors (&name) are not part of this format");
-  refuses("a: &x [1]\n", "f:1:4: anchors (&name) are not part of this format");
-  refuses("a: &x {}\n", "f:1:4: anchors (&name) are not part of this format");
-  refuses("a: *x\n", "f:1:4: aliases (*name) are not part of this format; write the value again");
-  refuses("a: !!str 1\n", "f:1:4: tags (!name) are not part of this format");
-  refuses("a: !x [1]\n", "f:1:4: tags (!name) are not part of this format");
-  refuses("a: !x {}\n", "f:1:4: tags (!name) are not part of this format");
-  refuses("a: 1\n---\nb: 2\n", "f:2:1: a second document begins here; one file holds one");
-  refuses("%YAML 1.1\n---\na: 1\n", "f:1:1: directives (%NAME) are not part of this format");
-  refuses("%TAG ! tag:x,2000:\n---\na: 1\n", "f:1:1: directives (%NAME) are not part of this format");
-  refuses("? [a]\n: 1\n", "f:1:3: a key must be a word");
-  refuses("{a: 1}: 2\n", "f:1:1: a key must be a word");
+  refuses("", "f:1:1: the file is empty; begin with `recipe: 1`");
+  refuses("# nothing\n\n", "f:1:1: the file is empty; begin with `recipe: 1`");
+  refuses("a: 1\nb: 2\na: 3\n", "f:3:1: a stands here twice; first in line 1: leave one out");
+  refuses("a: {b: 1, b: 2}\n", "f:1:11: b stands here twice; first in line 1: leave one out");
+  refuses("a: &x 1\n", "f:1:4: anchors (&name) are not part of this format; text that begins with & stands in quotes");
+  refuses("a: &x [1]\n",
+          "f:1:4: anchors (&name) are not part of this format; text that begins with & stands in quotes");
+  refuses("a: &x {}\n", "f:1:4: anchors (&name) are not part of this format; text that begins with & stands in quotes");
+  refuses("a: *x\n", "f:1:4: aliases (*name) are not part of this format; write the value again, or text in quotes");
+  refuses("a: !!str 1\n", "f:1:4: tags (!name) are not part of this format; leave it out");
+  refuses("a: !x [1]\n", "f:1:4: tags (!name) are not part of this format; leave it out");
+  refuses("a: !x {}\n", "f:1:4: tags (!name) are not part of this format; leave it out");
+  refuses("a: 1\n---\nb: 2\n",
+          "f:2:1: a second document begins here; one file holds one: take this line away, or what follows");
+  refuses("%YAML 1.1\n---\na: 1\n", "f:1:1: directives (%NAME) are not part of this format; leave it out");
+  refuses("%TAG ! tag:x,2000:\n---\na: 1\n", "f:1:1: directives (%NAME) are not part of this format; leave it out");
+  refuses("? [a]\n: 1\n", "f:1:3: a key is a word; here a list or mapping begins");
+  refuses("{a: 1}: 2\n", "f:1:1: a key is a word; here a list or mapping begins");
   refuses("\"\": 1\n", "f:1:1: a key is missing before ':'");
-  refuses("a: 1\n b: 2\n", "f:2:3: mapping values are not allowed in this context");
-  refuses("a: [1, 2\n", "f:2:1: did not find expected ',' or ']'");
-  refuses("\ta: 1\n", "f:1:1: found character that cannot start any token");
   refuses("a: \"\\0\"\n", "f:1:4: text may not hold a zero character");
+}
+
+// What people type that is no YAML: the message tells the cause, where it is, and what to type. Each cure is tried.
+static void causes_and_cures(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *message, *cured;
+  } cases[] = {
+      {"a:\n\t- b\n", "2:1: a tab: YAML is indented with blanks", "a:\n  - b\n"},
+      {"a: 1\n\tb: 2\n", "2:1: a tab: YAML is indented with blanks", "a: 1\nb: 2\n"},
+      {"a:\n  b: 1\n  \tc: 2\n", "3:3: a tab: YAML is indented with blanks", "a:\n  b: 1\n  c: 2\n"},
+      {"a:\r\n  - b\r\n\t- c\r\n", "3:1: a tab: YAML is indented with blanks", "a:\r\n  - b\r\n  - c\r\n"},
+      {"a: |\n\tx\n", "2:1: a tab: YAML is indented with blanks", "a: |\n x\n"},
+      {"a: [1, 2\nb: 3\n", "2:2: ',' or ']' is due here: '[' of line 1 is not closed", "a: [1, 2]\nb: 3\n"},
+      {"a: {x: 1\n", "2:1: ',' or '}' is due here: '{' of line 1 is not closed", "a: {x: 1}\n"},
+      {"a: \"x\nb: 3\n", "1:4: the quote that opens here is not closed", "a: \"x\"\nb: 3\n"},
+      {"c: 1\na: 'x\nb: 3\n", "2:4: the quote that opens here is not closed", "c: 1\na: 'x'\nb: 3\n"},
+      {"a: 'it's'\n", "1:8: the value ends before this: put all of it in quotes, or take this away", "a: \"it's\"\n"},
+      {"a: \"C:\\photos\"\n", "1:7: in double quotes \\ begins an escape: write \\\\, or use single quotes",
+       "a: 'C:\\photos'\n"},
+      {"a:1\nb: 2\n", "1:2: a blank is missing after the ':' of a", "a: 1\nb: 2\n"},
+      {"b: 2\na:1\n", "2:2: a blank is missing after the ':' of a", "b: 2\na: 1\n"},
+      {"b: {lr:0.1, c: 2}\n", "1:5: a blank is missing after the ':' of lr:0.1", "b: {lr: 0.1, c: 2}\n"},
+      {"a\nb: 2\n", "1:2: a ':' is missing after a", "a:\nb: 2\n"},
+      {"b: 2\na = 3\nc: 4\n", "2:2: '=' gives no value here: write a: …", "b: 2\na: 3\nc: 4\n"},
+      {"a:\n  - b\n  -c\n", "3:3: a blank is missing after '-'", "a:\n  - b\n  - c\n"},
+      {"a:\n  -b: 1\n  - c\n", "2:3: a blank is missing after '-'", "a:\n  - b: 1\n  - c\n"},
+      {"a: b: c\n",
+       "1:5: a second ':' in one line: put text that has one in quotes, and keys on lines of their own or in {}",
+       "a: {b: c}\n"},
+      {"a: 1\n b: 2\n",
+       "2:2: this line is indented deeper than line 1, which has a value already: begin both in one column",
+       "a: 1\nb: 2\n"},
+      {"a:\n   b: 2\n  c: 3\n",
+       "3:3: a key is due in column 1, where line 1 has one: indent this line as its neighbors",
+       "a:\n  b: 2\n  c: 3\n"},
+      {"a:\n  - b: 1\n  c: 2\n",
+       "3:3: an item of the list of line 2 is due: begin it with '- ', or indent this line as what it belongs to",
+       "a:\n  - b: 1\n  - c: 2\n"},
+      {" a: 1\nb: 2\n", "2:1: the recipe has ended before this line: indent it as the first one", " a: 1\n b: 2\n"},
+      {"a: - 1\n", "1:4: a list's '-' begins a line of its own; in one line a list is [a, b]", "a: [1]\n"},
+      {"a: @x\n", "1:4: no value begins with this character: put the value in quotes", "a: '@x'\n"},
+      {"a: %x\n", "1:4: no value begins with this character: put the value in quotes", "a: '%x'\n"},
+      {"a: ]\n", "1:4: a value is due here; text that begins with this character stands in quotes", "a: ']'\n"},
+      {"a: | x\n", "1:6: text after | and > begins on the next line, deeper; put other text in quotes", "a: '| x'\n"},
+      {"<<: 1\n", "1:1: merging (<<) is not part of this format; base names a parent", "base: x\n"},
+      {"a:\xc2\xa0x\nb: 1\n", "1:3: a no-break space (U+00A0): type a blank in its place", "a: x\nb: 1\n"},
+      {"\xc2\xa0\xc2\xa0"
+       "b: 1\n",
+       "1:1: a no-break space (U+00A0): type a blank in its place, or put the text in quotes", "  b: 1\n"},
+      {"a: \xe2\x80\x9cx\xe2\x80\x9d\n",
+       "1:4: a typographic quote (U+201C): type \" in its place, or put the text in quotes", "a: \"x\"\n"},
+      {"a\xef\xbc\x9a 1\nb: 2\n", "1:2: a wide colon (U+FF1A): type : in its place", "a: 1\nb: 2\n"},
+      {"a: 1\n\xef\xbb\xbf"
+       "b: 1\n",
+       "2:1: a byte-order mark (U+FEFF), which does not show: take it out", "a: 1\nb: 1\n"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    duel_pool pool = {0};
+    char message[256];
+    snprintf(message, sizeof message, "f:%s", cases[i].message);
+    refuses(cases[i].text, message);
+    parse(&pool, cases[i].cured);
+    duel_pool_close(&pool);
+  }
+  duel_pool pool = {0}; // what is meant may have any character
+  parse(&pool, "a: ./my\xe2\x80\xaf"
+               "photos\nb: '\xe2\x80\x9cx'\nc: [1,\n\t2]\nd:\tx # \xc2\xa0\n");
+  duel_pool_close(&pool);
 }
 
 static void bytes_that_are_no_text(void **state) {
   (void)state;
-  refuses("a: 1\nbb: \xff\n", "f:2:5: not UTF-8 (invalid leading UTF-8 octet)");
-  refuses("é: \xc3(", "f:1:5: not UTF-8 (invalid trailing UTF-8 octet)");
-  refuses("a: \xed\xa0\x80", "f:1:4: a character that YAML does not allow (invalid Unicode character)");
-  refuses_bytes("a: 1\0", 5, "f:1:5: a character that YAML does not allow (control characters are not allowed)");
-  refuses("a: \033[31m", "f:1:4: a character that YAML does not allow (control characters are not allowed)");
-  refuses_bytes("\xff\xfe\x61\0", 4, "f:1:1: not UTF-8 (invalid leading UTF-8 octet)"); // UTF-16
+  refuses("a: 1\nbb: \xff\n", "f:2:5: not UTF-8 (invalid leading UTF-8 octet): save the file as UTF-8");
+  refuses("é: \xc3(", "f:1:5: not UTF-8 (invalid trailing UTF-8 octet): save the file as UTF-8");
+  refuses("a: \xed\xa0\x80", "f:1:4: a character that YAML does not allow (U+D800): take it out");
+  refuses_bytes("a: 1\0", 5, "f:1:1: no text: a recipe is a text file in UTF-8");
+  refuses("a: \033[31m", "f:1:4: a character that YAML does not allow (U+001B): take it out");
+  refuses_bytes("\xff\xfe\x61\0", 4, "f:1:1: the file is in UTF-16: save it as UTF-8");
+  refuses_bytes("a\0:\0 \0001\0", 8, "f:1:1: the file is in UTF-16: save it as UTF-8");
   duel_pool pool = {0};
   duel_yaml *bom = parse(&pool, "\xef\xbb\xbf"
                                 "a: 1\nb: 2\n");
@@ -309,9 +378,9 @@ static void a_value_without_a_file(void **state) {
   assert_int_equal(duel_yaml_parse_value(&node, &pool, "--set a={b: 1}", "{b: 1}"), DUEL_OK);
   assert_true(node->line == 0 && node->child->line == 0 && node->child->key_line == 0);
   assert_int_equal(duel_yaml_parse_value(&node, &pool, "--set a=[1", "[1"), DUEL_ERR_USAGE);
-  assert_string_equal(duel_last_error(), "--set a=[1: did not find expected ',' or ']'");
+  assert_string_equal(duel_last_error(), "--set a=[1: ',' or ']' is due here: '[' of line 1 is not closed");
   assert_int_equal(duel_yaml_parse_value(&node, &pool, "--set a=…", "{b: 1, b: 1}"), DUEL_ERR_USAGE);
-  assert_string_equal(duel_last_error(), "--set a=…: a key stands there twice");
+  assert_string_equal(duel_last_error(), "--set a=…: a key stands there twice: leave one out");
   duel_pool_close(&pool);
 }
 
@@ -338,6 +407,7 @@ int main(void) {
       cmocka_unit_test(a_tree),
       cmocka_unit_test(ways_to_write_the_same),
       cmocka_unit_test(strictness),
+      cmocka_unit_test(causes_and_cures),
       cmocka_unit_test(bytes_that_are_no_text),
       cmocka_unit_test(bounds),
       cmocka_unit_test(scalars),

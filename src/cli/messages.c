@@ -73,15 +73,26 @@ static size_t name_at(const char *text, const char *at) {
   return n;
 }
 
+// Length of "=64" or "=[48,64]" behind a key.
+static size_t value_at(const char *at) {
+  if (*at != '=') return 0;
+  const size_t list = at[1] == '[' ? strcspn(at, "]\n") : 0;
+  return list && at[list] == ']' ? list + 1 : strcspn(at, " ,;)\n");
+}
+
+static const duel_cli_option *flag_of(const char *key, size_t n) {
+  for (const duel_cli_option *o = flags; o && o->name; o++)
+    if (o->key && strlen(o->key) == n && !memcmp(o->key, key, n)) return o;
+  return NULL;
+}
+
 // " (--limit)" behind a key, or " (--backend cpu)" where it has a value. Not where ':' follows, for there the key or
 // the setting is what the sentence is about; nor where the text has the flag already; nor behind plain words and in
 // paths.
 static void put_flag(line *l, const char *text, const char *key, size_t n, size_t value) {
-  const duel_cli_option *o = flags;
+  const duel_cli_option *o = flag_of(key, n);
   char flag[32];
-  while (o && o->name && !(o->key && strlen(o->key) == n && !memcmp(o->key, key, n))) o++;
-  if (!o || !o->name || !memchr(key, '.', n) || key[n] == '/' || key[n] == ':' || (value && key[n + value - 1] == ':'))
-    return;
+  if (!o || !memchr(key, '.', n) || key[n] == '/' || key[n] == ':' || (value && key[n + value - 1] == ':')) return;
   snprintf(flag, sizeof flag, "--%s", o->name);
   if (strstr(text, flag)) return;
   put(l, " (", 2);
@@ -91,6 +102,19 @@ static void put_flag(line *l, const char *text, const char *key, size_t n, size_
     put(l, key + n + 1, value - 1);
   }
   put(l, ")", 1);
+}
+
+// "--set " before "data.size=64", where the command takes it and has no flag for the key.
+static void put_set(line *l, const char *text, const char *key, size_t n, size_t value) {
+  static const char set[] = "--set ";
+  const size_t length = sizeof set - 1;
+  int takes = 0, section = 0;
+  for (const duel_cli_option *o = flags; o && o->name; o++) {
+    takes |= o->kind == DUEL_CLI_SET;
+    section |= o->key && memchr(key, '.', n) && !strncmp(o->key, key, strcspn(key, ".") + 1);
+  }
+  if (value < 2 || !takes || !section || flag_of(key, n) || key[n + value - 1] == ':') return;
+  if ((size_t)(key - text) < length || strncmp(key - length, set, length) != 0) put(l, set, length);
 }
 
 const char *duel_cli_with_flags(char *dst, size_t n, const char *text) {
@@ -106,7 +130,8 @@ const char *duel_cli_with_flags(char *dst, size_t n, const char *text) {
       at += name;
       continue;
     }
-    const size_t value = name > 0 && at[name] == '=' ? strcspn(at + name, " ,;)\n") : 0;
+    const size_t value = name ? value_at(at + name) : 0;
+    if (value) put_set(&l, text, at, name, value);
     put(&l, at, name + value > 0 ? name + value : 1);
     if (name) put_flag(&l, text, at, name, value);
     at += name + value > 0 ? name + value : 1;

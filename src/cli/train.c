@@ -10,8 +10,8 @@
 
 #define FROM_RECIPE "the recipe's"
 static const duel_cli_option options[] = {
-    DUEL_CLI_FLAG("recipe", "NAME|FILE", DUEL_CLI_TEXT, 0, "built-in recipe, or a .yaml file", "mlp"),
-    DUEL_CLI_DATA("what to learn from", FROM_RECIPE ": fashion-mnist"),
+    DUEL_CLI_FLAG("recipe", "NAME|FILE", DUEL_CLI_TEXT, 0, "built-in recipe, or a .yaml file", "mlp; that of --init"),
+    DUEL_CLI_DATA("what to learn from; data.size and the like stay", FROM_RECIPE ": fashion-mnist"),
     DUEL_CLI_OUTDIR("where run directories go"),
     DUEL_CLI_KEY("steps", "N", DUEL_CLI_WHOLE, 1, "train.length", " steps", "length of the training in steps,",
                  FROM_RECIPE),
@@ -36,7 +36,8 @@ static const duel_cli_option options[] = {
     DUEL_CLI_FLAG("max-time", "TIME", DUEL_CLI_DURATION, 0, "save and stop after 90s, 30m, 8h", NULL),
     DUEL_CLI_SETS("any other recipe key, as --set optim.lr=0.0001; may be repeated"),
     DUEL_CLI_FLAG("resume", "RUN|latest", DUEL_CLI_TEXT, 0, "go on with a run, in its directory, bit for bit", NULL),
-    DUEL_CLI_FLAG("init", "RUN|CHECKPOINT", DUEL_CLI_TEXT, 0, "begin a new run from these weights", NULL),
+    DUEL_CLI_FLAG("init", "RUN|CHECKPOINT", DUEL_CLI_TEXT, 0, "begin a new run from its weights, those that fit", NULL),
+    DUEL_CLI_SWITCH("init-optimizer", 0, "and from its optimizers' moments and update counts"),
     DUEL_CLI_FLAG("desc", "TEXT", DUEL_CLI_TEXT, 0, "ends the name of the run directory", NULL),
     DUEL_CLI_SWITCH("dry-run", 'n', "print recipe, layers and memory plan; write nothing"),
     DUEL_CLI_SWITCH("quiet", 'q', "print only the run directory, at the end"),
@@ -130,11 +131,14 @@ static void print_end(const duel_progress *p, const duel_train_result *r, int64_
   if (r->stopped == DUEL_STOPPED_BEFORE && longer)
     printf("This run has reached its length; a longer --steps, --epochs or --kimg goes on.\n");
   if (complete && !longer)
-    printf("Its learning rate was planned for this length; --init begins a new run from its weights.\n");
+    printf("Its learning rate was planned for this length, and a new run begins its own.\n");
   if (*p->picture && !p->picture_told) printf("Picture:    %s\n", p->picture);
   if (*r->checkpoint) printf("Checkpoint: %s\n", r->checkpoint);
   if (!*r->directory) return;
-  if (longer || !complete) print_command("Resume:", "train --resume", r->directory, more);
+  if (longer || !complete)
+    print_command("Resume:", "train --resume", r->directory, more);
+  else
+    print_command("New run:", "train --init", r->directory, " --init-optimizer");
   if (p->samples) print_command("Generate:", "generate", r->directory, " --count 64 --out grid.png");
 }
 
@@ -168,7 +172,8 @@ int duel_cli_train(const duel_cli_args *args) {
               .data = duel_cli_value(args, "data"),
               .set = args->set,
               .n_set = args->n_set,
-              .init = duel_cli_value(args, "init")},
+              .init = duel_cli_value(args, "init"),
+              .init_optimizer = duel_cli_value(args, "init-optimizer") != NULL},
       .outdir = duel_cli_value(args, "outdir"),
       .desc = duel_cli_value(args, "desc"),
       .resume = duel_cli_value(args, "resume"),

@@ -30,6 +30,8 @@ const duel_kind *duel_item_kind(const duel_yaml *item) {
 
 static bool unknown_layer(const duel_place *p) {
   const char *name = duel_item_name(p->node), *shown = duel_shown_key(p->rd, name);
+  const char *colon = strchr(name, ':');
+  if (colon && colon[1]) return duel_problem_of(p, "a blank is missing after the ':' of %s", shown);
   const char *hint = duel_hint_row(p->rd, name, &duel_layer_kinds);
   if (p->node->type != DUEL_YAML_MAP) return duel_problem_of(p, "%s: no such layer%s", shown, hint);
   return duel_problem_key(p->rd, layer_of(p->node), "%s: %s: no such layer%s", p->path, shown, hint);

@@ -8,6 +8,7 @@
 //   value.c      numbers, expressions, lengths, schedules
 //   schedule.c   lengths and schedules in steps
 //   text.c       values as canonical text
+//   fitting.c    which sizes of images the expressions of a recipe take
 //   compare.c    what differs between two texts
 //   problem.c    mistakes: collecting, "did you mean"
 #ifndef DUEL_RECIPE_PARTS_H
@@ -55,6 +56,7 @@ typedef struct duel_reading {
   duel_problem problem[DUEL_MAX_PROBLEMS];
   int problems, more;          // collected; further ones
   const duel_yaml *needs_data; // the first value that depends on data that is not there
+  int fractions;               // divisions that leave a rest
   bool no_memory;
   bool settings, conflicts; // what is merged are settings; one into another
 } duel_reading;
@@ -122,6 +124,10 @@ const duel_kind *duel_item_kind(const duel_yaml *item); // NULL: no layer has th
 void duel_merge_document(duel_reading *rd, duel_yaml **into, duel_yaml *document);
 void duel_merge_settings(duel_reading *rd, duel_yaml *root, const duel_setting *setting, int n);
 void duel_merge_defaults(duel_reading *rd, duel_yaml *root); // init and optim at the top are every net's
+
+// ---- fitting.c
+// Where the sizes of the data leave a rest, says for which there is none; else "". own: the recipe's data.size, or 0.
+const char *duel_fitting_sizes(duel_reading *rd, const char *name, int64_t own);
 
 // ---- text.c
 char *duel_recipe_text(duel_pool *pool, const duel_recipe *r); // NULL without memory

@@ -18,6 +18,7 @@ struct duel_recipe_source {
   const char *name;
   duel_yaml *root;
   duel_recipe draft; // as far as it can be read without the data
+  int64_t size;      // data.size as the recipe or a base has it, whatever settings say; 0: none
 };
 
 typedef struct document {
@@ -141,6 +142,13 @@ static void choose_game(duel_reading *rd, const document *chain, int documents, 
   rd->no_memory |= !rd->words;
 }
 
+// The sizes that its authors meant are good ones to advise.
+static void note_size(duel_recipe_source *s, const duel_yaml *root) {
+  const duel_yaml *size = duel_yaml_get(duel_yaml_get(root, "data"), "size");
+  int64_t own;
+  if (!duel_yaml_is_null(size) && duel_yaml_int(size, &own) && own > 0) s->size = own;
+}
+
 static duel_status load(duel_recipe_source *s, const char *name, const char *text, const duel_setting *setting, int n) {
   duel_reading rd = {.pool = &s->pool};
   document chain[MAX_BASES] = {0};
@@ -154,7 +162,10 @@ static duel_status load(duel_recipe_source *s, const char *name, const char *tex
   }
   DUEL_TRY(open_bases(&rd, chain, &documents));
   choose_game(&rd, chain, documents, setting, n);
-  while (documents-- > 0 && !rd.no_memory) duel_merge_document(&rd, &s->root, chain[documents].root);
+  while (documents-- > 0 && !rd.no_memory) {
+    note_size(s, chain[documents].root);
+    duel_merge_document(&rd, &s->root, chain[documents].root);
+  }
   rd.root = s->root;
   if (!rd.no_memory) duel_merge_settings(&rd, s->root, setting, n);
   if (!rd.no_memory) duel_merge_defaults(&rd, s->root);
@@ -208,7 +219,10 @@ static duel_status resolve(duel_recipe *r, duel_pool *pool, const duel_recipe_so
   duel_read_recipe(&rd, r);
   if (!data && rd.needs_data) duel_problem_value(&rd, rd.needs_data, "depends on the data, which is not at hand");
   r->name = duel_phrase(&rd, "%s", s->name);
-  DUEL_TRY(duel_problems_status(&rd));
+  const duel_status status = duel_problems_status(&rd);
+  const char *cure = status == DUEL_ERR_USAGE ? duel_fitting_sizes(&rd, r->name, s->size) : "";
+  if (*cure) return duel_fail(status, "%s\n%s", duel_last_error(), cure);
+  DUEL_TRY(status);
   r->text = duel_recipe_text(pool, r);
   return r->text ? DUEL_OK : duel_fail_memory("a recipe's text", 0);
 }

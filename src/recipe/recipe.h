@@ -188,6 +188,7 @@ typedef struct duel_data_shape {
   int rank; // 3: C, H, W; 1: points
   int64_t dim[3];
   int64_t classes; // 0: no labels
+  bool fixed;      // no data.size changes them: floats, made in memory
 } duel_data_shape;
 
 typedef struct duel_setting { // --set key=value, or a flag under its recipe key

@@ -128,7 +128,8 @@ static bool evaluate(expression *e, int64_t *value) {
     if (!e->known) continue;
     if (op == '*') {
       if (__builtin_mul_overflow(*value, right, value)) return too_large(e->p);
-    } else if (right == 0 || (right == -1 && *value == INT64_MIN) || *value % right) {
+    } else if (right == 0 || *value % right) {
+      e->p->rd->fractions++;
       return duel_problem_of(e->p, "%s: %lld/%lld is not a whole number", duel_shown(e->p->rd, e->p->node),
                              (long long)*value, (long long)right);
     } else {

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "recipe/yaml_explain.h"
+
 typedef struct open_node { // a list or mapping under way
   duel_yaml *node, **end;  // where its next child goes
   const char *key;         // a mapping's key that waits for its value
@@ -33,24 +35,47 @@ static duel_status fail_mark(const reader *r, yaml_mark_t mark, const char *prob
   return fail_at(r, mark.line, mark.column, problem);
 }
 
-// What libyaml itself did not like. It gives a byte offset for wrong bytes, and a mark for the rest.
+static duel_status fail_byte(const reader *r, size_t at, const char *problem) {
+  size_t line, col;
+  duel_yaml_position(r->text, at, &line, &col);
+  return fail_at(r, line, col, problem);
+}
+
+// Bytes of the first `index` characters.
+static size_t bytes_of(const reader *r, size_t index) {
+  size_t at = 0;
+  for (; index > 0 && at < r->length; index--) do
+      at++;
+    while (at < r->length && ((unsigned char)r->text[at] & 0xC0) == 0x80);
+  return at;
+}
+
+// Bytes that are no characters of YAML, which the reader meets before it parses.
+static duel_status fail_reader(const reader *r, const char *problem) {
+  const size_t at = r->parser.problem_offset < r->length ? r->parser.problem_offset : r->length;
+  char text[96];
+  if (strstr(problem, "UTF-8"))
+    snprintf(text, sizeof text, "not UTF-8 (%s)%s", problem, r->value ? "" : ": save the file as UTF-8");
+  else
+    snprintf(text, sizeof text, "a character that YAML does not allow (U+%04X): take it out",
+             (unsigned)r->parser.problem_value);
+  return fail_byte(r, at, text);
+}
+
+// What libyaml itself did not like. It gives a byte offset for wrong bytes, and marks for the rest.
 static duel_status fail_parser(const reader *r) {
   const yaml_parser_t *p = &r->parser;
   if (p->error == YAML_MEMORY_ERROR) return duel_fail_memory("reading YAML", r->length);
-  const char *problem = p->problem ? p->problem : "not YAML";
-  if (p->error != YAML_READER_ERROR) return fail_mark(r, p->problem_mark, problem);
-  size_t line = 0, col = 0;
-  for (size_t i = 0; i < p->problem_offset && i < r->length; i++) {
-    unsigned char c = (unsigned char)r->text[i];
-    if (c == '\n')
-      line++, col = 0;
-    else if ((c & 0xC0) != 0x80)
-      col++;
-  }
-  char text[96];
-  const char *kind = strstr(problem, "UTF-8") ? "not UTF-8" : "a character that YAML does not allow";
-  snprintf(text, sizeof text, "%s (%s)", kind, problem);
-  return fail_at(r, line, col, text);
+  if (p->error == YAML_READER_ERROR) return fail_reader(r, p->problem ? p->problem : "");
+  duel_yaml_fault f = {.text = r->text,
+                       .n = r->length,
+                       .problem = p->problem,
+                       .context = p->context,
+                       .at = bytes_of(r, p->problem_mark.index),
+                       .begin = bytes_of(r, p->context ? p->context_mark.index : p->problem_mark.index)};
+  char text[200];
+  duel_yaml_explain(&f, text, sizeof text);
+  return fail_byte(r, f.at, text);
 }
 
 static open_node *innermost(reader *r) {
@@ -89,7 +114,7 @@ static bool wants_key(reader *r) {
 }
 
 static duel_status begin_node(reader *r, duel_yaml_type type, yaml_mark_t mark) {
-  if (wants_key(r)) return fail_mark(r, mark, "a key must be a word");
+  if (wants_key(r)) return fail_mark(r, mark, "a key is a word; here a list or mapping begins");
   if (r->depth == DUEL_YAML_MAX_DEPTH) return fail_mark(r, mark, "nested too deeply");
   duel_yaml *node = NULL;
   DUEL_TRY(add(r, type, mark, &node));
@@ -101,10 +126,11 @@ static duel_status add_key(reader *r, const char *key, yaml_mark_t mark) {
   char problem[160];
   open_node *map = innermost(r);
   if (!*key) return fail_mark(r, mark, "a key is missing before ':'");
+  if (!strcmp(key, "<<")) return fail_mark(r, mark, "merging (<<) is not part of this format; base names a parent");
   const duel_yaml *same = duel_yaml_get(map->node, key);
-  if (same && r->value) return fail_mark(r, mark, "a key stands there twice");
+  if (same && r->value) return fail_mark(r, mark, "a key stands there twice: leave one out");
   if (same) {
-    snprintf(problem, sizeof problem, "%.40s stands here twice; first in line %d", key, same->key_line);
+    snprintf(problem, sizeof problem, "%.40s stands here twice; first in line %d: leave one out", key, same->key_line);
     return fail_mark(r, mark, problem);
   }
   if (++map->keys > DUEL_YAML_MAX_KEYS) return fail_mark(r, mark, "too many keys in one mapping");
@@ -114,12 +140,35 @@ static duel_status add_key(reader *r, const char *key, yaml_mark_t mark) {
   return DUEL_OK;
 }
 
+// A character that only looks like YAML's own becomes part of the text around it: at its ends that is a mistake, and
+// within a key anywhere.
+static duel_status check_plain(const reader *r, yaml_mark_t mark, const char *text, size_t n, bool key) {
+  const char *name, *type;
+  char problem[160];
+  for (size_t at = 0; at < n; at++) {
+    const size_t length = duel_yaml_lookalike(text + at, n - at, &name, &type);
+    if (!length || (!key && at > 0 && at + length < n)) continue;
+    snprintf(problem, sizeof problem,
+             type ? "%s: type %s in its place, or put the text in quotes" : "%s, which does not show: take it out",
+             name, type);
+    return fail_mark(r, mark, problem);
+  }
+  if (!key || !memchr(text, ':', n)) return DUEL_OK;
+  snprintf(problem, sizeof problem, "a blank is missing after the ':' of %.*s", n < 40 ? (int)n : 40, text);
+  return fail_mark(r, mark, problem);
+}
+
 static duel_status scalar(reader *r, const yaml_event_t *event) {
   const char *value = (const char *)event->data.scalar.value;
   size_t length = event->data.scalar.length;
-  if (event->data.scalar.anchor) return fail_mark(r, event->start_mark, "anchors (&name) are not part of this format");
-  if (event->data.scalar.tag) return fail_mark(r, event->start_mark, "tags (!name) are not part of this format");
+  if (event->data.scalar.anchor)
+    return fail_mark(r, event->start_mark,
+                     "anchors (&name) are not part of this format; text that begins with & stands in quotes");
+  if (event->data.scalar.tag)
+    return fail_mark(r, event->start_mark, "tags (!name) are not part of this format; leave it out");
   if (memchr(value, 0, length)) return fail_mark(r, event->start_mark, "text may not hold a zero character");
+  if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
+    DUEL_TRY(check_plain(r, event->start_mark, value, length, wants_key(r)));
   const char *text = duel_pool_text(r->pool, value, length);
   if (!text) return duel_fail_memory("YAML text", length);
   if (wants_key(r)) return add_key(r, text, event->start_mark);
@@ -134,22 +183,30 @@ static duel_status handle(reader *r, const yaml_event_t *event) {
   yaml_mark_t mark = event->start_mark;
   switch (event->type) {
   case YAML_DOCUMENT_START_EVENT:
-    if (r->root) return fail_mark(r, mark, "a second document begins here; one file holds one");
+    if (r->root)
+      return fail_mark(r, mark,
+                       "a second document begins here; one file holds one: take this line away, or what follows");
     if (event->data.document_start.version_directive ||
         event->data.document_start.tag_directives.start != event->data.document_start.tag_directives.end)
-      return fail_mark(r, mark, "directives (%NAME) are not part of this format");
+      return fail_mark(r, mark, "directives (%NAME) are not part of this format; leave it out");
     return DUEL_OK;
   case YAML_ALIAS_EVENT:
-    return fail_mark(r, mark, "aliases (*name) are not part of this format; write the value again");
+    return fail_mark(r, mark, "aliases (*name) are not part of this format; write the value again, or text in quotes");
   case YAML_SCALAR_EVENT:
     return scalar(r, event);
   case YAML_SEQUENCE_START_EVENT:
-    if (event->data.sequence_start.anchor) return fail_mark(r, mark, "anchors (&name) are not part of this format");
-    if (event->data.sequence_start.tag) return fail_mark(r, mark, "tags (!name) are not part of this format");
+    if (event->data.sequence_start.anchor)
+      return fail_mark(r, mark,
+                       "anchors (&name) are not part of this format; text that begins with & stands in quotes");
+    if (event->data.sequence_start.tag)
+      return fail_mark(r, mark, "tags (!name) are not part of this format; leave it out");
     return begin_node(r, DUEL_YAML_LIST, mark);
   case YAML_MAPPING_START_EVENT:
-    if (event->data.mapping_start.anchor) return fail_mark(r, mark, "anchors (&name) are not part of this format");
-    if (event->data.mapping_start.tag) return fail_mark(r, mark, "tags (!name) are not part of this format");
+    if (event->data.mapping_start.anchor)
+      return fail_mark(r, mark,
+                       "anchors (&name) are not part of this format; text that begins with & stands in quotes");
+    if (event->data.mapping_start.tag)
+      return fail_mark(r, mark, "tags (!name) are not part of this format; leave it out");
     return begin_node(r, DUEL_YAML_MAP, mark);
   case YAML_SEQUENCE_END_EVENT:
   case YAML_MAPPING_END_EVENT:
@@ -174,6 +231,8 @@ static duel_status read_events(reader *r) {
 static duel_status parse(reader *r, const char *text, size_t n) {
   if (n > DUEL_YAML_MAX_BYTES)
     return duel_fail(DUEL_ERR_USAGE, "%s: %zu bytes are too many; the most is %d", r->file, n, DUEL_YAML_MAX_BYTES);
+  const char *foreign = duel_yaml_foreign(text, n);
+  if (*foreign) return fail_at(r, 0, 0, foreign);
   r->text = text;
   r->length = n;
   if (!yaml_parser_initialize(&r->parser)) {
@@ -192,7 +251,7 @@ duel_status duel_yaml_parse(duel_yaml **root, duel_pool *pool, const char *file,
   reader r = {.pool = pool, .file = file};
   size_t skip = n >= 3 && !memcmp(text, mark, 3) ? 3 : 0;
   DUEL_TRY(parse(&r, text + skip, n - skip));
-  if (!r.root) return duel_fail(DUEL_ERR_USAGE, "%s:1:1: the file is empty", file);
+  if (!r.root) return duel_fail(DUEL_ERR_USAGE, "%s:1:1: the file is empty; begin with `recipe: 1`", file);
   *root = r.root;
   return DUEL_OK;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "run/places.h"
 #include "run/trainer.h"
 
 // ---- one list of (name, memory) serves saving and loading
@@ -18,6 +19,8 @@ typedef struct item {
   int var;
   int64_t offset;  // elements into the variable
   char plain[160]; // of a moving average: its net's tensor; else empty
+  int net;
+  bool moment;
 } item;
 
 typedef struct items {
@@ -27,23 +30,26 @@ typedef struct items {
   void **copy; // host copies of the variables that the list names, NULL for others
 } items;
 
-static item *add_item(items *all, const duel_param *p, int var) {
+static item *add_item(items *all, int net, const duel_param *p, int var) {
   item *i = &all->list[all->n++];
-  *i = (item){.shape = p->shape, .var = var, .offset = p->offset};
+  *i = (item){.shape = p->shape, .var = var, .offset = p->offset, .net = net};
   snprintf(i->name, sizeof i->name, "%s", p->name);
   return i;
 }
 
-static void add_tensor(items *all, const char *net, const duel_model_net *own, const duel_param *p, bool full) {
-  add_item(all, p, p->buffer ? p->var : own->slab);
+static void add_tensor(items *all, const duel_trainer *t, int net, const duel_param *p, bool full) {
+  const duel_model_net *own = &t->model.net[net];
+  const char *name = t->recipe->net[net].name;
+  add_item(all, net, p, p->buffer ? p->var : own->slab);
   if (own->ema >= 0) {
-    item *i = add_item(all, p, p->buffer ? p->ema_var : own->ema);
+    item *i = add_item(all, net, p, p->buffer ? p->ema_var : own->ema);
     snprintf(i->plain, sizeof i->plain, "%s", p->name);
-    snprintf(i->name, sizeof i->name, "%s_ema%s", net, p->name + strlen(net));
+    snprintf(i->name, sizeof i->name, "%s_ema%s", name, p->name + strlen(name));
   }
   for (int k = 0; k < DUEL_MAX_MOMENTS && full && !p->buffer; k++)
     if (own->moment[k] >= 0) {
-      item *i = add_item(all, p, own->moment[k]);
+      item *i = add_item(all, net, p, own->moment[k]);
+      i->moment = true;
       snprintf(i->name, sizeof i->name, "opt.%s.%c", p->name, "mv"[k]);
     }
 }
@@ -58,7 +64,7 @@ static duel_status list_items(const duel_trainer *t, bool full, items *all) {
   if (!all->list || !all->copy) return duel_fail_memory("a checkpoint", most * sizeof *all->list);
   for (int net = 0; net < t->recipe->n_nets; net++) {
     const duel_model_net *own = &t->model.net[net];
-    for (int i = 0; i < own->n; i++) add_tensor(all, t->recipe->net[net].name, own, &own->param[i], full);
+    for (int i = 0; i < own->n; i++) add_tensor(all, t, net, &own->param[i], full);
   }
   for (int i = 0; i < all->n; i++) {
     void **copy = &all->copy[all->list[i].var];
@@ -111,16 +117,23 @@ static duel_status check_finite(const duel_trainer *t, const items *all) {
 
 enum { FINGERPRINT = 16 };
 static const char *fingerprint_text(char text[FINGERPRINT], const duel_dataset *data) {
-  snprintf(text, FINGERPRINT, "%08x", (unsigned)data->fingerprint);
+  snprintf(text, FINGERPRINT, "%08x", data ? (unsigned)data->fingerprint : 0);
   return text;
+}
+
+enum { UPDATES_KEY = 48 };
+static const char *updates_key(const char *net, char key[UPDATES_KEY]) {
+  snprintf(key, UPDATES_KEY, "updates.%s", net);
+  return key;
 }
 
 static duel_status write_file(const duel_trainer *t, const duel_entry *entry, int n, const char *recipe,
                               const char *path) {
-  char step[24], seed[24], fingerprint[FINGERPRINT], key[DUEL_MAX_NETS][48], updates[DUEL_MAX_NETS][24];
+  char step[24], seed[24], fingerprint[FINGERPRINT], test[FINGERPRINT], key[DUEL_MAX_NETS][UPDATES_KEY],
+      updates[DUEL_MAX_NETS][24];
   snprintf(step, sizeof step, "%lld", (long long)t->step);
   snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->recipe->train.seed);
-  duel_meta meta[11 + DUEL_MAX_NETS] = {{"format", "duel"},
+  duel_meta meta[12 + DUEL_MAX_NETS] = {{"format", "duel"},
                                         {"version", DUEL_VERSION},
                                         {"step", step},
                                         {"seed", seed},
@@ -132,11 +145,12 @@ static duel_status write_file(const duel_trainer *t, const duel_entry *entry, in
                                         {"backend", t->api->name},
                                         {"backend.identity", t->api->identity(t->backend)}};
   for (int net = 0; net < t->recipe->n_nets; net++) {
-    snprintf(key[net], sizeof key[net], "updates.%s", t->recipe->net[net].name);
     snprintf(updates[net], sizeof updates[net], "%lld", (long long)t->updates[net]);
-    meta[11 + net] = (duel_meta){key[net], updates[net]};
+    meta[11 + net] = (duel_meta){updates_key(t->recipe->net[net].name, key[net]), updates[net]};
   }
-  return duel_tensors_write(path, entry, n, meta, 11 + t->recipe->n_nets);
+  const int n_meta = 11 + t->recipe->n_nets;
+  meta[n_meta] = (duel_meta){"data.test.fingerprint", fingerprint_text(test, t->test)};
+  return duel_tensors_write(path, entry, n, meta, n_meta + (t->test != NULL));
 }
 
 static duel_status write_items(duel_trainer *t, items *all, const char *path) {
@@ -167,35 +181,45 @@ duel_status duel_trainer_save(duel_trainer *t, const char *path) {
 
 // ---- loading
 
-// Copies the tensor of that name, after a look at its type and shape.
-static duel_status read_item(const items *all, const item *it, const duel_tensor_file *f, const char *path,
-                             const char *name) {
-  const duel_entry *e = duel_tensors_find(f, name);
-  if (!e) return duel_fail(DUEL_ERR_DATA, "%s has no tensor %s, which the recipe needs", path, name);
-  const bool fits = e->rank <= DUEL_MAX_RANK;
-  const duel_shape shape = fits ? duel_shape_of(e->rank, e->dim) : (duel_shape){0};
-  if (e->dtype != DUEL_F32 || !fits || !duel_shape_equal(shape, it->shape))
-    return duel_fail(DUEL_ERR_DATA, "%s: tensor %s is %s %s, but the recipe makes it f32 %s", path, name,
-                     duel_dtype_name(e->dtype), fits ? duel_shape_text(shape) : "of high rank",
-                     duel_shape_text(it->shape));
-  memcpy(place_of(all, it), e->data, e->bytes);
+static bool fits(const item *it, const duel_entry *e) {
+  return e && e->dtype == DUEL_F32 && e->rank <= DUEL_MAX_RANK &&
+         duel_shape_equal(duel_shape_of(e->rank, e->dim), it->shape);
+}
+
+static const char *shape_of(const duel_entry *e) {
+  return e->rank <= DUEL_MAX_RANK ? duel_shape_text(duel_shape_of(e->rank, e->dim)) : "of high rank";
+}
+
+static duel_status misfit(const item *it, const duel_entry *e, const char *path) {
+  if (!e) return duel_fail(DUEL_ERR_DATA, "%s has no tensor %s, which the recipe needs", path, it->name);
+  return duel_fail(DUEL_ERR_DATA, "%s: tensor %s is %s %s, but the recipe makes it f32 %s", path, e->name,
+                   duel_dtype_name(e->dtype), shape_of(e), duel_shape_text(it->shape));
+}
+
+static duel_status write_all(duel_trainer *t, const items *all) {
+  for (int var = 0; var < t->vars.n && t->open; var++)
+    if (all->copy[var]) DUEL_TRY(duel_memory_write(&t->memory, var, all->copy[var]));
   return DUEL_OK;
+}
+
+// What a file holds of an item. NULL: nothing that fits.
+static const duel_entry *source_of(const duel_tensor_file *f, const item *it) {
+  const duel_entry *e = duel_tensors_find(f, it->name);
+  if (*it->plain && !fits(it, e)) e = duel_tensors_find(f, it->plain); // weights alone begin their average
+  return fits(it, e) ? e : NULL;
 }
 
 static duel_status read_items(duel_trainer *t, const items *all, const duel_tensor_file *f, const char *path,
                               bool full) {
   for (int i = 0; i < all->n; i++) {
     const item *it = &all->list[i];
-    // Weights without a moving average begin it themselves.
-    const bool begin = !full && *it->plain && !duel_tensors_find(f, it->name);
-    DUEL_TRY(read_item(all, it, f, path, begin ? it->plain : it->name));
+    const duel_entry *own = duel_tensors_find(f, it->name), *e = full || own ? own : source_of(f, it);
+    if (!fits(it, e)) return misfit(it, e, path);
+    memcpy(place_of(all, it), e->data, e->bytes);
   }
   if (full && all->n != f->n)
     return duel_fail(DUEL_ERR_DATA, "%s has %d tensors, but the recipe makes %d", path, f->n, all->n);
-  if (!t->open) return DUEL_OK;             // planned only: it would fit
-  for (int var = 0; var < t->vars.n; var++) // everything fits: only now is the trainer touched
-    if (all->copy[var]) DUEL_TRY(duel_memory_write(&t->memory, var, all->copy[var]));
-  return DUEL_OK;
+  return write_all(t, all); // everything fits: only now is the trainer touched
 }
 
 static duel_status meta_integer(const duel_tensor_file *f, const char *path, const char *key, int64_t *value) {
@@ -207,26 +231,31 @@ static duel_status meta_integer(const duel_tensor_file *f, const char *path, con
   return DUEL_OK;
 }
 
-bool duel_checkpoint_has_data(const duel_tensor_file *f, const duel_dataset *data) {
-  const char *was = duel_tensors_meta(f, "data.fingerprint");
+bool duel_checkpoint_has_data(const duel_tensor_file *f, const duel_dataset *data, bool test) {
+  const char *was = duel_tensors_meta(f, test ? "data.test.fingerprint" : "data.fingerprint");
   char is[FINGERPRINT];
   return was && !strcmp(was, fingerprint_text(is, data));
 }
 
 static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const char *path) {
+  char word[DUEL_SHELL_PATH], key[UPDATES_KEY];
   int64_t step = 0, updates[DUEL_MAX_NETS] = {0};
   DUEL_TRY(meta_integer(f, path, "step", &step));
-  for (int net = 0; net < t->recipe->n_nets; net++) {
-    char key[48];
-    snprintf(key, sizeof key, "updates.%s", t->recipe->net[net].name);
-    DUEL_TRY(meta_integer(f, path, key, &updates[net]));
-  }
+  for (int net = 0; net < t->recipe->n_nets; net++)
+    DUEL_TRY(meta_integer(f, path, updates_key(t->recipe->net[net].name, key), &updates[net]));
   const char *fingerprint = duel_tensors_meta(f, "data.fingerprint");
-  if (!duel_checkpoint_has_data(f, t->data))
+  if (!duel_checkpoint_has_data(f, t->data, false))
     return duel_fail(DUEL_ERR_DATA,
-                     "%s was trained on other data (fingerprint %s, %s here has %08x); to start anew from its weights "
-                     "use options.init",
-                     path, fingerprint ? fingerprint : "unknown", t->data->name, (unsigned)t->data->fingerprint);
+                     "%s was trained on other data (fingerprint %s, %s here has %08x); set options.data to where those "
+                     "are, or, to start a new run with these, use options.init %s options.init_optimizer",
+                     path, fingerprint ? fingerprint : "unknown", t->data->name, (unsigned)t->data->fingerprint,
+                     duel_shell_path(word, path));
+  if (t->test && !duel_checkpoint_has_data(f, t->test, true))
+    return duel_fail(DUEL_ERR_DATA,
+                     "%s was tested on another set than the one found here, which also decides what is left to learn "
+                     "from: set data.test to where it is, or, to start a new run with this one, use options.init %s "
+                     "options.init_optimizer",
+                     path, duel_shell_path(word, path));
   t->step = t->settled = step;
   memcpy(t->updates, updates, sizeof updates);
   return DUEL_OK;
@@ -241,5 +270,119 @@ duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const 
   if (status == DUEL_OK) status = read_items(t, &all, f, path, full);
   if (status == DUEL_OK && full) status = read_counts(t, f, path);
   duel_pool_close(&all.pool);
+  return status;
+}
+
+// ---- beginning a new run from another's state
+
+// Names for a note: the first few, and how many more.
+typedef struct names {
+  char text[400];
+  int n;
+} names;
+
+static void add_name(names *list, const char *name, const char *shape) {
+  const size_t used = strlen(list->text);
+  if (list->n++ < 6) snprintf(list->text + used, sizeof list->text - used, "%s%.48s %s", used ? ", " : "", name, shape);
+}
+
+static void put_names(char *note, size_t n, const char *before, const names *list) {
+  const size_t used = strlen(note);
+  char more[32] = "";
+  if (list->n > 6) snprintf(more, sizeof more, " and %d more", list->n - 6);
+  if (list->n) snprintf(note + used, n - used, "; %s: %s%s", before, list->text, more);
+}
+
+typedef struct taking {
+  items all;
+  bool moments[DUEL_MAX_NETS]; // whether a net's moments and update count are taken too
+  names left, drawn;
+  int tensors, weights[DUEL_MAX_NETS]; // taken: in all, and of each net those that are no vectors, which fit by chance
+} taking;
+
+// The moments of another optimizer mean something else.
+static void choose_moments(taking *k, const duel_recipe *is, const duel_recipe *was) {
+  for (int net = 0; net < is->n_nets; net++)
+    for (int i = 0; was && i < was->n_nets; i++)
+      k->moments[net] |= !strcmp(was->net[i].name, is->net[net].name) &&
+                         !strcmp(was->net[i].optim.kind->name, is->net[net].optim.kind->name);
+}
+
+static void take_what_fits(taking *k, const duel_tensor_file *f) {
+  for (int i = 0; i < k->all.n; i++) {
+    const item *it = &k->all.list[i];
+    const duel_entry *e = source_of(f, it);
+    if (it->moment && !k->moments[it->net]) e = NULL;
+    if (e) memcpy(place_of(&k->all, it), e->data, e->bytes);
+    if (it->moment || *it->plain) continue;
+    if (!e) add_name(&k->drawn, it->name, duel_shape_text(it->shape));
+    k->tensors += e != NULL;
+    k->weights[it->net] += e && it->shape.rank > 1;
+  }
+}
+
+static void list_left(taking *k, const duel_tensor_file *f, bool full) {
+  for (int n = 0; n < f->n; n++) {
+    const duel_entry *e = &f->entry[n];
+    bool taken = false;
+    if (!strncmp(e->name, "opt.", 4) && !full) continue;
+    for (int i = 0; i < k->all.n && !taken; i++) {
+      const item *it = &k->all.list[i];
+      taken = !strcmp(it->name, e->name) && fits(it, e) && (!it->moment || k->moments[it->net]);
+    }
+    if (!taken) add_name(&k->left, e->name, shape_of(e));
+  }
+}
+
+// The first tensor that does not fit tells why none does.
+static duel_status none_fits(const taking *k, const duel_tensor_file *f, const char *path) {
+  for (int i = 0; i < k->all.n; i++) {
+    const item *it = &k->all.list[i];
+    const duel_entry *e = duel_tensors_find(f, it->name);
+    if (!*it->plain && !it->moment && !fits(it, e)) misfit(it, e, path);
+    if (!*it->plain && !it->moment && !fits(it, e)) break;
+  }
+  return duel_fail(DUEL_ERR_DATA,
+                   "%s; nor does any other of its weights fit: leave options.recipe out to take the recipe that the "
+                   "checkpoint holds, or name that of its run",
+                   duel_last_error());
+}
+
+// Update counts go with the moments. A net that is drawn anew counts from 0.
+static duel_status take_counts(duel_trainer *t, const taking *k, const duel_tensor_file *f, const char *path) {
+  char key[UPDATES_KEY];
+  for (int net = 0; net < t->recipe->n_nets; net++) {
+    updates_key(t->recipe->net[net].name, key);
+    if (k->moments[net] && k->weights[net] > 0) DUEL_TRY(meta_integer(f, path, key, &t->updates[net]));
+  }
+  return DUEL_OK;
+}
+
+static duel_status begin_from(duel_trainer *t, taking *k, const duel_tensor_file *f, const char *path,
+                              const duel_recipe *was) {
+  int weights = 0;
+  DUEL_TRY(list_items(t, was != NULL, &k->all));
+  for (int var = 0; var < t->vars.n && t->open; var++)
+    if (k->all.copy[var]) DUEL_TRY(duel_memory_read(&t->memory, var, k->all.copy[var]));
+  choose_moments(k, t->recipe, was);
+  take_what_fits(k, f);
+  list_left(k, f, was != NULL);
+  for (int net = 0; net < t->recipe->n_nets; net++) weights += k->weights[net];
+  if (!weights) return none_fits(k, f, path);
+  DUEL_TRY(take_counts(t, k, f, path));
+  return write_all(t, &k->all);
+}
+
+duel_status duel_trainer_begin(duel_trainer *t, const duel_tensor_file *f, const char *path, const duel_recipe *was,
+                               char *note, size_t n) {
+  taking k = {.tensors = 0};
+  const duel_status status = begin_from(t, &k, f, path, was);
+  *note = 0;
+  if (status == DUEL_OK && k.left.n + k.drawn.n > 0) {
+    snprintf(note, n, "%d tensors are taken from %.200s", k.tensors, path);
+    put_names(note, n, "left there", &k.left);
+    put_names(note, n, "drawn anew", &k.drawn);
+  }
+  duel_pool_close(&k.all.pool);
   return status;
 }

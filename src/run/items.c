@@ -5,10 +5,10 @@
 #include <sys/stat.h>
 
 #include "base/text.h"
-#include "io/records/idx.h"
-#include "io/records/npy.h"
 #include "io/file.h"
 #include "io/image.h"
+#include "io/records/idx.h"
+#include "io/records/npy.h"
 
 static int64_t columns_of(int64_t n) { // as square as it gets
   int64_t c = 1;

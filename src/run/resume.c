@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "io/file.h"
 #include "run/training.h"
 
@@ -13,13 +12,14 @@ duel_status duel_write_recipe(duel_training *t) {
   char path[3200];
   const char *text = t->run->trainer->recipe->text;
   DUEL_TRY(duel_rundir_file(&t->dir, "recipe.yaml", path, sizeof path));
-  return duel_file_write(path, text, strlen(text));
+  DUEL_TRY(duel_file_write(path, text, strlen(text)));
+  return duel_places_write(t->dir.path, &t->run->places);
 }
 
 // Sorts the differences between the checkpoint's recipe and the one asked for.
 typedef struct differences {
   char allowed[2048], refused[2048];
-  bool length, same_data;
+  bool length, same_data, same_test;
 } differences;
 
 static void add_line(char *text, size_t n, const char *key, const char *was, const char *is) {
@@ -32,7 +32,7 @@ static void sort_difference(void *ctx, const char *key, const char *was, const c
   bool length = !strcmp(key, "train.length");
   d->length |= length;
   if (!strncmp(key, "run.", 4)) return; // where it runs is no part of what is trained
-  bool moved = d->same_data && !strcmp(key, "data.path");
+  bool moved = (d->same_data && !strcmp(key, "data.path")) || (d->same_test && !strcmp(key, "data.test"));
   if (length || moved || !strncmp(key, "output.", 7))
     add_line(d->allowed, sizeof d->allowed, key, was, is);
   else
@@ -50,20 +50,26 @@ bool duel_resume_fixed_length(const duel_recipe *r) {
 }
 
 // What may change on resume, and what may not. Data may have moved: their fingerprint tells that they are the same.
-static duel_status check_resume(duel_training *t, const char *text, const duel_recipe *r, bool same_data,
+static duel_status check_resume(duel_training *t, const char *text, const duel_resolved *is, const duel_tensor_file *f,
                                 const char *path) {
-  differences d = {.same_data = same_data};
+  char word[DUEL_SHELL_PATH];
+  const duel_recipe *r = is->recipe;
+  differences d = {.same_data = duel_checkpoint_has_data(f, is->data, false),
+                   .same_test = is->test && duel_checkpoint_has_data(f, is->test, true)};
+  duel_shell_path(word, path);
   DUEL_TRY(duel_recipe_compare(text, r->text, sort_difference, &d));
   if (*d.refused)
     return duel_fail(DUEL_ERR_USAGE,
                      "%s was trained with another recipe; a resume may change length, output, threads, backend, "
-                     "device and precision only. To start anew from its weights use options.init %s\n%s",
-                     path, path, d.refused);
+                     "device, precision and where the same data lie%s. To start a new run from here use options.init "
+                     "%s options.init_optimizer, or without the latter to take its weights alone\n%s",
+                     path, t->o->run.recipe ? ", and without options.recipe it keeps its own" : "", word, d.refused);
   if (d.length && duel_resume_fixed_length(r))
     return duel_fail(DUEL_ERR_USAGE,
                      "a new length cannot be resumed: optim.lr changes over the whole run, so its past would "
-                     "have been different; give the schedule an `over`, or start anew with options.init %s",
-                     path);
+                     "have been different; leave the length as it is, or start a new run with options.init %s "
+                     "options.init_optimizer",
+                     word);
   if (*d.allowed) duel_tell_note(t, d.allowed);
   return DUEL_OK;
 }
@@ -79,20 +85,15 @@ static void compare_identity(duel_training *t, const duel_tensor_file *f) {
   duel_tell(t, DUEL_EVENT_WARNING, text);
 }
 
-static bool sets_precision(const duel_run_options *o) {
-  bool given = o->recipe != NULL; // which has one of its own
-  for (int i = 0; i < o->n_set; i++) given = given || !strcmp(o->set[i].key, "run.precision");
-  return given;
-}
-
-static duel_status resume_with(duel_training *t, const duel_run_options *o, const duel_tensor_file *f,
-                               const char *path) {
-  const char *text, *name;
+static duel_status resume_from(duel_training *t, const duel_tensor_file *f, const char *path) {
+  const duel_run_options *o = &t->options;
+  duel_origin origin;
   duel_resolved r;
-  DUEL_TRY(duel_checkpoint_recipe(f, path, &text, &name));
-  DUEL_TRY(duel_run_resolve(&r, o, o->recipe ? NULL : text, o->recipe ? NULL : name));
-  const bool same_data = duel_checkpoint_has_data(f, r.data);
-  duel_status status = check_resume(t, text, r.recipe, same_data, path); // before anything is built that would not fit
+  if (o->init) return duel_fail(DUEL_ERR_USAGE, "options.resume goes on, options.init starts anew: give one of them");
+  DUEL_TRY(duel_checkpoint_origin(f, path, &origin));
+  DUEL_TRY(duel_run_resolve(&r, o, o->recipe ? NULL : &origin));
+  // Before anything is built that would not fit.
+  duel_status status = check_resume(t, origin.text, &r, f, path);
   if (status != DUEL_OK) {
     duel_resolved_close(&r);
     return status;
@@ -103,27 +104,11 @@ static duel_status resume_with(duel_training *t, const duel_run_options *o, cons
   return DUEL_OK;
 }
 
-// In the precision in which the run has been trained, unless another is asked for.
-static duel_status resume_from(duel_training *t, const duel_tensor_file *f, const char *path) {
-  duel_run_options o = t->options;
-  const char *precision = duel_tensors_meta(f, "precision");
-  if (o.init) return duel_fail(DUEL_ERR_USAGE, "options.resume goes on, options.init starts anew: give one of them");
-  if (!precision || !strcmp(precision, "auto") || sets_precision(&o)) return resume_with(t, &o, f, path);
-  duel_set *set = duel_calloc((size_t)o.n_set + 1, sizeof *set);
-  if (!set) return duel_fail_memory("a resume", ((size_t)o.n_set + 1) * sizeof *set);
-  set[0] = (duel_set){"run.precision", precision, path};
-  for (int i = 0; i < o.n_set; i++) set[i + 1] = o.set[i];
-  o.set = set;
-  o.n_set++;
-  const duel_status status = resume_with(t, &o, f, path);
-  duel_free(set);
-  return status;
-}
-
 // The folder of a checkpoint, without links: `latest` names the run behind it. A copy that lies elsewhere is refused,
 // for a resume writes around it.
 static duel_status find_run(const char *checkpoint, char real[PATH_MAX]) {
-  char folder[3072], recipe[3200];
+  char folder[3072], recipe[3200], word[DUEL_SHELL_PATH];
+  duel_shell_path(word, checkpoint);
   const char *slash = strrchr(checkpoint, '/'), *name = slash ? slash + 1 : checkpoint;
   snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - checkpoint) + 1 : 2, slash ? checkpoint : "./");
   snprintf(recipe, sizeof recipe, "%srecipe.yaml", folder);
@@ -131,13 +116,13 @@ static duel_status find_run(const char *checkpoint, char real[PATH_MAX]) {
     return duel_fail(
         DUEL_ERR_USAGE,
         "%s lies in no run directory (with a recipe.yaml beside it), where a resume goes on; to start anew "
-        "from its weights use options.init %s",
-        checkpoint, checkpoint);
+        "from it use options.init %s options.init_optimizer",
+        checkpoint, word);
   if (duel_checkpoint_step(checkpoint) < 0)
     return duel_fail(DUEL_ERR_USAGE,
                      "%s is no present checkpoint of its run, by its name, so a resume would mix two pasts; to start "
-                     "anew from its weights use options.init %s",
-                     checkpoint, checkpoint);
+                     "anew from it use options.init %s options.init_optimizer",
+                     checkpoint, word);
   return realpath(folder, real) ? DUEL_OK : duel_fail(DUEL_ERR_IO, "%s cannot be found", folder);
 }
 

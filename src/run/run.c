@@ -15,11 +15,17 @@
 
 // ---- opening
 
-// The options as settings of recipe keys: the caller's list, then those that have fields of their own.
-static duel_status load_recipe(duel_recipe_source **source, const duel_run_options *o, const char *text,
-                               const char *name) {
-  duel_setting *setting = duel_calloc((size_t)o->n_set + 3, sizeof *setting);
-  if (!setting) return duel_fail_memory("the recipe", ((size_t)o->n_set + 3) * sizeof *setting);
+static bool sets_precision(const duel_run_options *o) {
+  bool given = false;
+  for (int i = 0; i < o->n_set; i++) given = given || !strcmp(o->set[i].key, "run.precision");
+  return given;
+}
+
+// The options as settings of recipe keys: the caller's list, then those that have fields of their own; the precision
+// that a checkpoint was trained in, unless another is asked for.
+static duel_status load_recipe(duel_recipe_source **source, const duel_run_options *o, const duel_origin *origin) {
+  duel_setting *setting = duel_calloc((size_t)o->n_set + 4, sizeof *setting);
+  if (!setting) return duel_fail_memory("the recipe", ((size_t)o->n_set + 4) * sizeof *setting);
   int n = 0;
   for (int i = 0; i < o->n_set; i++) setting[n++] = (duel_setting){o->set[i].key, o->set[i].value, o->set[i].origin};
   char threads[16];
@@ -27,8 +33,10 @@ static duel_status load_recipe(duel_recipe_source **source, const duel_run_optio
   if (o->data) setting[n++] = (duel_setting){"data.path", o->data, "options.data"};
   if (o->backend) setting[n++] = (duel_setting){"run.backend", o->backend, "options.backend"};
   if (o->threads) setting[n++] = (duel_setting){"run.threads", threads, "options.threads"};
-  duel_status status = text ? duel_recipe_load_text(source, name, text, setting, n)
-                            : duel_recipe_load(source, o->recipe ? o->recipe : "mlp", setting, n);
+  if (origin && origin->precision && !sets_precision(o))
+    setting[n++] = (duel_setting){"run.precision", origin->precision, origin->path};
+  duel_status status = origin ? duel_recipe_load_text(source, origin->name, origin->text, setting, n)
+                              : duel_recipe_load(source, o->recipe ? o->recipe : "mlp", setting, n);
   duel_free(setting);
   return status;
 }
@@ -40,41 +48,73 @@ void duel_resolved_close(duel_resolved *r) {
   *r = (duel_resolved){0};
 }
 
+// Whether the caller, and not the checkpoint, says where the data of this key lie.
+static bool is_asked(const duel_run_options *o, const char *key) {
+  bool asked = o->data && !strcmp(key, "data.path");
+  for (int i = 0; i < o->n_set; i++)
+    asked = asked || !strcmp(o->set[i].key, key) || (!strcmp(o->set[i].key, "data") && *o->set[i].value != '{');
+  return asked;
+}
+
+// Where a checkpoint's data lie: as its run saw them, else as its recipe says.
+static const char *place_of(char place[PATH_MAX], const duel_run_options *o, const duel_origin *origin, const char *key,
+                            const char *path) {
+  char here[PATH_MAX], text[PATH_MAX + 256];
+  if (!origin || is_asked(o, key)) return path;
+  duel_places_find(place, origin->path, key);
+  duel_place_of(here, path);
+  if (!*place || !strcmp(place, here)) return path;
+  snprintf(text, sizeof text, "%s: %.200s is read from %s, where it lay when the run began", key, path, place);
+  if (o->on_note) o->on_note(o->data_ctx, text);
+  return place;
+}
+
+static duel_status not_found(duel_status status, const duel_run_options *o, const duel_origin *origin,
+                             const char *key) {
+  if (status == DUEL_OK || !origin || is_asked(o, key)) return status;
+  return duel_fail(status, "%s; %s is as the run of %s was told when it began: set %s to where they are now",
+                   duel_last_error(), key, origin->path, strcmp(key, "data.path") ? key : "options.data");
+}
+
 // The data as the recipe asks for them; of a game that tells classes apart, its test set too.
-static duel_status open_data(duel_resolved *r, const duel_recipe_source *source, const duel_run_options *o) {
+static duel_status open_data(duel_resolved *r, const duel_recipe_source *source, const duel_run_options *o,
+                             const duel_origin *origin) {
   duel_dataset_options how = duel_recipe_data_options(source);
   const duel_recipe *draft = duel_recipe_draft(source);
   const duel_game *game = duel_game_of(draft);
+  char place[PATH_MAX];
   if (how.memory == 0) how.memory = (int64_t)(duel_host_memory() / 2);
   how.progress = o->on_data;
   how.note = o->on_note;
   how.ctx = o->data_ctx;
-  DUEL_TRY(duel_dataset_open_with(&r->data, draft->data.path, &how));
-  if (game->tests >= 0) DUEL_TRY(duel_dataset_open_test(&r->test, r->data, draft->data.test, &how));
+  const char *path = place_of(place, o, origin, "data.path", draft->data.path);
+  DUEL_TRY(not_found(duel_dataset_open_with(&r->data, path, &how), o, origin, "data.path"));
+  duel_place_of(r->places.data, path);
+  path = draft->data.test;
+  if (game->tests >= 0) {
+    if (path) path = place_of(place, o, origin, "data.test", path);
+    DUEL_TRY(not_found(duel_dataset_open_test(&r->test, r->data, path, &how), o, path ? origin : NULL, "data.test"));
+    if (path) duel_place_of(r->places.test, path);
+  }
   return game->labels ? duel_dataset_check_labels(r->data) : DUEL_OK;
 }
 
-duel_status duel_run_resolve(duel_resolved *r, const duel_run_options *o, const char *text, const char *name) {
+duel_status duel_run_resolve(duel_resolved *r, const duel_run_options *o, const duel_origin *origin) {
   *r = (duel_resolved){0};
   duel_recipe_source *source = NULL;
-  DUEL_TRY(load_recipe(&source, o, text, name));
-  duel_status status = o->sample_only ? DUEL_OK : open_data(r, source, o);
+  DUEL_TRY(load_recipe(&source, o, origin));
+  duel_status status = o->sample_only ? DUEL_OK : open_data(r, source, o, origin);
   duel_data_shape shape = {0};
   if (r->data) {
-    shape = (duel_data_shape){.rank = r->data->rank, .classes = r->data->classes};
+    shape = (duel_data_shape){.rank = r->data->rank,
+                              .classes = r->data->classes,
+                              .fixed = r->data->is_float ||
+                                       !strncmp(duel_recipe_draft(source)->data.path, "synthetic:", 10)};
     memcpy(shape.dim, r->data->dim, sizeof shape.dim);
   }
   if (status == DUEL_OK) status = duel_recipe_resolve(&r->recipe, source, r->data ? &shape : NULL);
   duel_recipe_source_close(source);
   if (status != DUEL_OK) duel_resolved_close(r);
-  return status;
-}
-
-static duel_status load_weights(duel_trainer *t, const char *path, bool full) {
-  duel_tensor_file f;
-  DUEL_TRY(duel_tensors_read(&f, path));
-  duel_status status = duel_trainer_load(t, &f, path, full);
-  duel_tensors_close(&f);
   return status;
 }
 
@@ -100,6 +140,7 @@ static duel_status build(duel_run *run, const duel_run_options *o, duel_resolved
 
 duel_status duel_run_build(duel_run **result, const duel_run_options *o, duel_resolved *r) {
   duel_run *run = duel_calloc(1, sizeof *run);
+  if (run) run->places = r->places;
   duel_status status = run ? build(run, o, r) : duel_fail_memory("a run", sizeof *run);
   duel_resolved_close(r);
   if (status != DUEL_OK) {
@@ -110,17 +151,41 @@ duel_status duel_run_build(duel_run **result, const duel_run_options *o, duel_re
   return status;
 }
 
-static duel_status fill(duel_trainer *t, const duel_run_options *o) {
-  if (o->checkpoint) return load_weights(t, o->checkpoint, !o->sample_only);
-  if (!o->plan_only) DUEL_TRY(duel_trainer_init(t));
-  return o->init ? load_weights(t, o->init, false) : DUEL_OK;
+// Begins a new run's weights, and with init_optimizer its moments, from another run's.
+static duel_status begin(duel_run *run, const duel_run_options *o, const duel_tensor_file *f) {
+  duel_recipe_source *was = NULL;
+  duel_origin origin;
+  char note[1200];
+  if (o->init_optimizer) {
+    DUEL_TRY(duel_checkpoint_origin(f, o->init, &origin));
+    DUEL_TRY(duel_recipe_load_text(&was, origin.name, origin.text, NULL, 0));
+  }
+  const duel_status status =
+      duel_trainer_begin(run->trainer, f, o->init, was ? duel_recipe_draft(was) : NULL, note, sizeof note);
+  duel_recipe_source_close(was);
+  if (status == DUEL_OK && *note && o->on_note) o->on_note(o->data_ctx, note);
+  return status;
 }
 
-static duel_status open_text(duel_run **run, const duel_run_options *o, const char *text, const char *name) {
+static duel_status fill(duel_run *run, const duel_run_options *o, const duel_tensor_file *f) {
+  if (o->checkpoint) return duel_trainer_load(run->trainer, f, o->checkpoint, !o->sample_only);
+  if (!o->plan_only) DUEL_TRY(duel_trainer_init(run->trainer));
+  return o->init ? begin(run, o, f) : DUEL_OK;
+}
+
+// f: that of o->checkpoint or o->init, else NULL. origin: its recipe, NULL: that of the options.
+static duel_status open_as(duel_run **run, const duel_run_options *o, const duel_tensor_file *f,
+                           const duel_origin *origin) {
   duel_resolved resolved;
-  DUEL_TRY(duel_run_resolve(&resolved, o, text, name));
-  DUEL_TRY(duel_run_build(run, o, &resolved));
-  duel_status status = fill((*run)->trainer, o);
+  DUEL_TRY(duel_run_resolve(&resolved, o, origin));
+  duel_status status = duel_run_build(run, o, &resolved);
+  if (status == DUEL_ERR_USAGE && origin && o->init)
+    return duel_fail(status,
+                     "%s\nthis is the recipe that %s holds, with the sizes of its own data as numbers: for others name "
+                     "the recipe that it was made from by options.recipe",
+                     duel_last_error(), origin->path);
+  DUEL_TRY(status);
+  status = fill(*run, o, f);
   if (status != DUEL_OK) {
     duel_run_close(*run);
     *run = NULL;
@@ -128,29 +193,43 @@ static duel_status open_text(duel_run **run, const duel_run_options *o, const ch
   return status;
 }
 
-duel_status duel_checkpoint_recipe(const duel_tensor_file *f, const char *path, const char **text, const char **name) {
-  *text = duel_tensors_meta(f, "recipe");
-  *name = duel_tensors_meta(f, "recipe.name");
-  if (!*text || !*name) return duel_fail(DUEL_ERR_DATA, "%s is no checkpoint of duel: it holds no recipe", path);
+duel_status duel_checkpoint_origin(const duel_tensor_file *f, const char *path, duel_origin *origin) {
+  const char *precision = duel_tensors_meta(f, "precision");
+  *origin = (duel_origin){duel_tensors_meta(f, "recipe"), duel_tensors_meta(f, "recipe.name"), path,
+                          precision && strcmp(precision, "auto") ? precision : NULL};
+  if (!origin->text || !origin->name)
+    return duel_fail(DUEL_ERR_DATA,
+                     "%s holds no recipe: it is no checkpoint of duel; weights alone go into a new run by options.init "
+                     "and options.recipe",
+                     path);
   duel_recipe_source *source;
-  duel_status status = duel_recipe_load_text(&source, *name, *text, NULL, 0);
+  duel_status status = duel_recipe_load_text(&source, origin->name, origin->text, NULL, 0);
   if (status == DUEL_OK) duel_recipe_source_close(source);
   return status == DUEL_ERR_USAGE
              ? duel_fail(DUEL_ERR_DATA, "%s: its recipe cannot be read: %s", path, duel_last_error())
              : status;
 }
 
+static duel_status open_from(duel_run **run, const duel_run_options *o, const duel_tensor_file *f, const char *path) {
+  duel_origin origin;
+  if (o->recipe) return open_as(run, o, f, NULL);
+  DUEL_TRY(duel_checkpoint_origin(f, path, &origin));
+  if (o->checkpoint) origin.precision = NULL; // it may be another machine
+  return open_as(run, o, f, &origin);
+}
+
 duel_status duel_run_open(duel_run **run, const duel_run_options *options) {
+  const char *from = options->checkpoint ? options->checkpoint : options->init;
   *run = NULL;
   if (options->checkpoint && options->init)
     return duel_fail(DUEL_ERR_USAGE, "checkpoint and init exclude each other: the one goes on, the other starts anew");
   if (options->sample_only && !options->checkpoint) return duel_fail(DUEL_ERR_USAGE, "sampling needs a checkpoint");
-  if (!options->checkpoint || options->recipe) return open_text(run, options, NULL, NULL);
+  if (options->init_optimizer && !options->init)
+    return duel_fail(DUEL_ERR_USAGE, "options.init_optimizer says what options.init takes: give both");
+  if (!from) return open_as(run, options, NULL, NULL);
   duel_tensor_file f;
-  const char *text, *name;
-  DUEL_TRY(duel_tensors_read(&f, options->checkpoint));
-  duel_status status = duel_checkpoint_recipe(&f, options->checkpoint, &text, &name);
-  if (status == DUEL_OK) status = open_text(run, options, text, name);
+  DUEL_TRY(duel_tensors_read(&f, from));
+  const duel_status status = open_from(run, options, &f, from);
   duel_tensors_close(&f);
   return status;
 }

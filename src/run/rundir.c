@@ -152,8 +152,8 @@ duel_status duel_rundir_create(duel_rundir *d, const char *outdir, const char *r
 
 void duel_rundir_discard(duel_rundir *d) {
   static const char *const names[] = {
-      "recipe.yaml", "reals.png", "fakes-00000000.png", "checkpoint-00000000.safetensors", "log.txt",
-      "stats.jsonl", ".lock"};
+      "recipe.yaml", "places.yaml", "reals.png", "fakes-00000000.png", "checkpoint-00000000.safetensors",
+      "log.txt",     "stats.jsonl", ".lock"};
   char path[3200];
   duel_file_sweep(d->path);
   duel_rundir_close(d); // NFS keeps open files

@@ -13,6 +13,7 @@
 #include "io/data/dataset.h"
 #include "io/data/prefetch.h"
 #include "io/safetensors.h"
+#include "run/places.h"
 
 enum { DUEL_MAX_VARIANTS = 1 << DUEL_MAX_EVERY };
 
@@ -54,6 +55,7 @@ typedef struct duel_resolved {
   duel_recipe *recipe;
   duel_dataset *data; // NULL: sampling only
   duel_dataset *test; // of games that test
+  duel_places places;
 } duel_resolved;
 
 // Takes all of `what` over, which is empty then, also on failure (but for the lack of memory to begin). plan_only:
@@ -78,11 +80,16 @@ duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n,
 // accuracy.c: the share of the test set that the tested net has right; a scalar of the run, "test.accuracy".
 duel_status duel_trainer_test(duel_trainer *t);
 
-// Checkpoints (checkpoint.c). full: everything, and everything must fit: names, shapes, data, seed. Otherwise the
-// weights and buffers alone.
+// Checkpoints (checkpoint.c). full: everything, and everything must fit: names, shapes, data. Otherwise the weights,
+// buffers and averages, all of them too.
 duel_status duel_trainer_save(duel_trainer *t, const char *path);
 duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const char *path, bool full);
-bool duel_checkpoint_has_data(const duel_tensor_file *f, const duel_dataset *data); // by their fingerprint
+// After init: takes the weights, running statistics and moving averages that fit; with the recipe that the file was
+// trained by also the moments and update counts of nets whose optimizer is the same. note: what was left and what stays
+// as it was drawn, or "". DATA if no weight fits.
+duel_status duel_trainer_begin(duel_trainer *t, const duel_tensor_file *f, const char *path, const duel_recipe *was,
+                               char *note, size_t n);
+bool duel_checkpoint_has_data(const duel_tensor_file *f, const duel_dataset *data, bool test); // by their fingerprint
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items
 int duel_trainer_variant(const duel_trainer *t, int64_t step);

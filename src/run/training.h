@@ -50,7 +50,7 @@ duel_status duel_tell_alarms(duel_training *t);
 duel_status duel_resume(duel_training *t);           // finds the run and goes on from its checkpoint
 duel_status duel_resume_go_back(duel_training *t);   // makes the directory that of the step from which the run goes on
 bool duel_resume_fixed_length(const duel_recipe *r); // a schedule spans the whole run
-duel_status duel_write_recipe(duel_training *t);
+duel_status duel_write_recipe(duel_training *t);     // and where its data lie
 
 // ---- duties.c
 duel_status duel_duties_begin(duel_training *t); // of a new run: first checkpoint and picture

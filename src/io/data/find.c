@@ -272,17 +272,31 @@ static duel_status find_file(duel_found *f, const char *path) {
   return duel_find_labels(f, &f->file[0]);
 }
 
-duel_status duel_find(duel_found *f, const char *spec) {
-  char text[PATH_MAX], path[PATH_MAX], below[PATH_MAX] = "";
-  *f = (duel_found){.used = -1};
+// Where a spec leads: to a file or folder on the disk, and `below` to what is meant within a zip file. text: as it was
+// understood.
+static duel_status look_up(char path[PATH_MAX], char below[PATH_MAX], char text[PATH_MAX], const char *spec) {
   bool found = look_for(path, spec); // as it stands, however strange
-  snprintf(text, sizeof text, "%s", spec);
+  snprintf(text, PATH_MAX, "%s", spec);
+  *below = 0;
   if (!found) {
     DUEL_TRY(clean(text, spec));
     if (!text[0]) return duel_fail(DUEL_ERR_USAGE, "no data set is named");
     found = look_for(path, text) || look_otherwise(path, text) || look_in_zip(path, below, text);
   }
-  if (!found) return explain(text);
+  return found ? DUEL_OK : explain(text);
+}
+
+duel_status duel_find_path(char path[PATH_MAX], const char *spec) {
+  char text[PATH_MAX], file[PATH_MAX], below[PATH_MAX];
+  DUEL_TRY(look_up(file, below, text, spec));
+  if (snprintf(path, PATH_MAX, "%s%s%s", file, *below ? "/" : "", below) < PATH_MAX) return DUEL_OK;
+  return duel_fail(DUEL_ERR_DATA, "data set %.100s…: the path is too long", spec);
+}
+
+duel_status duel_find(duel_found *f, const char *spec) {
+  char text[PATH_MAX], path[PATH_MAX], below[PATH_MAX];
+  *f = (duel_found){.used = -1};
+  DUEL_TRY(look_up(path, below, text, spec));
   name_from(f->name, text);
   DUEL_TRY(keep(f, &f->path, path));
   return is_folder(path) || *below ? find_in_files(f, path, below) : find_file(f, path);

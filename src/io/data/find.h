@@ -40,6 +40,8 @@ typedef struct duel_found {
 // there instead. DUEL_ERR_DATA, IO. duel_found_close in any case.
 duel_status duel_find(duel_found *f, const char *spec);
 void duel_found_close(duel_found *f);
+// The path that a spec leads to, as above, with what is meant within a zip file behind it.
+duel_status duel_find_path(char path[PATH_MAX], const char *spec);
 // "Thumbs.db (Windows' own), a.txt (text) and 3 more": what of a folder or zip file is none of n pictures; how many.
 int64_t duel_found_list(const duel_found *f, const int64_t *picture, int64_t n, char *dst, size_t room);
 
