@@ -251,6 +251,11 @@ DUEL_API duel_status duel_info_checkpoint(FILE *out, const char *path, int json)
 // that ends in '/' or names a folder: one PNG each, NAMES[i].png (names NULL: 00000.png …).
 DUEL_API duel_status duel_write_items(const char *path, const float *items, int64_t n, int rank, const int64_t *dim,
                                       const uint64_t *names);
+// Images [C,H,W] as one grid, a PNG of so many columns.
+DUEL_API duel_status duel_write_grid(const char *path, const float *items, int64_t n, const int64_t *dim,
+                                     int64_t columns);
+// Whether so many bytes can be had yet, as a container's limits leave it: DEVICE, and what to do, if not.
+DUEL_API duel_status duel_check_memory(const char *what, double bytes, const char *cure);
 // Writes n bytes so that path holds either the old or the new content at any instant.
 DUEL_API duel_status duel_write_file(const char *path, const void *bytes, size_t n);
 // Removes the files that the library is in the middle of writing, whose names are temporary: for a handler of signals,

@@ -141,6 +141,89 @@ for ignored in "" "trap '' PIPE;"; do
   done
 done
 
+# ---- little memory
+
+cat >confined.sh <<'END'
+mount -t tmpfs none /sys/fs/cgroup || exit 1
+group=$(grep ':memory:' /proc/self/cgroup | cut -d: -f3)
+if [ "$1" = 1 ]; then
+  mkdir -p "/sys/fs/cgroup/memory$group"
+  echo 134217728 >"/sys/fs/cgroup/memory$group/memory.limit_in_bytes"
+else
+  echo 134217728 >/sys/fs/cgroup/memory.max
+fi
+shift
+exec "$@"
+END
+confined() { # CGROUP CODE PATTERN NAME ARGUMENTS…: with 128 MiB, as a container's cgroup says
+  version=$1 code=$2 pattern=$3 name=$4
+  shift 4
+  unshare -m sh confined.sh "$version" "$duel" "$@" >out 2>err
+  rc=$?
+  [ $rc = "$code" ] && cat out err | grep -qE -- "$pattern"
+  verdict=$?
+  echo "exit code $rc, wanted $code and: $pattern" | cat - out err >log
+  verdict $verdict "cgroup $version: $name" log
+}
+for version in 1 2; do
+  if unshare -m sh confined.sh $version true 2>/dev/null && { [ $version = 2 ] || grep -q :memory: /proc/self/cgroup; }; then
+    confined $version 5 'only 128 MiB are free' "a batch beyond it" \
+      train --data synthetic:shapes --batch 20000 --steps 1 --outdir confined
+    for ending in npy png idx; do
+      confined $version 5 '^duel: error: one file needs 598 MiB of memory: only 128 MiB are free; draw fewer, or into a folder$' \
+        "a .$ending beyond it" generate "$run" --count 200000 --out big.$ending
+      ok "of which nothing is written" test ! -e big.$ending
+    done
+    confined $version 0 '^300 items' "a folder" generate "$run" --count 300 --out many$version/
+  else
+    for i in $(seq 8); do skip "no right to show a cgroup of my own (unshare -m)"; done
+  fi
+done
+
+# ---- pictures of training
+
+size_of() { # PICTURE: "width height"
+  od -An -tu1 -j 16 -N 8 "$1" | awk '{ print $1 * 16777216 + $2 * 65536 + $3 * 256 + $4, $5 * 16777216 + $6 * 65536 + $7 * 256 + $8 }'
+}
+small() { # NAME FLAGS…: a run into the folder NAME; its directory in $dir
+  dir=$("$duel" train --recipe ./tiny.yaml --outdir "$@" -q 2>err)
+}
+small usual
+same "28×28 in four classes: 4 by 16 cells" "448 112" "$(size_of "$dir/reals.png")"
+same "fakes alike" "448 112" "$(size_of "$dir/fakes-00000000.png")"
+small grid --set 'output.grid=[2, 5]' --set output.keep_pictures=2 --sample 1 --steps 6
+same "output.grid: rows and columns" "140 56" "$(size_of "$dir/reals.png")"
+same "of fakes too" "140 56" "$(size_of "$dir/fakes-00000000.png")"
+same "output.keep_pictures: the first and the newest" "fakes-00000000.png fakes-00000005.png fakes-00000006.png" \
+  "$(cd "$dir" && echo fakes-*)"
+: >"$dir/fakes-00000003-mine.png"
+ok "another grid on resume" "$duel" train --resume "$dir" --steps 8 --set output.grid=3 --set output.keep_pictures=1 -q
+same "is a square" "84 84" "$(size_of "$dir/fakes-00000008.png")"
+same "what is not the run's stays" "fakes-00000000.png fakes-00000003-mine.png fakes-00000008.png" "$(cd "$dir" && echo fakes-*)"
+expect 2 'output\.grid: \[1, 2, 3\] is not a number, or a list of two: \[rows, columns\]' "a grid of three numbers" \
+  train --recipe ./tiny.yaml --set 'output.grid=[1, 2, 3]'
+
+# Pictures of 512×512: what is planned is what is taken, but for the program itself.
+mkdir photos && ln large.png photos/1.png && ln large.png photos/2.png
+"$duel" train --recipe ./tiny.yaml --data photos --set data.size=512 --batch 2 --steps 2 --outdir wide >out 2>err &
+pid=$! most=0
+while kill -0 $pid 2>/dev/null; do
+  now=$(sed -n 's/^VmHWM: *\([0-9]*\) kB/\1/p' /proc/$pid/status 2>/dev/null)
+  most=${now:-$most}
+  sleep 0.02
+done
+wait $pid
+same "large pictures" 0 $?
+same "have fewer cells" "4096 2560" "$(size_of wide/latest/fakes-00000000.png)"
+planned=$(sed -n 's/^Memory: *\([0-9]*\).*/\1/p' out)
+echo "planned ${planned:-?} MiB, $((most / 1024)) MiB taken" >log
+if grep -q __asan_init "$duel" || ldd "$duel" | grep -q 'lib[at]san'; then
+  skip "sanitizers take memory of their own"
+else
+  [ $((most / 1024)) -lt $((planned + 128)) ]
+  verdict $? "and the memory that was planned" log
+fi
+
 # ---- names in capitals
 
 for ending in PNG Npy IDX; do

@@ -354,14 +354,6 @@ static void test_quota(void **state) {
   snprintf(path, sizeof path, "%s/cpu/c/cpu.cfs_quota_us", dir);
   write_text(path, "-1\n");
   assert_int_equal(duel_quota_cpus(list, dir), 0);
-  write_text(list, "0::/a/b\n");
-  assert_true(duel_quota_memory(list, dir) == 0);
-  snprintf(path, sizeof path, "%s/a/memory.max", dir);
-  write_text(path, "max\n");
-  assert_true(duel_quota_memory(list, dir) == 0);
-  write_text(path, "268435456\n");
-  assert_true(duel_quota_memory(list, dir) == 268435456);
-  assert_true(duel_host_memory() > 0);
   write_text(list, "nonsense\n");
   assert_int_equal(duel_quota_cpus(list, dir), 0);
   assert_int_equal(duel_quota_cpus("/nonexistent", dir), 0);
@@ -369,9 +361,8 @@ static void test_quota(void **state) {
   setenv("OMP_NUM_THREADS", "1", 1);
   assert_int_equal(duel_host_threads(), 1);
   unsetenv("OMP_NUM_THREADS");
-  const char *files[] = {
-      "cgroup", "a/b/cpu.max", "a/cpu.max", "a/memory.max", "cpu/c/cpu.cfs_quota_us", "cpu/c/cpu.cfs_period_us"};
-  for (int i = 0; i < 6; i++) {
+  const char *files[] = {"cgroup", "a/b/cpu.max", "a/cpu.max", "cpu/c/cpu.cfs_quota_us", "cpu/c/cpu.cfs_period_us"};
+  for (int i = 0; i < 5; i++) {
     snprintf(path, sizeof path, "%s/%s", dir, files[i]);
     unlink(path);
   }

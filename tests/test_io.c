@@ -372,6 +372,59 @@ static void grids(void **state) {
   assert_int_equal(duel_png_write(scratch("g.png"), (const uint8_t *)"", 2000000, 1, 1), DUEL_ERR_USAGE);
 }
 
+// More than the writer's buffer holds, item after item: 11 cells of noise in 3 columns.
+enum { BIG = 200, BIG_ITEMS = 11 };
+static duel_status big_grid(const float *items) {
+  duel_grid *g;
+  DUEL_TRY(duel_grid_begin(&g, scratch("a"), BIG_ITEMS, 3, (int64_t[]){3, BIG, BIG}));
+  duel_status status = DUEL_OK;
+  for (int64_t i = 0, n = 1; i < BIG_ITEMS && status == DUEL_OK; i += n, n = i + 4 <= BIG_ITEMS ? 4 : BIG_ITEMS - i)
+    status = duel_grid_add(g, items + i * 3 * BIG * BIG, n);
+  if (status == DUEL_OK) status = duel_grid_end(g);
+  duel_grid_close(g);
+  return status;
+}
+
+static void big_grids(void **state) {
+  (void)state;
+  const int64_t item = 3 * BIG * BIG, files = open_files();
+  float *items = malloc((size_t)(BIG_ITEMS * item) * sizeof *items);
+  assert_non_null(items);
+  uint32_t word = 1;
+  for (int64_t i = 0; i < BIG_ITEMS * item; i++) {
+    word = word * 1664525U + 1013904223U;
+    items[i] = (float)(word >> 24) / 127.5f - 1;
+  }
+  must(big_grid(items));
+  png_image image;
+  uint8_t *pixels = read_png("a", &image), expected;
+  assert_true(image.width == 3 * BIG && image.height == 4 * BIG);
+  for (int64_t y = 0; y < 4 * BIG; y++)
+    for (int64_t x = 0; x < 3 * BIG; x++)
+      for (int64_t c = 0; c < 3; c++) {
+        const int64_t i = y / BIG * 3 + x / BIG;
+        expected = 0;
+        if (i < BIG_ITEMS) duel_to_bytes(&expected, items + i * item + (c * BIG + y % BIG) * BIG + x % BIG, 1);
+        assert_int_equal(pixels[(y * 3 * BIG + x) * 3 + c], expected);
+      }
+  free(pixels);
+  for (int at = 1;; at++) { // the old file stays, and nothing else
+    scratch_put("a", old_text, sizeof old_text);
+    fault_begin(FAULT_ERROR, at, 1, ENOSPC);
+    const duel_status status = big_grid(items);
+    const long calls = fault_end();
+    assert_int_equal(scratch_count(), 1);
+    assert_int_equal(open_files(), files);
+    if (calls < at) break;
+    if (status == DUEL_OK) continue; // what is not needed
+    assert_int_equal(status, DUEL_ERR_IO);
+    if (strchr(fault_log(), 'F')) continue; // it is there, and its folder not synced
+    assert_message("free some space");
+    assert_true(holds_old());
+  }
+  free(items);
+}
+
 static void scatter(void **state) {
   (void)state;
   const float points[] = {1, 0, 0.0f / 0.0f, 0, 9, 9}, reals[] = {0, 1};
@@ -413,10 +466,6 @@ static duel_status grid_for_memory(void) {
   static const float items[12 * 3];
   return duel_grid_write(scratch("a"), items, 3, 2, (int64_t[]){3, 2, 2});
 }
-static duel_status idx_for_memory(void) {
-  static const float items[12];
-  return duel_idx_write(scratch("a"), items, 3, (int64_t[]){1, 2, 2});
-}
 static duel_status read_for_memory(void) {
   uint8_t *b;
   size_t n;
@@ -427,8 +476,8 @@ static duel_status read_for_memory(void) {
 
 static void without_memory(void **state) {
   (void)state;
-  duel_status (*const jobs[])(void) = {grid_for_memory, idx_for_memory, read_for_memory};
-  for (int k = 0; k < 3; k++)
+  duel_status (*const jobs[])(void) = {grid_for_memory, read_for_memory};
+  for (int k = 0; k < 2; k++)
     for (int all = 0; all < 2; all++) {
       int failures = 0;
       for (uint64_t at = 1;; at++) {
@@ -464,6 +513,7 @@ int main(void) {
       WITH_FOLDER(make_folders),
       cmocka_unit_test(bytes_round_and_clip),
       WITH_FOLDER(grids),
+      WITH_FOLDER(big_grids),
       WITH_FOLDER(scatter),
       WITH_FOLDER(arrays),
       WITH_FOLDER(without_memory),

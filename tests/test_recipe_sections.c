@@ -174,7 +174,7 @@ static void of_data(void **state) {
   assert_non_null(strstr(r->text, "\n  data_memory: 1536\n"));
   duel_recipe_close(r);
   REFUSES_SET(HEAD,
-              "--set data.size=[1, 2, 3]: data.size: [1, 2, 3] is not a number of pixels, or a list of two: "
+              "--set data.size=[1, 2, 3]: data.size: [1, 2, 3] is not a number, or a list of two: "
               "[height, width]",
               "data.size=[1, 2, 3]");
   REFUSES_SET(HEAD, "--set data.size=-1: data.size: -1 is out of range: it must be at least 1 and at most 16384",

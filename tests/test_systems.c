@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/host.h"
 #include "io/data/cache.h"
 #include "io/file.h"
 #include "io_help.h"
@@ -396,6 +397,48 @@ static void numbers_are_exclusive(void **state) {
   for (int n = 0; n < PROCESSES * RUNS; n++) assert_true(seen[n]);
 }
 
+// ---- memory
+
+static void put_number(const char *name, const char *text) {
+  scratch_put(name, text, strlen(text));
+}
+
+static double quota(const char *cgroups) {
+  put_number("cgroups", cgroups);
+  return duel_quota_memory(scratch("cgroups"), scratch(""));
+}
+
+static void memory_of_cgroups(void **state) {
+  (void)state;
+  for (int i = 0; i < 4; i++)
+    must(duel_make_folder(scratch((const char *[]){"a/b/c", "memory/x/y", "a", "memory"}[i])));
+  assert_true(quota("0::/a/b/c\n") == 0); // no files at all
+  put_number("a/b/c/memory.max", "max\n");
+  assert_true(quota("0::/a/b/c\n") == 0);
+  put_number("a/memory.max", "268435456\n"); // a parent's counts too
+  assert_true(quota("0::/a/b/c\n") == 268435456);
+  put_number("a/memory.current", "200000000\n");
+  assert_true(quota("0::/a/b/c\n") == 68435456);
+  put_number("a/memory.stat", "anon 100000000\nfile 99000000\ninactive_file 60000000\nactive_file 30000000\n");
+  assert_true(quota("0::/a/b/c\n") == 158435456); // files are dropped when memory runs short
+  put_number("a/b/memory.max", "100000000\n");
+  put_number("a/b/memory.current", "100000001\n");
+  assert_true(quota("0::/a/b/c\n") == 1); // none is left, which is another thing than no limit
+  put_number("memory/x/memory.limit_in_bytes", "9223372036854771712\n"); // that of no limit
+  put_number("memory/memory.limit_in_bytes", "134217728\n");
+  assert_true(quota("9:cpu:/x/y\n4:memory:/x/y\n") == 134217728);
+  put_number("memory/x/y/memory.limit_in_bytes", "100000000\n");
+  put_number("memory/x/y/memory.usage_in_bytes", "90000000\n");
+  put_number("memory/x/y/memory.stat", "cache 5\ninactive_file 1\ntotal_inactive_file 50000000\ntotal_active_file 7\n");
+  assert_true(quota("4:memory,hugetlb:/x/y\n") == 60000007);
+  assert_true(quota("4:memory:/not/seen/here\n") == 134217728); // as in a container
+  assert_true(duel_host_memory() > 0);
+  must(duel_host_room("a byte", 1, "cure"));
+  assert_int_equal(duel_host_room("one file", 1e18, "draw fewer"), DUEL_ERR_DEVICE);
+  assert_message("one file needs 953674316406 MiB of memory: only ");
+  assert_message(" MiB are free; draw fewer");
+}
+
 // ---- a training there
 
 typedef struct told {
@@ -460,6 +503,7 @@ int main(void) {
       TEST(run_without_links),
       TEST(long_run_names),
       TEST(numbers_are_exclusive),
+      TEST(memory_of_cgroups),
       cmocka_unit_test_setup_teardown(training_without, small_recipe_setup, scratch_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

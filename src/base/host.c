@@ -46,10 +46,29 @@ static double cpus_of_cgroup(const char *folder, bool second) {
   return quota > 0 && period > 0 ? ceil(quota / period) : 0;
 }
 
+// Bytes of files that the kernel drops when memory runs short.
+static double cached_in_cgroup(const char *folder, bool second) {
+  char path[4200], line[256], name[64];
+  double bytes, cached = 0;
+  snprintf(path, sizeof path, "%s/memory.stat", folder);
+  FILE *f = fopen(path, "re");
+  while (f && fgets(line, sizeof line, f)) {
+    if (sscanf(line, "%63s %lf", name, &bytes) != 2) continue;
+    const char *kind = second ? name : strncmp(name, "total_", 6) ? "" : name + 6;
+    if (!strcmp(kind, "inactive_file") || !strcmp(kind, "active_file")) cached += bytes;
+  }
+  if (f) fclose(f);
+  return cached;
+}
+
 static double memory_of_cgroup(const char *folder, bool second) {
-  double bytes, unused;
-  read_numbers(folder, second ? "memory.max" : "memory.limit_in_bytes", &bytes, &unused);
-  return bytes > 0 ? bytes : 0;
+  double limit, used, unused;
+  read_numbers(folder, second ? "memory.max" : "memory.limit_in_bytes", &limit, &unused);
+  if (limit <= 0) return 0;
+  read_numbers(folder, second ? "memory.current" : "memory.usage_in_bytes", &used, &unused);
+  used -= cached_in_cgroup(folder, second);
+  if (used > 0) limit -= used;
+  return limit > 1 ? limit : 1; // 0 would mean none
 }
 
 static double least_of(double a, double b) {
@@ -118,6 +137,13 @@ double duel_host_memory(void) {
   }
   if (f) fclose(f);
   return least_of(available > 0 ? available + swap : 0, duel_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"));
+}
+
+duel_status duel_host_room(const char *what, double bytes, const char *cure) {
+  const double room = duel_host_memory();
+  if (room <= 0 || bytes <= 0.9 * room) return DUEL_OK;
+  return duel_fail(DUEL_ERR_DEVICE, "%s needs %.0f MiB of memory: only %.0f MiB are free; %s", what, bytes / 1048576,
+                   room / 1048576, cure);
 }
 
 // ---- threads

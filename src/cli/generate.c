@@ -2,11 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "options.h"
 
-enum { BATCH = 256 };
+enum { BATCH = 256, BATCH_NUMBERS = 16 << 20 }; // items at a time, and what they come to at most
 static const uint64_t MOST = 10000000;
 
 static const duel_cli_option options[] = {
@@ -44,71 +43,70 @@ static int is_folder(const char *path) {
   return !*base || (stat(path, &s) == 0 ? S_ISDIR(s.st_mode) : !strchr(base, '.'));
 }
 
-static int no_memory(const char *what, double bytes) {
-  return duel_cli_error(DUEL_ERR_DEVICE, "%s needs %.0f MiB of memory; draw fewer, or into a folder", what,
-                        bytes / 1048576);
-}
-
 static int ended(duel_status status) {
   return status == DUEL_OK ? 0 : duel_cli_failed(status);
 }
 
-// [n, C, H, W] as one picture [C, rows·H, columns·W]; what no item fills is black.
-static int write_grid(const char *path, const float *items, int64_t n, const int64_t dim[3], int64_t columns) {
-  int64_t C = dim[0], H = dim[1], W = dim[2], rows = (n + columns - 1) / columns;
-  int64_t all[3] = {C, rows * H, columns * W};
-  size_t size = (size_t)(C * all[1] * all[2]);
-  float *grid = malloc(size * sizeof *grid);
-  if (!grid) return no_memory("the grid", (double)size * sizeof *grid);
-  for (size_t i = 0; i < size; i++) grid[i] = -1;
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t c = 0; c < C; c++)
-      for (int64_t y = 0; y < H; y++)
-        memcpy(grid + (c * all[1] + i / columns * H + y) * all[2] + i % columns * W, items + ((i * C + c) * H + y) * W,
-               (size_t)W * sizeof *grid);
-  int rc = ended(duel_write_items(path, grid, 1, 3, all, NULL));
-  free(grid);
-  return rc;
+typedef struct drawing {
+  duel_run *run;
+  duel_run_info info;
+  const char *path;
+  int folder;
+  int64_t columns;
+  int64_t size, room; // numbers of an item, items that the memory holds
+  float *items;
+  uint64_t seeds[BATCH];
+} drawing;
+
+static duel_status write_drawn(const drawing *d, int64_t n) {
+  if (d->columns) return duel_write_grid(d->path, d->items, n, d->info.dim, d->columns);
+  return duel_write_items(d->path, d->items, n, d->info.rank, d->info.dim, d->folder ? d->seeds : NULL);
 }
 
-// Draws the n items of the list into path. A folder never holds more than BATCH of them in memory.
+// A file is written when all of its items are there, a folder batch by batch.
+static duel_status draw_list(drawing *d, const char *list) {
+  const int64_t most = d->room < BATCH ? d->room : BATCH;
+  uint64_t inside = 0;
+  int64_t filled = 0;
+  while (*list) {
+    const int64_t left = d->room - filled, n = duel_cli_seeds(&list, &inside, d->seeds, left < most ? left : most);
+    DUEL_TRY(duel_generate(d->run, d->seeds, n, d->items + filled * d->size));
+    filled += n;
+    if (!d->folder) continue;
+    DUEL_TRY(write_drawn(d, filled));
+    filled = 0;
+  }
+  return d->folder ? DUEL_OK : write_drawn(d, filled);
+}
+
+// Draws the n items of the list into path. A folder never holds more than a batch of them in memory.
 static int draw(duel_run *run, const char *list, int64_t n, const char *path, int64_t columns) {
-  duel_run_info info = duel_run_describe(run);
-  int64_t size = 1;
-  for (int i = 0; i < info.rank; i++) size *= info.dim[i];
-  int folder = is_folder(path);
-  char slashed[4096]; // a name that does not exist yet becomes a folder
+  static drawing d;
+  d = (drawing){.run = run, .info = duel_run_describe(run), .path = path, .folder = is_folder(path), .size = 1};
+  for (int i = 0; i < d.info.rank; i++) d.size *= d.info.dim[i];
+  static char slashed[4096]; // a name that does not exist yet becomes a folder
   size_t length = strlen(path);
-  if (folder && path[length - 1] != '/') {
+  if (d.folder && path[length - 1] != '/') {
     if (length + 2 > sizeof slashed) return duel_cli_error(DUEL_ERR_USAGE, "--out: the path is too long");
     snprintf(slashed, sizeof slashed, "%s/", path);
-    path = slashed;
+    d.path = slashed;
   }
-  if (columns && (!duel_cli_ends_with(path, ".png") || info.rank != 3))
+  if (columns && (!duel_cli_ends_with(path, ".png") || d.info.rank != 3))
     return duel_cli_error(DUEL_ERR_USAGE, "--columns is for a grid of images in one .png");
-
-  int64_t room = folder && n > BATCH ? BATCH : n;
-  double bytes = (double)room * ((double)size * sizeof(float) + sizeof(uint64_t)) * (columns ? 2 : 1);
-  if (bytes > 0.5 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE))
-    return no_memory("one file", bytes);
-  float *items = malloc((size_t)(room * size) * sizeof *items);
-  uint64_t *seeds = malloc((size_t)room * sizeof *seeds);
-  int rc = items && seeds ? 0 : no_memory("the result", bytes);
-  uint64_t inside = 0;
-  while (rc == 0 && *list) {
-    int64_t filled = 0; // a file holds many batches, a folder's buffer one
-    while (filled < room && *list) {
-      int64_t k = duel_cli_seeds(&list, &inside, seeds + filled, room - filled < BATCH ? room - filled : BATCH);
-      if ((rc = ended(duel_generate(run, seeds + filled, k, items + filled * size)))) break;
-      filled += k;
-    }
-    if (rc == 0 && filled > 0)
-      rc = columns ? write_grid(path, items, filled, info.dim, columns)
-                   : ended(duel_write_items(path, items, filled, info.rank, info.dim, folder ? seeds : NULL));
-  }
-  free(items);
-  free(seeds);
-  return rc;
+  d.columns = columns;
+  d.room = n;
+  if (d.folder && d.room > BATCH_NUMBERS / d.size) d.room = BATCH_NUMBERS / d.size > 1 ? BATCH_NUMBERS / d.size : 1;
+  if (d.folder && d.room > BATCH) d.room = BATCH;
+  const double bytes = (double)d.room * (double)d.size * sizeof(float);
+  duel_status status = d.folder ? DUEL_OK : duel_check_memory("one file", bytes, "draw fewer, or into a folder");
+  if (status != DUEL_OK) return duel_cli_failed(status);
+  d.items = malloc((size_t)(d.room * d.size) * sizeof *d.items);
+  if (!d.items)
+    return duel_cli_error(DUEL_ERR_DEVICE, "out of memory: the result needs %.0f MiB; draw fewer, or into a folder",
+                          bytes / 1048576);
+  status = draw_list(&d, list);
+  free(d.items);
+  return ended(status);
 }
 
 int duel_cli_generate(const duel_cli_args *args) {

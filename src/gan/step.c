@@ -7,7 +7,7 @@
 #include "gan/game.h"
 #include "gan/layers/layers.h"
 
-enum { CHUNK = 64 };
+enum { CHUNK = 64, CHUNK_NUMBERS = 16 << 20 }; // items a sampling run, and what they come to at most
 
 static duel_shape with_batch(int64_t n, duel_shape item) {
   duel_shape s = {.rank = item.rank + 1};
@@ -105,9 +105,16 @@ static duel_status open_testing(duel_step_vars *v, const duel_model *m, duel_var
   return duel_vars_add(vars, DUEL_ARENA_OUTPUT, "test.hits", real, DUEL_SCALAR, &v->test_hits);
 }
 
+// Large items are sampled a few at a time: they would take more memory than the training.
+static int64_t chunk_of(int64_t item) {
+  int64_t chunk = CHUNK;
+  while (chunk > 1 && chunk * item > CHUNK_NUMBERS) chunk /= 2;
+  return chunk;
+}
+
 duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
                            const duel_step_data *data) {
-  *v = (duel_step_vars){.inputs.vars = vars, .chunk = CHUNK};
+  *v = (duel_step_vars){.inputs.vars = vars, .chunk = chunk_of(duel_shape_count(m->item))};
   if (m->game->samples >= 0) {
     const duel_shape latents = DUEL_SHAPE(v->chunk, m->recipe->latent), samples = with_batch(v->chunk, m->item);
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, latents, &v->latents));

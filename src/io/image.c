@@ -1,12 +1,13 @@
-// PNG through libpng, encoded in memory so that the file appears whole.
+// PNG through libpng, row by row: a small picture is encoded in memory, a large one into a draft of its file.
 //
-// libpng reports errors by longjmp. Invariant: encode() is the only frame that it jumps to, and nothing there changes
-// between setjmp and the jump except what the sink points to, so that all is freed in one place.
+// libpng reports errors by longjmp. Invariant: whatever calls it sets the writer's jump first and returns from there,
+// and nothing changes between setjmp and the jump but what the writer points to, so that all is freed in one place.
 #include "io/image.h"
 
 #include <math.h>
 #include <png.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
@@ -14,17 +15,26 @@
 #include "base/mem.h"
 #include "io/file.h"
 
-typedef struct sink {
+enum { BUFFER = 1 << 20 };
+
+typedef struct writer {
   jmp_buf out;
-  char error[160];
-  uint8_t *bytes;
-  size_t n, room;
-} sink;
+  duel_status status; // of the file
+  char error[160];    // libpng's, where the file is fine
+  const char *path;
+  png_structp png;
+  png_infop info;
+  duel_draft draft; // of a picture that is larger than the buffer
+  bool drafted;
+  int64_t at; // bytes in the draft
+  size_t n;
+  uint8_t bytes[BUFFER];
+} writer;
 
 static void on_error(png_structp png, png_const_charp message) {
-  sink *s = png_get_error_ptr(png);
-  snprintf(s->error, sizeof s->error, "%s", message);
-  longjmp(s->out, 1);
+  writer *w = png_get_error_ptr(png);
+  snprintf(w->error, sizeof w->error, "%s", message);
+  longjmp(w->out, 1);
 }
 static void on_warning(png_structp png, png_const_charp message) {
   (void)png;
@@ -39,59 +49,107 @@ static void give(png_structp png, png_voidp p) {
   duel_free(p);
 }
 
+static duel_status put(writer *w, const uint8_t *bytes, size_t n) {
+  if (!w->drafted) DUEL_TRY(duel_draft_begin(&w->draft, w->path, 0));
+  w->drafted = true;
+  DUEL_TRY(duel_draft_put(&w->draft, bytes, n, w->at));
+  w->at += (int64_t)n;
+  return DUEL_OK;
+}
+
 static void append(png_structp png, png_bytep bytes, size_t n) {
-  sink *s = png_get_io_ptr(png);
-  if (n > s->room - s->n) {
-    size_t room = 2 * s->room > s->n + n ? 2 * s->room : s->n + n;
-    uint8_t *larger = duel_realloc(s->bytes, room);
-    if (!larger) png_error(png, "out of memory");
-    s->bytes = larger;
-    s->room = room;
+  writer *w = png_get_io_ptr(png);
+  if (n > BUFFER - w->n) {
+    w->status = put(w, w->bytes, w->n);
+    w->n = 0;
   }
-  memcpy(s->bytes + s->n, bytes, n);
-  s->n += n;
+  if (w->status == DUEL_OK && n > BUFFER) w->status = put(w, bytes, n);
+  if (w->status != DUEL_OK) png_error(png, "the file cannot be written");
+  if (n > BUFFER) return;
+  memcpy(w->bytes + w->n, bytes, n);
+  w->n += n;
 }
 static void flush(png_structp png) {
   (void)png;
 }
 
-static int encode(sink *s, png_structp png, png_infop info, const uint8_t *pixels, uint32_t width, uint32_t height,
-                  int channels) {
-  if (setjmp(s->out)) return 0;
-  png_set_write_fn(png, s, append, flush);
-  // On grids of images runs of one value are all that LZ77 finds: looking for nothing else takes half the time of
-  // level 1, a fifth of the default's, and the file is no larger. Filters cost time and size.
-  png_set_compression_level(png, 1);
-  png_set_compression_strategy(png, Z_RLE);
-  png_set_filter(png, 0, PNG_FILTER_NONE);
-  png_set_IHDR(png, info, width, height, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
-               PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-  png_write_info(png, info);
-  for (uint32_t y = 0; y < height; y++) png_write_row(png, pixels + (size_t)y * width * (size_t)channels);
-  png_write_end(png, NULL);
-  return 1;
+static duel_status failed(const writer *w) {
+  if (w->status != DUEL_OK) return w->status;
+  return duel_fail(DUEL_ERR_DEVICE, "cannot make the picture %s: %s", w->path, w->error);
 }
 
-duel_status duel_png_write(const char *path, const uint8_t *pixels, int64_t width, int64_t height, int channels) {
+static duel_status write_head(writer *w, uint32_t width, uint32_t height, int channels) {
+  if (setjmp(w->out)) return failed(w);
+  png_set_write_fn(w->png, w, append, flush);
+  // On grids of images runs of one value are all that LZ77 finds: looking for nothing else takes half the time of
+  // level 1, a fifth of the default's, and the file is no larger. Filters cost time and size.
+  png_set_compression_level(w->png, 1);
+  png_set_compression_strategy(w->png, Z_RLE);
+  png_set_filter(w->png, 0, PNG_FILTER_NONE);
+  png_set_IHDR(w->png, w->info, width, height, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
+               PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_write_info(w->png, w->info);
+  return DUEL_OK;
+}
+
+static duel_status write_rows(writer *w, const uint8_t *pixels, int64_t rows, size_t row_bytes) {
+  if (setjmp(w->out)) return failed(w);
+  for (int64_t y = 0; y < rows; y++) png_write_row(w->png, pixels + (size_t)y * row_bytes);
+  return DUEL_OK;
+}
+
+static duel_status write_end(writer *w) {
+  if (setjmp(w->out)) return failed(w);
+  png_write_end(w->png, NULL);
+  return DUEL_OK;
+}
+
+static void close_writer(writer *w) {
+  if (!w) return;
+  if (w->png) png_destroy_write_struct(&w->png, &w->info);
+  if (w->drafted) duel_draft_drop(&w->draft);
+  duel_free(w);
+}
+
+static duel_status open_writer(writer **result, const char *path, int64_t width, int64_t height, int channels) {
   enum { MOST = 1000000 }; // libpng's own limit
+  *result = NULL;
   if (width < 1 || height < 1 || width > MOST || height > MOST)
     return duel_fail(DUEL_ERR_USAGE, "%s: a PNG cannot have %lld×%lld pixels; write fewer, or .npy, or a folder", path,
                      (long long)width, (long long)height);
-  sink s = {.room = 65536};
-  s.bytes = duel_malloc(s.room);
-  if (!s.bytes) return duel_fail_memory(path, s.room);
+  writer *w = duel_malloc(sizeof *w);
+  if (!w) return duel_fail_memory(path, sizeof *w);
+  w->status = DUEL_OK;
+  w->path = path;
+  w->drafted = false;
+  w->at = 0;
+  w->n = 0;
   // Making the two structs cannot jump: libpng returns NULL where it lacks memory.
-  png_structp png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning, NULL, take, give);
-  png_infop info = png ? png_create_info_struct(png) : NULL;
-  duel_status status;
-  if (!info)
-    status = duel_fail_memory(path, s.room);
-  else if (!encode(&s, png, info, pixels, (uint32_t)width, (uint32_t)height, channels))
-    status = duel_fail(DUEL_ERR_DEVICE, "cannot make the picture %s: %s", path, s.error);
+  w->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, w, on_error, on_warning, NULL, take, give);
+  w->info = w->png ? png_create_info_struct(w->png) : NULL;
+  duel_status status =
+      w->info ? write_head(w, (uint32_t)width, (uint32_t)height, channels) : duel_fail_memory(path, sizeof *w);
+  if (status == DUEL_OK)
+    *result = w;
   else
-    status = duel_file_write(path, s.bytes, s.n);
-  if (png) png_destroy_write_struct(&png, &info);
-  duel_free(s.bytes);
+    close_writer(w);
+  return status;
+}
+
+// A picture that fits in the buffer is written at once, with all that duel_file_write does.
+static duel_status finish(writer *w) {
+  DUEL_TRY(write_end(w));
+  if (!w->drafted) return duel_file_write(w->path, w->bytes, w->n);
+  DUEL_TRY(put(w, w->bytes, w->n));
+  return duel_draft_commit(&w->draft);
+}
+
+duel_status duel_png_write(const char *path, const uint8_t *pixels, int64_t width, int64_t height, int channels) {
+  writer *w;
+  DUEL_TRY(open_writer(&w, path, width, height, channels));
+  duel_status status = write_rows(w, pixels, height, (size_t)(width * channels));
+  if (status == DUEL_OK) status = finish(w);
+  close_writer(w);
   return status;
 }
 
@@ -102,30 +160,97 @@ void duel_to_bytes(uint8_t *dst, const float *src, int64_t n) {
   }
 }
 
-duel_status duel_grid_write(const char *path, const float *items, int64_t n, int64_t columns, const int64_t dim[3]) {
-  int64_t C = dim[0], H = dim[1], W = dim[2], channels = C == 3 ? 3 : 1;
-  if (n < 1 || columns < 1 || C < 1 || H < 1 || W < 1)
-    return duel_fail(DUEL_ERR_INTERNAL, "%s: a grid of nothing", path);
-  if (columns > n) columns = n;
-  int64_t rows = (n + columns - 1) / columns, width, height, bytes;
-  if (__builtin_mul_overflow(columns, W, &width) || __builtin_mul_overflow(rows, H, &height) ||
-      __builtin_mul_overflow(width, height, &bytes) || __builtin_mul_overflow(bytes, channels, &bytes))
+// ---- grids
+
+struct duel_grid {
+  writer *out;
+  uint8_t *cells, *line; // one row of cells, and one channel's line of an item
+  int64_t columns, dim[3], channels, width;
+  int64_t filled; // cells of the row
+};
+
+static duel_status grid_of(duel_grid *g, const char *path, int64_t n, int64_t columns) {
+  const int64_t H = g->dim[1], W = g->dim[2];
+  g->columns = columns < n ? columns : n;
+  g->channels = g->dim[0] == 3 ? 3 : 1;
+  int64_t height, bytes;
+  if (__builtin_mul_overflow(g->columns, W, &g->width) ||
+      __builtin_mul_overflow((n + g->columns - 1) / g->columns, H, &height) ||
+      __builtin_mul_overflow(g->width, height, &bytes) || __builtin_mul_overflow(bytes, g->channels, &bytes))
     return duel_fail(DUEL_ERR_USAGE, "%s: %lld items of %lld×%lld pixels are too many for one picture", path,
                      (long long)n, (long long)H, (long long)W);
-  uint8_t *pixels = duel_calloc((size_t)bytes, 1), *row = duel_malloc((size_t)W);
-  duel_status s = pixels && row ? DUEL_OK : duel_fail_memory(path, (size_t)bytes);
-  for (int64_t i = 0; s == DUEL_OK && i < n; i++)
-    for (int64_t c = 0; c < channels; c++)
-      for (int64_t y = 0; y < H; y++) {
-        uint8_t *dst = pixels + (((i / columns) * H + y) * width + (i % columns) * W) * channels + c;
-        duel_to_bytes(row, items + ((i * C + c) * H + y) * W, W);
-        for (int64_t x = 0; x < W; x++) dst[x * channels] = row[x];
-      }
-  if (s == DUEL_OK) s = duel_png_write(path, pixels, width, height, (int)channels);
-  duel_free(row);
-  duel_free(pixels);
-  return s;
+  DUEL_TRY(open_writer(&g->out, path, g->width, height, (int)g->channels));
+  const size_t row = (size_t)(g->width * H * g->channels);
+  g->cells = duel_calloc(row, 1);
+  g->line = duel_malloc((size_t)W);
+  return g->cells && g->line ? DUEL_OK : duel_fail_memory(path, row);
 }
+
+duel_status duel_grid_begin(duel_grid **grid, const char *path, int64_t n, int64_t columns, const int64_t dim[3]) {
+  *grid = NULL;
+  if (n < 1 || columns < 1 || dim[0] < 1 || dim[1] < 1 || dim[2] < 1)
+    return duel_fail(DUEL_ERR_INTERNAL, "%s: a grid of nothing", path);
+  duel_grid *g = duel_calloc(1, sizeof *g);
+  if (!g) return duel_fail_memory(path, sizeof *g);
+  memcpy(g->dim, dim, sizeof g->dim);
+  const duel_status status = grid_of(g, path, n, columns);
+  if (status == DUEL_OK)
+    *grid = g;
+  else
+    duel_grid_close(g);
+  return status;
+}
+
+static void draw_cell(duel_grid *g, const float *item) {
+  const int64_t H = g->dim[1], W = g->dim[2];
+  for (int64_t c = 0; c < g->channels; c++)
+    for (int64_t y = 0; y < H; y++, item += W) {
+      uint8_t *dst = g->cells + (y * g->width + g->filled * W) * g->channels + c;
+      duel_to_bytes(g->line, item, W);
+      for (int64_t x = 0; x < W; x++) dst[x * g->channels] = g->line[x];
+    }
+}
+
+static duel_status write_cells(duel_grid *g) {
+  const size_t line = (size_t)(g->width * g->channels);
+  g->filled = 0;
+  DUEL_TRY(write_rows(g->out, g->cells, g->dim[1], line));
+  memset(g->cells, 0, line * (size_t)g->dim[1]);
+  return DUEL_OK;
+}
+
+duel_status duel_grid_add(duel_grid *g, const float *items, int64_t n) {
+  const int64_t item = g->dim[0] * g->dim[1] * g->dim[2];
+  for (int64_t i = 0; i < n; i++) {
+    draw_cell(g, items + i * item);
+    if (++g->filled == g->columns) DUEL_TRY(write_cells(g));
+  }
+  return DUEL_OK;
+}
+
+duel_status duel_grid_end(duel_grid *g) {
+  if (g->filled > 0) DUEL_TRY(write_cells(g));
+  return finish(g->out);
+}
+
+void duel_grid_close(duel_grid *g) {
+  if (!g) return;
+  close_writer(g->out);
+  duel_free(g->cells);
+  duel_free(g->line);
+  duel_free(g);
+}
+
+duel_status duel_grid_write(const char *path, const float *items, int64_t n, int64_t columns, const int64_t dim[3]) {
+  duel_grid *g;
+  DUEL_TRY(duel_grid_begin(&g, path, n, columns, dim));
+  duel_status status = duel_grid_add(g, items, n);
+  if (status == DUEL_OK) status = duel_grid_end(g);
+  duel_grid_close(g);
+  return status;
+}
+
+// ---- points
 
 // A square dot per point, y upwards; points outside or not finite are left out.
 static void plot(uint8_t *pixels, int size, const float *points, int64_t n, uint8_t grey) {

@@ -16,6 +16,13 @@ duel_status duel_png_write(const char *path, const uint8_t *pixels, int64_t widt
 // C: the first channel. Unfilled cells are black.
 duel_status duel_grid_write(const char *path, const float *items, int64_t n, int64_t columns, const int64_t dim[3]);
 
+// The same, item after item: of the picture a row of cells lies in memory. n: items in all; path lives until the end.
+typedef struct duel_grid duel_grid;
+duel_status duel_grid_begin(duel_grid **g, const char *path, int64_t n, int64_t columns, const int64_t dim[3]);
+duel_status duel_grid_add(duel_grid *g, const float *items, int64_t n);
+duel_status duel_grid_end(duel_grid *g); // all items are there: the file appears
+void duel_grid_close(duel_grid *g);      // NULL is fine; without an end there is no file
+
 // n points [n,2] as a scatter plot over [-1.5, 1.5]², size×size grey pixels, real ones (may be NULL) lighter behind.
 duel_status duel_scatter_write(const char *path, const float *points, int64_t n, const float *real, int64_t n_real,
                                int size);

@@ -37,7 +37,7 @@ typedef enum duel_key_type {
   DUEL_KEY_NUMBERS, // two floats
   DUEL_KEY_TEXT,
   DUEL_KEY_SEED,     // uint64_t
-  DUEL_KEY_EXTENT,   // height and width; one number is both; 0: none
+  DUEL_KEY_EXTENT,   // two numbers, named by `of`: "[height, width]"; one is both; 0: none
   DUEL_KEY_BYTES,    // 64M; auto: 0
   DUEL_KEY_LENGTH,   // min 0 allows 0, for never
   DUEL_KEY_SCHEDULE, // a number, or {from, to, …}
@@ -169,7 +169,8 @@ typedef struct duel_recipe {
   } train;
   struct {
     duel_length sample, test, checkpoint, tick;
-    int keep;
+    int keep, keep_pictures; // keep_pictures 0: all
+    int64_t grid[2];         // rows and columns of pictures; 0: as many as suit
   } output;
   struct {
     const char *backend; // auto, cpu, cuda
@@ -198,7 +199,8 @@ typedef struct duel_setting { // --set key=value, or a flag under its recipe key
 
 // Reading is in two moves, since $C $H $W come from the data that the recipe names:
 //
-//   duel_recipe_load     finds `name` (built-in, or a file if it has a '/' or ends in .yaml or .yml), merges base, recipe and
+//   duel_recipe_load     finds `name` (built-in, or a file if it has a '/' or ends in .yaml or .yml), merges base,
+//   recipe and
 //                        settings, and reports all mistakes that show without the data, up to 20 at once
 //   duel_recipe_resolve  reads it again with the data's sizes and fills in the recipe
 //

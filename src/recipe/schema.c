@@ -49,7 +49,8 @@ enum { PATH, LIMIT, SIZE, CROP, CHANNELS, ON_BAD };
 static const duel_key keys_data[] = {
     {"path", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "data set: a name, a file or a folder"},
     {"limit", DUEL_KEY_INT, "0", 0, 0x1p40, NULL, "first N items only; 0: all"},
-    {"size", DUEL_KEY_EXTENT, "0", 1, 16384, NULL, "height and width that images are resized to; 0: as they are"},
+    {"size", DUEL_KEY_EXTENT, "0", 1, 16384, "[height, width]",
+     "height and width that images are resized to; 0: as they are"},
     {"crop", DUEL_KEY_CHOICE, "center", 0, 0, "none|center",
      "images of other proportions than size are cropped, or stretched"},
     {"channels", DUEL_KEY_CHOICE, "auto", 0, 0, "auto|1|3",
@@ -77,16 +78,18 @@ static const duel_key keys_train[] = {{"length", DUEL_KEY_LENGTH, NULL, DUEL_ABO
                                       {"seed", DUEL_KEY_SEED, "0", 0, 0, NULL, "of all random draws"},
                                       {.name = NULL}};
 
-enum { OF_GAME, CHECKPOINT, KEEP, TICK };
 static const duel_key keys_output[] = {
     {"checkpoint", DUEL_KEY_LENGTH, "1 epoch", 0, 0, NULL, "between checkpoints; 0: the first and last only"},
     {"keep", DUEL_KEY_INT, "3", 1, 1e6, NULL, "newest checkpoints kept"},
     {"tick", DUEL_KEY_LENGTH, "10 kimg", DUEL_ABOVE_0, 0, NULL, "between lines of statistics"},
+    {"grid", DUEL_KEY_EXTENT, "0", 1, 1024, "[rows, columns]", "rows and columns of pictures; 0: as many as suit"},
     {.name = NULL}};
 
 // Of games that draw samples, and of those that are tested.
 static const duel_key keys_of_samples[] = {
-    {"sample", DUEL_KEY_LENGTH, "1 epoch", 0, 0, NULL, "between pictures; 0: none"}, {.name = NULL}};
+    {"sample", DUEL_KEY_LENGTH, "1 epoch", 0, 0, NULL, "between pictures; 0: none"},
+    {"keep_pictures", DUEL_KEY_INT, "0", 0, 1e6, NULL, "newest pictures kept; 0: all"},
+    {.name = NULL}};
 static const duel_key keys_of_tests[] = {
     {"test", DUEL_KEY_LENGTH, "1 epoch", 0, 0, NULL, "between tests on the test set; 0: none"}, {.name = NULL}};
 static const duel_key keys_of_test_data[] = {
@@ -231,11 +234,14 @@ void duel_take_fields(duel_recipe *r, const duel_game_kind *game) {
   r->train.batch = (int64_t)v[BATCH].number[0];
   r->train.seed = v[SEED].seed;
   r->game = (duel_chosen){&game->kind, (duel_key_value *)(uintptr_t)(v + N_TRAIN)};
-  v = section(r, "output");
-  *(game->tested ? &r->output.test : &r->output.sample) = v[OF_GAME].length;
-  r->output.checkpoint = v[CHECKPOINT].length;
-  r->output.keep = (int)v[KEEP].number[0];
-  r->output.tick = v[TICK].length;
+  const duel_chosen *output = value_of(&r->root, "output")->chosen;
+  r->output.sample = value_of(output, "sample")->length;
+  r->output.test = value_of(output, "test")->length;
+  r->output.checkpoint = value_of(output, "checkpoint")->length;
+  r->output.tick = value_of(output, "tick")->length;
+  r->output.keep = (int)value_of(output, "keep")->number[0];
+  r->output.keep_pictures = (int)value_of(output, "keep_pictures")->number[0];
+  for (int i = 0; i < 2; i++) r->output.grid[i] = (int64_t)value_of(output, "grid")->number[i];
   v = section(r, "run");
   r->run.backend = v[BACKEND].text;
   r->run.device = (int)v[DEVICE].number[0];

@@ -261,7 +261,8 @@ static bool read_pair(const duel_place *p, const duel_key *key, duel_key_value *
 static bool read_extent(const duel_place *p, const duel_key *key, duel_key_value *v) {
   int64_t value;
   if (is_pair(p->node)) return read_items(p, key, p->node->child, 2, read_int, v);
-  if (p->node->type != DUEL_YAML_SCALAR) return ill_typed(p, "a number of pixels, or a list of two: [height, width]");
+  if (p->node->type != DUEL_YAML_SCALAR)
+    return ill_typed(p, duel_phrase(p->rd, "a number, or a list of two: %s", (const char *)key->of));
   bool none = duel_yaml_int(p->node, &value) && value == 0;
   if (!none && !read_int(p, key, v)) return false;
   v->number[1] = v->number[0];

@@ -27,7 +27,7 @@ typedef struct items {
   duel_pool pool; // all of it lives here
   item *list;
   int n;
-  void **copy; // host copies of the variables that the list names, NULL for others
+  void **copy; // the variables that the list names, in the host's memory; NULL for others
 } items;
 
 static item *add_item(items *all, int net, const duel_param *p, int var) {
@@ -54,8 +54,9 @@ static void add_tensor(items *all, const duel_trainer *t, int net, const duel_pa
     }
 }
 
-// full: the moments too. The pool is to be closed, also on failure.
-static duel_status list_items(const duel_trainer *t, bool full, items *all) {
+// full: the moments too. in_place: the variables themselves where the host can read them, else copies. The pool is to
+// be closed, also on failure.
+static duel_status list_items(const duel_trainer *t, bool full, bool in_place, items *all) {
   size_t most = 0;
   for (int net = 0; net < t->recipe->n_nets; net++) most += 4 * (size_t)t->model.net[net].n;
   *all = (items){.n = 0};
@@ -69,7 +70,7 @@ static duel_status list_items(const duel_trainer *t, bool full, items *all) {
   for (int i = 0; i < all->n; i++) {
     void **copy = &all->copy[all->list[i].var];
     const size_t bytes = t->vars.var[all->list[i].var].bytes;
-    if (!*copy) *copy = duel_pool_alloc(&all->pool, bytes);
+    if (!*copy) *copy = in_place ? duel_memory_at(&t->memory, all->list[i].var) : duel_pool_alloc(&all->pool, bytes);
     if (!*copy) return duel_fail_memory("a checkpoint", bytes);
   }
   return DUEL_OK;
@@ -153,8 +154,8 @@ static duel_status write_file(const duel_trainer *t, const duel_entry *entry, in
   return duel_tensors_write(path, entry, n, meta, n_meta + (t->test != NULL));
 }
 
-static duel_status write_items(duel_trainer *t, items *all, const char *path) {
-  for (int var = 0; var < t->vars.n; var++)
+static duel_status write_items(duel_trainer *t, items *all, bool in_place, const char *path) {
+  for (int var = 0; var < t->vars.n && !in_place; var++)
     if (all->copy[var]) DUEL_TRY(duel_memory_read(&t->memory, var, all->copy[var]));
   DUEL_TRY(check_finite(t, all));
   duel_entry *entry = duel_pool_alloc(&all->pool, (size_t)all->n * sizeof *entry);
@@ -171,10 +172,11 @@ static duel_status write_items(duel_trainer *t, items *all, const char *path) {
 }
 
 duel_status duel_trainer_save(duel_trainer *t, const char *path) {
+  const bool in_place = t->api->host_memory;
   items all;
   DUEL_TRY(duel_trainer_settle(t));
-  duel_status status = list_items(t, true, &all);
-  if (status == DUEL_OK) status = write_items(t, &all, path);
+  duel_status status = list_items(t, true, in_place, &all);
+  if (status == DUEL_OK) status = write_items(t, &all, in_place, path);
   duel_pool_close(&all.pool);
   return status;
 }
@@ -266,7 +268,7 @@ duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const 
   if (full && !duel_tensors_meta(f, "crc32c"))
     return duel_fail(DUEL_ERR_DATA, "%s has no checksum: it is damaged, or no checkpoint of duel", path);
   items all;
-  duel_status status = list_items(t, full, &all);
+  duel_status status = list_items(t, full, false, &all);
   if (status == DUEL_OK) status = read_items(t, &all, f, path, full);
   if (status == DUEL_OK && full) status = read_counts(t, f, path);
   duel_pool_close(&all.pool);

@@ -28,6 +28,7 @@ static duel_status picture(duel_training *t) {
   if (t->drawn == step) return DUEL_OK;
   DUEL_TRY(duel_rundir_fakes(&t->dir, t->run, path, sizeof path));
   t->drawn = step;
+  duel_rundir_prune_pictures(&t->dir, t->run->trainer->recipe->output.keep_pictures);
   if (*path) duel_tell(t, DUEL_EVENT_SAMPLE, path);
   return DUEL_OK;
 }

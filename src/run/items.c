@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/host.h"
 #include "base/text.h"
 #include "io/file.h"
 #include "io/image.h"
@@ -48,6 +49,15 @@ duel_status duel_write_items(const char *path, const float *items, int64_t n, in
   if (duel_ends_with(path, ".idx")) return duel_idx_write(path, items, n, dim);
   return duel_fail(DUEL_ERR_USAGE, "%s: the ending says no format; use .png, .npy, .idx, or a folder ending in /",
                    path);
+}
+
+duel_status duel_write_grid(const char *path, const float *items, int64_t n, const int64_t *dim, int64_t columns) {
+  if (n < 1 || columns < 1) return duel_fail(DUEL_ERR_USAGE, "there is nothing to write to %s", path);
+  return duel_grid_write(path, items, n, columns, dim);
+}
+
+duel_status duel_check_memory(const char *what, double bytes, const char *cure) {
+  return duel_host_room(what, bytes, cure);
 }
 
 duel_status duel_write_file(const char *path, const void *bytes, size_t n) {

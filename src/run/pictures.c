@@ -1,4 +1,5 @@
-// Sample grids of a run: fakes of the same latents all along, and real items laid out alike.
+// Sample grids of a run: fakes of the same latents all along, and real items laid out alike. Invariant: items are drawn
+// a few at a time, so that a picture takes the memory of one row of its cells.
 #include <inttypes.h>
 #include <string.h>
 
@@ -7,70 +8,135 @@
 #include "io/image.h"
 #include "run/rundir.h"
 
-enum { COLUMNS = 16, ROWS = 10, POINTS = 1000, SCATTER_SIZE = 512 };
+enum { COLUMNS = 16, ROWS = 10, MOST_CLASSES = 32, POINTS = 1000, SCATTER_SIZE = 512 };
+enum { WIDTH = 4096, HEIGHT = 2560 }; // pixels of a picture, where the recipe asks for no other number of cells
 
-// 10×16 cells for images (or one row a class, where there are 2 to 32), 1000 points for points, 0 for what cannot be
-// drawn.
-static int64_t cells(const duel_trainer *t) {
+typedef struct layout {
+  int64_t rows, columns; // rows 0: nothing that can be drawn
+  bool by_class;         // row r of the real items is of class r
+} layout;
+
+static int64_t at_most(int64_t cells, int64_t pixels, int64_t side) {
+  const int64_t fit = pixels / side > 1 ? pixels / side : 1;
+  return cells < fit ? cells : fit;
+}
+
+// 10×16 cells for images (or one row a class, where there are 2 to 32), fewer of large ones; 1000 points.
+static layout layout_of(const duel_trainer *t) {
   const duel_shape item = t->model.item;
-  if (item.rank == 1) return item.dim[0] == 2 ? POINTS : 0;
-  return COLUMNS * (t->data->classes >= 2 && t->data->classes <= 32 ? t->data->classes : ROWS);
+  const int64_t *asked = t->recipe->output.grid, classes = t->data->classes;
+  const bool few = classes >= 2 && classes <= MOST_CLASSES;
+  if (item.rank == 1) return (layout){.rows = item.dim[0] == 2, .columns = POINTS};
+  layout l = {.rows = at_most(few ? classes : ROWS, HEIGHT, item.dim[1]),
+              .columns = at_most(COLUMNS, WIDTH, item.dim[2])};
+  if (asked[0] > 0) l = (layout){.rows = asked[0], .columns = asked[1]};
+  l.by_class = few && t->data->labels && l.rows <= classes;
+  return l;
 }
 
-// n real items: the first 16 of each class, row by row, or the first n of the set.
-static duel_status real_items(duel_trainer *t, int64_t n, float *dst) {
-  int64_t *number = duel_malloc((size_t)n * sizeof *number), filled = 0;
-  if (!number) return duel_fail_memory("a picture", (size_t)n * sizeof *number);
-  if (t->data->labels && n == COLUMNS * t->data->classes && t->model.item.rank == 3) {
-    for (int64_t class = 0; class < t->data->classes; class ++)
-      for (int64_t i = 0, seen = 0; i < t->items && seen < COLUMNS; i++)
-        if (t->data->labels[i] == class) number[filled++] = i, seen++;
+// ---- real items
+
+// Their numbers: the first ones of each class, row by row, or the first of the set.
+static void choose_real(const duel_trainer *t, layout l, int64_t *number) {
+  int64_t filled = 0;
+  for (int64_t class = 0; l.by_class && class < l.rows; class ++)
+    for (int64_t i = 0, seen = 0; i < t->items && seen < l.columns; i++)
+      if (t->data->labels[i] == class) number[filled++] = i, seen++;
+  if (filled < l.rows * l.columns) // no labels, or a class with few items
+    for (filled = 0; filled < l.rows * l.columns; filled++) number[filled] = filled % t->items;
+}
+
+static duel_status draw_real(duel_trainer *t, const int64_t *number, int64_t n, float *item, duel_grid *grid) {
+  for (int64_t i = 0; i < n; i++) {
+    DUEL_TRY(duel_trainer_real(t, &number[i], 1, item));
+    DUEL_TRY(duel_grid_add(grid, item, 1));
   }
-  if (filled < n) // no labels, or a class with few items
-    for (filled = 0; filled < n; filled++) number[filled] = filled % t->items;
-  duel_status status = duel_trainer_real(t, number, n, dst);
-  duel_free(number);
-  return status;
+  return duel_grid_end(grid);
 }
 
-static duel_status draw(const char *path, const duel_trainer *t, const float *items, int64_t n, const float *real) {
-  return t->model.item.rank == 3 ? duel_grid_write(path, items, n, COLUMNS, t->model.item.dim)
-                                 : duel_scatter_write(path, items, n, real, real ? n : 0, SCATTER_SIZE);
-}
-
-duel_status duel_rundir_fakes(const duel_rundir *d, duel_run *run, char *path, size_t size) {
-  duel_trainer *t = run->trainer;
-  int64_t n = cells(t), latent = t->recipe->latent, item = duel_shape_count(t->model.item);
-  char name[64];
-  *path = 0;
-  if (n == 0) return DUEL_OK;
-  snprintf(name, sizeof name, "fakes-%08" PRId64 ".png", t->step);
-  DUEL_TRY(duel_rundir_file(d, name, path, size));
-  float *z = duel_malloc((size_t)(n * latent) * sizeof *z),
-        *fakes = duel_malloc((size_t)(2 * n * item) * sizeof *fakes);
-  duel_status status = z && fakes ? DUEL_OK : duel_fail_memory("a picture", (size_t)(2 * n * item) * sizeof *fakes);
-  if (status == DUEL_OK) {
-    duel_draw_normal((duel_draw){.seed = t->recipe->train.seed, .purpose = DUEL_PURPOSE_GRID}, 0, n * latent, z);
-    status = duel_trainer_sample(t, z, n, fakes);
-  }
-  float *real = fakes ? fakes + n * item : NULL; // behind the fakes in a scatter plot
-  if (status == DUEL_OK && t->model.item.rank == 1) status = real_items(t, n, real);
-  if (status == DUEL_OK) status = draw(path, t, fakes, n, t->model.item.rank == 1 ? real : NULL);
-  duel_free(z);
-  duel_free(fakes);
+static duel_status real_images(const char *path, duel_trainer *t, layout l, const int64_t *number) {
+  const int64_t n = l.rows * l.columns;
+  const size_t bytes = (size_t)duel_shape_count(t->model.item) * sizeof(float);
+  duel_grid *grid = NULL;
+  float *item = duel_malloc(bytes);
+  if (!item) return duel_fail_memory("a picture", bytes);
+  duel_status status = duel_grid_begin(&grid, path, n, l.columns, t->model.item.dim);
+  if (status == DUEL_OK) status = draw_real(t, number, n, item, grid);
+  duel_grid_close(grid);
+  duel_free(item);
   return status;
 }
 
 duel_status duel_rundir_reals(const duel_rundir *d, duel_run *run) {
   duel_trainer *t = run->trainer;
-  int64_t n = cells(t), item = duel_shape_count(t->model.item);
+  const layout l = layout_of(t);
+  const int64_t n = l.rows * l.columns;
   char path[3200];
+  float points[2 * POINTS];
   if (n == 0) return DUEL_OK;
   DUEL_TRY(duel_rundir_file(d, "reals.png", path, sizeof path));
-  float *items = duel_malloc((size_t)(n * item) * sizeof *items);
-  if (!items) return duel_fail_memory("a picture", (size_t)(n * item) * sizeof *items);
-  duel_status status = real_items(t, n, items);
-  if (status == DUEL_OK) status = draw(path, t, items, n, NULL);
-  duel_free(items);
+  int64_t *number = duel_malloc((size_t)n * sizeof *number);
+  if (!number) return duel_fail_memory("a picture", (size_t)n * sizeof *number);
+  choose_real(t, l, number);
+  duel_status status;
+  if (t->model.item.rank == 3) {
+    status = real_images(path, t, l, number);
+  } else {
+    status = duel_trainer_real(t, number, n, points);
+    if (status == DUEL_OK) status = duel_scatter_write(path, points, n, NULL, 0, SCATTER_SIZE);
+  }
+  duel_free(number);
+  return status;
+}
+
+// ---- fakes
+
+// Item after item of fixed latents, to the grid or into points.
+static duel_status draw_fakes(duel_trainer *t, int64_t n, float *latents, duel_grid *grid, float *points) {
+  const int64_t chunk = t->vars_of_step.chunk, latent = t->recipe->latent;
+  const duel_draw draw = {.seed = t->recipe->train.seed, .purpose = DUEL_PURPOSE_GRID};
+  for (int64_t first = 0; first < n; first += chunk) {
+    const int64_t now = n - first < chunk ? n - first : chunk;
+    const float *items = NULL;
+    duel_draw_normal(draw, first * latent, now * latent, latents);
+    DUEL_TRY(duel_trainer_sample_chunk(t, latents, now, &items));
+    if (grid)
+      DUEL_TRY(duel_grid_add(grid, items, now));
+    else
+      memcpy(points + 2 * first, items, (size_t)(2 * now) * sizeof *points);
+  }
+  return grid ? duel_grid_end(grid) : DUEL_OK;
+}
+
+static duel_status fake_points(const char *path, duel_trainer *t, float *latents) {
+  float points[2 * POINTS], real[2 * POINTS];
+  int64_t number[POINTS];
+  choose_real(t, layout_of(t), number);
+  DUEL_TRY(draw_fakes(t, POINTS, latents, NULL, points));
+  DUEL_TRY(duel_trainer_real(t, number, POINTS, real)); // behind the fakes
+  return duel_scatter_write(path, points, POINTS, real, POINTS, SCATTER_SIZE);
+}
+
+static duel_status fake_images(const char *path, duel_trainer *t, layout l, float *latents) {
+  duel_grid *grid;
+  DUEL_TRY(duel_grid_begin(&grid, path, l.rows * l.columns, l.columns, t->model.item.dim));
+  const duel_status status = draw_fakes(t, l.rows * l.columns, latents, grid, NULL);
+  duel_grid_close(grid);
+  return status;
+}
+
+duel_status duel_rundir_fakes(const duel_rundir *d, duel_run *run, char *path, size_t size) {
+  duel_trainer *t = run->trainer;
+  const layout l = layout_of(t);
+  char name[64];
+  *path = 0;
+  if (l.rows == 0) return DUEL_OK;
+  snprintf(name, sizeof name, "fakes-%08" PRId64 ".png", t->step);
+  DUEL_TRY(duel_rundir_file(d, name, path, size));
+  const size_t bytes = (size_t)(t->vars_of_step.chunk * t->recipe->latent) * sizeof(float);
+  float *latents = duel_malloc(bytes);
+  if (!latents) return duel_fail_memory("a picture", bytes);
+  const duel_status status = t->model.item.rank == 3 ? fake_images(path, t, l, latents) : fake_points(path, t, latents);
+  duel_free(latents);
   return status;
 }

@@ -381,16 +381,22 @@ duel_status duel_generate_png(duel_run *run, const char *path, int rows, int col
   if (item.rank != 3 && !(item.rank == 1 && item.dim[0] == 2))
     return duel_fail(DUEL_ERR_USAGE, "items of %s cannot be drawn; images C×H×W and points of 2 numbers can",
                      duel_shape_text(item));
-  int64_t n = (int64_t)rows * columns, size = duel_shape_count(item);
-  uint64_t *seeds = duel_malloc((size_t)n * sizeof *seeds);
-  float *items = duel_malloc((size_t)(n * size) * sizeof *items);
-  duel_status status = DUEL_OK;
-  if (!seeds || !items) status = duel_fail_memory("a grid", (size_t)(n * size) * sizeof *items);
-  for (int64_t i = 0; seeds && i < n; i++) seeds[i] = first_seed + (uint64_t)i;
-  if (status == DUEL_OK) status = duel_generate(run, seeds, n, items);
-  if (status == DUEL_OK)
-    status = item.rank == 3 ? duel_grid_write(path, items, n, columns, item.dim)
-                            : duel_scatter_write(path, items, n, NULL, 0, 512);
+  const int64_t n = (int64_t)rows * columns, chunk = run->trainer->vars_of_step.chunk, most = chunk < n ? chunk : n;
+  const bool points = item.rank == 1;
+  uint64_t *seeds = duel_malloc((size_t)most * sizeof *seeds);
+  const size_t bytes = (size_t)((points ? n : most) * duel_shape_count(item)) * sizeof(float);
+  float *items = duel_malloc(bytes);
+  duel_grid *grid = NULL;
+  duel_status status = seeds && items ? DUEL_OK : duel_fail_memory("a grid", bytes);
+  if (status == DUEL_OK && !points) status = duel_grid_begin(&grid, path, n, columns, item.dim);
+  for (int64_t first = 0; status == DUEL_OK && first < n; first += chunk) {
+    const int64_t now = n - first < chunk ? n - first : chunk;
+    for (int64_t i = 0; i < now; i++) seeds[i] = first_seed + (uint64_t)(first + i);
+    status = duel_generate(run, seeds, now, points ? items + 2 * first : items);
+    if (status == DUEL_OK && grid) status = duel_grid_add(grid, items, now);
+  }
+  if (status == DUEL_OK) status = grid ? duel_grid_end(grid) : duel_scatter_write(path, items, n, NULL, 0, 512);
+  duel_grid_close(grid);
   duel_free(seeds);
   duel_free(items);
   return status;

@@ -226,23 +226,27 @@ void duel_checkpoint_name(char name[64], int64_t step) {
   snprintf(name, 64, "checkpoint-%08" PRId64 ".safetensors", step);
 }
 
-int64_t duel_checkpoint_step(const char *path) {
-  static const char before[] = "checkpoint-", behind[] = ".safetensors";
-  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-  if (strncmp(name, before, sizeof before - 1)) return -1;
-  const char *digits = name + sizeof before - 1;
-  size_t length = strspn(digits, "0123456789");
+// The step in a file's name BEFORE00000938BEHIND, or -1.
+static int64_t step_in(const char *name, const char *before, const char *behind) {
+  if (strncmp(name, before, strlen(before)) != 0) return -1;
+  const char *digits = name + strlen(before);
+  const size_t length = strspn(digits, "0123456789");
   return length >= 8 && length <= 10 && !strcmp(digits + length, behind) ? atoll(digits) : -1;
 }
 
-duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n) {
+int64_t duel_checkpoint_step(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return step_in(slash ? slash + 1 : path, "checkpoint-", ".safetensors");
+}
+
+static duel_status list_steps(const char *path, const char *before, const char *behind, int64_t **step, int *n) {
   *step = NULL;
   *n = 0;
   int room = 0;
   DIR *dir = opendir(path);
   if (!dir) return DUEL_OK;
   for (struct dirent *e; (e = readdir(dir));) {
-    int64_t of = duel_checkpoint_step(e->d_name);
+    const int64_t of = step_in(e->d_name, before, behind);
     if (of < 0) continue;
     if (*n == room) {
       room = room ? 2 * room : 64;
@@ -252,7 +256,7 @@ duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n) {
         duel_free(*step);
         *step = NULL;
         *n = 0;
-        return duel_fail_memory("the list of checkpoints", (size_t)room * sizeof *grown);
+        return duel_fail_memory("a list of files", (size_t)room * sizeof *grown);
       }
       *step = grown;
     }
@@ -263,17 +267,30 @@ duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n) {
   return DUEL_OK;
 }
 
-void duel_rundir_prune(const duel_rundir *d, int keep) {
+duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n) {
+  return list_steps(path, "checkpoint-", ".safetensors", step, n);
+}
+
+// Removes all but the first (step 0) and the newest `keep`; what cannot be listed or removed is for the next time.
+static void prune(const duel_rundir *d, const char *before, const char *behind, int keep) {
   int64_t *step;
   int n;
-  if (duel_rundir_checkpoints(d->path, &step, &n) != DUEL_OK) return; // the next one prunes them
+  if (list_steps(d->path, before, behind, &step, &n) != DUEL_OK) return;
   for (int i = 0; i < n - keep; i++) {
     char name[64], path[3200];
     if (step[i] == 0) continue;
-    duel_checkpoint_name(name, step[i]);
+    snprintf(name, sizeof name, "%s%08" PRId64 "%s", before, step[i], behind);
     if (join(path, sizeof path, d->path, name) == DUEL_OK) unlink(path);
   }
   duel_free(step);
+}
+
+void duel_rundir_prune(const duel_rundir *d, int keep) {
+  prune(d, "checkpoint-", ".safetensors", keep);
+}
+
+void duel_rundir_prune_pictures(const duel_rundir *d, int keep) {
+  if (keep > 0) prune(d, "fakes-", ".png", keep);
 }
 
 // For a file BASE.ENDING in a folder: FOLDER/BASE-aside.ENDING, or the first free one of …-aside-2, …-aside-3.

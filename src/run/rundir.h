@@ -31,8 +31,9 @@ duel_status duel_rundir_cut(const duel_rundir *d, int64_t step);
 
 // Steps of the directory's n checkpoints in rising order; duel_free ends the list.
 duel_status duel_rundir_checkpoints(const char *path, int64_t **step, int *n);
-// Removes all but the first (step 0) and the newest `keep`.
+// Removes all but the first (step 0) and the newest `keep`; of pictures none if keep is 0.
 void duel_rundir_prune(const duel_rundir *d, int keep);
+void duel_rundir_prune_pictures(const duel_rundir *d, int keep);
 // The file name of a run's checkpoint of some step; and the step of a path that ends in such a name, else -1.
 void duel_checkpoint_name(char name[64], int64_t step);
 int64_t duel_checkpoint_step(const char *path);

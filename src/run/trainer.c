@@ -38,9 +38,10 @@ static duel_status open_sampling(duel_trainer *t) {
   if (!t->sample_plan) return DUEL_OK;
   DUEL_TRY(duel_exec_open(&t->sample, &t->sample_plan, 1, &t->memory, NULL));
   t->latents = duel_malloc((size_t)(chunk * t->recipe->latent) * sizeof *t->latents);
+  if (!t->latents) return duel_fail_memory("sampling", (size_t)(chunk * t->recipe->latent) * sizeof *t->latents);
+  if (t->api->host_memory) return DUEL_OK; // samples are looked at where they are
   t->samples = duel_malloc((size_t)(chunk * item) * sizeof *t->samples);
-  if (!t->latents || !t->samples) return duel_fail_memory("sampling", (size_t)(chunk * item) * sizeof *t->samples);
-  return DUEL_OK;
+  return t->samples ? DUEL_OK : duel_fail_memory("sampling", (size_t)(chunk * item) * sizeof *t->samples);
 }
 
 static duel_status write_labels(duel_trainer *t) {
@@ -263,19 +264,26 @@ duel_status duel_trainer_weights(duel_trainer *t, float *dst) {
   return DUEL_OK;
 }
 
-duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst) {
+duel_status duel_trainer_sample_chunk(duel_trainer *t, const float *latents, int64_t n, const float **items) {
   const duel_step_vars *s = &t->vars_of_step;
-  int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item);
+  const int64_t latent = t->recipe->latent;
   if (!t->open) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
   DUEL_TRY(duel_trainer_settle(t));
-  for (int64_t first = 0; first < n; first += s->chunk) {
-    int64_t now = n - first < s->chunk ? n - first : s->chunk;
-    memset(t->latents, 0, (size_t)(s->chunk * latent) * sizeof *t->latents);
-    memcpy(t->latents, latents + first * latent, (size_t)(now * latent) * sizeof *t->latents);
-    DUEL_TRY(duel_memory_write(&t->memory, s->latents, t->latents));
-    DUEL_TRY(duel_exec_run(t->sample, 0));
-    DUEL_TRY(duel_memory_read(&t->memory, s->samples, t->samples));
-    memcpy(dst + first * item, t->samples, (size_t)(now * item) * sizeof *dst);
+  memset(t->latents, 0, (size_t)(s->chunk * latent) * sizeof *t->latents);
+  memcpy(t->latents, latents, (size_t)(n * latent) * sizeof *t->latents);
+  DUEL_TRY(duel_memory_write(&t->memory, s->latents, t->latents));
+  DUEL_TRY(duel_exec_run(t->sample, 0));
+  *items = t->samples ? t->samples : duel_memory_at(&t->memory, s->samples);
+  return t->samples ? duel_memory_read(&t->memory, s->samples, t->samples) : DUEL_OK;
+}
+
+duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst) {
+  const int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item), chunk = t->vars_of_step.chunk;
+  for (int64_t first = 0; first < n; first += chunk) {
+    const int64_t now = n - first < chunk ? n - first : chunk;
+    const float *items = NULL;
+    DUEL_TRY(duel_trainer_sample_chunk(t, latents + first * latent, now, &items));
+    memcpy(dst + first * item, items, (size_t)(now * item) * sizeof *dst);
   }
   return DUEL_OK;
 }

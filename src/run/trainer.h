@@ -74,6 +74,8 @@ duel_status duel_trainer_settle(duel_trainer *t); // after it all state and scal
 duel_status duel_trainer_weights(duel_trainer *t, float *dst);
 // n latents [n, latent] through the net that samples, in inference mode -> [n, item].
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
+// The same for at most a chunk of them (vars_of_step.chunk), whose items stay where they are until the next call.
+duel_status duel_trainer_sample_chunk(duel_trainer *t, const float *latents, int64_t n, const float **items);
 // Real items by their number in the set, as the batch op yields them: bytes become x/127.5 − 1.
 duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst);
 

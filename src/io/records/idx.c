@@ -88,6 +88,17 @@ duel_status duel_idx_records(duel_records *r, const char *path, const uint8_t *h
   return duel_records_check(r, path, size);
 }
 
+static duel_status put_bytes(const duel_draft *draft, const float *values, int64_t n, int64_t at) {
+  uint8_t bytes[1 << 16];
+  for (int64_t done = 0; done < n;) {
+    const int64_t now = n - done < (int64_t)sizeof bytes ? n - done : (int64_t)sizeof bytes;
+    duel_to_bytes(bytes, values + done, now);
+    DUEL_TRY(duel_draft_put(draft, bytes, (size_t)now, at + done));
+    done += now;
+  }
+  return DUEL_OK;
+}
+
 duel_status duel_idx_write(const char *path, const float *items, int64_t n, const int64_t dim[3]) {
   duel_shape shape = dim[0] == 1 ? DUEL_SHAPE(n, dim[1], dim[2]) : DUEL_SHAPE(n, dim[0], dim[1], dim[2]);
   int64_t count;
@@ -99,11 +110,12 @@ duel_status duel_idx_write(const char *path, const float *items, int64_t n, cons
   }
   if (!duel_shape_checked_count(shape, &count))
     return duel_fail(DUEL_ERR_USAGE, "%s: an IDX file cannot hold %s", path, duel_shape_text(shape));
-  uint8_t *pixels = duel_malloc((size_t)count);
-  if (!pixels) return duel_fail_memory(path, (size_t)count);
-  duel_to_bytes(pixels, items, count);
-  duel_part part[2] = {{header, 4 + 4 * (size_t)shape.rank}, {pixels, (size_t)count}};
-  duel_status s = duel_file_write_parts(path, part, 2);
-  duel_free(pixels);
-  return s;
+  duel_draft draft;
+  const size_t head = 4 + 4 * (size_t)shape.rank;
+  DUEL_TRY(duel_draft_begin(&draft, path, head + (size_t)count));
+  duel_status status = duel_draft_put(&draft, header, head, 0);
+  if (status == DUEL_OK) status = put_bytes(&draft, items, count, (int64_t)head);
+  if (status == DUEL_OK) status = duel_draft_commit(&draft);
+  duel_draft_drop(&draft);
+  return status;
 }
