@@ -468,22 +468,16 @@ static void a_cache_goes_bad(void **state) {
   duel_dataset_close(d);
 }
 
-static duel_status begin_nothing(void *ctx, const char *path) {
-  (void)ctx;
-  (void)path;
-  return DUEL_OK;
-}
-
 static void where_caches_go(void **state) {
   (void)state;
   duel_cache_place place = {"/nowhere/at/all/.x", ""};
   char path[PATH_MAX];
   snprintf(place.home, sizeof place.home, "%s", scratch("cache-home/duel/p.cache"));
-  must(duel_cache_choose(&place, path, begin_nothing, NULL));
+  must(duel_cache_write(&place, path, &(duel_part){"cache", 5}, 1));
   assert_string_equal(path, place.home);
   assert_int_equal(access(scratch("cache-home/duel"), F_OK), 0);
   place.home[0] = 0;
-  assert_int_equal(duel_cache_choose(&place, path, begin_nothing, NULL), DUEL_ERR_IO);
+  assert_int_equal(duel_cache_write(&place, path, &(duel_part){"cache", 5}, 1), DUEL_ERR_IO);
   assert_message("no place for a cache");
   if (geteuid() == 0) return; // may write anywhere
   heard h;

@@ -258,9 +258,8 @@ static void unfinished_are_removed(void **state) {
 
 // ---- the cache's places
 
-static duel_status begin_cache(void *ctx, const char *path) {
-  (void)ctx;
-  return duel_file_write(path, "cache", 5);
+static duel_status write_some(const duel_cache_place *place, char path[PATH_MAX]) {
+  return duel_cache_write(place, path, &(duel_part){"cache", 5}, 1);
 }
 
 static duel_cache_place places(void) {
@@ -275,22 +274,22 @@ static void cache_goes_home(void **state) {
   duel_cache_place place = places();
   char path[PATH_MAX];
   assert_int_equal(mkdir(scratch("beside"), 0700), 0);
-  must(duel_cache_choose(&place, path, begin_cache, NULL));
+  must(write_some(&place, path));
   assert_string_equal(path, place.beside);
   fault_begin(FAULT_ERROR, 2, 0, EACCES); // access() says that the folder can be written, and opening a file otherwise
-  const duel_status status = duel_cache_choose(&place, path, begin_cache, NULL);
+  const duel_status status = write_some(&place, path);
   fault_end();
   must(status);
   assert_string_equal(path, place.home);
   fault_lack("o", ENOSPC);
-  assert_int_equal(duel_cache_choose(&place, path, begin_cache, NULL), DUEL_ERR_IO);
+  assert_int_equal(write_some(&place, path), DUEL_ERR_IO);
   fault_end();
   assert_message(place.beside);
   assert_message(place.home);
   assert_message("XDG_CACHE_HOME");
   place.home[0] = 0;
   strcpy(place.beside, scratch("none/.duel.cache"));
-  assert_int_equal(duel_cache_choose(&place, path, begin_cache, NULL), DUEL_ERR_IO);
+  assert_int_equal(write_some(&place, path), DUEL_ERR_IO);
   assert_message("neither XDG_CACHE_HOME nor HOME is set");
 }
 

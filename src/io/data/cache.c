@@ -58,31 +58,46 @@ void duel_cache_find(duel_cache_place *place, const duel_source *source) {
   if (n >= PATH_MAX) place->home[0] = 0;
 }
 
-duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX],
-                              duel_status (*begin)(void *ctx, const char *path), void *ctx) {
-  char folder[PATH_MAX], why[PATH_MAX + 256] = "the data's folder cannot be written";
+typedef struct writing { // at once, or for a draft to begin with
+  const duel_part *part;
+  int n;
+  size_t size;
+  duel_draft *draft;
+} writing;
+
+static duel_status write_at(const writing *w, const char *path, const char *folder) {
+  duel_file_sweep(folder);
+  return w->draft ? duel_draft_begin(w->draft, path, w->size) : duel_file_write_parts(path, w->part, w->n);
+}
+
+static duel_status write_somewhere(const duel_cache_place *place, char path[PATH_MAX], const writing *w) {
+  char folder[PATH_MAX], beside[PATH_MAX + 256] = "the data's folder cannot be written", home[PATH_MAX + 256];
   duel_folder_of(place->beside, folder);
   if (place->beside[0] && access(folder, W_OK | X_OK) == 0) {
-    duel_file_sweep(folder);
     strcpy(path, place->beside);
-    const duel_status status = begin(ctx, path);
+    const duel_status status = write_at(w, path, folder);
     if (status != DUEL_ERR_IO) return status;
-    snprintf(why, sizeof why, "%s", duel_last_error());
+    snprintf(beside, sizeof beside, "%s", duel_last_error());
   }
-  duel_status status = DUEL_ERR_IO;
+  snprintf(home, sizeof home, "neither XDG_CACHE_HOME nor HOME is set");
   if (place->home[0]) {
     strcpy(path, place->home);
     duel_folder_of(path, folder);
-    status = duel_make_folder(folder);
-    if (status == DUEL_OK) {
-      duel_file_sweep(folder);
-      status = begin(ctx, path);
-    }
+    duel_status status = duel_make_folder(folder);
+    if (status == DUEL_OK) status = write_at(w, path, folder);
     if (status != DUEL_ERR_IO) return status;
+    snprintf(home, sizeof home, "%s", duel_last_error());
   }
-  char home[PATH_MAX + 256];
-  snprintf(home, sizeof home, "%s", place->home[0] ? duel_last_error() : "neither XDG_CACHE_HOME nor HOME is set");
-  return duel_fail(DUEL_ERR_IO, "no place for a cache: %s; %s; let XDG_CACHE_HOME name a folder with room", why, home);
+  return duel_fail(DUEL_ERR_IO, "no place for a cache: %s; %s; let XDG_CACHE_HOME name a folder with room", beside,
+                   home);
+}
+
+duel_status duel_cache_write(const duel_cache_place *place, char path[PATH_MAX], const duel_part *part, int n) {
+  return write_somewhere(place, path, &(writing){.part = part, .n = n});
+}
+
+duel_status duel_cache_begin(const duel_cache_place *place, char path[PATH_MAX], size_t size, duel_draft *draft) {
+  return write_somewhere(place, path, &(writing){.size = size, .draft = draft});
 }
 
 // ---- reading

@@ -33,10 +33,10 @@ typedef struct duel_cache {
 
 // Where the cache of a source lies: a file's name tells the options, so that each has its own.
 void duel_cache_find(duel_cache_place *place, const duel_source *source);
-// Calls begin(ctx, path) for the place beside the data and, where nothing can be written there, for the one at home,
-// whose folder is then made. What others left unfinished goes. IO if there is no such place, or begin fails in all.
-duel_status duel_cache_choose(const duel_cache_place *place, char path[PATH_MAX],
-                              duel_status (*begin)(void *ctx, const char *path), void *ctx);
+// Writes a cache, as duel_file_write_parts and duel_draft_begin do, beside the data or, where that fails, at home,
+// whose folder is then made; path: where. What others left unfinished there goes. IO if it can be written nowhere.
+duel_status duel_cache_write(const duel_cache_place *place, char path[PATH_MAX], const duel_part *part, int n);
+duel_status duel_cache_begin(const duel_cache_place *place, char path[PATH_MAX], size_t size, duel_draft *draft);
 
 // Opens the cache of a source at path. Not there, made from other files, damaged, without pictures that the source is
 // not to leave out: OK, with fd -1 and, if there is one, why.

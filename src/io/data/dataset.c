@@ -198,15 +198,6 @@ static duel_status use_cache(duel_opened *o, duel_source *s, const duel_cache_pl
 
 // ---- from the source
 
-typedef struct whole { // a cache that lies in memory
-  duel_part part[3];
-} whole;
-
-static duel_status write_whole(void *ctx, const char *path) {
-  const whole *w = ctx;
-  return duel_file_write_parts(path, w->part, 3);
-}
-
 // Pictures that turned out bad fall out of values, checksums and labels, or are an error.
 static duel_status settle(duel_opened *o, duel_source *s, const duel_draft *draft, uint32_t *item_crc) {
   duel_dataset *d = &o->set;
@@ -240,8 +231,9 @@ static duel_status write_cache(const duel_opened *o, const duel_source *s, const
   uint8_t page[DUEL_CACHE_VALUES], *tail;
   size_t n;
   DUEL_TRY(duel_cache_frame(d, item_crc, s, page, &tail, &n));
-  whole w = {{{page, sizeof page}, {d->values, (size_t)(d->items * duel_dataset_item_bytes(d))}, {tail, n}}};
-  duel_status status = duel_cache_choose(place, path, write_whole, &w);
+  const duel_part part[3] = {
+      {page, sizeof page}, {d->values, (size_t)(d->items * duel_dataset_item_bytes(d))}, {tail, n}};
+  duel_status status = duel_cache_write(place, path, part, 3);
   duel_free(tail);
   if (status == DUEL_OK) duel_data_note(s->options, "decoded pictures are kept in %s", path);
   return status;
@@ -312,32 +304,23 @@ static duel_status fill_draft(duel_opened *o, duel_source *s, duel_draft *draft,
   return status == DUEL_OK ? duel_draft_commit(draft) : status;
 }
 
-typedef struct spilled { // a cache that is written piece by piece
-  duel_draft draft;
-  size_t size;
-} spilled;
-
-static duel_status begin_spill(void *ctx, const char *path) {
-  spilled *p = ctx;
-  return duel_draft_begin(&p->draft, path, p->size);
-}
-
 // What memory does not hold goes into the cache piece by piece, and stays there.
 static duel_status spill(duel_opened *o, duel_source *s, const duel_cache_place *place) {
   const duel_dataset *d = &o->set;
   const size_t items = (size_t)d->items;
   char path[PATH_MAX];
-  spilled p = {.size = DUEL_CACHE_VALUES + items * ((size_t)duel_dataset_item_bytes(d) + (d->labels ? 5 : 4))};
+  const size_t size = DUEL_CACHE_VALUES + items * ((size_t)duel_dataset_item_bytes(d) + (d->labels ? 5 : 4));
+  duel_draft draft;
   uint32_t *item_crc = duel_malloc(items * sizeof *item_crc);
   if (!item_crc) return duel_fail_memory(d->name, items * sizeof *item_crc);
-  duel_status status = duel_cache_choose(place, path, begin_spill, &p);
+  duel_status status = duel_cache_begin(place, path, size, &draft);
   if (status != DUEL_OK) {
     duel_free(item_crc);
     return duel_context(status, "%s takes %.1f MiB, more than run.data_memory allows, and cannot be kept in a file",
                         d->name, (double)(d->items * duel_dataset_item_bytes(d)) / 1048576);
   }
-  status = fill_draft(o, s, &p.draft, item_crc);
-  duel_draft_drop(&p.draft);
+  status = fill_draft(o, s, &draft, item_crc);
+  duel_draft_drop(&draft);
   duel_free(item_crc);
   DUEL_TRY(status);
   duel_cache c;
