@@ -8,11 +8,12 @@
 #include "gan/game.h"
 #include "gan/losses.h"
 
-enum { READS = 2 };
+enum { READS = 3 };
 
 typedef struct view { // what an alarm sees of a tick
   const duel_alarm_facts *facts;
   double x[READS]; // the scalars that it reads
+  bool begins;     // it was not seen before
   double first;    // x[0] when it was first seen
   int64_t since;   // and the step then
   int net;
@@ -28,7 +29,7 @@ static double d_level(const view *v, double d_loss) {
 }
 
 static bool d_wins(const view *v) {
-  return d_level(v, v->x[0]) < 1e-3;
+  return d_level(v, v->x[0]) < 0.005;
 }
 
 static void say_d_wins(const view *v, char *text, size_t n) {
@@ -38,8 +39,10 @@ static void say_d_wins(const view *v, char *text, size_t n) {
            v->x[0], v->since, v->x[1], v->facts->rate[D] / 4);
 }
 
+static const double FOOLED = 0.99; // mean sign of D's output
+
 static bool d_fooled(const view *v) {
-  return v->x[0] > 0.99 && d_level(v, v->x[1]) > 4;
+  return v->x[0] > FOOLED && d_level(v, v->x[1]) > 4;
 }
 
 static void say_d_fooled(const view *v, char *text, size_t n) {
@@ -51,7 +54,7 @@ static void say_d_fooled(const view *v, char *text, size_t n) {
 }
 
 static bool collapsed(const view *v) {
-  return v->x[0] < 0.3 * v->x[1] && v->x[0] < 2 * v->first;
+  return v->x[0] < 0.4 * v->x[1] && v->x[0] < 2 * v->first;
 }
 
 static void say_collapsed(const view *v, char *text, size_t n) {
@@ -63,7 +66,7 @@ static void say_collapsed(const view *v, char *text, size_t n) {
 }
 
 static bool saturated(const view *v) {
-  return 1 - v->x[0] < 0.1 * (1 - v->x[1]);
+  return 1 - v->x[0] < 0.4 * (1 - v->x[1]);
 }
 
 static void say_saturated(const view *v, char *text, size_t n) {
@@ -74,21 +77,53 @@ static void say_saturated(const view *v, char *text, size_t n) {
            100 * v->x[0], v->since, 100 * v->x[1], v->facts->rate[G] / 4);
 }
 
-static bool still(const view *v) {
-  return v->x[0] < 1e-6 * v->x[1];
+// A G that nothing teaches yields the same, but for batchnorm's running averages.
+static bool unchanged(const view *v) {
+  return fabs(v->x[0] - v->first) <= 0.01 * v->first;
 }
 
-static void say_still(const view *v, char *text, size_t n) {
+static bool stuck(const view *v) {
+  return v->x[0] > 0.1 * v->x[1] && unchanged(v);
+}
+
+static void say_stuck(const view *v, char *text, size_t n) {
+  snprintf(
+      text, n,
+      "G stands still since step %" PRId64 ": its items are %.2g apart from the data all along, two of which differ by "
+      "%.2g; see whether its rate, G.optim.lr=%.2g, and ema.half_life fit the length of the run, and whether D learns",
+      v->since, v->x[0], v->x[1], v->facts->rate[G]);
+}
+
+// It may first move away, as points do that spread over the whole plane.
+static bool lost(const view *v) {
+  return v->x[0] > 0.3 * v->x[1] && v->x[0] > 0.9 * v->first && (v->begins || !unchanged(v));
+}
+
+static void say_lost(const view *v, char *text, size_t n) {
   snprintf(text, n,
-           "G's items no longer change since step %" PRId64 "; see whether optim.lr, its schedule and "
-           "ema.half_life fit the length of the run",
-           v->since);
+           "G's items come no nearer to the data since step %" PRId64
+           ": %.2g apart, two of the data differ by %.2g; try "
+           "lower rates, G.optim.lr=%.2g and D.optim.lr=%.2g, or larger nets",
+           v->since, v->x[0], v->x[1], v->facts->rate[G] / 4, v->facts->rate[D] / 4);
+}
+
+// Both lose at times; where D takes all fakes for real items, that is another alarm.
+static bool unsteady(const view *v) {
+  return d_level(v, v->x[0]) > 2 && v->x[1] > v->facts->blind && v->x[2] < FOOLED;
+}
+
+static void say_unsteady(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "D's loss is %.3g, in ticks since step %" PRId64
+           " more than twice the %.2g of a D that cannot tell, G's %.3g: each "
+           "throws the other off; try lower rates, G.optim.lr=%.2g and D.optim.lr=%.2g",
+           v->x[0], v->since, v->facts->blind, v->x[1], v->facts->rate[G] / 4, v->facts->rate[D] / 4);
 }
 
 // ---- all games
 
 static bool no_gradient(const view *v) {
-  return v->x[0] < 1e-9;
+  return v->x[0] < 1e-8;
 }
 
 static void say_no_gradient(const view *v, char *text, size_t n) {
@@ -111,6 +146,18 @@ static void say_guesses(const view *v, char *text, size_t n) {
            v->x[0], v->since, v->facts->guess, v->facts->rate[0] / 4);
 }
 
+static bool by_heart(const view *v) {
+  return v->x[0] - v->x[1] > 0.3;
+}
+
+static void say_by_heart(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "C knows its items by heart: %.1f %% of them are right, of the test set %.1f %%, since step %" PRId64
+           "; try "
+           "train.noise=0.4, dropout, weight_decay in optim, or more data",
+           100 * v->x[0], 100 * v->x[1], v->since);
+}
+
 // ---- the table
 
 // A scalar whose name ends in '_' goes on with the net's letter. A tick without one of them says nothing.
@@ -127,9 +174,12 @@ static const row rows[] = {{"d_wins", {"d_loss", "g_loss"}, false, 3, 20, d_wins
                            {"d_fooled", {"sign_fake", "d_loss_fake"}, false, 3, 20, d_fooled, say_d_fooled},
                            {"g_collapsed", {"spread_fake", "spread_real"}, false, 3, 20, collapsed, say_collapsed},
                            {"g_saturated", {"ends_fake", "ends_real"}, false, 3, 20, saturated, say_saturated},
-                           {"g_still", {"moved", "spread_real"}, false, 3, 20, still, say_still},
+                           {"g_stuck", {"apart", "spread_real"}, false, 8, 200, stuck, say_stuck},
+                           {"g_lost", {"apart", "spread_real"}, false, 8, 1000, lost, say_lost},
+                           {"unsteady", {"d_loss", "g_loss", "sign_fake"}, false, 3, 20, unsteady, say_unsteady},
                            {"no_gradient", {"grad_norm_"}, true, 3, 20, no_gradient, say_no_gradient},
-                           {"c_guesses", {"loss"}, false, 6, 300, guesses, say_guesses}};
+                           {"c_guesses", {"loss"}, false, 6, 300, guesses, say_guesses},
+                           {"c_by_heart", {"accuracy", "test.accuracy"}, false, 3, 20, by_heart, say_by_heart}};
 enum { ROWS = sizeof rows / sizeof *rows };
 _Static_assert((int)ROWS <= (int)DUEL_MAX_ALARMS, "all have a place");
 
@@ -163,6 +213,7 @@ void duel_alarms_tick(duel_alarms *a, int64_t step, const duel_scalar *scalar, i
       view v = {.facts = &a->facts, .since = step, .net = net};
       if (a->at[i][net].told || !read(r, &v, scalar, n)) continue;
       const bool begins = a->at[i][net].ticks == 0;
+      v.begins = begins;
       v.first = begins ? v.x[0] : a->at[i][net].first;
       if (!r->seen(&v)) {
         a->at[i][net].ticks -= !begins; // one good tick among bad ones does not end it

@@ -15,17 +15,17 @@ static const double END = 0.005;                 // of the reach: what counts as
 
 // ---- measures
 
-// f over the distances of item i and item i + k, for k = 1, 2, … as far as the work allows.
-static double over_pairs(const float *x, int64_t n, int64_t size, double (*f)(double distance, double floor),
-                         double floor) {
+// f over the distances of item i of a and item i + k of b, for k = first, first + 1, … as far as the work allows.
+static double over_pairs(const float *a, const float *b, int64_t n, int64_t size, int64_t first,
+                         double (*f)(double distance, double floor), double floor) {
   const int64_t most = n / 2, afford = WORK / (n * size), rounds = afford < 1 ? 1 : afford < most ? afford : most;
   double sum = 0;
   int64_t pairs = 0;
-  for (int64_t k = 1; k <= rounds; k++)
+  for (int64_t k = first; k < first + rounds; k++)
     for (int64_t i = 0; i < n; i++, pairs++) {
-      const float *a = x + i * size, *b = x + (i + k) % n * size;
+      const float *x = a + i * size, *y = b + (i + k) % n * size;
       double squares = 0;
-      for (int64_t j = 0; j < size; j++) squares += (double)(a[j] - b[j]) * (double)(a[j] - b[j]);
+      for (int64_t j = 0; j < size; j++) squares += (double)(x[j] - y[j]) * (double)(x[j] - y[j]);
       sum += f(sqrt(squares / (double)size), floor);
     }
   return sum / (double)pairs;
@@ -40,11 +40,15 @@ static double logarithm(double distance, double floor) {
 }
 
 double duel_look_distance(const float *items, int64_t n, int64_t size) {
-  return n < 2 ? 0 : over_pairs(items, n, size, plain, 0);
+  return n < 2 ? 0 : over_pairs(items, items, n, size, 1, plain, 0);
 }
 
 double duel_look_spread(const float *items, int64_t n, int64_t size, double floor) {
-  return n < 2 ? 0 : exp(over_pairs(items, n, size, logarithm, floor));
+  return n < 2 ? 0 : exp(over_pairs(items, items, n, size, 1, logarithm, floor));
+}
+
+double duel_look_apart(const float *a, const float *b, int64_t n, int64_t size) {
+  return 2 * over_pairs(a, b, n, size, 0, plain, 0) - duel_look_distance(a, n, size) - duel_look_distance(b, n, size);
 }
 
 double duel_look_ends(const float *items, int64_t n, int64_t size, duel_reach reach) {
@@ -70,7 +74,7 @@ static double floor_of(const duel_look *l) {
   return fmax(FLOOR * l->distance, LEAST);
 }
 
-// Items evenly spread over the set, as a step reads them.
+// Items evenly spread over the set, as a step reads them; the same twice where it has fewer.
 static duel_status read_data(const duel_look *l, const duel_dataset *d, float *dst) {
   for (int64_t i = 0; i < l->n; i++, dst += l->size) {
     const int32_t number = (int32_t)(i * d->items / l->n);
@@ -82,43 +86,39 @@ static duel_status read_data(const duel_look *l, const duel_dataset *d, float *d
 }
 
 static duel_status look_at_data(duel_look *l, const duel_dataset *d) {
-  float *x = duel_malloc((size_t)(l->n * l->size) * sizeof *x);
-  if (!x) return duel_fail_memory("a look at the data", (size_t)(l->n * l->size) * sizeof *x);
-  const duel_status status = read_data(l, d, x);
-  if (status == DUEL_OK) {
-    l->distance = duel_look_distance(x, l->n, l->size);
-    l->spread = duel_look_spread(x, l->n, l->size, floor_of(l));
-    l->ends = bounded(l) ? duel_look_ends(x, l->n, l->size, l->reach) : 0;
-  }
-  duel_free(x);
-  DUEL_TRY(status);
+  DUEL_TRY(read_data(l, d, l->real));
+  l->distance = duel_look_distance(l->real, l->n, l->size);
+  l->spread = duel_look_spread(l->real, l->n, l->size, floor_of(l));
+  l->ends = bounded(l) ? duel_look_ends(l->real, l->n, l->size, l->reach) : 0;
   return duel_dataset_range(d, &l->low, &l->high);
 }
 
-duel_status duel_look_open(duel_look *l, const duel_trainer *t, bool plan_only) {
-  const int net = t->model.game->samples;
-  const duel_reach all = {.low = -INFINITY, .high = INFINITY};
-  const int64_t size = t->data->item_count, n = items_of(size);
-  *l = (duel_look){.n = t->items < n ? t->items : n,
-                   .size = size,
-                   .reach = net < 0 ? all : duel_layers_reach(&t->recipe->net[net].layers)};
-  DUEL_TRY(look_at_data(l, t->data));
-  if (net < 0 || plan_only) return DUEL_OK;
-  l->n = n;
+static duel_status prepare_samples(duel_look *l, const duel_trainer *t) {
   const size_t latents = (size_t)(l->n * t->recipe->latent), items = (size_t)(l->n * l->size);
   l->latents = duel_malloc(latents * sizeof *l->latents);
   l->now = duel_malloc(items * sizeof *l->now);
-  l->before = duel_malloc(items * sizeof *l->before);
-  if (!l->latents || !l->now || !l->before) return duel_fail_memory("a look at G's items", 2 * items * sizeof *l->now);
+  if (!l->latents || !l->now) return duel_fail_memory("a look at G's items", items * sizeof *l->now);
   duel_draw_normal((duel_draw){.seed = t->recipe->train.seed, .purpose = DUEL_PURPOSE_GRID}, 0, (int64_t)latents,
                    l->latents);
   return DUEL_OK;
 }
 
+duel_status duel_look_open(duel_look *l, const duel_trainer *t, bool plan_only) {
+  const int net = t->model.game->samples;
+  const duel_reach all = {.low = -INFINITY, .high = INFINITY};
+  const int64_t size = t->data->item_count;
+  *l = (duel_look){
+      .n = items_of(size), .size = size, .reach = net < 0 ? all : duel_layers_reach(&t->recipe->net[net].layers)};
+  l->real = duel_malloc((size_t)(l->n * l->size) * sizeof *l->real);
+  if (!l->real) return duel_fail_memory("a look at the data", (size_t)(l->n * l->size) * sizeof *l->real);
+  DUEL_TRY(look_at_data(l, t->data));
+  return net < 0 || plan_only ? DUEL_OK : prepare_samples(l, t);
+}
+
 void duel_look_close(duel_look *l) {
+  duel_free(l->real);
   duel_free(l->latents);
   duel_free(l->now);
-  duel_free(l->before);
   *l = (duel_look){.n = 0};
 }
 
@@ -128,14 +128,6 @@ static bool all_finite(const float *x, int64_t n) {
   for (int64_t i = 0; i < n; i++)
     if (!isfinite(x[i])) return false;
   return true;
-}
-
-// Of two looks: the root mean square of the difference.
-static double moved(const duel_look *l) {
-  double squares = 0;
-  for (int64_t i = 0; i < l->n * l->size; i++)
-    squares += (double)(l->now[i] - l->before[i]) * (double)(l->now[i] - l->before[i]);
-  return sqrt(squares / (double)(l->n * l->size));
 }
 
 static duel_status put(duel_trainer *t, const char *name, double value) {
@@ -148,19 +140,14 @@ static duel_status put(duel_trainer *t, const char *name, double value) {
 
 duel_status duel_look_take(duel_look *l, duel_trainer *t) {
   if (!l->latents) return DUEL_OK;
-  float *before = l->before;
-  l->before = l->now;
-  l->now = before;
   DUEL_TRY(duel_trainer_sample(t, l->latents, l->n, l->now));
-  if (!all_finite(l->now, l->n * l->size)) {
-    l->looks = 0;
-    return DUEL_OK;
-  }
+  if (!all_finite(l->now, l->n * l->size)) return DUEL_OK;
   DUEL_TRY(put(t, "spread_real", l->spread));
   DUEL_TRY(put(t, "spread_fake", duel_look_spread(l->now, l->n, l->size, floor_of(l))));
+  DUEL_TRY(put(t, "apart", duel_look_apart(l->now, l->real, l->n, l->size)));
   if (bounded(l)) {
     DUEL_TRY(put(t, "ends_real", l->ends));
     DUEL_TRY(put(t, "ends_fake", duel_look_ends(l->now, l->n, l->size, l->reach)));
   }
-  return l->looks++ > 0 ? put(t, "moved", moved(l)) : DUEL_OK;
+  return DUEL_OK;
 }

@@ -175,6 +175,34 @@ static bool average(const start *s) {
              net->name, half_life, (long long)t->steps, (long long)(t->steps / 20 + 1));
 }
 
+// The smallest momentum of a batchnorm; 1: there is none.
+static double least_momentum(const duel_layers *layers) {
+  double least = 1;
+  for (int i = 0; i < layers->n; i++) {
+    const duel_layer *l = &layers->layer[i];
+    for (int k = 0; l->kind->keys[k].name; k++) {
+      const duel_key_value *value = &l->value[k];
+      if (l->kind->keys[k].type == DUEL_KEY_LAYERS && value->n > 0) least = fmin(least, least_momentum(value->layers));
+      if (!strcmp(l->kind->name, "batchnorm") && !strcmp(l->kind->keys[k].name, "momentum"))
+        least = fmin(least, value->number[0]);
+    }
+  }
+  return least;
+}
+
+// What pictures, tests and generate see is the net with its running averages.
+static bool batchnorm(const start *s) {
+  const duel_trainer *t = s->t;
+  const int shown = t->model.game->samples >= 0 ? t->model.game->samples : t->model.game->tests;
+  if (shown < 0 || t->steps < TRIAL) return false;
+  const double momentum = least_momentum(&t->recipe->net[shown].layers);
+  if (momentum * (double)t->steps >= 3) return false;
+  return SAY(s,
+             "the running averages of a batchnorm of %s, which pictures, tests and generate use, hardly move: with a "
+             "momentum of %g %.0f %% of them are still the first after %lld steps; leave momentum out",
+             t->recipe->net[shown].name, momentum, 100 * pow(1 - momentum, (double)t->steps), (long long)t->steps);
+}
+
 // ---- the table
 
 static const struct {
@@ -186,7 +214,8 @@ static const struct {
             {"batch_over_data", false, batch_over_data},
             {"rate", true, rate},
             {"schedule", true, schedule},
-            {"average", true, average}};
+            {"average", true, average},
+            {"batchnorm", false, batchnorm}};
 
 void duel_alarms_start(const duel_trainer *t, const duel_look *look, duel_alarm_tell *tell, void *ctx) {
   char text[DUEL_ALARM_TEXT];
