@@ -44,7 +44,8 @@ says '^duel: warning: batch_over_data: the batch \(64\) is larger than the data 
   err "a batch larger than the data, and what to do in flags"
 says '^alarm batch_over_data at step 0: ' runs/latest/log.txt "the log has it"
 run --limit 8 --batch 8 --steps 1000
-silent err "what it says to do ends it"
+! grep -q batch_over_data err
+verdict $? "what it says to do ends it" err
 says '^Training: +1000 steps of batch 8, 1 step an epoch' out "one step an epoch"
 run --limit 24 --batch 64 --steps 1
 says '3/8 step an epoch' out "a fraction in its lowest terms"

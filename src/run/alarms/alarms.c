@@ -54,12 +54,17 @@ static void say_d_fooled(const view *v, char *text, size_t n) {
 }
 
 static bool collapsed(const view *v) {
-  return v->x[0] < 0.4 * v->x[1] && v->x[0] < 2 * v->first;
+  return v->x[0] < 0.2 * v->x[1] && v->x[0] < 2 * v->first;
+}
+
+// Small nets begin so.
+static bool narrow(const view *v) {
+  return v->x[0] < 0.4 * v->x[1] && v->x[0] >= 0.2 * v->x[1] && v->x[0] < 1.2 * v->first;
 }
 
 static void say_collapsed(const view *v, char *text, size_t n) {
   snprintf(text, n,
-           "G makes few different items since step %" PRId64
+           "G makes too few different items since step %" PRId64
            ": two of them differ by %.2g, two of the data by %.2g; try a "
            "lower rate for G, G.optim.lr=%.2g, a larger train.batch, or begin anew with another train.seed",
            v->since, v->x[0], v->x[1], v->facts->rate[G] / 4);
@@ -79,7 +84,7 @@ static void say_saturated(const view *v, char *text, size_t n) {
 
 // A G that nothing teaches yields the same, but for batchnorm's running averages.
 static bool unchanged(const view *v) {
-  return fabs(v->x[0] - v->first) <= 0.01 * v->first;
+  return fabs(v->x[0] - v->first) <= 0.004 * v->first;
 }
 
 static bool stuck(const view *v) {
@@ -96,7 +101,7 @@ static void say_stuck(const view *v, char *text, size_t n) {
 
 // It may first move away, as points do that spread over the whole plane.
 static bool lost(const view *v) {
-  return v->x[0] > 0.3 * v->x[1] && v->x[0] > 0.9 * v->first && (v->begins || !unchanged(v));
+  return v->x[0] > 0.2 * v->x[1] && v->x[0] > 0.75 * v->first && (v->begins || !unchanged(v));
 }
 
 static void say_lost(const view *v, char *text, size_t n) {
@@ -173,6 +178,7 @@ typedef struct row {
 static const row rows[] = {{"d_wins", {"d_loss", "g_loss"}, false, 3, 20, d_wins, say_d_wins},
                            {"d_fooled", {"sign_fake", "d_loss_fake"}, false, 3, 20, d_fooled, say_d_fooled},
                            {"g_collapsed", {"spread_fake", "spread_real"}, false, 3, 20, collapsed, say_collapsed},
+                           {"g_narrow", {"spread_fake", "spread_real"}, false, 8, 300, narrow, say_collapsed},
                            {"g_saturated", {"ends_fake", "ends_real"}, false, 3, 20, saturated, say_saturated},
                            {"g_stuck", {"apart", "spread_real"}, false, 8, 200, stuck, say_stuck},
                            {"g_lost", {"apart", "spread_real"}, false, 8, 1000, lost, say_lost},

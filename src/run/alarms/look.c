@@ -74,10 +74,13 @@ static double floor_of(const duel_look *l) {
   return fmax(FLOOR * l->distance, LEAST);
 }
 
-// Items evenly spread over the set, as a step reads them; the same twice where it has fewer.
+// Items spread evenly over the set but not in its order, which may be that of classes: neighbors are compared.
+static const double GOLDEN = 0.6180339887498949;
+
 static duel_status read_data(const duel_look *l, const duel_dataset *d, float *dst) {
   for (int64_t i = 0; i < l->n; i++, dst += l->size) {
-    const int32_t number = (int32_t)(i * d->items / l->n);
+    const double at = (double)i * GOLDEN;
+    const int32_t number = (int32_t)((at - floor(at)) * (double)d->items);
     uint8_t *raw = (uint8_t *)(dst + l->size) - duel_dataset_item_bytes(d); // bytes are widened from the front
     DUEL_TRY(duel_dataset_read(d, &number, 1, raw));
     for (int64_t j = 0; !d->is_float && j < l->size; j++) dst[j] = (float)raw[j] / 127.5F - 1;
