@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -30,6 +31,42 @@ static void messages_carry_context(void **state) {
   duel_clear_error();
   assert_string_equal(duel_last_error(), "");
   assert_string_equal(duel_version(), DUEL_VERSION);
+}
+
+// Names of files may hold anything; what is told of them goes to terminals.
+static void messages_are_plain(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *plain;
+  } names[] = {{"a\x1b[31mb.jpg", "a\\x1b[31mb.jpg"},
+               {"a\nduel: error: b", "a\\x0aduel: error: b"},
+               {"\r\t\x07\x7f", "\\x0d\\x09\\x07\\x7f"},
+               {"\xC3\xA4\xE2\x80\xA6\xF0\x9F\x90\x88", "\xC3\xA4\xE2\x80\xA6\xF0\x9F\x90\x88"},
+               {"\xC2\x9B"
+                "31m",
+                "\\x9b31m"},
+               {"\xFF\xE4.png", "\\xff\\xe4.png"},
+               {"\xC0\x8A\xED\xA0\x80", "\\xc0\\x8a\\xed\\xa0\\x80"},
+               {"\xE2\x80", "\\xe2\\x80"}};
+  char text[64];
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    duel_fail(DUEL_ERR_DATA, "%s", names[i].name);
+    assert_string_equal(duel_last_error(), names[i].plain);
+    duel_plain(text, sizeof text, "%s", names[i].name);
+    assert_string_equal(text, names[i].plain);
+  }
+  duel_fail(DUEL_ERR_DATA, "two:\n%s" DUEL_LINE "%s", "a\nb", "c"); // lines of the format, and those that are meant
+  assert_string_equal(duel_last_error(), "two:\na\\x0ab\nc");
+  duel_fail(DUEL_ERR_DATA, "%s!", duel_last_error()); // of a message
+  assert_string_equal(duel_last_error(), "two:\na\\x0ab\nc!");
+  duel_context(DUEL_ERR_DATA, "set %s", "\n");
+  assert_string_equal(duel_last_error(), "set \\x0a: two:\na\\x0ab\nc!");
+  snprintf(text, sizeof text, "%s", duel_last_error());
+  duel_fail_again(DUEL_ERR_DATA, text);
+  assert_string_equal(duel_last_error(), text);
+  duel_plain(text, 6, "%s", "abc\x1b"); // cut before what does not fit
+  assert_string_equal(text, "abc");
+  duel_clear_error();
 }
 
 static void memory_can_be_made_to_fail(void **state) {
@@ -65,6 +102,7 @@ static void shapes_print_and_broadcast(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(messages_carry_context),
+      cmocka_unit_test(messages_are_plain),
       cmocka_unit_test(memory_can_be_made_to_fail),
       cmocka_unit_test(shapes_print_and_broadcast),
   };

@@ -242,7 +242,7 @@ duel_status duel_jobs_run(const duel_jobs *jobs) {
   } else { // one thread does as well
     for (int64_t job = 0; job < jobs->n; job++) run_job(&list, 0, job);
   }
-  if (list.failed < jobs->n) return duel_fail(list.status, "%s", list.error);
+  if (list.failed < jobs->n) return duel_fail_again(list.status, list.error);
   if (jobs->tell) jobs->tell(jobs->tell_ctx, jobs->n, jobs->n);
   return DUEL_OK;
 }

@@ -159,7 +159,7 @@ int duel_cli_generate(const duel_cli_args *args) {
     duel_json_end(&w);
     putchar('\n');
   } else if (!duel_cli_value(args, "quiet")) {
-    printf("%llu items of %s in %s\n", (unsigned long long)count, checkpoint, out);
+    duel_cli_put(stdout, "%llu items of %s in %s\n", (unsigned long long)count, checkpoint, out);
   }
   return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "options.h"
 
+enum { TEXT_BYTES = 12288 }; // the library's longest message, and flags
 static const char *program = "duel";
 
 void duel_cli_set_program(const char *argv0) {
@@ -22,8 +23,28 @@ void duel_cli_complain(const char *kind, const char *color, const char *fmt, va_
   int plain = (no_color && *no_color) || (term && !strcmp(term, "dumb")) || !isatty(STDERR_FILENO);
   fflush(stdout);
   fprintf(stderr, "duel: %s%s:%s ", plain ? "" : color, kind, plain ? "" : "\033[0m");
-  vfprintf(stderr, fmt, ap);
+  duel_cli_vput(stderr, fmt, ap);
   fputc('\n', stderr);
+}
+
+// Names of files and words of the user's may hold anything; control characters do not reach a terminal.
+void duel_cli_vput(FILE *out, const char *fmt, va_list ap) {
+  char text[TEXT_BYTES];
+  vsnprintf(text, sizeof text, fmt, ap);
+  for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+    const int c1 = c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0; // of two bytes
+    if ((*c < 0x20 && *c != '\n') || *c == 0x7F || c1)
+      fprintf(out, "\\x%02x", *(c += c1));
+    else
+      fputc(*c, out);
+  }
+}
+
+void duel_cli_put(FILE *out, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  duel_cli_vput(out, fmt, ap);
+  va_end(ap);
 }
 
 int duel_cli_error(int code, const char *fmt, ...) {
@@ -44,7 +65,6 @@ static void warn(const char *fmt, ...) {
 // ---- the library's texts
 
 static const duel_cli_option *flags; // of the present command; NULL: none yet
-enum { TEXT_BYTES = 12288 };         // the library's longest message, and flags
 
 void duel_cli_set_flags(const duel_cli_option *options) {
   flags = options;
@@ -153,14 +173,25 @@ int duel_cli_failed(duel_status status) {
 
 // ---- words for a shell
 
+static int is_control(const char *word) {
+  for (; *word; word++)
+    if ((unsigned char)*word < 0x20 || *word == 0x7F) return 1;
+  return 0;
+}
+
 void duel_cli_shell_word(FILE *out, const char *word) {
   if (*word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%")]) {
     fputs(word, out);
     return;
   }
-  fputc('\'', out);
+  const int escaped = is_control(word); // bash's and zsh's quotes, which have a spelling for all of them
+  fputs(escaped ? "$'" : "'", out);
   for (; *word; word++)
-    if (*word == '\'')
+    if (escaped && ((unsigned char)*word < 0x20 || *word == 0x7F))
+      fprintf(out, "\\x%02x", (unsigned char)*word);
+    else if (escaped && (*word == '\'' || *word == '\\'))
+      fprintf(out, "\\%c", *word);
+    else if (*word == '\'')
       fputs("'\\''", out);
     else
       fputc(*word, out);

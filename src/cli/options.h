@@ -103,6 +103,9 @@ void duel_cli_warn(const char *text);    // "duel: warning: …", of the library
 // "--outdir". Returns dst.
 const char *duel_cli_with_flags(char *dst, size_t n, const char *text);
 // What the others are made of; fmt's arguments in ap.
+// As fprintf, but control characters are written as \x1b and the like.
+void duel_cli_put(FILE *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void duel_cli_vput(FILE *out, const char *fmt, va_list ap);
 void duel_cli_complain(const char *kind, const char *color, const char *fmt, va_list ap);
 void duel_cli_set_flags(const duel_cli_option *options); // of the present command, for duel_cli_with_flags
 void duel_cli_help(const duel_cli_command *command);

@@ -176,7 +176,7 @@ static void say(duel_progress *p, const char *fmt, ...) {
   duel_progress_clear(p);
   va_list ap;
   va_start(ap, fmt);
-  vprintf(fmt, ap);
+  duel_cli_vput(stdout, fmt, ap);
   va_end(ap);
   putchar('\n');
   fflush(stdout); // each line counts at once, through a pipe too

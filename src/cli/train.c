@@ -130,10 +130,9 @@ static void print_end(const duel_progress *p, const duel_train_result *r, int64_
   putchar('\n');
   if (r->stopped == DUEL_STOPPED_BEFORE && longer)
     printf("This run has reached its length; a longer --steps, --epochs or --kimg goes on.\n");
-  if (complete && !longer)
-    printf("Its learning rate was planned for this length, and a new run begins its own.\n");
-  if (*p->picture && !p->picture_told) printf("Picture:    %s\n", p->picture);
-  if (*r->checkpoint) printf("Checkpoint: %s\n", r->checkpoint);
+  if (complete && !longer) printf("Its learning rate was planned for this length, and a new run begins its own.\n");
+  if (*p->picture && !p->picture_told) duel_cli_put(stdout, "Picture:    %s\n", p->picture);
+  if (*r->checkpoint) duel_cli_put(stdout, "Checkpoint: %s\n", r->checkpoint);
   if (!*r->directory) return;
   if (longer || !complete)
     print_command("Resume:", "train --resume", r->directory, more);
@@ -160,7 +159,8 @@ static void on_plan(void *json, duel_run *run, const duel_train_event *event) {
   const int *as_json = json;
   char text[4096];
   if (event->kind == DUEL_EVENT_WARNING || event->kind == DUEL_EVENT_ALARM) duel_progress_warn(event);
-  if (event->kind == DUEL_EVENT_NOTE && !*as_json) puts(duel_cli_with_flags(text, sizeof text, event->text));
+  if (event->kind == DUEL_EVENT_NOTE && !*as_json)
+    duel_cli_put(stdout, "%s\n", duel_cli_with_flags(text, sizeof text, event->text));
   if (event->kind == DUEL_EVENT_START) duel_cli_print_run(run, 0, *as_json);
 }
 
@@ -213,13 +213,13 @@ int duel_cli_train(const duel_cli_args *args) {
   duel_progress_clear(&progress);
   if (status != DUEL_OK) {
     int rc = duel_cli_failed(status);
-    if (*result.checkpoint) fprintf(stderr, "duel: the last checkpoint is %s\n", result.checkpoint);
+    if (*result.checkpoint) duel_cli_put(stderr, "duel: the last checkpoint is %s\n", result.checkpoint);
     return rc;
   }
   if (json)
     print_json_end(&result);
   else if (quiet)
-    puts(result.directory);
+    isatty(STDOUT_FILENO) ? duel_cli_put(stdout, "%s\n", result.directory) : (void)puts(result.directory);
   else
     print_end(&progress, &result, progress.last.stats.steps);
   return result.stopped == DUEL_STOPPED_BY_REQUEST && stop_signal ? 128 + stop_signal : 0;

@@ -87,9 +87,9 @@ duel_status duel_problems_status(duel_reading *rd) {
       rd->more += rd->problems - i;
       break;
     }
-    used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? "\n" : "", line);
+    used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? DUEL_LINE : "", line);
   }
-  if (rd->more) snprintf(text + used, sizeof text - used, "\n... and %d more", rd->more);
+  if (rd->more) snprintf(text + used, sizeof text - used, DUEL_LINE "... and %d more", rd->more);
   return duel_fail(DUEL_ERR_USAGE, "%s", text);
 }
 

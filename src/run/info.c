@@ -37,7 +37,8 @@ static duel_status close_list(duel_json_writer *w, FILE *out) {
 // A stranger's file shall not steer the terminal.
 static void print_plain(FILE *out, const char *text, int width) {
   int n = 0;
-  for (; text[n]; n++) fputc((unsigned char)text[n] < 0x20 && text[n] != '\n' ? '?' : text[n], out);
+  for (; text[n]; n++)
+    fputc(((unsigned char)text[n] < 0x20 && text[n] != '\n') || text[n] == 0x7F ? '?' : text[n], out);
   fprintf(out, "%*s", width > n ? width - n : 0, "");
 }
 
@@ -229,7 +230,8 @@ static void print_run(FILE *out, duel_json_writer *w, const char *outdir, const 
   duel_json_end(w);
   duel_json_end(w);
   if (!w->out) {
-    fprintf(out, "%-44s %10s", name, step ? step->text : "-");
+    print_plain(out, name, 44);
+    fprintf(out, " %10s", step ? step->text : "-");
     print_plain(out, shown, 0);
     fputs("  ", out);
     for (int i = 0; i < checkpoints; i++) fprintf(out, " %" PRId64, kept[i]);

@@ -24,7 +24,7 @@ typedef struct differences {
 
 static void add_line(char *text, size_t n, const char *key, const char *was, const char *is) {
   size_t length = strlen(text);
-  snprintf(text + length, n - length, "%s%s: %s -> %s", length ? "\n" : "", key, was, is);
+  snprintf(text + length, n - length, "%s%s: %s -> %s", length ? DUEL_LINE : "", key, was, is);
 }
 
 static void sort_difference(void *ctx, const char *key, const char *was, const char *is) {
@@ -32,7 +32,8 @@ static void sort_difference(void *ctx, const char *key, const char *was, const c
   bool length = !strcmp(key, "train.length");
   d->length |= length;
   if (!strncmp(key, "run.", 4)) return; // where it runs is no part of what is trained
-  bool moved = (d->same_data && !strcmp(key, "data.path")) || (d->same_test && !strcmp(key, "data.test"));
+  bool moved = (d->same_data && (!strcmp(key, "data.path") || !strcmp(key, "data.on_bad"))) ||
+               (d->same_test && !strcmp(key, "data.test"));
   if (length || moved || !strncmp(key, "output.", 7))
     add_line(d->allowed, sizeof d->allowed, key, was, is);
   else
@@ -70,7 +71,9 @@ static duel_status check_resume(duel_training *t, const char *text, const duel_r
                      "have been different; leave the length as it is, or start a new run with options.init %s "
                      "options.init_optimizer",
                      word);
-  if (*d.allowed) duel_tell_note(t, d.allowed);
+  char allowed[sizeof d.allowed];
+  duel_plain(allowed, sizeof allowed, "%s", d.allowed);
+  if (*allowed) duel_tell_note(t, allowed);
   return DUEL_OK;
 }
 

@@ -133,7 +133,7 @@ duel_status duel_train(const duel_train_options *options, duel_train_result *res
     char text[4096];
     snprintf(text, sizeof text, "error: %s", duel_last_error());
     duel_tell_log(&t, text);
-    duel_fail(status, "%s", text + strlen("error: ")); // logging may have left a message of its own
+    duel_fail_again(status, text + strlen("error: ")); // logging may have left a message of its own
   }
   if (t.run) t.result->step = t.run->trainer->settled;
   if (t.dir.lock >= 0 && !*t.result->directory) { // a start that failed leaves nothing behind

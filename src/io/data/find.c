@@ -191,11 +191,14 @@ static duel_status explain(const char *text) {
                      "fashion-mnist is neither in $DUEL_DATA (%s) nor in /usr/share/datasets: apt install "
                      "dataset-fashion-mnist, or set DUEL_DATA to the folder that holds it",
                      data && data[0] ? data : "not set");
-  if (strstr(text, "://"))
+  if (!strncasecmp(text, "http", 4) && strstr(text, "://"))
     return duel_fail(DUEL_ERR_DATA,
                      "data set %.200s: nothing is loaded from the net: fetch it first (curl -LO '%.200s'), and name "
                      "the file, or the folder that it unpacks to",
                      text, text);
+  if (strstr(text, "://"))
+    return duel_fail(DUEL_ERR_DATA, "data set %.200s: nothing is loaded from the net: copy it here, and name the copy",
+                     text);
   if (text[0] && text[1] == ':' && strchr("/\\", text[2]))
     return duel_fail(DUEL_ERR_DATA, "data set %.200s: a path of Windows; under WSL drive %c: is /mnt/%c", text, text[0],
                      text[0] | 32);
@@ -297,6 +300,8 @@ duel_status duel_find(duel_found *f, const char *spec) {
   char text[PATH_MAX], path[PATH_MAX], below[PATH_MAX];
   *f = (duel_found){.used = -1};
   DUEL_TRY(look_up(path, below, text, spec));
+  for (char *c = text; *c; c++)
+    if (*c == '\\') *c = '/';
   name_from(f->name, text);
   DUEL_TRY(keep(f, &f->path, path));
   return is_folder(path) || *below ? find_in_files(f, path, below) : find_file(f, path);

@@ -13,7 +13,7 @@
 #include "base/team.h"
 #include "io/picture.h"
 
-enum { HEAD = 1 << 16, MOST_TOLD = 20, LINE = 360 };
+enum { HEAD = 1 << 16, MOST_TOLD = 20 };
 static const size_t most_of_picture = (size_t)1 << 30;
 
 void duel_data_note(const duel_dataset_options *o, const char *fmt, ...) {
@@ -21,7 +21,7 @@ void duel_data_note(const duel_dataset_options *o, const char *fmt, ...) {
   if (!o->note) return;
   va_list args;
   va_start(args, fmt);
-  vsnprintf(text, sizeof text, fmt, args);
+  duel_vplain(text, sizeof text, fmt, args);
   va_end(args);
   o->note(o->ctx, text);
 }
@@ -78,13 +78,19 @@ static int64_t count_bad(const duel_pictures *p) {
   return n;
 }
 
-// A line for each of the first ones.
-static void list_bad(const duel_pictures *p, int64_t n, char *dst, size_t room) {
-  size_t at = 0;
-  int told = 0;
-  for (int64_t i = 0; i < p->n && told < MOST_TOLD && at < room; i++)
-    if (p->bad[i] && told++ < MOST_TOLD) at += (size_t)snprintf(dst + at, room - at, "\n  %.*s", LINE, p->bad[i]);
-  if (n > told && at < room) snprintf(dst + at, room - at, "\n  and %lld more", (long long)(n - told));
+// A line for each of the first ones, as long as there is room.
+static void list_bad(duel_pictures *p) {
+  for (int64_t i = 0; i < p->n; i++) {
+    if (!p->bad[i] || p->listed++ >= MOST_TOLD) continue;
+    p->list_length += (size_t)snprintf(p->list + p->list_length, sizeof p->list - p->list_length, DUEL_LINE "  %.*s",
+                                       DUEL_BAD_LINE, p->bad[i]);
+  }
+}
+
+static void list_more(duel_pictures *p) {
+  if (p->listed > MOST_TOLD)
+    snprintf(p->list + p->list_length, sizeof p->list - p->list_length, DUEL_LINE "  and %lld more",
+             (long long)(p->listed - MOST_TOLD));
 }
 
 static duel_status drop(duel_pictures *p) {
@@ -109,22 +115,34 @@ static duel_status drop(duel_pictures *p) {
   return duel_classes_again(p);
 }
 
-duel_status duel_pictures_settle(duel_pictures *p, int64_t *dropped) {
-  char list[MOST_TOLD * (LINE + 4) + 64] = "";
-  const int64_t n = *dropped = count_bad(p);
-  if (n == 0) return DUEL_OK;
-  list_bad(p, n, list, sizeof list);
-  if (n == p->n && n == 1) return duel_fail(DUEL_ERR_DATA, "the only picture of %s is bad:%s", p->files->root, list);
+// n bad ones end it all: there are no others, or they are not to be left out.
+static duel_status refuse(duel_pictures *p, int64_t n) {
+  const char *root = p->files->root;
+  list_more(p);
+  if (p->all == 1) return duel_fail(DUEL_ERR_DATA, "the only picture of %s is bad:%s", root, p->list);
   if (n == p->n)
-    return duel_fail(DUEL_ERR_DATA, "all %lld pictures of %s are bad:%s", (long long)n, p->files->root, list);
-  if (!p->options->skip_bad)
-    return duel_fail(DUEL_ERR_DATA,
-                     "%lld of %lld pictures of %s %s bad:%s\nmend them or take them out; or set data.on_bad=skip to "
-                     "train without them",
-                     (long long)n, (long long)p->all, p->files->root, n == 1 ? "is" : "are", list);
-  duel_data_note(p->options, "left out %lld of %lld pictures of %s, which %s bad:%s", (long long)n, (long long)p->all,
-                 p->files->root, n == 1 ? "is" : "are", list);
-  return drop(p);
+    return duel_fail(DUEL_ERR_DATA, "all %lld pictures of %s are bad:%s", (long long)p->all, root, p->list);
+  return duel_fail(
+      DUEL_ERR_DATA,
+      "%lld of %lld pictures of %s %s bad:%s\nmend them or take them out; or set data.on_bad=skip to train "
+      "without them",
+      (long long)n, (long long)p->all, root, n == 1 ? "is" : "are", p->list);
+}
+
+static duel_status settle(duel_pictures *p) {
+  const int64_t n = count_bad(p);
+  if (n == 0) return DUEL_OK;
+  list_bad(p);
+  return n == p->n || !p->options->skip_bad ? refuse(p, n) : drop(p);
+}
+
+duel_status duel_pictures_settle(duel_pictures *p) {
+  DUEL_TRY(settle(p));
+  list_more(p);
+  if (p->listed > 0)
+    duel_data_note(p->options, "left out %lld of %lld pictures of %s, which %s bad:%s", (long long)p->listed,
+                   (long long)p->all, p->files->root, p->listed == 1 ? "is" : "are", p->list);
+  return DUEL_OK;
 }
 
 duel_status duel_pictures_drop(duel_pictures *p, const uint32_t *number, int64_t n) {
@@ -240,7 +258,7 @@ static duel_status look(looking *l, int threads) {
   const duel_jobs jobs = {
       .n = p->n, .threads = threads, .work = look_at, .ctx = l, .tell = tell_looking, .tell_ctx = l};
   DUEL_TRY(duel_jobs_run(&jobs));
-  int64_t dropped, bad = count_bad(p), kept = 0;
+  int64_t bad = count_bad(p), kept = 0;
   if (bad > 0 && bad < p->n && !p->options->skip_bad) { // the error names those that only decoding shows, too
     const duel_jobs trying = {
         .n = p->n, .threads = threads, .work = try_one, .ctx = p, .tell = tell_trying, .tell_ctx = p};
@@ -248,7 +266,7 @@ static duel_status look(looking *l, int threads) {
   }
   for (int64_t i = 0; i < p->n; i++)
     if (!p->bad[i]) l->picture[kept++] = l->picture[i];
-  DUEL_TRY(duel_pictures_settle(p, &dropped));
+  DUEL_TRY(settle(p));
   return agree(p, l->picture);
 }
 

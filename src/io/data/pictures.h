@@ -6,21 +6,24 @@
 #include "io/data/find.h"
 #include "io/resample.h"
 
-enum { DUEL_FOLDER_CLASSES = 256 };
+enum { DUEL_FOLDER_CLASSES = 256, DUEL_BAD_LINE = 300, DUEL_BAD_LIST = 6400 };
 
 typedef struct duel_pictures {
   const duel_dataset_options *options;
   duel_pool pool;
   const duel_files *files;
-  int64_t *item;           // [n]: their numbers among the files, by path
-  int64_t n, all;          // all: before bad ones were dropped
-  uint32_t *number;        // [n]: which of all; NULL: each its own
-  bool numbered;           // labels are those of a dataset.json, else of folders
-  int64_t classes;         // 0: none
-  const char **class_name; // [classes], of the pool; NULL: they have numbers alone
-  uint8_t *label;          // [n], or NULL
-  char **bad;              // [n]: what is wrong with each, NULL: nothing that was noticed
-  int64_t dim[3];          // C H W, after duel_pictures_look
+  int64_t *item;            // [n]: their numbers among the files, by path
+  int64_t n, all;           // all: before bad ones were dropped
+  uint32_t *number;         // [n]: which of all; NULL: each its own
+  bool numbered;            // labels are those of a dataset.json, else of folders
+  int64_t classes;          // 0: none
+  const char **class_name;  // [classes], of the pool; NULL: they have numbers alone
+  uint8_t *label;           // [n], or NULL
+  char **bad;               // [n]: what is wrong with each, NULL: nothing that was noticed
+  char list[DUEL_BAD_LIST]; // of those that were, for a message
+  size_t list_length;
+  int64_t listed;
+  int64_t dim[3]; // C H W, after duel_pictures_look
 } duel_pictures;
 
 // The pictures that were found, of which options->limit takes the first. Tells what was passed over. DATA where all lie
@@ -32,8 +35,8 @@ duel_status duel_pictures_look(duel_pictures *p, int threads);
 // Picture i, framed. One that turns out bad is noted, and its bytes are left alone. Any threads, each with a resampler
 // of its own.
 duel_status duel_pictures_fetch(duel_pictures *p, int64_t i, const duel_frame *frame, duel_resampler *r, uint8_t *dst);
-// What to do about the bad ones that there are: drops them, or fails. *dropped: how many.
-duel_status duel_pictures_settle(duel_pictures *p, int64_t *dropped);
+// After all were fetched, what to do about the bad ones: drops them, and tells all that were dropped, or fails.
+duel_status duel_pictures_settle(duel_pictures *p);
 // Drops those whose numbers are listed, rising; they were bad when a cache was made.
 duel_status duel_pictures_drop(duel_pictures *p, const uint32_t *number, int64_t n);
 // The numbers of those that were dropped, [all − n], rising; duel_free.

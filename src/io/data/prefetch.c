@@ -113,7 +113,7 @@ duel_status duel_prefetch_take(duel_prefetch *p, int64_t step, unsigned char **b
   p->taken = step;
   pthread_cond_broadcast(&p->changed);
   while (p->filled <= step && p->status == DUEL_OK) pthread_cond_wait(&p->changed, &p->lock);
-  duel_status status = p->filled > step ? DUEL_OK : duel_fail(p->status, "%s", p->error);
+  duel_status status = p->filled > step ? DUEL_OK : duel_fail_again(p->status, p->error);
   pthread_mutex_unlock(&p->lock);
   *block = block_of(p, step);
   return status;

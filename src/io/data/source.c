@@ -241,9 +241,8 @@ bool duel_source_is_bad(const duel_source *s, int64_t item) {
 }
 
 duel_status duel_source_settle(duel_source *s) {
-  int64_t dropped;
   if (!s->found.pictures) return DUEL_OK;
-  duel_status status = duel_pictures_settle(&s->pictures, &dropped);
+  duel_status status = duel_pictures_settle(&s->pictures);
   take_pictures(s);
   return status;
 }

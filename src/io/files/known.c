@@ -53,8 +53,9 @@ typedef struct row {
   "save its slices: python3 -c \"import numpy as n, nibabel as b; n.save('x.npy', "                                    \
   "b.load('@').get_fdata().transpose(2, 1, 0).astype('float32'))\""
 #define CSV_PIXELS                                                                                                     \
-  "save it for NumPy: python3 -c \"import numpy as n; x = n.loadtxt('@', delimiter=',', skiprows=1, "                  \
-  "dtype='uint8')[:, 1:]; n.save('x.npy', x.reshape(-1, 28, 28))\""
+  "save it for NumPy: python3 -c \"import numpy as n; x = n.loadtxt('@', delimiter=',', skiprows=1, dtype='uint8'); "  \
+  "k "                                                                                                                 \
+  "= int(x.shape[1] ** .5); n.save('x.npy', x[:, -k * k:].reshape(-1, k, k))\""
 
 static const row rows[] = {
     // sets, by the names that they are known under
