@@ -1,0 +1,95 @@
+// The values of an opened set, wherever they lie: read, and told by a checksum and their range. Invariant: the same
+// items have the same fingerprint in memory and in a file.
+#include <math.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "io/data/opened.h"
+
+int64_t duel_dataset_item_bytes(const duel_dataset *d) {
+  return d->item_count * (d->is_float ? (int64_t)sizeof(float) : 1);
+}
+
+// ---- fingerprints: over seven numbers as little-endian words of 8 bytes, the values, the labels
+
+static uint32_t fingerprint_head(const duel_dataset *d) {
+  int64_t number[7] = {d->items, d->rank, d->dim[0], d->dim[1], d->dim[2], d->is_float, d->labels != NULL};
+  uint8_t head[sizeof number];
+  for (int i = 0; i < 7; i++)
+    for (int k = 0; k < 8; k++) head[8 * i + k] = (uint8_t)(number[i] >> (8 * k));
+  return duel_crc32c(0, head, sizeof head);
+}
+
+static uint32_t fingerprint_tail(const duel_dataset *d, uint32_t crc) {
+  return d->labels ? duel_crc32c(crc, d->labels, (size_t)d->items) : crc;
+}
+
+uint32_t duel_dataset_fingerprint(const duel_dataset *d) {
+  const size_t bytes = (size_t)(d->items * duel_dataset_item_bytes(d));
+  return fingerprint_tail(d, duel_crc32c(fingerprint_head(d), d->values, bytes));
+}
+
+uint32_t duel_dataset_fingerprint_of(const duel_dataset *d, const uint32_t *item_crc) {
+  duel_crc32c_joint joint;
+  uint32_t crc = fingerprint_head(d);
+  duel_crc32c_join(&joint, (uint64_t)duel_dataset_item_bytes(d));
+  for (int64_t i = 0; i < d->items; i++) crc = duel_crc32c_joined(&joint, crc, item_crc[i]);
+  return fingerprint_tail(d, crc);
+}
+
+// ---- reading
+
+duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int64_t n, void *dst) {
+  const int64_t bytes = duel_dataset_item_bytes(d);
+  const duel_opened *o = (const duel_opened *)d;
+  const duel_cache *c = &o->cache;
+  uint8_t *to = dst;
+  for (int64_t i = 0; i < n; i++, to += bytes) {
+    if (d->values) {
+      memcpy(to, (const uint8_t *)d->values + number[i] * bytes, (size_t)bytes);
+      continue;
+    }
+    const int32_t place = o->place ? o->place[number[i]] : number[i];
+    DUEL_TRY(duel_file_read_at(c->fd, c->path, to, (size_t)bytes, DUEL_CACHE_VALUES + place * bytes));
+    if (duel_crc32c(0, to, (size_t)bytes) != c->item_crc[number[i]])
+      return duel_fail(DUEL_ERR_DATA, "%s was damaged (in item %d): remove it, and it will be made anew", c->path,
+                       (int)place);
+  }
+  return DUEL_OK;
+}
+
+// ---- the range of the values
+
+enum { RANGE_ITEMS = 4096 }; // looked at where they lie in a file
+
+static void widen(const duel_dataset *d, const void *values, int64_t n, float *lo, float *hi) {
+  const float *f = values;
+  const uint8_t *b = values;
+  for (int64_t i = 0; i < n; i++) {
+    const float v = d->is_float ? f[i] : (float)b[i] / 127.5f - 1;
+    if (v < *lo) *lo = v;
+    if (v > *hi) *hi = v;
+  }
+}
+
+duel_status duel_dataset_range(const duel_dataset *d, float *lo, float *hi) {
+  *lo = INFINITY;
+  *hi = -INFINITY;
+  if (d->values) {
+    widen(d, d->values, d->items * d->item_count, lo, hi);
+    return DUEL_OK;
+  }
+  const size_t bytes = (size_t)duel_dataset_item_bytes(d);
+  const int64_t n = d->items < RANGE_ITEMS ? d->items : RANGE_ITEMS;
+  void *item = duel_malloc(bytes);
+  if (!item) return duel_fail_memory(d->name, bytes);
+  duel_status status = DUEL_OK;
+  for (int64_t i = 0; status == DUEL_OK && i < n; i++) {
+    const int32_t number = (int32_t)(i * d->items / n);
+    status = duel_dataset_read(d, &number, 1, item);
+    if (status == DUEL_OK) widen(d, item, d->item_count, lo, hi);
+  }
+  duel_free(item);
+  return status;
+}
