@@ -363,7 +363,7 @@ static duel_status take_counts(duel_trainer *t, const taking *k, const duel_tens
 static duel_status begin_from(duel_trainer *t, taking *k, const duel_tensor_file *f, const char *path,
                               const duel_recipe *was) {
   int weights = 0;
-  DUEL_TRY(list_items(t, was != NULL, &k->all));
+  DUEL_TRY(list_items(t, was != NULL, false, &k->all));
   for (int var = 0; var < t->vars.n && t->open; var++)
     if (k->all.copy[var]) DUEL_TRY(duel_memory_read(&t->memory, var, k->all.copy[var]));
   choose_moments(k, t->recipe, was);
