@@ -19,10 +19,10 @@
 
 #include "base/crc32c.h"
 #include "base/mem.h"
-#include "io/records/idx.h"
-#include "io/records/npy.h"
 #include "io/file.h"
 #include "io/image.h"
+#include "io/records/idx.h"
+#include "io/records/npy.h"
 #include "io_help.h"
 
 static int holds(const char *name, const void *bytes, size_t n) {
@@ -344,17 +344,17 @@ static void bytes_round_and_clip(void **state) {
 static void grids(void **state) {
   (void)state;
   static const int channels[] = {1, 3, 2, 4};
-  for (int k = 0; k < 4; k++) { // 5 items of 2×3 in 2 columns: the sixth cell is black
+  for (int k = 0; k < 4; k++) { // 5 items of 2×3 in 2 columns: the sixth cell is black, or transparent
     int64_t C = channels[k], dim[3] = {C, 2, 3};
     float items[5 * 4 * 6];
     for (int64_t i = 0; i < 5 * C * 6; i++) items[i] = (float)(i + 1) / 127.5f - 1;
     assert_int_equal(duel_grid_write(scratch("g.png"), items, 5, 2, dim), DUEL_OK);
     png_image image;
     uint8_t *pixels = read_png("g.png", &image);
-    int64_t shown = C == 3 ? 3 : 1;
+    int64_t shown = C == 3 || C == 4 ? C : 1;
     assert_int_equal(image.width, 6);
     assert_int_equal(image.height, 6);
-    assert_int_equal(image.format, shown == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY);
+    assert_int_equal(image.format, shown == 4 ? PNG_FORMAT_RGBA : shown == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY);
     for (int64_t y = 0; y < 6; y++)
       for (int64_t x = 0; x < 6; x++)
         for (int64_t c = 0; c < shown; c++) {

@@ -181,7 +181,7 @@ static void of_data(void **state) {
               "data.size=-1");
   REFUSES_SET(HEAD, "--set data.size=[0, 4]: data.size: 0 is out of range: it must be at least 1 and at most 16384",
               "data.size=[0, 4]");
-  REFUSES_SET(HEAD, "--set data.channels=2: data.channels: 2: no such choice; there are auto, 1, 3", "data.channels=2");
+  REFUSES_SET(HEAD, "--set data.channels=2: data.channels: 2: no such choice; there are auto, 1, 3, 4", "data.channels=2");
   REFUSES_SET(HEAD,
               "--set run.data_memory=lots: run.data_memory: lots is not a number of bytes such as 64M or 2G, or "
               "auto",

@@ -86,8 +86,9 @@ static duel_status write_head(writer *w, uint32_t width, uint32_t height, int ch
   png_set_compression_level(w->png, 1);
   png_set_compression_strategy(w->png, Z_RLE);
   png_set_filter(w->png, 0, PNG_FILTER_NONE);
-  png_set_IHDR(w->png, w->info, width, height, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
-               PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  const int color = channels == 4 ? PNG_COLOR_TYPE_RGB_ALPHA : channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY;
+  png_set_IHDR(w->png, w->info, width, height, 8, color, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+               PNG_FILTER_TYPE_DEFAULT);
   png_write_info(w->png, w->info);
   return DUEL_OK;
 }
@@ -172,7 +173,7 @@ struct duel_grid {
 static duel_status grid_of(duel_grid *g, const char *path, int64_t n, int64_t columns) {
   const int64_t H = g->dim[1], W = g->dim[2];
   g->columns = columns < n ? columns : n;
-  g->channels = g->dim[0] == 3 ? 3 : 1;
+  g->channels = g->dim[0] == 3 || g->dim[0] == 4 ? g->dim[0] : 1;
   int64_t height, bytes;
   if (__builtin_mul_overflow(g->columns, W, &g->width) ||
       __builtin_mul_overflow((n + g->columns - 1) / g->columns, H, &height) ||

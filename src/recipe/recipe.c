@@ -194,7 +194,7 @@ const duel_recipe *duel_recipe_draft(const duel_recipe_source *s) {
 }
 
 duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s) {
-  static const int channels[3] = {0, 1, 3}; // auto|1|3
+  static const int channels[4] = {0, 1, 3, 4}; // auto|1|3|4
   const duel_recipe *r = &s->draft;
   return (duel_dataset_options){.limit = r->data.limit,
                                 .height = r->data.size[0],

@@ -53,8 +53,8 @@ static const duel_key keys_data[] = {
      "height and width that images are resized to; 0: as they are"},
     {"crop", DUEL_KEY_CHOICE, "center", 0, 0, "none|center",
      "images of other proportions than size are cropped, or stretched"},
-    {"channels", DUEL_KEY_CHOICE, "auto", 0, 0, "auto|1|3",
-     "1 grey, 3 RGB; auto: as the images are, 3 if some have color"},
+    {"channels", DUEL_KEY_CHOICE, "auto", 0, 0, "auto|1|3|4",
+     "1 gray, 3 RGB, 4 RGB and transparency; auto: as the images are, pictures 3 if some have color"},
     {"on_bad", DUEL_KEY_CHOICE, "stop", 0, 0, "stop|skip",
      "pictures that are damaged, empty or none: an error that names them all, or they are left out"},
     {.name = NULL}};

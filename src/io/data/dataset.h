@@ -25,7 +25,7 @@ typedef struct duel_dataset_options { // {0}: everything as it is
   int64_t limit;                      // first N items only; 0: all
   int64_t height, width;              // size of images; 0: as they are
   bool stretch;                       // images of other proportions are stretched; else cropped around the middle
-  int channels;                       // 1 or 3; 0: as they are (3 if some have color)
+  int channels;                       // 1, 3 or 4 (RGBA); 0: as they are (3 if some have color)
   bool skip_bad;                      // pictures that are damaged, empty or none are left out; else an error names them
   int64_t memory;                     // most bytes that values may take in memory; 0: any number
   int threads;                        // for decoding; 0: as many as there are processors

@@ -291,7 +291,11 @@ static duel_status frame_one(const duel_picture *picture, const duel_dataset_opt
                               .row_step = picture->width * picture->channels,
                               .column_step = picture->channels};
   if (!o->height && (picture->height != frame->height || picture->width != frame->width))
-    return duel_fail(DUEL_ERR_DATA, "%s changed while it was read", path);
+    return duel_fail(
+        DUEL_ERR_DATA,
+        "%s has %lld×%lld pixels (height×width), which its first bytes did not say: it changed while it was "
+        "read, or EXIF behind its pixels turns it; set data.size",
+        path, (long long)picture->height, (long long)picture->width);
   return duel_resample(r, dst, frame, &pixels);
 }
 

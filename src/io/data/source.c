@@ -158,8 +158,8 @@ static duel_status frame_records(duel_source *s) {
     return duel_fail(DUEL_ERR_USAGE, "data.size and data.channels are for images of bytes; %s holds %s",
                      s->found.file[0].path, r->rank == 3 ? "float32 values, which are taken as they are" : "points");
   if (!other_size && !other_channels) return DUEL_OK;
-  if (s->dim[0] != 1 && s->dim[0] != 3)
-    return duel_fail(DUEL_ERR_USAGE, "data.size and data.channels need images of 1 or 3 channels; %s has %lld",
+  if (s->dim[0] != 1 && s->dim[0] != 3 && s->dim[0] != 4)
+    return duel_fail(DUEL_ERR_USAGE, "data.size and data.channels need images of 1, 3 or 4 channels; %s has %lld",
                      s->found.file[0].path, (long long)s->dim[0]);
   if (s->dim[1] > DUEL_PICTURE_SIDE || s->dim[2] > DUEL_PICTURE_SIDE)
     return duel_fail(DUEL_ERR_DATA, "%s: images of %lld×%lld are too large to be resized", s->found.file[0].path,

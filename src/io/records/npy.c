@@ -153,7 +153,7 @@ static duel_status refuse_layout(const duel_records *r, const header *h, const c
   const int64_t *d = h->dim;
   const duel_shape shape = duel_shape_of(h->rank < DUEL_MAX_RANK ? h->rank : DUEL_MAX_RANK, d);
   const int64_t grey = h->rank == 2 ? side_of(d[1]) : 0, color = h->rank == 2 && d[1] % 3 == 0 ? side_of(d[1] / 3) : 0;
-  snprintf(wrong, sizeof wrong, "holds %s values; images are N×H×W, N×H×W×C or N×C×H×W with C 1 or 3%s",
+  snprintf(wrong, sizeof wrong, "holds %s values; images are N×H×W, N×H×W×C or N×C×H×W with C 1, 3 or 4%s",
            duel_shape_text(shape), r->is_float ? ", points N×size" : "");
   if (grey)
     snprintf(how, sizeof how, "x.reshape(-1, %lld, %lld)", (long long)grey, (long long)grey);
@@ -163,8 +163,6 @@ static duel_status refuse_layout(const duel_records *r, const header *h, const c
     return save_again(path, "may be one picture H×W×C, or N×H×W (then x[:, None] is clear)", "", "x[None]");
   else if (h->rank == 4 && (d[2] == 1 || d[2] == 3))
     snprintf(how, sizeof how, "x.transpose(3, 0, 1, 2)"); // as MATLAB has it
-  else if (h->rank == 4 && (d[3] == 4 || d[1] == 4))
-    snprintf(how, sizeof how, d[3] == 4 ? "x[..., :3]" : "x[:, :3]");
   else if (h->rank == 4)
     snprintf(how, sizeof how, "x[:, :3] or x[..., :3]");
   else if (h->rank > 4)
@@ -188,7 +186,11 @@ static duel_status take_layout(duel_records *r, const header *h, const char *pat
     r->dim[2] = d[2];
     return DUEL_OK;
   }
-  const bool first = h->rank == 4 && (d[1] == 1 || d[1] == 3), last = h->rank == 4 && (d[3] == 1 || d[3] == 3);
+  bool first = h->rank == 4 && (d[1] == 1 || d[1] == 3), last = h->rank == 4 && (d[3] == 1 || d[3] == 3);
+  if (h->rank == 4 && !first && !last) { // RGBA, unless it looks like MATLAB's order
+    first = d[1] == 4 && d[2] != 1 && d[2] != 3;
+    last = d[3] == 4;
+  }
   if (!first && !last) return refuse_layout(r, h, path);
   r->channels_last = !first;
   for (int i = 0; i < 3; i++) r->dim[i] = first ? d[1 + i] : d[1 + (i + 2) % 3];
