@@ -64,7 +64,9 @@ typedef struct duel_case {
   bool coarse; // ill-conditioned: a looser tolerance
 } duel_case;
 
-const duel_case *duel_cases(int *n); // the list; made at the first call, never freed
+// The list; made at the first call, never freed. $DUEL_TEST_MOST, for slow sanitizers: without the cases whose operands
+// have more elements than that together.
+const duel_case *duel_cases(int *n);
 
 duel_op_rule duel_rule_of(duel_op op);
 int duel_case_outputs(const duel_case *c);
