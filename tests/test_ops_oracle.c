@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -187,7 +188,7 @@ static void test_tolerance_tells_tf32(void **state) {
       told += tells_tf32(&cases[i], api, b);
     }
   api->close(b);
-  if (!emulated) skip();
+  if (!emulated || (!asked && getenv("DUEL_TEST_MOST"))) skip(); // these are among the largest
   assert_true(asked > 0);
   assert_int_equal(told, asked);
 }
