@@ -170,7 +170,7 @@ static void of_data(void **state) {
   const duel_dataset_options o = duel_recipe_data_options(source);
   assert_true(o.height == 48 && o.width == 48 && o.stretch && o.channels == 3 && o.memory == 1536 && o.limit == 0);
   duel_recipe *r = recipe_resolve(source, &recipe_images);
-  assert_non_null(strstr(r->text, "\n  size: 48\n  crop: none\n  channels: 3\n  on_bad: stop\n"));
+  assert_non_null(strstr(r->text, "\n  size: 48\n  crop: none\n  channels: 3\n  on_bad: stop\n  transpose: false\n  mirror: false\n"));
   assert_non_null(strstr(r->text, "\n  data_memory: 1536\n"));
   duel_recipe_close(r);
   REFUSES_SET(HEAD,

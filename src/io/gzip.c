@@ -129,11 +129,13 @@ duel_status duel_gunzip_file(const char *path, int from, int to, int64_t *size) 
 
 // ---- a look at the beginning
 
-size_t duel_gunzip_head(const uint8_t *gz, size_t n, uint8_t *dst, size_t room) {
+duel_status duel_gunzip_head(const uint8_t *gz, size_t n, uint8_t *dst, size_t room, size_t *made) {
   z_stream z = {.zalloc = take, .zfree = give, .next_out = dst, .avail_out = (uInt)room, .avail_in = (uInt)n};
-  if (!duel_is_gzip(gz, n) || inflateInit2(&z, 15 + 16) != Z_OK) return 0;
   z.next_in = (z_const Bytef *)gz;
-  inflate(&z, Z_SYNC_FLUSH); // whatever comes out of it
+  *made = 0;
+  if (inflateInit2(&z, 15 + 16) != Z_OK) return duel_fail_memory("inflating", 1 << 16);
+  const int state = inflate(&z, Z_SYNC_FLUSH); // whatever comes out of it
   inflateEnd(&z);
-  return room - z.avail_out;
+  *made = room - z.avail_out;
+  return state == Z_MEM_ERROR ? duel_fail_memory("inflating", 1 << 16) : DUEL_OK;
 }

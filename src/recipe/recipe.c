@@ -202,6 +202,8 @@ duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s) {
                                 .stretch = !r->data.crop,
                                 .channels = channels[r->data.channels],
                                 .skip_bad = r->data.on_bad,
+                                .transpose = r->data.transpose,
+                                .mirror = r->data.mirror,
                                 .memory = r->run.data_memory,
                                 .threads = r->run.threads};
 }

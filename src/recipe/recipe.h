@@ -153,7 +153,8 @@ typedef struct duel_recipe {
     int64_t size[2];  // H, W; 0: as they are
     int crop;         // to size's proportions first (1), or stretched (0)
     int channels;     // index of auto, 1, 3, 4
-    int on_bad;       // pictures that are none: an error (0), or left out (1)
+    bool transpose, mirror;
+    int on_bad; // pictures that are none: an error (0), or left out (1)
   } data;
   duel_chosen game;            // kind begins a duel_game_kind
   int64_t latent;              // 0: the game has none

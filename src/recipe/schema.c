@@ -45,7 +45,7 @@ bool duel_kind_is_block(const duel_kind *kind) {
 
 // ---- sections
 
-enum { PATH, LIMIT, SIZE, CROP, CHANNELS, ON_BAD };
+enum { PATH, LIMIT, SIZE, CROP, CHANNELS, ON_BAD, TRANSPOSE, MIRROR };
 static const duel_key keys_data[] = {
     {"path", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "data set: a name, a file or a folder"},
     {"limit", DUEL_KEY_INT, "0", 0, 0x1p40, NULL, "first N items only; 0: all"},
@@ -57,6 +57,8 @@ static const duel_key keys_data[] = {
      "1 gray, 3 RGB, 4 RGB and transparency; auto: as the images are, pictures 3 if some have color"},
     {"on_bad", DUEL_KEY_CHOICE, "stop", 0, 0, "stop|skip",
      "pictures that are damaged, empty or none: an error that names them all, or they are left out"},
+    {"transpose", DUEL_KEY_BOOL, "false", 0, 0, NULL, "height and width of images change places (EMNIST)"},
+    {"mirror", DUEL_KEY_BOOL, "false", 0, 0, NULL, "each image also with left and right swapped: twice the items"},
     {.name = NULL}};
 
 static const duel_key keys_ema[] = {
@@ -223,6 +225,8 @@ void duel_take_fields(duel_recipe *r, const duel_game_kind *game) {
   r->data.crop = (int)v[CROP].number[0];
   r->data.channels = (int)v[CHANNELS].number[0];
   r->data.on_bad = (int)v[ON_BAD].number[0];
+  r->data.transpose = v[TRANSPOSE].number[0] != 0;
+  r->data.mirror = v[MIRROR].number[0] != 0;
   r->latent = (int64_t)value_of(&r->root, "latent")->number[0];
   v = value_of(&r->root, "loss");
   if (v->n) r->loss = *v->chosen;

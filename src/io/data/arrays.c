@@ -79,7 +79,9 @@ static duel_status choose(duel_found *f, uint8_t *head) {
     char path[PATH_MAX];
     size_t n;
     int64_t i = 0;
-    while (!is_array(f->files.file[i].path)) i++;
+    while (i < f->files.n && !is_array(f->files.file[i].path)) i++;
+    if (i == f->files.n)
+      return duel_fail(DUEL_ERR_DATA, "%s holds arrays, but their names do not end in .npy", f->files.root);
     DUEL_TRY(read_head(f, i, head, &n, path));
     return duel_npy_records(&r, path, head, n, f->files.file[i].size);
   }

@@ -38,6 +38,7 @@ void duel_cache_find(duel_cache_place *place, const duel_source *source) {
   snprintf(options, sizeof options, "%lld %lldx%lld %d %d", (long long)o->limit, (long long)o->height,
            (long long)o->width, o->channels, o->stretch);
   uint64_t h = duel_hash(DUEL_HASH_START, options, strlen(options));
+  if (o->transpose) h = duel_hash(h, "transposed", 10);
   if (in_zip) below = (f->pictures ? f->files.root : f->file[0].path) + strlen(f->path);
   h = duel_hash(h, below, strlen(below));
   int n;

@@ -75,7 +75,7 @@ static duel_status look_at(void *ctx, int worker, int64_t i) {
     return own ? DUEL_OK : status;
   }
   if (duel_is_gzip(bytes, n)) {
-    n = duel_gunzip_head(bytes, n, inflated, sizeof inflated);
+    DUEL_TRY(duel_gunzip_head(bytes, n, inflated, sizeof inflated, &n));
     head = inflated;
   }
   if (head == bytes && duel_picture_of(head, n))

@@ -107,7 +107,7 @@ static duel_status need_values(duel_opened *o) {
 }
 
 static bool fits_memory(const duel_dataset *d, const duel_dataset_options *o) {
-  return o->memory <= 0 || d->items <= o->memory / duel_dataset_item_bytes(d);
+  return o->memory <= 0 || d->items <= o->memory / (duel_dataset_item_bytes(d) * (o->mirror ? 2 : 1));
 }
 
 // ---- from the cache
@@ -329,8 +329,9 @@ static duel_status load(duel_opened *o, duel_source *s) {
 
 static duel_status make_synthetic(duel_opened *o, const char *name, const duel_dataset_options *options) {
   duel_dataset *d = &o->set;
-  if (options->height || options->channels)
-    return duel_fail(DUEL_ERR_USAGE, "data.size and data.channels: synthetic:%s is made at a size of its own", name);
+  if (options->height || options->channels || options->transpose)
+    return duel_fail(DUEL_ERR_USAGE,
+                     "data.size, data.channels and data.transpose: synthetic:%s is made at a size of its own", name);
   duel_status status = duel_synthetic_fill(d, name, options->limit);
   o->value_block = d->values;
   o->label_block = d->labels;
@@ -375,6 +376,7 @@ duel_status duel_dataset_open_with(duel_dataset **d, const char *spec, const due
   if (!o) return duel_fail_memory(spec, sizeof *o);
   o->cache.fd = -1;
   duel_status s = fill(o, spec, options);
+  if (s == DUEL_OK && options->mirror) s = duel_dataset_mirror(o);
   if (s == DUEL_OK) {
     o->spec = duel_pool_text(&o->pool, spec, strlen(spec));
     if (!o->spec) s = duel_fail_memory(spec, strlen(spec));

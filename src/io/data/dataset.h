@@ -18,7 +18,8 @@ typedef struct duel_dataset {
   uint8_t *labels;    // [items], or NULL
   int64_t classes;    // 0 without labels
   const char *const *class_name; // [classes], or NULL: they have numbers alone
-  uint32_t fingerprint; // CRC-32C over shape, kind, values and labels of all items, those taken out for a test too
+  uint32_t fingerprint; // CRC-32C over shape, kind, values and labels of all items, those taken out for a test too; of
+                        // a mirrored set that of what it was made from, and a mark
 } duel_dataset;
 
 typedef struct duel_dataset_options { // {0}: everything as it is
@@ -27,6 +28,8 @@ typedef struct duel_dataset_options { // {0}: everything as it is
   bool stretch;                       // images of other proportions are stretched; else cropped around the middle
   int channels;                       // 1, 3 or 4 (RGBA); 0: as they are (3 if some have color)
   bool skip_bad;                      // pictures that are damaged, empty or none are left out; else an error names them
+  bool transpose;                     // of images height and width change places, as EMNIST's files need it
+  bool mirror;                        // images: M items become 2M; item M + i is item i, left and right swapped
   int64_t memory;                     // most bytes that values may take in memory; 0: any number
   int threads;                        // for decoding; 0: as many as there are processors
   // What takes long (from the calling thread, some ten times a second) and what is worth a word; NULL: nobody listens.
@@ -53,6 +56,7 @@ void duel_dataset_close(duel_dataset *d);
 //             that, the last ⌈M/10⌉ of the M items in the order of key 0, purpose 3, t = 2³² − 1 (duel_data_order), the
 //             same whatever the seed of the training. They are taken out of data; both sets keep the order that
 //             their items had, and the fingerprint of data stays that of the whole.
+// A test set is never mirrored; of a mirrored set an item is taken out with its twin, which is then in neither.
 // options: those that data was opened with; the limit counts in each set. DATA where the two sets are not alike: items,
 // labels, names and number of classes.
 duel_status duel_dataset_open_test(duel_dataset **test, duel_dataset *data, const char *name,

@@ -245,7 +245,7 @@ static duel_status check_known(const char *path, uint8_t *head, size_t n) {
   uint8_t inflated[HEAD];
   char cure[2 * PATH_MAX];
   if (duel_is_gzip(head, n)) {
-    n = duel_gunzip_head(head, n, inflated, sizeof inflated);
+    DUEL_TRY(duel_gunzip_head(head, n, inflated, sizeof inflated, &n));
     head = inflated;
   }
   const duel_known *known = duel_known_file(path, head, n);

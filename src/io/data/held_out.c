@@ -18,21 +18,20 @@ typedef struct split {
 } split;
 
 // The last tenth, rounded up, of the order that no epoch has.
-static duel_status choose(split *s, const duel_dataset *d) {
-  const size_t items = (size_t)d->items;
-  *s = (split){.items = d->items, .held = (d->items + 9) / 10};
+static duel_status choose(split *s, const duel_dataset *d, int64_t items) {
+  *s = (split){.items = items, .held = (items + 9) / 10};
   if (s->held == s->items)
     return duel_fail(DUEL_ERR_DATA, "%s has 1 item, too few to take a test set out of it: name one (data.test)",
                      d->name);
-  s->goes = duel_calloc(items, 1);
-  int32_t *order = duel_malloc(items * sizeof *order);
-  uint32_t *scratch = duel_malloc(3 * items * sizeof *scratch);
+  s->goes = duel_calloc((size_t)items, 1);
+  int32_t *order = duel_malloc((size_t)items * sizeof *order);
+  uint32_t *scratch = duel_malloc(3 * (size_t)items * sizeof *scratch);
   duel_status status = DUEL_OK;
   if (s->goes && order && scratch) {
-    duel_data_order(0, UINT32_MAX, d->items, order, scratch);
+    duel_data_order(0, UINT32_MAX, items, order, scratch);
     for (int64_t i = s->items - s->held; i < s->items; i++) s->goes[order[i]] = 1;
   } else {
-    status = duel_fail_memory(d->name, 17 * items);
+    status = duel_fail_memory(d->name, 17 * (size_t)items);
   }
   duel_free(order);
   duel_free(scratch);
@@ -83,6 +82,20 @@ static void move(duel_opened *to, int64_t at, const duel_opened *from, int64_t i
   to->cache.item_crc[at] = from->cache.item_crc[item];
 }
 
+// Behind the items that are kept come their twins, if there are any. In a file these have no place of their own.
+static void keep_twins(duel_opened *o, const split *s, int64_t kept) {
+  int64_t at = kept;
+  const int64_t bytes = duel_dataset_item_bytes(&o->set);
+  for (int64_t i = 0; i < s->items; i++) {
+    if (s->goes[i]) continue;
+    const int64_t twin = s->items + i;
+    if (o->set.labels) o->set.labels[at] = o->set.labels[twin];
+    uint8_t *values = o->set.values;
+    if (values) memmove(values + at * bytes, values + twin * bytes, (size_t)bytes);
+    at++;
+  }
+}
+
 static void take(duel_opened *t, duel_opened *o, const split *s) {
   int64_t kept = 0, gone = 0;
   for (int64_t i = 0; i < s->items; i++) {
@@ -91,7 +104,8 @@ static void take(duel_opened *t, duel_opened *o, const split *s) {
     else
       move(o, kept++, o, i);
   }
-  o->set.items = kept;
+  if (o->mirrored) keep_twins(o, s, kept);
+  o->set.items = o->mirrored ? 2 * kept : kept;
   t->set.fingerprint =
       t->set.values ? duel_dataset_fingerprint(&t->set) : duel_dataset_fingerprint_of(&t->set, t->cache.item_crc);
 }
@@ -101,7 +115,7 @@ static duel_status take_out(duel_dataset **test, duel_opened *o) {
   duel_opened *t = duel_calloc(1, sizeof *t);
   if (!t) return duel_fail_memory(o->set.name, sizeof *t);
   t->cache.fd = -1;
-  duel_status status = choose(&s, &o->set);
+  duel_status status = choose(&s, &o->set, o->mirrored ? o->set.items / 2 : o->set.items);
   if (status == DUEL_OK) status = make_room(t, o, &s);
   if (status == DUEL_OK) {
     take(t, o, &s);
@@ -170,6 +184,7 @@ duel_status duel_dataset_open_test(duel_dataset **test, duel_dataset *data, cons
   duel_dataset_options asked = *options;
   char path[PATH_MAX] = "";
   *test = NULL;
+  asked.mirror = false;
   if (!name) {
     DUEL_TRY(check_unmixed(o));
     if (strncmp(o->spec, "synthetic:", 10)) DUEL_TRY(duel_find_test(path, o->spec));

@@ -238,8 +238,8 @@ static duel_status agree(duel_pictures *p, const duel_picture *picture) {
                      p->files->file[p->item[i]].path, (long long)b->height, (long long)b->width);
   }
   p->dim[0] = o->channels ? o->channels : channels;
-  p->dim[1] = o->height ? o->height : picture[0].height;
-  p->dim[2] = o->height ? o->width : picture[0].width;
+  p->dim[1] = o->height ? o->height : o->transpose ? picture[0].width : picture[0].height;
+  p->dim[2] = o->height ? o->width : o->transpose ? picture[0].height : picture[0].width;
   return DUEL_OK;
 }
 
@@ -283,14 +283,15 @@ duel_status duel_pictures_look(duel_pictures *p, int threads) {
 
 static duel_status frame_one(const duel_picture *picture, const duel_dataset_options *o, const char *path,
                              const duel_frame *frame, duel_resampler *r, uint8_t *dst) {
+  const int64_t along = picture->width * picture->channels, across = picture->channels;
   const duel_pixels pixels = {.at = picture->pixels,
-                              .height = picture->height,
-                              .width = picture->width,
+                              .height = o->transpose ? picture->width : picture->height,
+                              .width = o->transpose ? picture->height : picture->width,
                               .channels = picture->channels,
                               .channel_step = 1,
-                              .row_step = picture->width * picture->channels,
-                              .column_step = picture->channels};
-  if (!o->height && (picture->height != frame->height || picture->width != frame->width))
+                              .row_step = o->transpose ? across : along,
+                              .column_step = o->transpose ? along : across};
+  if (!o->height && (pixels.height != frame->height || pixels.width != frame->width))
     return duel_fail(
         DUEL_ERR_DATA,
         "%s has %lld×%lld pixels (height×width), which its first bytes did not say: it changed while it was "

@@ -50,6 +50,7 @@ duel_status duel_source_open(duel_source *s, const char *spec, const duel_datase
   const int64_t asked[5] = {options->limit, options->height, options->width, options->stretch, options->channels};
   for (int i = 0; i < DUEL_FIND_FILES; i++) s->store[i].fd = -1;
   s->key = duel_hash(s->key, asked, sizeof asked);
+  if (options->transpose) s->key = duel_hash(s->key, "transposed", 10);
   duel_found *f = &s->found;
   DUEL_TRY(duel_find(f, spec));
   for (int i = 0; i < f->n_files; i++) hash_located(s, &f->file[i]);
@@ -178,6 +179,15 @@ static duel_status open_store(duel_source *s, int i, int64_t most, const char *f
   return duel_store_open(&s->store[i], l->path, l->at < 0 ? NULL : &s->found.files, l->at, most, folder);
 }
 
+static duel_status transpose(duel_records *r, const char *path) {
+  if (r->rank != 3) return duel_fail(DUEL_ERR_USAGE, "data.transpose is for images; %s holds points", path);
+  const int64_t height = r->dim[1];
+  r->transposed = true;
+  r->dim[1] = r->dim[2];
+  r->dim[2] = height;
+  return DUEL_OK;
+}
+
 static duel_status prepare_records(duel_source *s, const char *folder) {
   const int64_t memory = s->options->memory, most = memory > 0 ? memory : INT64_MAX;
   const duel_records *r = &s->records[0];
@@ -191,6 +201,8 @@ static duel_status prepare_records(duel_source *s, const char *folder) {
   }
   if (s->items > INT32_MAX)
     return duel_fail(DUEL_ERR_DATA, "%s and its like hold 2^31 items or more", s->found.file[0].path);
+  for (int i = 0; i < s->found.n_files && s->options->transpose; i++)
+    DUEL_TRY(transpose(&s->records[i], s->found.file[i].path));
   s->rank = r->rank;
   memcpy(s->dim, r->dim, sizeof s->dim);
   s->is_float = r->is_float;

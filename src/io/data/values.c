@@ -38,6 +38,62 @@ uint32_t duel_dataset_fingerprint_of(const duel_dataset *d, const uint32_t *item
   return fingerprint_tail(d, crc);
 }
 
+// ---- twins
+
+// An image, left and right swapped, in place.
+static void flip(const duel_dataset *d, void *item) {
+  const int64_t W = d->dim[2], rows = d->item_count / W;
+  for (int64_t y = 0; y < rows; y++)
+    for (int64_t x = 0; x < W / 2; x++) {
+      const int64_t a = y * W + x, b = y * W + W - 1 - x;
+      if (d->is_float) {
+        float *f = item, was = f[a];
+        f[a] = f[b];
+        f[b] = was;
+      } else {
+        uint8_t *u = item, was = u[a];
+        u[a] = u[b];
+        u[b] = was;
+      }
+    }
+}
+
+static duel_status double_values(duel_opened *o) {
+  duel_dataset *d = &o->set;
+  const int64_t bytes = duel_dataset_item_bytes(d), before = (uint8_t *)d->values - (uint8_t *)o->value_block;
+  const size_t all = (size_t)(before + 2 * d->items * bytes);
+  void *block = duel_realloc(o->value_block, all);
+  if (!block) return duel_fail_memory(d->name, all);
+  o->value_block = block;
+  d->values = (uint8_t *)block + before;
+  uint8_t *twin = (uint8_t *)d->values + d->items * bytes;
+  memcpy(twin, d->values, (size_t)(d->items * bytes));
+  for (int64_t i = 0; i < d->items; i++) flip(d, twin + i * bytes);
+  return DUEL_OK;
+}
+
+duel_status duel_dataset_mirror(duel_opened *o) {
+  static const char mark[] = "mirror";
+  duel_dataset *d = &o->set;
+  const size_t n = (size_t)d->items;
+  if (d->rank != 3) return duel_fail(DUEL_ERR_USAGE, "data.mirror is for images; %s holds points", d->name);
+  if (d->items > INT32_MAX / 2)
+    return duel_fail(DUEL_ERR_DATA, "%s holds 2^30 items or more, too many to be mirrored", d->name);
+  if (d->labels) {
+    uint8_t *labels = duel_malloc(2 * n);
+    if (!labels) return duel_fail_memory(d->name, 2 * n);
+    memcpy(labels, d->labels, n);
+    memcpy(labels + n, d->labels, n);
+    duel_free(o->label_block);
+    o->label_block = d->labels = labels;
+  }
+  if (d->values) DUEL_TRY(double_values(o));
+  d->items *= 2;
+  d->fingerprint = duel_crc32c(d->fingerprint, mark, sizeof mark - 1);
+  o->mirrored = true;
+  return DUEL_OK;
+}
+
 // ---- reading
 
 duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int64_t n, void *dst) {
@@ -50,11 +106,14 @@ duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int6
       memcpy(to, (const uint8_t *)d->values + number[i] * bytes, (size_t)bytes);
       continue;
     }
-    const int32_t place = o->place ? o->place[number[i]] : number[i];
+    const bool twin = o->mirrored && number[i] >= d->items / 2;
+    const int32_t item = twin ? number[i] - (int32_t)(d->items / 2) : number[i],
+                  place = o->place ? o->place[item] : item;
     DUEL_TRY(duel_file_read_at(c->fd, c->path, to, (size_t)bytes, DUEL_CACHE_VALUES + place * bytes));
-    if (duel_crc32c(0, to, (size_t)bytes) != c->item_crc[number[i]])
+    if (duel_crc32c(0, to, (size_t)bytes) != c->item_crc[item])
       return duel_fail(DUEL_ERR_DATA, "%s was damaged (in item %d): remove it, and it will be made anew", c->path,
                        (int)place);
+    if (twin) flip(d, to);
   }
   return DUEL_OK;
 }

@@ -24,7 +24,7 @@ int64_t duel_number_bytes(duel_number number) {
 }
 
 bool duel_records_are_plain(const duel_records *r) {
-  return r->number == DUEL_NUMBER_U8 && !r->channels_last && !r->label;
+  return r->number == DUEL_NUMBER_U8 && !r->channels_last && !r->transposed && !r->label;
 }
 
 duel_status duel_records_check(duel_records *r, const char *path, int64_t size) {
@@ -105,13 +105,16 @@ static float float_at(const uint8_t *p, duel_number number, bool big_endian) {
 static duel_status unpack_floats(const duel_records *r, const char *path, int64_t item, const uint8_t *raw,
                                  float *dst) {
   const int64_t channels = r->channels_last ? r->dim[0] : 1, plane = r->count / channels;
-  const int64_t bytes = duel_number_bytes(r->number);
+  const int64_t bytes = duel_number_bytes(r->number), H = r->dim[1], W = r->dim[2];
   for (int64_t c = 0; c < channels; c++)
     for (int64_t k = 0; k < plane; k++, dst++) {
-      *dst = float_at(raw + bytes * (k * channels + c), r->number, r->big_endian);
+      const int64_t in_plane = r->transposed ? k % (H * W) : 0;
+      const int64_t from = r->transposed ? k - in_plane + in_plane % W * H + in_plane / W : k;
+      const int64_t at = from * channels + c;
+      *dst = float_at(raw + bytes * at, r->number, r->big_endian);
       if (!isfinite(*dst))
         return duel_fail(DUEL_ERR_DATA, "%s: value %lld of item %lld is %g; training needs finite numbers", path,
-                         (long long)(k * channels + c), (long long)item, (double)*dst);
+                         (long long)at, (long long)item, (double)*dst);
     }
   return DUEL_OK;
 }
@@ -120,14 +123,15 @@ static duel_status unpack_bytes(const duel_records *r, const uint8_t *raw, const
                                 uint8_t *dst) {
   const int64_t C = r->dim[0], H = r->dim[1], W = r->dim[2];
   const bool last = r->channels_last;
+  const int64_t across = last ? C : 1;
   const duel_frame same = {.height = H, .width = W, .channels = (int)C};
   const duel_pixels pixels = {.at = raw,
                               .height = H,
                               .width = W,
                               .channels = (int)C,
                               .channel_step = last ? 1 : H * W,
-                              .row_step = last ? W * C : W,
-                              .column_step = last ? C : 1};
+                              .row_step = r->transposed ? across : W * across,
+                              .column_step = r->transposed ? H * across : across};
   return duel_resample(&u->resampler, dst, frame ? frame : &same, &pixels);
 }
 

@@ -28,6 +28,7 @@ typedef struct duel_records {
   int64_t count;  // values of an item
   duel_number number;
   bool is_float, big_endian, channels_last; // is_float: those that are fetched
+  bool transposed;                          // in the file; dim is that of what is fetched
   int64_t offset, stride;                   // bytes: where the values of item 0 begin, and from one item to the next
   int64_t label;                            // bytes from an item's values to its label; 0: there is none
   int64_t classes;                          // of those labels
