@@ -100,7 +100,7 @@ static void rows(void **state) {
   assert_int_equal(duel_loss_check(&pairs, false), DUEL_OK);
   assert_int_equal(duel_loss_check(&pairs, true), DUEL_ERR_USAGE);
   recipe_message("loss pairs compares real items with fakes, but train.d_update: separate shows D one after the other; "
-                 "set train.d_update to joint");
+                 "set train.d_update=joint");
 }
 
 int main(void) {

@@ -376,8 +376,79 @@ static void without_memory(void **state) {
   }
 }
 
+// Where the sizes of the data leave a rest the message says which do not; each is tried.
+static void sizes_that_leave_a_rest(void **state) {
+  (void)state;
+  static const char head[] = "recipe: 1\nlatent: 4\nD: [flatten, dense: 1]\ntrain: {length: 3}\n";
+  static const struct {
+    const char *rest;
+    int64_t height, width;
+    bool fixed;
+    const char *cure;
+    int64_t fits[4]; // what it names, height and width
+  } cases[] = {
+      {"data: x\nG: [dense: $H/16*$W/16]\n",
+       218,
+       178,
+       false,
+       "t takes heights and widths that 16 divides: use data.size=176 or data.size=[208,176]",
+       {176, 176, 208, 176}},
+      {"data: {path: x, size: 64}\nG: [dense: $H/16*$W/16]\n",
+       218,
+       178,
+       false,
+       "t takes heights and widths that 16 divides: use data.size=64 or data.size=[208,176]",
+       {64, 64, 208, 176}},
+      {"data: x\nG: [dense: $H/6*$W/4]\n",
+       20,
+       20,
+       false,
+       "t takes heights that 6 divides and widths that 4 divides: use data.size=12 or data.size=[18,20]",
+       {12, 12, 18, 20}},
+      {"data: x\nG: [dense: $H/8]\n", 5, 5, false, "t takes heights that 8 divides: use data.size=8", {8, 8}},
+      {"data: x\nG: [dense: $H*$W/64]\n", 12, 12, false, "t takes other sizes: use data.size=8", {8, 8}},
+      {"data: x\nvars: {n: $H/7}\nG: [dense: $n]\n",
+       20,
+       30,
+       false,
+       "t takes heights that 7 divides: use data.size=14 or data.size=[14,30]",
+       {14, 14, 14, 30}},
+      {"data: x\nG: [dense: $H/16*$W/16]\n",
+       20,
+       20,
+       true,
+       "t takes heights and widths that 16 divides: these keep their size, so set options.data to others",
+       {16, 16}},
+      {"data: x\nvars: {n: 5}\nG: [dense: $n/2]\n", 20, 20, false, NULL, {0}},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    duel_recipe_source *source;
+    duel_recipe *r;
+    char text[512], cure[256];
+    snprintf(text, sizeof text, "%s%s", head, cases[i].rest);
+    duel_data_shape data = {.rank = 3, .dim = {1, cases[i].height, cases[i].width}, .fixed = cases[i].fixed};
+    if (!cases[i].cure) {
+      assert_int_equal(duel_recipe_load_text(&source, "t", text, NULL, 0), DUEL_ERR_USAGE);
+      continue;
+    }
+    assert_int_equal(duel_recipe_load_text(&source, "t", text, NULL, 0), DUEL_OK);
+    assert_int_equal(duel_recipe_resolve(&r, source, &data), DUEL_ERR_USAGE);
+    snprintf(cure, sizeof cure, "\nthe data are %d×%d, and %s", (int)data.dim[1], (int)data.dim[2], cases[i].cure);
+    const char *line = strstr(duel_last_error(), "\nthe data are");
+    assert_non_null(line);
+    assert_string_equal(line, cure);
+    for (int k = 0; k < 4 && cases[i].fits[k]; k += 2) {
+      data.dim[1] = cases[i].fits[k], data.dim[2] = cases[i].fits[k + 1];
+      if (duel_recipe_resolve(&r, source, &data) != DUEL_OK) fail_msg("%s", duel_last_error());
+      duel_recipe_close(r);
+    }
+    duel_recipe_source_close(source);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(sizes_that_leave_a_rest),
       cmocka_unit_test(mlp),
       cmocka_unit_test(every_builtin_loads),
       cmocka_unit_test(defaults),

@@ -81,7 +81,7 @@ static void put(line *l, const char *bytes, size_t n) {
 }
 
 static int is_name(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
 }
 
 // Length of the name that begins at `at`, "data.limit"; 0 if none does: in the middle of one, of a flag, of a path.
@@ -93,11 +93,13 @@ static size_t name_at(const char *text, const char *at) {
   return n;
 }
 
-// Length of "=64" or "=[48,64]" behind a key.
+// Length of "=64", "=[48,64]" or "={name: normal, std: 0.02}" behind a key.
 static size_t value_at(const char *at) {
+  static const char *const end[] = {"]\n", "}\n"};
   if (*at != '=') return 0;
-  const size_t list = at[1] == '[' ? strcspn(at, "]\n") : 0;
-  return list && at[list] == ']' ? list + 1 : strcspn(at, " ,;)\n");
+  const int which = at[1] == '[' ? 0 : at[1] == '{' ? 1 : -1;
+  const size_t list = which >= 0 ? strcspn(at, end[which]) : 0;
+  return list && at[list] == *end[which] ? list + 1 : strcspn(at, " ,;)\n");
 }
 
 static const duel_cli_option *flag_of(const char *key, size_t n) {
@@ -124,17 +126,23 @@ static void put_flag(line *l, const char *text, const char *key, size_t n, size_
   put(l, ")", 1);
 }
 
-// "--set " before "data.size=64", where the command takes it and has no flag for the key.
-static void put_set(line *l, const char *text, const char *key, size_t n, size_t value) {
+// Writes "--set data.size=64" for "data.size=64", where the command takes it and has no flag for the key; in quotes
+// where a shell would take the value apart.
+static int put_set(line *l, const char *text, const char *key, size_t n, size_t value) {
   static const char set[] = "--set ";
   const size_t length = sizeof set - 1;
-  int takes = 0, section = 0;
-  for (const duel_cli_option *o = flags; o && o->name; o++) {
-    takes |= o->kind == DUEL_CLI_SET;
-    section |= o->key && memchr(key, '.', n) && !strncmp(o->key, key, strcspn(key, ".") + 1);
-  }
-  if (value < 2 || !takes || !section || flag_of(key, n) || key[n + value - 1] == ':') return;
-  if ((size_t)(key - text) < length || strncmp(key - length, set, length) != 0) put(l, set, length);
+  int takes = 0;
+  for (const duel_cli_option *o = flags; o && o->name; o++) takes |= o->kind == DUEL_CLI_SET;
+  if (value < 2 || !takes || flag_of(key, n) || !memchr(key, '.', n) || strchr("./", *key) ||
+      key[n + value - 1] == ':' || memchr(key + n, '/', value) ||
+      ((size_t)(key - text) >= length && !strncmp(key - length, set, length)))
+    return 0;
+  const int apart = memchr(key, ' ', n + value) != NULL;
+  put(l, set, length);
+  if (apart) put(l, "\"", 1);
+  put(l, key, n + value);
+  if (apart) put(l, "\"", 1);
+  return 1;
 }
 
 const char *duel_cli_with_flags(char *dst, size_t n, const char *text) {
@@ -151,9 +159,10 @@ const char *duel_cli_with_flags(char *dst, size_t n, const char *text) {
       continue;
     }
     const size_t value = name ? value_at(at + name) : 0;
-    if (value) put_set(&l, text, at, name, value);
-    put(&l, at, name + value > 0 ? name + value : 1);
-    if (name) put_flag(&l, text, at, name, value);
+    if (!value || !put_set(&l, text, at, name, value)) {
+      put(&l, at, name + value > 0 ? name + value : 1);
+      if (name) put_flag(&l, text, at, name, value);
+    }
     at += name + value > 0 ? name + value : 1;
   }
   return dst;

@@ -59,6 +59,6 @@ duel_status duel_loss_check(const duel_loss *loss, bool separate) {
   if (!loss->joint || !separate) return DUEL_OK;
   return duel_fail(DUEL_ERR_USAGE,
                    "loss %s compares real items with fakes, but train.d_update: separate shows D one after the other; "
-                   "set train.d_update to joint",
+                   "set train.d_update=joint",
                    loss->kind.name);
 }

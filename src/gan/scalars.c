@@ -32,10 +32,8 @@ void duel_scalars_put(duel_scalars *s, int slot, double value) {
 duel_status duel_scalars_take(duel_scalars *s, const float *src, uint64_t set, int64_t step) {
   for (int i = 0; i < s->n; i++)
     if ((set >> i & 1) && !isfinite(src[i]))
-      return duel_fail(
-          DUEL_ERR_DIVERGED,
-          "training diverged in step %lld: %s is %s; try a lower optim.lr, or go on from an earlier checkpoint",
-          (long long)step, s->at[i].name, isnan(src[i]) ? "not a number" : "infinite");
+      return duel_fail(DUEL_ERR_DIVERGED, "training diverged in step %lld: %s is %s; try a lower optim.lr",
+                       (long long)step, s->at[i].name, isnan(src[i]) ? "not a number" : "infinite");
   for (int i = 0; i < s->n; i++)
     if (set >> i & 1) duel_scalars_put(s, i, s->at[i].mode == DUEL_ROOT_LAST ? sqrt((double)src[i]) : (double)src[i]);
   return DUEL_OK;

@@ -32,11 +32,11 @@ static bool takes(const duel_reading *rd, int64_t height, int64_t width) {
   return mistakes(rd, height, width, &fractions) == 0;
 }
 
-// What the heights (axis 0) or widths must be divided by; 0: no small number.
-static int64_t factor(const duel_reading *rd, int axis) {
-  const int64_t ample = INT64_C(27720) * AMPLE; // by 1 … 12 and powers of 2 up to 512, so the other axis leaves no rest
+// What the heights must be divided by, or, at a height of `height`, the widths; 0: no small number.
+static int64_t factor(const duel_reading *rd, int64_t height) {
+  const int64_t ample = INT64_C(27720) * AMPLE; // by 1 … 12 and powers of 2 up to 512, so that widths leave no rest
   for (int64_t n = 1; n <= MOST_FACTOR; n++)
-    if (axis == 0 ? is_whole(rd, n, ample) : is_whole(rd, ample, n)) return n;
+    if (height ? is_whole(rd, height, n) : is_whole(rd, n, ample)) return n;
   return 0;
 }
 
@@ -53,22 +53,29 @@ static int64_t square(const duel_reading *rd, int64_t side) {
   return 0;
 }
 
+// "heights and widths that 16 divides", where that is what they have in common.
+static const char *rule(duel_reading *rd, const int64_t factors[2], int64_t one) {
+  const long long h = (long long)factors[0], w = (long long)factors[1];
+  if (!h || !w || (one && (one % h || one % w))) return "other sizes";
+  if (h == w) return duel_phrase(rd, "heights and widths that %lld divides", h);
+  if (w == 1) return duel_phrase(rd, "heights that %lld divides", h);
+  if (h == 1) return duel_phrase(rd, "widths that %lld divides", w);
+  return duel_phrase(rd, "heights that %lld divides and widths that %lld divides", h, w);
+}
+
 const char *duel_fitting_sizes(duel_reading *rd, const char *name, int64_t own) {
   if (!rd->fractions || !rd->data || rd->data->rank != 3) return "";
-  const int64_t height = rd->data->dim[1], width = rd->data->dim[2], factors[2] = {factor(rd, 0), factor(rd, 1)};
-  int64_t one = own > 0 && takes(rd, own, own) ? own : 0, both[2] = {0, 0};
-  char rule[96] = "other sizes", sizes[96] = "";
+  const int64_t height = rd->data->dim[1], width = rd->data->dim[2];
+  int64_t one = own > 0 && takes(rd, own, own) ? own : 0, factors[2] = {factor(rd, 0), 0}, both[2] = {0, 0};
+  char sizes[96] = "";
   if (!one) one = square(rd, height < width ? height : width);
-  for (int i = 0; i < 2 && factors[0] && factors[1]; i++) both[i] = down_to(i ? width : height, factors[i]);
-  const bool two = both[0] && both[0] != both[1] && takes(rd, both[0], both[1]);
+  if (factors[0]) factors[1] = factor(rd, factors[0]);
+  for (int i = 0; i < 2 && factors[1]; i++) both[i] = down_to(i ? width : height, factors[i]);
+  const bool smaller = both[0] <= height && both[1] <= width; // nobody asks for larger images without need
+  const bool two = both[0] && (both[0] != both[1] || !one) && (smaller || !one) && takes(rd, both[0], both[1]);
   if (!one && !two) return "";
-  if (factors[0] == factors[1] && two == (both[0] != both[1]) && factors[0])
-    snprintf(rule, sizeof rule, "heights and widths that %lld divides", (long long)factors[0]);
-  else if (two)
-    snprintf(rule, sizeof rule, "heights that %lld divides and widths that %lld divides", (long long)factors[0],
-             (long long)factors[1]);
-  const char *head =
-      duel_phrase(rd, "the data are %lld×%lld, and %s takes %s: ", (long long)height, (long long)width, name, rule);
+  const char *head = duel_phrase(rd, "the data are %lld×%lld, and %s takes %s: ", (long long)height, (long long)width,
+                                 name, rule(rd, factors, one));
   if (rd->data->fixed) return duel_phrase(rd, "%sthese keep their size, so set options.data to others", head);
   if (one) snprintf(sizes, sizeof sizes, "data.size=%lld%s", (long long)one, two ? " or " : "");
   const size_t used = strlen(sizes);

@@ -110,7 +110,7 @@ static duel_status check_finite(const duel_trainer *t, const items *all) {
     if (k < n)
       return duel_fail(DUEL_ERR_DIVERGED,
                        "training diverged by step %lld: value %lld of %s is %s; no checkpoint is made of it; try a "
-                       "lower optim.lr, or go on from an earlier checkpoint",
+                       "lower optim.lr",
                        (long long)t->step, (long long)k, it->name, isnan(value[k]) ? "not a number" : "infinite");
   }
   return DUEL_OK;

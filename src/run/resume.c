@@ -148,7 +148,10 @@ duel_status duel_resume(duel_training *t) {
   DUEL_TRY(status);
   t->saved = t->run->trainer->step;
   if (duel_checkpoint_step(path) != t->saved)
-    return duel_fail(DUEL_ERR_DATA, "%s holds step %" PRId64 ", which its name denies; rename it", path, t->saved);
+    return duel_fail(DUEL_ERR_DATA,
+                     "%s holds step %" PRId64 ", which its name denies: rename it to checkpoint-%08" PRId64
+                     ".safetensors",
+                     path, t->saved, t->saved);
   snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", path);
   return DUEL_OK;
 }

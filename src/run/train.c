@@ -112,6 +112,23 @@ static duel_status train(duel_training *t) {
   return DUEL_OK;
 }
 
+// A run that diverged goes on at a lower rate as a new one, since a resume keeps its past.
+static duel_status advise(duel_training *t, duel_status status) {
+  const duel_recipe *r = t->run ? t->run->trainer->recipe : NULL;
+  char word[DUEL_SHELL_PATH], rates[256] = "";
+  if (status != DUEL_ERR_DIVERGED || !*t->result->checkpoint) return status;
+  bool same = true;
+  for (int net = 1; net < r->n_nets; net++)
+    same = same && duel_optimizer_lr(&r->net[net].optim)->from == duel_optimizer_lr(&r->net[0].optim)->from;
+  for (int net = 0; net < (same ? 1 : r->n_nets); net++) {
+    const size_t used = strlen(rates);
+    snprintf(rates + used, sizeof rates - used, " %s%soptim.lr=%.2g", same ? "" : r->net[net].name, same ? "" : ".",
+             duel_optimizer_lr(&r->net[net].optim)->from / 10);
+  }
+  return duel_fail(status, "%s; to go on with it use options.init %s options.init_optimizer%s", duel_last_error(),
+                   duel_shell_path(word, t->result->checkpoint), rates);
+}
+
 duel_status duel_train(const duel_train_options *options, duel_train_result *result) {
   duel_train_result ignored;
   duel_training t = {.o = options,
@@ -128,7 +145,7 @@ duel_status duel_train(const duel_train_options *options, duel_train_result *res
   }
   *t.result = (duel_train_result){.step = 0};
   t.began = t.tick_began = duel_now();
-  duel_status status = train(&t);
+  duel_status status = advise(&t, train(&t));
   if (status != DUEL_OK && t.dir.lock >= 0) {
     char text[4096];
     snprintf(text, sizeof text, "error: %s", duel_last_error());

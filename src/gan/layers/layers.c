@@ -125,7 +125,7 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
     if (samples < 2)
       return duel_graph_error(g,
                               "batchnorm needs at least 2 values a channel in training, but a batch of %s has 1; "
-                              "use a batch of 2 or more",
+                              "use train.batch=2 or more",
                               duel_shape_text(in));
     duel_val out[3];
     duel_batchnorm(g, x, scale, shift, eps, DUEL_ACT_NONE, 0, out);

@@ -30,8 +30,8 @@ duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_v
   if (batch % group)
     return duel_graph_error(g,
                             "minibatch_stddev cannot cut a batch of %" PRId64 " (%s) into groups of %" PRId64
-                            "; set train.batch to a multiple of it, or minibatch_stddev.group",
-                            batch, duel_shape_text(in), group);
+                            "; set train.batch=%" PRId64 " or another multiple of it, or minibatch_stddev.group",
+                            batch, duel_shape_text(in), group, batch + group - batch % group);
   if (in.dim[1] % added)
     return duel_graph_error(g, "minibatch_stddev cannot average the %" PRId64 " channels of %s to %" PRId64, in.dim[1],
                             duel_shape_text(in), added);
