@@ -288,7 +288,7 @@ static void bases_that_do_not_stand(void **state) {
   duel_recipe_source *source;
   assert_int_equal(duel_recipe_load(&source, "nlp", NULL, 0), DUEL_ERR_USAGE);
   assert_string_equal(duel_last_error(),
-                      "nlp: no such recipe (a file's name has a '/' or ends in .yaml); did you mean mlp?");
+                      "nlp: no such recipe (a file's name has a '/' or ends in .yaml or .yml); did you mean mlp?");
   write_file("a.yaml", "recipe: 1\nbase: a.yaml\n");
   refuses_file("a.yaml", "%/a.yaml:2:7: base: a.yaml is its own base");
   write_file("a.yaml", "recipe: 1\nbase: sub/../b.yaml\n");
