@@ -248,10 +248,6 @@ except 'tests/test_yaml.c tries what cures a YAML that is none' 'save the file a
   'in its place' "write %.*s: …" 'put text that has one in quotes' 'begin both in one column' 'put all of it in quotes' \
   'indent this line as its neighbors' "begin it with '- '" 'put the value in quotes' 'write \\\\, or use single quotes' \
   'put it in quotes' 'leave the line with %YAML out' 'indent it as the first one' 'put other text in quotes' 'a blank is missing'
-except 'tests/test_alarms.c tries the cure of each alarm' 'try a lower rate for D' 'try a higher rate for D' 'try a lower rate for G' \
-  'try a smaller init of G' 'see whether optim.lr, its schedule' 'try another rate, optim.lr' 'save them so that they go from 0 to 255' \
-  'save (x - %g)/%g in float32' ', or save bytes' 'let G end in tanh' 'set %strain.length=1000' 'set %s.optim.lr=0.0002' \
-  'set %s.optim.lr=%g' 'set train.length to more'
 except 'needs a GPU, or one that is broken' 'see nvidia-smi' 'update it, build with an older toolkit' 'build duel on this machine' \
   'another process may use it' 'wait for it, or choose another one with run.device' 'this machine has no NVIDIA driver; install it' \
   'build them together'
@@ -265,13 +261,13 @@ except 'needs another process, a full disk or a limit' 'wait for it or stop it' 
 except 'needs weights that are no numbers' 'use an earlier checkpoint'
 except 'needs a set of its own, which tests/test_data*.c and tests/test_folders.c make' 'name one of them' 'name the folder of pictures' \
   'in folders of it, which are the classes: name' 'for the first alone' 'save it again, with python3' 'set data.test to where it is'
-except 'needs a program or a download' 'convert it to' 'unpack it' 'fetch it first' 'dataset-fashion-mnist' 'take its frames' \
+except 'needs a program or a download' 'convert it to' 'unpack it' 'fetch it first' 'copy it here, and name the copy' 'dataset-fashion-mnist' 'take its frames' \
   'get the binary version' 'save it for NumPy' 'save one camera' 'save its' 'write its pictures out' 'export its pictures' \
   'name one of them, as in @' 'take its pictures' 'name it, as in @' 'git lfs pull' 'wait for its end' 'load the set again' 'write fewer'
 except 'help, no message' 'write nothing' 'Shows what there is'
 except 'the command tells it before' '%s: the ending says no format'
 
-# ---- all messages with advice have a row
+# ---- all messages with advice have a row; those of alarms are tried by tests/test_alarms.c
 
 literals() { # FILES…: their string literals, those side by side joined, as FILE<tab>LITERAL
   awk '
@@ -301,7 +297,7 @@ literals() { # FILES…: their string literals, those side by side joined, as FI
 }
 verbs='add|apt|begin|build|check|choose|close|convert|draw|export|fetch|free|get|give|indent|install|leave|let|load|lower|make|mend|name|put|raise|rebuild|remove|rename|save|say|see|set|start|take|try|type|unpack|update|use|wait|write'
 cd "${DUEL_SOURCE:?}" || exit 1
-literals $(find src -name '*.[ch]' -o -name '*.cu' | grep -vE '^src/(core|cli/bench|cpu/kernels|cpu/products|cuda/kernels)/') >"$home/literals"
+literals $(find src -name '*.[ch]' -o -name '*.cu' | grep -vE '^src/(core|run/alarms|cli/bench|cpu/kernels|cpu/products|cuda/kernels)/') >"$home/literals"
 grep -E "	.*[;:,(] ?((or|and|to [a-z ]*) )?($verbs) |known\.c	($verbs) " "$home/literals" |
   grep -vFf "$rows" >"$home/missing"
 [ ! -s "$home/missing" ]
