@@ -127,8 +127,9 @@ static void say_unsteady(const view *v, char *text, size_t n) {
 
 // ---- all games
 
+// A D without one has won.
 static bool no_gradient(const view *v) {
-  return v->x[0] < 1e-8;
+  return v->x[0] < 1e-8 && !(v->net == D && isfinite(v->facts->won));
 }
 
 static void say_no_gradient(const view *v, char *text, size_t n) {

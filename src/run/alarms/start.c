@@ -119,6 +119,7 @@ static bool same_optimizer(const duel_trainer *t, int a, int b) {
 static const double APART = 100;  // rates of two nets
 static const double USUAL = 2e-4; // rate
 static const double ADAM = 1e-6;  // which moves no number by more than about its rate
+static const double MUCH = 0.5;   // of label smoothing
 enum { TRIAL = 100 };             // steps: a shorter run shall show nothing but that it runs
 
 static bool rate(const start *s) {
@@ -203,6 +204,30 @@ static bool batchnorm(const start *s) {
              t->recipe->net[shown].name, momentum, 100 * pow(1 - momentum, (double)t->steps), (long long)t->steps);
 }
 
+// ---- losses
+
+// Losses take logits, and squash them themselves.
+static bool logits(const start *s) {
+  const duel_trainer *t = s->t;
+  const duel_reach reach = duel_layers_reach(&t->recipe->net[s->net].layers);
+  const char *name = t->recipe->net[s->net].name;
+  if (!t->model.game->kind.losses || s->net == t->model.game->samples || !reach.layer) return false;
+  return SAY(s, "%s ends in %s, but the loss %s takes logits, numbers without bounds: leave the %s at its end out",
+             name, reach.layer, t->recipe->loss.kind->name, reach.layer);
+}
+
+static bool smoothing(const start *s) {
+  const duel_chosen *loss = &s->t->recipe->loss;
+  if (!s->t->model.game->kind.losses) return false;
+  for (int k = 0; loss->kind->keys[k].name; k++)
+    if (!strcmp(loss->kind->keys[k].name, "label_smoothing") && loss->value[k].number[0] >= MUCH)
+      return SAY(
+          s,
+          "with loss.label_smoothing=%g the targets hardly tell one side from the other; set loss.label_smoothing=0.1",
+          loss->value[k].number[0]);
+  return false;
+}
+
 // ---- the table
 
 static const struct {
@@ -215,7 +240,9 @@ static const struct {
             {"rate", true, rate},
             {"schedule", true, schedule},
             {"average", true, average},
-            {"batchnorm", false, batchnorm}};
+            {"batchnorm", false, batchnorm},
+            {"logits", true, logits},
+            {"label_smoothing", false, smoothing}};
 
 void duel_alarms_start(const duel_trainer *t, const duel_look *look, duel_alarm_tell *tell, void *ctx) {
   char text[DUEL_ALARM_TEXT];
