@@ -295,6 +295,12 @@ static void refused_zips(void **state) {
   refused("locked.zip", "locked.zip is encrypted: unpack it with its password");
   scratch_zip("text.zip", (zip_part[]){{.name = "a.txt", .bytes = "x", .n = 1}}, 1);
   refused("text.zip", "text.zip holds no data but a.txt (text)");
+  static const char hdf[] = "\x89HDF\r\n\x1A\n";
+  scratch_zip("more.zip", (zip_part[]){{.name = "x/a.h5", .bytes = hdf, .n = sizeof hdf - 1}}, 1);
+  refused("more.zip", "more.zip holds no pictures: x/a.h5 is an HDF5 file: save its array");
+  refused("more.zip/x/a.h5", "more.zip/x/a.h5 is an HDF5 file: save its array");
+  scratch_zip("twice.zip", (zip_part[]){{.name = "in.zip", .bytes = "PK\3\4", .n = 4}}, 1);
+  refused("twice.zip", "in.zip is a zip file: unpack ");
   scratch_zip("torch.pt", (zip_part[]){{.name = "archive/data.pkl", .bytes = "x", .n = 1}}, 1);
   refused("torch.pt", "torch.pt is a PyTorch file: save its tensor");
   // Sizes that are not true: nothing is allocated on their word.

@@ -383,6 +383,40 @@ static void too_many_classes(void **state) {
   noted("in more than 256 folders, too many to be classes");
 }
 
+static void counted_folders(void **state) {
+  (void)state;
+  put_picture("ffhq/00000/00007.png", 0);
+  put_picture("ffhq/69000/69999.png", 1);
+  put_picture("gan/00000/img00000999.png", 0);
+  put_picture("gan/00001/img00001000.png", 1);
+  put_picture("zip/12345/a12345.png", 0); // a number of its own: a class
+  put_picture("zip/00001/b2.png", 1);
+  put_picture("digits/0/00000.png", 0);
+  put_picture("digits/1/01000.png", 1);
+  static const char *const sets[] = {"ffhq", "gan", "zip", "digits"};
+  for (int i = 0; i < 4; i++) {
+    duel_dataset *d = open_set(sets[i], (duel_dataset_options){.limit = 0});
+    assert_int_equal(d->classes, i < 2 ? 0 : 2);
+    assert_true(d->items == 2 && (d->labels != NULL) == (i >= 2));
+    duel_dataset_close(d);
+    if (i < 2) noted("count their pictures by thousands and are no classes: no labels");
+  }
+}
+
+// ---- nothing but other files
+
+static void what_most_of_it_is(void **state) {
+  (void)state;
+  mkdir(scratch("p"), 0777);
+  put("p/a.h5", "\x89HDF\r\n\x1A\n");
+  put("p/b.mat", "MATLAB 5.0 MAT-file, of more bytes");
+  put("p/c.h5", "\x89HDF\r\n\x1A\n");
+  put("p/d.mat", "MATLAB 5.0 MAT-file, of more bytes");
+  put("p/e.mat", "MATLAB 5.0 MAT-file, of more bytes");
+  put("p/readme.txt", "a text that is longer than all of them, which is nothing that anybody would mean as a data set");
+  refused("p", "p holds no pictures: b.mat is a MATLAB file, one of 3: save its pictures");
+}
+
 // ---- dataset.json
 
 static void labels_of_a_file(void **state) {
@@ -441,6 +475,8 @@ int main(void) {
       WITH_FOLDER(parts_of_a_set),
       WITH_FOLDER(classes_lie_deeper),
       WITH_FOLDER(too_many_classes),
+      WITH_FOLDER(counted_folders),
+      WITH_FOLDER(what_most_of_it_is),
       WITH_FOLDER(labels_of_a_file),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/team.h"
+#include "base/text.h"
 #include "io/data/arrays.h"
 #include "io/data/find.h"
 #include "io/gzip.h"
@@ -26,16 +26,12 @@ typedef struct choice {
   bool deep;        // folders in it count too: there is no picture
 } choice;
 
-static bool ends_with(const char *s, const char *end) {
-  const size_t n = strlen(s), m = strlen(end);
-  return n >= m && !strcasecmp(s + n - m, end);
-}
 static const char *base_of(const char *path) {
   const char *slash = strrchr(path, '/');
   return slash ? slash + 1 : path;
 }
 static size_t stem_length(const char *path) { // without .gz
-  return strlen(path) - (ends_with(path, ".gz") ? 3 : 0);
+  return strlen(path) - (duel_ends_with(path, ".gz") ? 3 : 0);
 }
 
 // ---- what each file is
@@ -46,7 +42,7 @@ static bool is_idx(const uint8_t *head, size_t n) { // of items, not of labels
 }
 
 static bool is_cifar(const char *name) {
-  return (!strncmp(name, "data_batch_", 11) && ends_with(name, ".bin")) || !strcmp(name, "train.bin");
+  return (!strncmp(name, "data_batch_", 11) && duel_ends_with(name, ".bin")) || !strcmp(name, "train.bin");
 }
 
 static const duel_known unreadable = {"not to be read", "", DUEL_KNOWN_SIDE}, labels = {"labels", "", DUEL_KNOWN_SIDE};
@@ -183,21 +179,35 @@ static duel_status take_pictures(choice *c) {
 
 // ---- nothing of it
 
-// What most of the bytes are, of those files that might be meant; −1: there are none.
-static int64_t main_part(const duel_found *f) {
-  int64_t best = -1, most = -1;
+enum { PARTS = 64 };
+
+// What most of the bytes are, of those files that might be meant: the first of its kind, and how many there are. −1:
+// there are none.
+static int64_t main_part(const duel_found *f, int64_t *like) {
+  struct {
+    const duel_known *known;
+    int64_t first, n, bytes;
+  } part[PARTS];
+  int parts = 0, best = -1;
   for (int64_t i = 0; i < f->files.n; i++) {
     const duel_known *k = f->known[i];
-    int64_t bytes = 0;
-    if (!k || k->role == DUEL_KNOWN_SIDE || (best >= 0 && k->what == f->known[best]->what)) continue;
-    for (int64_t j = i; j < f->files.n; j++)
-      if (f->known[j] && f->known[j]->what == k->what) bytes += f->files.file[j].size;
-    if (bytes > most) {
-      most = bytes;
-      best = i;
+    int at = 0;
+    if (!k || k->role == DUEL_KNOWN_SIDE) continue;
+    while (at < parts && part[at].known->what != k->what) at++;
+    if (at == PARTS) continue;
+    if (at == parts) {
+      part[parts].known = k;
+      part[parts].first = i;
+      part[parts].n = part[parts].bytes = 0;
+      parts++;
     }
+    part[at].n++;
+    part[at].bytes += f->files.file[i].size;
   }
-  return best;
+  for (int at = 0; at < parts; at++)
+    if (best < 0 || part[at].bytes > part[best].bytes) best = at;
+  *like = best < 0 ? 0 : part[best].n;
+  return best < 0 ? -1 : part[best].first;
 }
 
 static duel_status nothing(const duel_found *f) {
@@ -205,15 +215,17 @@ static duel_status nothing(const duel_found *f) {
   const char *what = f->files.zip ? "zip file" : "folder", *root = f->files.root;
   char path[PATH_MAX], cure[2 * PATH_MAX], list[1024];
   if (f->files.n == 0) return duel_fail(DUEL_ERR_DATA, "%s %s is empty; data are %s", what, root, wanted);
-  const int64_t i = main_part(f);
+  int64_t like;
+  const int64_t i = main_part(f, &like);
   if (i < 0) {
     duel_found_list(f, NULL, 0, list, sizeof list);
     return duel_fail(DUEL_ERR_DATA, "%s %s holds no data but %s; data are %s", what, root, list, wanted);
   }
-  int64_t like = 0;
-  for (int64_t j = 0; j < f->files.n; j++) like += f->known[j] && f->known[j]->what == f->known[i]->what;
   DUEL_TRY(duel_files_path(&f->files, i, path));
-  duel_known_cure(f->known[i], path, cure, sizeof cure);
+  if (f->files.zip && f->known[i]->role == DUEL_KNOWN_READ) // another zip file, say
+    snprintf(cure, sizeof cure, ": unpack %s first", f->path);
+  else
+    duel_known_cure(f->known[i], path, cure, sizeof cure);
   if (like == 1)
     return duel_fail(DUEL_ERR_DATA, "%s %s holds no pictures: %s is %s%s", what, root, f->files.file[i].path,
                      f->known[i]->what, cure);
@@ -302,7 +314,7 @@ bool duel_locate(duel_found *f, const char *path, duel_located *l) {
 // Its name with "labels" for "images" and idx1 for idx3, plain or .gz.
 duel_status duel_find_labels(duel_found *f, const duel_located *images) {
   char path[PATH_MAX], zipped[PATH_MAX];
-  if (ends_with(images->path, ".npy")) return images->at < 0 ? DUEL_OK : duel_find_array_labels(f, images);
+  if (duel_ends_with(images->path, ".npy")) return images->at < 0 ? DUEL_OK : duel_find_array_labels(f, images);
   for (int deep = 0; deep < 2; deep++) {
     if (!duel_other_name(path, images->path, "images", "labels", deep)) continue;
     path[stem_length(path)] = 0;

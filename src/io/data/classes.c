@@ -51,10 +51,31 @@ static duel_status folders_of(duel_pictures *p, const char *name[DUEL_FOLDER_CLA
   return DUEL_OK;
 }
 
+// Whether folders of five digits or more only divide the pictures by thousands, as FFHQ's: 69000/69123.png, or
+// 00069/img00069123.png.
+static bool count_thousands(const duel_pictures *p) {
+  for (int64_t i = 0; i < p->n; i++) {
+    const char *path = path_of(p, i), *slash = strchr(path, '/'), *digits = slash + 1;
+    const size_t length = strspn(path, "0123456789");
+    if (length < 5 || path + length != slash) return false;
+    while (*digits && (*digits < '0' || *digits > '9')) digits++;
+    if (!*digits || strchr(digits, '/')) return false;
+    const long long folder = atoll(path), number = atoll(digits);
+    if (folder != number / 1000 && folder != number / 1000 * 1000) return false;
+  }
+  return true;
+}
+
 static duel_status label_by_folder(duel_pictures *p, bool first) {
   const char *name[DUEL_FOLDER_CLASSES];
   int n;
   DUEL_TRY(folders_of(p, name, &n));
+  if (n > 0 && count_thousands(p)) {
+    n = 0;
+    if (first)
+      duel_data_note(p->options, "the folders of %s count their pictures by thousands and are no classes: no labels",
+                     p->files->root);
+  }
   if (n < 0 && first)
     duel_data_note(p->options, "the pictures of %s lie in more than %d folders, too many to be classes: no labels",
                    p->files->root, DUEL_FOLDER_CLASSES);

@@ -224,22 +224,6 @@ static duel_status explain(const char *text) {
 
 // ---- a spec
 
-static duel_status find_in_files(duel_found *f, const char *path, const char *below) {
-  DUEL_TRY(duel_files_open(&f->files, path, ""));
-  if (!*below) return duel_choose(f);
-  char whole[PATH_MAX];
-  if (join(whole, path, below) && // one file of it, or one array
-      (duel_locate(f, whole, &f->file[0]) ||
-       (strlen(whole) + 5 < PATH_MAX && duel_locate(f, strcat(whole, ".npy"), &f->file[0])))) {
-    f->n_files = 1;
-    return duel_find_labels(f, &f->file[0]);
-  }
-  duel_files_close(&f->files);
-  DUEL_TRY(duel_files_open(&f->files, path, below));
-  if (f->files.n == 0) return duel_fail(DUEL_ERR_DATA, "%s has no file or folder %s in it", path, below);
-  return duel_choose(f);
-}
-
 // What a file is that is no data of ours is said before what it is not.
 static duel_status check_known(const char *path, uint8_t *head, size_t n) {
   uint8_t inflated[HEAD];
@@ -256,6 +240,29 @@ static duel_status check_known(const char *path, uint8_t *head, size_t n) {
   duel_known_cure(known, path, cure, sizeof cure);
   return duel_fail(DUEL_ERR_DATA, "%s is %s%s", path, known->what,
                    side ? ": name the folder of pictures, or the file of images" : cure);
+}
+
+static duel_status find_one(duel_found *f) {
+  uint8_t head[HEAD];
+  size_t n;
+  DUEL_TRY(duel_files_head(&f->files, f->file[0].at, head, sizeof head, &n));
+  DUEL_TRY(check_known(f->file[0].path, head, n));
+  f->n_files = 1;
+  return duel_find_labels(f, &f->file[0]);
+}
+
+static duel_status find_in_files(duel_found *f, const char *path, const char *below) {
+  DUEL_TRY(duel_files_open(&f->files, path, ""));
+  if (!*below) return duel_choose(f);
+  char whole[PATH_MAX];
+  if (join(whole, path, below) && // one file of it, or one array
+      (duel_locate(f, whole, &f->file[0]) ||
+       (strlen(whole) + 5 < PATH_MAX && duel_locate(f, strcat(whole, ".npy"), &f->file[0]))))
+    return find_one(f);
+  duel_files_close(&f->files);
+  DUEL_TRY(duel_files_open(&f->files, path, below));
+  if (f->files.n == 0) return duel_fail(DUEL_ERR_DATA, "%s has no file or folder %s in it", path, below);
+  return duel_choose(f);
 }
 
 static duel_status find_file(duel_found *f, const char *path) {
