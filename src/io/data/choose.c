@@ -45,6 +45,11 @@ static bool is_cifar(const char *name) {
   return (!strncmp(name, "data_batch_", 11) && duel_ends_with(name, ".bin")) || !strcmp(name, "train.bin");
 }
 
+// Of many thousand names nearly all end in one of these.
+static bool is_called_a_picture(const char *path) {
+  return duel_ends_with(path, ".png") || duel_ends_with(path, ".jpg") || duel_picture_named(path);
+}
+
 static const duel_known unreadable = {"not to be read", "", DUEL_KNOWN_SIDE}, labels = {"labels", "", DUEL_KNOWN_SIDE};
 
 static duel_status look_at(void *ctx, int worker, int64_t i) {
@@ -54,12 +59,11 @@ static duel_status look_at(void *ctx, int worker, int64_t i) {
   const duel_known **known = &c->found->known[i];
   uint8_t bytes[HEAD], inflated[HEAD], *head = bytes;
   size_t n;
-  c->kind[i] = OTHER;
-  if (duel_is_unfinished(file->path)) {
+  c->kind[i] = is_called_a_picture(file->path) ? PICTURE : OTHER; // a picture even if it is none: a bad one
+  if (c->kind[i] == OTHER && duel_is_unfinished(file->path)) {
     *known = duel_known_file(file->path, NULL, 0);
     return DUEL_OK;
   }
-  if (duel_picture_named(file->path)) c->kind[i] = PICTURE; // even if it is none: a bad one
   if (file->why || c->kind[i] == PICTURE) return DUEL_OK;
   const duel_status status = duel_files_head(c->files, i, bytes, sizeof bytes, &n);
   if (status != DUEL_OK) { // a file's own fault, and not the disk's

@@ -122,14 +122,41 @@ duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int6
 
 enum { RANGE_ITEMS = 4096 }; // looked at where they lie in a file
 
-static void widen(const duel_dataset *d, const void *values, int64_t n, float *lo, float *hi) {
-  const float *f = values;
-  const uint8_t *b = values;
-  for (int64_t i = 0; i < n; i++) {
-    const float v = d->is_float ? f[i] : (float)b[i] / 127.5f - 1;
-    if (v < *lo) *lo = v;
-    if (v > *hi) *hi = v;
+static void widen_bytes(const uint8_t *v, int64_t n, float *lo, float *hi) {
+  uint8_t least = 255, most = 0;
+  for (int64_t i = 0; i < n; i++) { // compilers make vectors of it
+    least = v[i] < least ? v[i] : least;
+    most = v[i] > most ? v[i] : most;
   }
+  if (n > 0 && (float)least / 127.5f - 1 < *lo) *lo = (float)least / 127.5f - 1;
+  if (n > 0 && (float)most / 127.5f - 1 > *hi) *hi = (float)most / 127.5f - 1;
+}
+
+static void widen_floats(const float *v, int64_t n, float *lo, float *hi) {
+  enum { LANES = 16 };
+  float least[LANES], most[LANES];
+  for (int k = 0; k < LANES; k++) least[k] = *lo, most[k] = *hi;
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES)
+    for (int k = 0; k < LANES; k++) {
+      least[k] = v[i + k] < least[k] ? v[i + k] : least[k];
+      most[k] = v[i + k] > most[k] ? v[i + k] : most[k];
+    }
+  for (; i < n; i++) {
+    least[0] = v[i] < least[0] ? v[i] : least[0];
+    most[0] = v[i] > most[0] ? v[i] : most[0];
+  }
+  for (int k = 0; k < LANES; k++) {
+    *lo = least[k] < *lo ? least[k] : *lo;
+    *hi = most[k] > *hi ? most[k] : *hi;
+  }
+}
+
+static void widen(const duel_dataset *d, const void *values, int64_t n, float *lo, float *hi) {
+  if (d->is_float)
+    widen_floats(values, n, lo, hi);
+  else
+    widen_bytes(values, n, lo, hi);
 }
 
 duel_status duel_dataset_range(const duel_dataset *d, float *lo, float *hi) {
