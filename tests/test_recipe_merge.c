@@ -58,6 +58,27 @@ static void settings_reach_everything(void **state) {
   duel_recipe_close(r);
 }
 
+// A layer of the same name keeps the keys that are not said, and the name under which it is saved.
+static void a_layer_on_its_like(void **state) {
+  (void)state;
+  static const char text[] = "recipe: 1\ndata: x\nlatent: 1\nD: [relu]\ntrain: {length: 1}\n"
+                             "G:\n  - dense: {out: 3, bias: false}\n    save: a\n  - leaky_relu: 0.3\n"
+                             "  - residual: [relu]\n    repeat: 2\n";
+  duel_recipe *r = SET(text, "G.0={dense: 400}", "G.1=leaky_relu", "G.2={residual: [tanh]}");
+  const duel_layer *layer = r->net[NET_G].layers.layer;
+  assert_true(layer[0].value[0].number[0] == 400 && layer[0].value[1].number[0] == 0);
+  assert_string_equal(layer[0].save, "a");
+  assert_true(layer[1].value[0].number[0] == 0.3 && layer[2].value[2].number[0] == 2);
+  assert_string_equal(layer[2].value[0].layers->layer[0].kind->name, "tanh");
+  duel_recipe_close(r);
+  r = SET(text, "G.0={conv: 4}", "G.1=relu");
+  layer = r->net[NET_G].layers.layer;
+  assert_null(layer[0].save);
+  assert_string_equal(layer[1].kind->name, "relu");
+  duel_recipe_close(r);
+  REFUSES_SET(text, "--set G.0={dense: 4, conv: 3}: G.0 is dense and has no conv", "G.0={dense: 4, conv: 3}");
+}
+
 static void settings_that_lead_nowhere(void **state) {
   (void)state;
   static const char text[] = HEAD "vars: {width: 2}\n";
@@ -384,6 +405,7 @@ static void suggestions(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(settings_reach_everything),
+      cmocka_unit_test(a_layer_on_its_like),
       cmocka_unit_test(settings_that_lead_nowhere),
       cmocka_unit_test(paths_that_are_no_text),
       cmocka_unit_test(two_settings_of_one_key),

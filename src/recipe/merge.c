@@ -241,6 +241,12 @@ static bool leads_nowhere(duel_reading *rd, const duel_key *word, const duel_yam
   return !duel_problem_value(rd, value, "there is nothing below %s", path);
 }
 
+// {dense: 400} or dense on a dense: its other keys stay, as those of a section do. Another layer replaces it.
+static bool is_same_layer(const duel_reading *rd, const duel_yaml *item, const duel_yaml *value) {
+  const char *is = duel_item_name(item), *name = duel_item_name(value);
+  return !rd->conflicts && is && name && !strcmp(is, name);
+}
+
 static void merge(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *value, const char *path) {
   bool steps = is_step(value), list = word->type == DUEL_KEY_LAYERS, item = word->type == DUEL_KEY_ITEM;
   bool both_step = steps && (is_step(slot) || (rd->conflicts && duel_yaml_is_null(slot)));
@@ -252,7 +258,7 @@ static void merge(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_
     merge_map(rd, slot, word, value, path);
   } else if (list && steps && slot->type == DUEL_YAML_LIST) {
     merge_list(rd, slot, value, path);
-  } else if (item && steps) {
+  } else if (item && (steps || is_same_layer(rd, slot, value))) {
     merge_item(rd, slot, word, value, path);
   } else if (!leads_nowhere(rd, word, value, path)) {
     check_conflict(rd, slot, value, path);
