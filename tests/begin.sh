@@ -133,10 +133,13 @@ says '^updates\.D +0$' info "and no count"
 expect 2 '^duel: error: --init-optimizer says what --init takes: give both' "--init-optimizer alone" train --init-optimizer
 expect 2 'give one of them' "--init and --resume" train --init "$size" --resume "$size"
 expect 0 'tensors are taken from .*; left there: D\.1\.weight 16×9, .*; drawn anew: G\.3\.weight 36×16' "another resolution" \
-  train --recipe ./tiny.yaml --init "$size" --data c/data/dark.idx --set data.size=6 --outdir larger --steps 2
-expect 2 'G yields 1×3×3 .*' "but not of the recipe with numbers" train --init "$size" --data c/data/dark.idx --set data.size=6
-says 'for others name the recipe that it was made from by --recipe$' err "which is told"
+  train --init "$size" --data c/data/dark.idx --set data.size=6 --outdir larger --steps 2
 says '^[0-9]+ tensors are taken from .*; left there: ' larger/latest/log.txt "which the log tells"
+expect 0 'images of 1x7x7' "and again, from a run that was begun so" train --init larger/latest --set data.size=7 --outdir larger
+"$duel" train --resume larger/latest --steps 4 -q >log 2>&1
+expect 0 'images of 1x5x5' "or went on" train --init larger/latest --set data.size=5 --outdir larger
+expect 0 'drawn anew: G\.3\.weight 36×16' "as the recipe's file does" \
+  train --recipe ./tiny.yaml --init "$size" --data c/data/dark.idx --set data.size=6 --outdir larger --steps 2
 expect 0 '^Finished' "another optimizer" train --init "$size" --init-optimizer --data c/data/dark.idx --set optim=sgd --outdir larger
 expect 3 'has no tensor C\.1\.weight.*; nor does any other of its weights fit: leave --recipe out' "a recipe of which nothing fits" \
   train --recipe ./judge.yaml --data moved --init "$size" --outdir none

@@ -77,8 +77,10 @@ cure '--resume goes on with a run and --init begins' 2 's/.*(give one of them).*
 cure 'says what options.init takes: give both' 2 's/.*(--init-optimizer) says.*/\1/p' 'train --init-optimizer' 'd train --init "$old" $cure'
 cure 'nor does any other of its weights fit' 3 's/.*leave (--recipe) out.*/\1/p' "train --recipe mlp --data synthetic:shapes --init $old" \
   'd train --init "$old"'
-cure 'for others name the recipe that it was made from by' 2 's/.*made from by (--recipe)$/\1/p' \
-  "train --init data/latest --data odd.idx" 'd train --init data/latest --data odd.idx $cure ./tiny.yaml'
+edit 's/\$C\*\$H\*\$W/16/; s/reshape: .*/reshape: [1, 4, 4]/'
+d $X --data dark.idx --outdir four -q >log 2>&1
+cure 'name one that suits these data by options.recipe' 2 's/.*these data by (--recipe)$/\1/p' \
+  "train --init four/latest --data odd.idx" 'd train --init four/latest --data odd.idx $cure ./tiny.yaml'
 cat >burst.yaml <<END
 recipe: 1
 base: ./tiny.yaml

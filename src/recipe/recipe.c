@@ -149,7 +149,15 @@ static void note_size(duel_recipe_source *s, const duel_yaml *root) {
   if (!duel_yaml_is_null(size) && duel_yaml_int(size, &own) && own > 0) s->size = own;
 }
 
-static duel_status load(duel_recipe_source *s, const char *name, const char *text, const duel_setting *setting, int n) {
+static duel_status merge_source(duel_reading *rd, duel_recipe_source *s, const char *label, const char *source) {
+  duel_yaml *root;
+  DUEL_TRY(duel_yaml_parse(&root, rd->pool, label, source, strlen(source)));
+  if (root->type == DUEL_YAML_MAP) duel_merge_document(rd, &s->root, root);
+  return DUEL_OK;
+}
+
+static duel_status load(duel_recipe_source *s, const char *name, const char *text, const char *source,
+                        const duel_setting *setting, int n) {
   duel_reading rd = {.pool = &s->pool};
   document chain[MAX_BASES] = {0};
   int documents = 1;
@@ -166,6 +174,7 @@ static duel_status load(duel_recipe_source *s, const char *name, const char *tex
     note_size(s, chain[documents].root);
     duel_merge_document(&rd, &s->root, chain[documents].root);
   }
+  if (source && !rd.no_memory) DUEL_TRY(merge_source(&rd, s, chain[0].label, source));
   rd.root = s->root;
   if (!rd.no_memory) duel_merge_settings(&rd, s->root, setting, n);
   if (!rd.no_memory) duel_merge_defaults(&rd, s->root);
@@ -173,16 +182,21 @@ static duel_status load(duel_recipe_source *s, const char *name, const char *tex
   return duel_problems_status(&rd);
 }
 
+duel_status duel_recipe_load_with(duel_recipe_source **result, const char *name, const char *text, const char *source,
+                                  const duel_setting *setting, int n) {
+  duel_recipe_source *s = duel_calloc(1, sizeof *s);
+  if (!s) return duel_fail_memory("a recipe", sizeof *s);
+  duel_status status = load(s, name, text, source, setting, n);
+  if (status == DUEL_OK)
+    *result = s;
+  else
+    duel_recipe_source_close(s);
+  return status;
+}
+
 duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, const char *text,
                                   const duel_setting *setting, int n) {
-  duel_recipe_source *source = duel_calloc(1, sizeof *source);
-  if (!source) return duel_fail_memory("a recipe", sizeof *source);
-  duel_status status = load(source, name, text, setting, n);
-  if (status == DUEL_OK)
-    *s = source;
-  else
-    duel_recipe_source_close(source);
-  return status;
+  return duel_recipe_load_with(s, name, text, NULL, setting, n);
 }
 
 duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const duel_setting *setting, int n) {
@@ -216,6 +230,35 @@ void duel_recipe_source_close(duel_recipe_source *s) {
 
 // ---- resolving
 
+// {vars: …, G: {layers: …}, …} of the merged tree, if reading it yields the same again.
+static const char *source_of(duel_reading *rd) {
+  duel_yaml item[DUEL_MAX_NETS + 1], net[DUEL_MAX_NETS], root = {.type = DUEL_YAML_MAP, .child = item}, *again;
+  const duel_yaml *vars = duel_yaml_get(rd->root, "vars");
+  int n = 0;
+  if (!duel_yaml_is_null(vars)) item[n++] = *vars;
+  for (int i = 0; i < DUEL_MAX_NETS && rd->game->nets[i]; i++) {
+    const duel_yaml *own = duel_yaml_get(rd->root, rd->game->nets[i]),
+                    *layers = own && own->type == DUEL_YAML_MAP ? duel_yaml_get(own, duel_net_kind.main_key) : own;
+    if (!layers) return "";
+    net[i] = *layers;
+    net[i].key = duel_net_kind.main_key;
+    net[i].next = NULL;
+    item[n++] = (duel_yaml){.type = DUEL_YAML_MAP, .key = rd->game->nets[i], .child = &net[i]};
+  }
+  for (int i = 0; i < n; i++) item[i].next = i + 1 < n ? &item[i + 1] : NULL;
+  for (size_t size = 4096; size <= DUEL_YAML_MAX_BYTES; size *= 4) {
+    char *text = duel_room(rd, size);
+    if (!text) return "";
+    duel_yaml_show(text, size, &root);
+    if (strlen(text) + 8 > size) continue; // cut short
+    const bool same =
+        duel_yaml_parse(&again, rd->pool, "source", text, strlen(text)) == DUEL_OK && duel_yaml_equal(again, &root);
+    if (!same) duel_clear_error();
+    return same ? text : "";
+  }
+  return "";
+}
+
 static duel_status resolve(duel_recipe *r, duel_pool *pool, const duel_recipe_source *s, const duel_data_shape *data) {
   duel_reading rd = {.pool = pool, .data = data, .root = s->root};
   duel_read_recipe(&rd, r);
@@ -225,6 +268,7 @@ static duel_status resolve(duel_recipe *r, duel_pool *pool, const duel_recipe_so
   const char *cure = status == DUEL_ERR_USAGE ? duel_fitting_sizes(&rd, r->name, s->size) : "";
   if (*cure) return duel_fail(status, "%s\n%s", duel_last_error(), cure);
   DUEL_TRY(status);
+  r->source = source_of(&rd);
   r->text = duel_recipe_text(pool, r);
   return r->text ? DUEL_OK : duel_fail_memory("a recipe's text", 0);
 }

@@ -180,8 +180,11 @@ typedef struct duel_recipe {
     int capture;         // CUDA: steps are replayed as a graph
     int64_t data_memory; // bytes; 0: half of what is free
   } run;
-  duel_chosen root;       // all of it as values, from which its text is made
-  char *text;             // the resolved recipe as canonical YAML: reading it again yields the same recipe
+  duel_chosen root; // all of it as values, from which its text is made
+  char *text;       // the resolved recipe as canonical YAML: reading it again yields the same recipe
+  // The layers of the nets and vars as they were written, $names and all, YAML: what other data make another net of.
+  // Empty if it cannot be written in one line.
+  const char *source;
   struct duel_pool *pool; // all of the above lives in it
 } duel_recipe;
 
@@ -212,7 +215,10 @@ typedef struct duel_recipe_source duel_recipe_source;
 duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const duel_setting *setting, int n);
 duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, const char *text,
                                   const duel_setting *setting,
-                                  int n);                          // from a checkpoint or run directory
+                                  int n); // from a checkpoint or run directory
+// The same with the nets and vars of duel_recipe.source on it; NULL: as they are.
+duel_status duel_recipe_load_with(duel_recipe_source **s, const char *name, const char *text, const char *source,
+                                  const duel_setting *setting, int n);
 const duel_recipe *duel_recipe_draft(const duel_recipe_source *s); // what can be told before resolving; no text
 duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s); // of it, and run.threads
 duel_status duel_recipe_resolve(duel_recipe **r, const duel_recipe_source *s, const duel_data_shape *data);

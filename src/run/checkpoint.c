@@ -134,7 +134,7 @@ static duel_status write_file(const duel_trainer *t, const duel_entry *entry, in
       updates[DUEL_MAX_NETS][24];
   snprintf(step, sizeof step, "%lld", (long long)t->step);
   snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->recipe->train.seed);
-  duel_meta meta[12 + DUEL_MAX_NETS] = {{"format", "duel"},
+  duel_meta meta[13 + DUEL_MAX_NETS] = {{"format", "duel"},
                                         {"version", DUEL_VERSION},
                                         {"step", step},
                                         {"seed", seed},
@@ -149,9 +149,10 @@ static duel_status write_file(const duel_trainer *t, const duel_entry *entry, in
     snprintf(updates[net], sizeof updates[net], "%lld", (long long)t->updates[net]);
     meta[11 + net] = (duel_meta){updates_key(t->recipe->net[net].name, key[net]), updates[net]};
   }
-  const int n_meta = 11 + t->recipe->n_nets;
-  meta[n_meta] = (duel_meta){"data.test.fingerprint", fingerprint_text(test, t->test)};
-  return duel_tensors_write(path, entry, n, meta, n_meta + (t->test != NULL));
+  int n_meta = 11 + t->recipe->n_nets;
+  if (t->test) meta[n_meta++] = (duel_meta){"data.test.fingerprint", fingerprint_text(test, t->test)};
+  if (*t->recipe->source) meta[n_meta++] = (duel_meta){"recipe.source", t->recipe->source};
+  return duel_tensors_write(path, entry, n, meta, n_meta);
 }
 
 static duel_status write_items(duel_trainer *t, items *all, bool in_place, const char *path) {

@@ -280,7 +280,7 @@ static void print_checkpoint(FILE *out, const duel_tensor_file *f) {
     if (length > wide && length <= 72) wide = length;
   }
   for (int i = 0; i < f->n_meta; i++) {
-    if (!strcmp(f->meta[i].key, "recipe")) continue;
+    if (!strcmp(f->meta[i].key, "recipe") || !strcmp(f->meta[i].key, "recipe.source")) continue; // below, resolved
     print_plain(out, f->meta[i].key, 18);
     fputc(' ', out);
     print_plain(out, f->meta[i].value, 0);

@@ -8,6 +8,7 @@
 
 #include "base/host.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "base/rng.h"
 #include "gan/game.h"
 #include "io/image.h"
@@ -35,7 +36,9 @@ static duel_status load_recipe(duel_recipe_source **source, const duel_run_optio
   if (o->threads) setting[n++] = (duel_setting){"run.threads", threads, "options.threads"};
   if (origin && origin->precision && !sets_precision(o))
     setting[n++] = (duel_setting){"run.precision", origin->precision, origin->path};
-  duel_status status = origin ? duel_recipe_load_text(source, origin->name, origin->text, setting, n)
+  // A new run may have data of another size, for which $H and the like are others.
+  const char *nets = origin && o->init ? origin->source : NULL;
+  duel_status status = origin ? duel_recipe_load_with(source, origin->name, origin->text, nets, setting, n)
                               : duel_recipe_load(source, o->recipe ? o->recipe : "mlp", setting, n);
   duel_free(setting);
   return status;
@@ -99,6 +102,12 @@ static duel_status open_data(duel_resolved *r, const duel_recipe_source *source,
   return game->labels ? duel_dataset_check_labels(r->data) : DUEL_OK;
 }
 
+// What goes on passes on what it was made from.
+static duel_status keep_source(duel_recipe *r, const char *source) {
+  r->source = duel_pool_text(r->pool, source, strlen(source));
+  return r->source ? DUEL_OK : duel_fail_memory("a recipe", strlen(source));
+}
+
 duel_status duel_run_resolve(duel_resolved *r, const duel_run_options *o, const duel_origin *origin) {
   *r = (duel_resolved){0};
   duel_recipe_source *source = NULL;
@@ -113,6 +122,7 @@ duel_status duel_run_resolve(duel_resolved *r, const duel_run_options *o, const 
     memcpy(shape.dim, r->data->dim, sizeof shape.dim);
   }
   if (status == DUEL_OK) status = duel_recipe_resolve(&r->recipe, source, r->data ? &shape : NULL);
+  if (status == DUEL_OK && origin && origin->source && !o->init) status = keep_source(r->recipe, origin->source);
   duel_recipe_source_close(source);
   if (status != DUEL_OK) duel_resolved_close(r);
   return status;
@@ -180,9 +190,7 @@ static duel_status open_as(duel_run **run, const duel_run_options *o, const duel
   DUEL_TRY(duel_run_resolve(&resolved, o, origin));
   duel_status status = duel_run_build(run, o, &resolved);
   if (status == DUEL_ERR_USAGE && origin && o->init)
-    return duel_fail(status,
-                     "%s\nthis is the recipe that %s holds, with the sizes of its own data as numbers: for others name "
-                     "the recipe that it was made from by options.recipe",
+    return duel_fail(status, "%s\nthis is the recipe that %s holds: name one that suits these data by options.recipe",
                      duel_last_error(), origin->path);
   DUEL_TRY(status);
   status = fill(*run, o, f);
@@ -195,8 +203,11 @@ static duel_status open_as(duel_run **run, const duel_run_options *o, const duel
 
 duel_status duel_checkpoint_origin(const duel_tensor_file *f, const char *path, duel_origin *origin) {
   const char *precision = duel_tensors_meta(f, "precision");
-  *origin = (duel_origin){duel_tensors_meta(f, "recipe"), duel_tensors_meta(f, "recipe.name"), path,
-                          precision && strcmp(precision, "auto") ? precision : NULL};
+  *origin = (duel_origin){.text = duel_tensors_meta(f, "recipe"),
+                          .name = duel_tensors_meta(f, "recipe.name"),
+                          .source = duel_tensors_meta(f, "recipe.source"),
+                          .path = path,
+                          .precision = precision && strcmp(precision, "auto") ? precision : NULL};
   if (!origin->text || !origin->name)
     return duel_fail(DUEL_ERR_DATA,
                      "%s holds no recipe: it is no checkpoint of duel; weights alone go into a new run by options.init "

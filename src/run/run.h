@@ -13,6 +13,7 @@ struct duel_run {
 
 typedef struct duel_origin { // a checkpoint's own recipe, in the place of options.recipe
   const char *text, *name;
+  const char *source;    // of its nets, with $names; or NULL
   const char *path;      // of the checkpoint
   const char *precision; // NULL: whatever the backend takes
 } duel_origin;
