@@ -75,7 +75,9 @@ cure 'options.resume goes on, options.init starts anew' 2 's/.*(give one of them
   'd train --init "$old" && d train --resume "$old" --steps 10'
 cure '--resume goes on with a run and --init begins' 2 's/.*(give one of them).*/\1/p' "train --resume $old --init $old" 'd train --init "$old"'
 cure 'says what options.init takes: give both' 2 's/.*(--init-optimizer) says.*/\1/p' 'train --init-optimizer' 'd train --init "$old" $cure'
-cure 'nor does any other of its weights fit' 3 's/.*leave (--recipe) out.*/\1/p' "train --recipe mlp --data synthetic:shapes --init $old" \
+cure 'leave out the settings that change its nets' 3 's/.*: (leave out the settings) that.*/\1/p' \
+  "train --init $old --set G.0.dense=3 --set D.1.dense=3" 'd train --init "$old"'
+cure 'leave options.recipe out to take the recipe' 3 's/.*leave (--recipe) out.*/\1/p' "train --recipe mlp --data synthetic:shapes --init $old" \
   'd train --init "$old"'
 edit 's/\$C\*\$H\*\$W/16/; s/reshape: .*/reshape: [1, 4, 4]/'
 d $X --data dark.idx --outdir four -q >log 2>&1

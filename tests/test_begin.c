@@ -172,7 +172,7 @@ static void test_refusals(void **state) {
   static const char *const wider[] = {"G.0.dense", "30", "D.1.dense", "30", NULL};
   refused(DUEL_ERR_DATA,
           "tensor G.0.weight is f32 24×12, but the recipe makes it f32 30×12; nor does any other of its weights fit: "
-          "leave options.recipe out",
+          "leave out the settings that change its nets",
           scratch("from"), 0, wider);
   refused(DUEL_ERR_USAGE, "options.init_optimizer says what options.init takes: give both", NULL, 1, NULL);
   const float weight[2] = {1, 2};

@@ -338,17 +338,14 @@ static void list_left(taking *k, const duel_tensor_file *f, bool full) {
 }
 
 // The first tensor that does not fit tells why none does.
-static duel_status none_fits(const taking *k, const duel_tensor_file *f, const char *path) {
+static duel_status none_fits(const taking *k, const duel_tensor_file *f, const char *path, const char *cure) {
   for (int i = 0; i < k->all.n; i++) {
     const item *it = &k->all.list[i];
     const duel_entry *e = duel_tensors_find(f, it->name);
     if (!*it->plain && !it->moment && !fits(it, e)) misfit(it, e, path);
     if (!*it->plain && !it->moment && !fits(it, e)) break;
   }
-  return duel_fail(DUEL_ERR_DATA,
-                   "%s; nor does any other of its weights fit: leave options.recipe out to take the recipe that the "
-                   "checkpoint holds, or name that of its run",
-                   duel_last_error());
+  return duel_fail(DUEL_ERR_DATA, "%s; nor does any other of its weights fit: %s", duel_last_error(), cure);
 }
 
 // Update counts go with the moments. A net that is drawn anew counts from 0.
@@ -362,7 +359,7 @@ static duel_status take_counts(duel_trainer *t, const taking *k, const duel_tens
 }
 
 static duel_status begin_from(duel_trainer *t, taking *k, const duel_tensor_file *f, const char *path,
-                              const duel_recipe *was) {
+                              const duel_recipe *was, const char *cure) {
   int weights = 0;
   DUEL_TRY(list_items(t, was != NULL, false, &k->all));
   for (int var = 0; var < t->vars.n && t->open; var++)
@@ -371,15 +368,15 @@ static duel_status begin_from(duel_trainer *t, taking *k, const duel_tensor_file
   take_what_fits(k, f);
   list_left(k, f, was != NULL);
   for (int net = 0; net < t->recipe->n_nets; net++) weights += k->weights[net];
-  if (!weights) return none_fits(k, f, path);
+  if (!weights) return none_fits(k, f, path, cure);
   DUEL_TRY(take_counts(t, k, f, path));
   return write_all(t, &k->all);
 }
 
 duel_status duel_trainer_begin(duel_trainer *t, const duel_tensor_file *f, const char *path, const duel_recipe *was,
-                               char *note, size_t n) {
+                               const char *cure, char *note, size_t n) {
   taking k = {.tensors = 0};
-  const duel_status status = begin_from(t, &k, f, path, was);
+  const duel_status status = begin_from(t, &k, f, path, was, cure);
   *note = 0;
   if (status == DUEL_OK && k.left.n + k.drawn.n > 0) {
     snprintf(note, n, "%d tensors are taken from %.200s", k.tensors, path);

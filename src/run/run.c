@@ -170,8 +170,11 @@ static duel_status begin(duel_run *run, const duel_run_options *o, const duel_te
     DUEL_TRY(duel_checkpoint_origin(f, o->init, &origin));
     DUEL_TRY(duel_recipe_load_text(&was, origin.name, origin.text, NULL, 0));
   }
+  const char *cure =
+      o->recipe ? "leave options.recipe out to take the recipe that the checkpoint holds, or name that of its run"
+                : "leave out the settings that change its nets";
   const duel_status status =
-      duel_trainer_begin(run->trainer, f, o->init, was ? duel_recipe_draft(was) : NULL, note, sizeof note);
+      duel_trainer_begin(run->trainer, f, o->init, was ? duel_recipe_draft(was) : NULL, cure, note, sizeof note);
   duel_recipe_source_close(was);
   if (status == DUEL_OK && *note && o->on_note) o->on_note(o->data_ctx, note);
   return status;

@@ -88,9 +88,9 @@ duel_status duel_trainer_save(duel_trainer *t, const char *path);
 duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const char *path, bool full);
 // After init: takes the weights, running statistics and moving averages that fit; with the recipe that the file was
 // trained by also the moments and update counts of nets whose optimizer is the same. note: what was left and what stays
-// as it was drawn, or "". DATA if no weight fits.
+// as it was drawn, or "". DATA if no weight fits; cure: what to do then.
 duel_status duel_trainer_begin(duel_trainer *t, const duel_tensor_file *f, const char *path, const duel_recipe *was,
-                               char *note, size_t n);
+                               const char *cure, char *note, size_t n);
 bool duel_checkpoint_has_data(const duel_tensor_file *f, const duel_dataset *data, bool test); // by their fingerprint
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items
