@@ -195,10 +195,28 @@ static duel_pixels crop(const duel_pixels *src, const duel_frame *frame) {
   return part;
 }
 
+// RGB as most pictures have it, three values a pixel, to planes in one go.
+static void split(uint8_t *dst, int64_t plane, const duel_pixels *src) {
+  for (int64_t y = 0; y < src->height; y++) {
+    const uint8_t *p = src->at + y * src->row_step;
+    uint8_t *red = dst + y * src->width, *green = red + plane, *blue = green + plane;
+    for (int64_t x = 0; x < src->width; x++, p += 3) {
+      const uint8_t r = p[0], g = p[1], b = p[2];
+      red[x] = r;
+      green[x] = g;
+      blue[x] = b;
+    }
+  }
+}
+
 duel_status duel_resample(duel_resampler *r, uint8_t *dst, const duel_frame *frame, const duel_pixels *given) {
   const duel_pixels src = frame->crop ? crop(given, frame) : *given;
   const int64_t plane = frame->height * frame->width;
   if (src.height == frame->height && src.width == frame->width) {
+    if (frame->channels == 3 && src.channels == 3 && src.column_step == 3 && src.channel_step == 1) {
+      split(dst, plane, &src);
+      return DUEL_OK;
+    }
     for (int c = 0; c < frame->channels; c++)
       for (int64_t y = 0; y < src.height; y++) take_line(dst + c * plane + y * src.width, frame, &src, c, y);
     return DUEL_OK;
