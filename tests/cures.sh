@@ -200,7 +200,7 @@ cure 'is a single picture: name the folder that holds all of them' 3 's/.*: name
 mkdir -p sizes && cp one.png sizes/a.png && cp "$(ls data/*/reals.png | head -n 1)" sizes/b.png
 cure 'set data.size, as in data.size=64' 3 's/.*as in (--set data\.size=64) or .*/\1/p' "$T --data sizes" "d $T --data sizes \$cure"
 head -c 300 one.png >sizes/c.png
-cure 'mend them or take them out; or set data.on_bad=skip' 3 's/.*or set (--set data\.on_bad=skip) to.*/\1/p' "$T --data sizes --set data.size=8" \
+cure 'mend them or take them out; or train without them, by data.on_bad=skip' 3 's/.*them, by (--set data\.on_bad=skip)$/\1/p' "$T --data sizes --set data.size=8" \
   "d $T --data sizes --set data.size=8 \$cure"
 cure 'mend them or take them out' 3 's/.*(take them out);.*/\1/p' "$T --data sizes --set data.size=8" "rm sizes/c.png && d $T --data sizes --set data.size=8"
 idx tiny-images.idx 1 && mkdir -p single && { printf '\000\000\010\003\000\000\000\001\000\000\000\002\000\000\000\002abcd' >single/images-idx3-ubyte; printf '\000\000\010\001\000\000\000\001\000' >single/labels-idx1-ubyte; }
@@ -265,6 +265,7 @@ except 'needs another process, a full disk or a limit' 'wait for it or stop it' 
 except 'needs weights that are no numbers' 'use an earlier checkpoint'
 except 'needs a set of its own, which tests/test_data*.c and tests/test_folders.c make' 'name one of them' 'name the folder of pictures' \
   'in folders of it, which are the classes: name' 'for the first alone' 'save it again, with python3' 'set data.test to where it is' 'EXIF behind its pixels turns it; set data.size'
+except 'needs a zip file in a zip file' ': unpack %s first'
 except 'needs a program or a download' 'convert it to' 'unpack it' 'fetch it first' 'copy it here, and name the copy' 'dataset-fashion-mnist' 'take its frames' \
   'get the binary version' 'save it for NumPy' 'save one camera' 'save its' 'write its pictures out' 'export its pictures' \
   'name one of them, as in @' 'take its pictures' 'name it, as in @' 'git lfs pull' 'wait for its end' 'load the set again' 'write fewer'

@@ -206,7 +206,7 @@ static void all_bad_ones_at_once(void **state) {
       assert_message("p/b/16.png is no picture but a web page");
       assert_message("p/b/20.png is damaged");
       assert_message("p/c/29.png is no picture, whatever its name says\n");
-      assert_message("set data.on_bad=skip");
+      assert_message("or train without them, by data.on_bad=skip");
     }
   put_picture("p/a/07.png", 7);
   put_picture("p/b/16.png", 16);

@@ -122,11 +122,10 @@ static duel_status refuse(duel_pictures *p, int64_t n) {
   if (p->all == 1) return duel_fail(DUEL_ERR_DATA, "the only picture of %s is bad:%s", root, p->list);
   if (n == p->n)
     return duel_fail(DUEL_ERR_DATA, "all %lld pictures of %s are bad:%s", (long long)p->all, root, p->list);
-  return duel_fail(
-      DUEL_ERR_DATA,
-      "%lld of %lld pictures of %s %s bad:%s\nmend them or take them out; or set data.on_bad=skip to train "
-      "without them",
-      (long long)n, (long long)p->all, root, n == 1 ? "is" : "are", p->list);
+  return duel_fail(DUEL_ERR_DATA,
+                   "%lld of %lld pictures of %s %s bad:%s\nmend them or take them out; or train "
+                   "without them, by data.on_bad=skip",
+                   (long long)n, (long long)p->all, root, n == 1 ? "is" : "are", p->list);
 }
 
 static duel_status settle(duel_pictures *p) {
