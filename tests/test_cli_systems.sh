@@ -141,6 +141,8 @@ for ignored in "" "trap '' PIPE;"; do
   done
 done
 
+mkdir photos && ln large.png photos/1.png && ln large.png photos/2.png
+
 # ---- little memory
 
 cat >confined.sh <<'END'
@@ -174,11 +176,38 @@ for version in 1 2; do
         "a .$ending beyond it" generate "$run" --count 200000 --out big.$ending
       ok "of which nothing is written" test ! -e big.$ending
     done
+    confined $version 5 'pile needs 500 MiB of memory: only 128 MiB are free; lower run\.data_memory \(--data-memory\)' \
+      "data beyond it" train --recipe ./tiny.yaml --data pile --set data.size=512 --data-memory 100G \
+      --limit 2000 --outdir confined
+    confined $version 5 'only 128 MiB are free' "a training whose parts are smaller, but not all together" \
+      train --recipe ./tiny.yaml --data photos --batch 2 --steps 1 --set data.size=400 --outdir confined
     confined $version 0 '^300 items' "a folder" generate "$run" --count 300 --out many$version/
   else
-    for i in $(seq 8); do skip "no right to show a cgroup of my own (unshare -m)"; done
+    for i in $(seq 10); do skip "no right to show a cgroup of my own (unshare -m)"; done
   fi
 done
+
+# ---- data that cannot be written
+
+read_only='mount --bind photos photos && mount -o remount,ro,bind photos && exec "$@"'
+if unshare -m sh -c "$read_only" x true 2>/dev/null; then
+  locked() { # CODE PATTERN NAME CACHE FLAGS…: with XDG_CACHE_HOME, and without any home
+    code=$1 pattern=$2 name=$3 cache=$4
+    shift 4
+    XDG_CACHE_HOME=$cache HOME=/nonexistent/home unshare -m sh -c "$read_only" x "$duel" train --recipe ./tiny.yaml \
+      --data photos --batch 2 --steps 1 --outdir locked "$@" >out 2>err
+    rc=$?
+    [ $rc = "$code" ] && cat out err | grep -qE -- "$pattern"
+    verdict=$?
+    echo "exit code $rc, wanted $code and: $pattern" | cat - out err >log
+    verdict $verdict "$name" log
+  }
+  locked 0 'decoded anew each time: no place for a cache: .*let XDG_CACHE_HOME name' "read-only data, no home" /dev/null/x
+  locked 4 'cannot be kept in a file: no place for a cache' "nor memory for them" /dev/null/x --data-memory 1K
+  locked 0 'are read from .*/xdg/duel/photos-' "a folder for caches" "$home/xdg" --data-memory 1K
+else
+  for i in $(seq 3); do skip "no right to make a folder read-only (unshare -m)"; done
+fi
 
 # ---- pictures of training
 
@@ -204,7 +233,6 @@ expect 2 'output\.grid: \[1, 2, 3\] is not a number, or a list of two: \[rows, c
   train --recipe ./tiny.yaml --set 'output.grid=[1, 2, 3]'
 
 # Pictures of 512×512: what is planned is what is taken, but for the program itself.
-mkdir photos && ln large.png photos/1.png && ln large.png photos/2.png
 "$duel" train --recipe ./tiny.yaml --data photos --set data.size=512 --batch 2 --steps 2 --outdir wide >out 2>err &
 pid=$! most=0
 while kill -0 $pid 2>/dev/null; do

@@ -53,11 +53,28 @@ void duel_memory_measure(duel_memory *m, const duel_vars *vars, size_t work_byte
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) m->bytes[i] = i == DUEL_ARENA_WORK ? work_bytes : vars->arena_bytes[i];
 }
 
+// A backend compares an arena with what there is; here all of them that lie in the host's memory are, together.
+static duel_status check_room(const duel_memory *m) {
+  enum { LARGE = 64 << 20 };
+  const size_t lent = m->lent ? m->bytes[DUEL_ARENA_DATA] : 0, all = duel_memory_total(m) - lent;
+  const double room = m->api->host_memory && m->api->room && all >= LARGE ? m->api->room(m->backend) : 0;
+  int largest = DUEL_ARENA_WORK;
+  if (room <= 0 || (double)all <= room) return DUEL_OK;
+  for (int i = 0; i < DUEL_ARENA_COUNT; i++)
+    if (m->bytes[i] > m->bytes[largest] && !(i == DUEL_ARENA_DATA && m->lent)) largest = i;
+  return fail_arena(m, largest, duel_fail(DUEL_ERR_DEVICE, "only %.0f MiB are free", room / 1048576));
+}
+
 duel_status duel_memory_open_lent(duel_memory *m, const duel_backend_api *api, duel_backend *b, const duel_vars *vars,
                                   size_t work_bytes, void *data) {
   *m = (duel_memory){.api = api, .backend = b, .vars = vars, .lent = data && api->host_memory};
   if (m->lent) m->arena[DUEL_ARENA_DATA] = data;
   duel_memory_measure(m, vars, work_bytes);
+  const duel_status room = check_room(m);
+  if (room != DUEL_OK) {
+    duel_memory_close(m);
+    return room;
+  }
   for (int i = 0; i < DUEL_ARENA_COUNT; i++) {
     if (!m->bytes[i] || (i == DUEL_ARENA_DATA && m->lent)) continue;
     duel_status status = api->alloc(b, m->bytes[i], &m->arena[i]);

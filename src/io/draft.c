@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -57,7 +58,8 @@ bool duel_file_lacks(char *text, size_t n) {
 enum { MOST_TRIES = 1000, MOST_UNFINISHED = 16, MOST_OF_NAME = 48 }; // names may end at 143 bytes (eCryptfs)
 static const time_t long_ago = 3600;
 
-static atomic_ulong next_temporary; // two threads never share a temporary
+// Two threads never share a temporary, and two processes of one number hardly ever: the count begins anywhere.
+static atomic_ulong next_temporary;
 
 // Those in use, for duel_remove_unfinished. The names lie here, not with their writers: a handler of signals reads them
 // while other threads go on.
@@ -87,12 +89,19 @@ void duel_remove_unfinished(void) {
     if (atomic_load(&unfinished[i].state) == 2) duel_fs.unlink(unfinished[i].path);
 }
 
+static unsigned long next_count(void) {
+  unsigned long none = 0, any = 0;
+  if (atomic_load(&next_temporary) == 0 && getrandom(&any, sizeof any, GRND_NONBLOCK) == sizeof any)
+    atomic_compare_exchange_strong(&next_temporary, &none, any >> 16);
+  return atomic_fetch_add(&next_temporary, 1);
+}
+
 static void name_temporary(const char *path, char temporary[DUEL_TEMPORARY]) {
   const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
   int n = (int)strnlen(name, MOST_OF_NAME);
   while (n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80) n--; // not within a character
   snprintf(temporary, DUEL_TEMPORARY, "%.*s.%.*s.tmp.%ld.%lu", (int)(name - path), path, n, name, (long)getpid(),
-           atomic_fetch_add(&next_temporary, 1));
+           next_count());
 }
 
 // Whether a new temporary is ours: not if a sweep of someone else came between its making and its lock.
@@ -104,18 +113,16 @@ static bool is_ours(int fd) {
 static void open_temporary(duel_draft *d) {
   for (int tries = 0; tries < MOST_TRIES; tries++) {
     name_temporary(d->path, d->temporary);
+    enlist(d); // before it is there, so that a signal never comes in between
     DUEL_RETRY(d->fd, duel_fs.open(d->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (d->fd < 0 && errno == EEXIST) continue; // of a process of our number, in another container or a dead one
-    if (d->fd < 0) break;
-    if (is_ours(d->fd)) {
-      enlist(d);
-      return;
-    }
-    duel_call_close(d->fd);
+    if (d->fd >= 0 && is_ours(d->fd)) return;
+    const int error = d->fd >= 0 ? EEXIST : errno; // EEXIST: of a process of our number, in another container or dead
+    delist(d);
+    if (d->fd >= 0) duel_call_close(d->fd);
     d->fd = -1;
-    errno = EEXIST;
+    errno = error;
+    if (error != EEXIST) return;
   }
-  d->temporary[0] = 0;
 }
 
 // ---- sweeping

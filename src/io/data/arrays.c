@@ -6,14 +6,14 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "io/records/npy.h"
 #include "io/records/records.h"
 
 enum { TOLD = 8 };
 
 static bool is_array(const char *path) {
-  const size_t n = strlen(path);
-  return n > 4 && !strcmp(path + n - 4, ".npy");
+  return strlen(path) > 4 && duel_ends_with(path, ".npy");
 }
 
 // The file called `name`, whatever the case of its letters; −1: there is none.

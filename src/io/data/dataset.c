@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/host.h"
 #include "base/mem.h"
 #include "io/data/opened.h"
 #include "io/data/synthetic.h"
@@ -102,6 +103,7 @@ static duel_status fill_all(filling *f, const duel_dataset_options *o, int threa
 
 static duel_status need_values(duel_opened *o) {
   const size_t bytes = (size_t)(o->set.items * duel_dataset_item_bytes(&o->set));
+  DUEL_TRY(duel_host_room(o->set.name, (double)bytes, "lower run.data_memory, and they are read from a file"));
   o->value_block = o->set.values = duel_malloc(bytes);
   return o->value_block ? DUEL_OK : duel_fail_memory(o->set.name, bytes);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "io/file.h"
 #include "io/gzip.h"
 #include "io/picture.h"
@@ -233,8 +234,7 @@ static duel_status check_known(const char *path, uint8_t *head, size_t n) {
     head = inflated;
   }
   const duel_known *known = duel_known_file(path, head, n);
-  const size_t length = strlen(path);
-  const bool side = known->role == DUEL_KNOWN_SIDE, bin = length > 4 && !strcmp(path + length - 4, ".bin");
+  const bool side = known->role == DUEL_KNOWN_SIDE, bin = duel_ends_with(path, ".bin");
   if (duel_picture_of(head, n) || known->role == DUEL_KNOWN_READ) return DUEL_OK;
   if (side && (bin || !duel_is_text(head, n))) return DUEL_OK; // CIFAR has no magic
   duel_known_cure(known, path, cure, sizeof cure);
@@ -337,7 +337,7 @@ static bool find_test_file(duel_found *f, char path[PATH_MAX], const char *file)
     if (!duel_other_name(path, file, "train", words[i / 2], i % 2)) continue;
     size_t n = strlen(path);
     if (duel_locate(f, path, &l)) return true;
-    if (n > 3 && !strcmp(path + n - 3, ".gz"))
+    if (duel_ends_with(path, ".gz"))
       path[n - 3] = 0;
     else if (n + 3 < PATH_MAX)
       strcpy(path + n, ".gz");

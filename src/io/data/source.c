@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "io/picture.h"
 #include "io/records/idx.h"
 #include "io/records/npy.h"
@@ -86,10 +87,9 @@ static duel_status open_workers(duel_source *s, int64_t jobs) {
 static duel_status read_head(const duel_store *store, duel_records *r) {
   uint8_t *head = duel_malloc(DUEL_HEAD_BYTES);
   if (!head) return duel_fail_memory(store->path, DUEL_HEAD_BYTES);
-  const size_t n = store->size < DUEL_HEAD_BYTES ? (size_t)store->size : DUEL_HEAD_BYTES, length = strlen(store->path);
+  const size_t n = store->size < DUEL_HEAD_BYTES ? (size_t)store->size : DUEL_HEAD_BYTES;
   duel_status status = duel_store_read(store, head, n, 0);
-  const bool gz = length > 3 && !strcmp(store->path + length - 3, ".gz");
-  const char *end = store->path + length - (gz ? 3 : 0);
+  const bool bin = duel_ends_with(store->path, ".bin") || duel_ends_with(store->path, ".bin.gz");
   if (status != DUEL_OK) {
     duel_free(head);
     return status;
@@ -98,7 +98,7 @@ static duel_status read_head(const duel_store *store, duel_records *r) {
     status = duel_fail(DUEL_ERR_DATA, "%s is a single picture: name the folder that holds all of them", store->path);
   else if (n >= 6 && !memcmp(head, "\x93NUMPY", 6))
     status = duel_npy_records(r, store->path, head, n, store->size);
-  else if (end - store->path >= 4 && !strncmp(end - 4, ".bin", 4))
+  else if (bin)
     status = duel_cifar_records(r, store->path, head, n, store->size);
   else
     status = duel_idx_records(r, store->path, head, n, store->size);

@@ -1,6 +1,7 @@
 // Stores. Invariant: an open one has either a file or a block, and its size is that of what they hold.
 #include "io/records/store.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,18 +12,24 @@
 
 static const size_t most_bytes = (size_t)1 << 36; // of one file inflated into memory: 64 GiB
 
-// A file without a name in a folder: it is gone when it is closed.
+// A file without a name: it is gone when it is closed. In the folder or, where that cannot be, where temporary ones go.
 static duel_status open_nameless(const char *path, const char *folder, int *fd) {
-  char *name = duel_format("%s/.duel-inflated-XXXXXX", folder);
-  if (!name) return duel_fail_memory(path, strlen(folder));
-  *fd = mkostemp(name, 02000000); // O_CLOEXEC
-  duel_status status = DUEL_OK;
-  if (*fd < 0)
-    status = duel_fail(DUEL_ERR_IO, "cannot inflate %s: no file can be made in %s", path, folder);
-  else
-    unlink(name);
-  duel_free(name);
-  return status;
+  const char *const places[] = {folder, getenv("TMPDIR"), "/var/tmp", "/tmp"};
+  *fd = -1;
+  for (int i = 0; i < 4 && *fd < 0; i++) {
+    if (!places[i]) continue;
+    char *name = duel_format("%s/.duel-inflated-XXXXXX", places[i]);
+    if (!name) return duel_fail_memory(path, strlen(places[i]));
+    *fd = mkostemp(name, 02000000); // O_CLOEXEC
+    if (*fd >= 0) unlink(name);
+    duel_free(name);
+  }
+  if (*fd >= 0) return DUEL_OK;
+  return duel_fail(
+      DUEL_ERR_IO,
+      "cannot inflate %s: no file can be made in %s, TMPDIR, /var/tmp or /tmp (%s); inflate it yourself, or "
+      "let TMPDIR name a folder with room",
+      path, folder, strerror(errno));
 }
 
 // ---- out of a zip file
