@@ -259,6 +259,34 @@ static void builtin(void **state) {
   resumes("classifier-28", "synthetic:shapes", set, 3, 2);
 }
 
+// Checkpoints made before the test set's fingerprint was kept in them go on; one of another test set does not.
+static void older_checkpoint(void **state) {
+  (void)state;
+  static const char key[] = "data.test.fingerprint";
+  scratch_put("classifier.yaml", classifier, sizeof classifier - 1);
+  const char *recipe = scratch("classifier.yaml");
+  duel_run *run = open_run(recipe, NULL, NULL, 2, NULL, 0);
+  must(duel_run_advance(run, 1));
+  must(duel_run_save(run, scratch("whole")));
+  duel_run_close(run);
+  for (int other = 0; other < 2; other++) {
+    duel_tensor_file f;
+    duel_meta meta[32];
+    int n = 0;
+    must(duel_tensors_read(&f, scratch("whole")));
+    assert_non_null(duel_tensors_meta(&f, key));
+    for (int i = 0; i < f.n_meta; i++)
+      if (strcmp(f.meta[i].key, key) != 0 && strcmp(f.meta[i].key, "crc32c") != 0) meta[n++] = f.meta[i];
+    if (other) meta[n++] = (duel_meta){key, "01234567"};
+    must(duel_tensors_write(scratch("older"), f.entry, f.n, meta, n));
+    duel_tensors_close(&f);
+    const duel_run_options o = {.recipe = recipe, .checkpoint = scratch("older")};
+    assert_int_equal(duel_run_open(&run, &o), other ? DUEL_ERR_DATA : DUEL_OK);
+    if (other) assert_message("was tested on another set");
+    if (!other) duel_run_close(run);
+  }
+}
+
 // Two folders of pictures, which are two classes: read ahead from a file or in memory, the bits are the same.
 static void streamed_labels(void **state) {
   (void)state;
@@ -312,8 +340,9 @@ static void what_does_not_fit(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets),      cmocka_unit_test(average_of_d),
-                                     cmocka_unit_test(classes),         cmocka_unit_test(builtin),
-                                     cmocka_unit_test(streamed_labels), cmocka_unit_test(what_does_not_fit)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets),       cmocka_unit_test(average_of_d),
+                                     cmocka_unit_test(classes),          cmocka_unit_test(builtin),
+                                     cmocka_unit_test(older_checkpoint), cmocka_unit_test(streamed_labels),
+                                     cmocka_unit_test(what_does_not_fit)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }

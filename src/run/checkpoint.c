@@ -253,7 +253,8 @@ static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const
                      "are, or, to start a new run with these, use options.init %s options.init_optimizer",
                      path, fingerprint ? fingerprint : "unknown", t->data->name, (unsigned)t->data->fingerprint,
                      duel_shell_path(word, path));
-  if (t->test && !duel_checkpoint_has_data(f, t->test, true))
+  const bool tells_test = duel_tensors_meta(f, "data.test.fingerprint") != NULL; // older ones do not
+  if (t->test && tells_test && !duel_checkpoint_has_data(f, t->test, true))
     return duel_fail(DUEL_ERR_DATA,
                      "%s was tested on another set than the one found here, which also decides what is left to learn "
                      "from: set data.test to where it is, or, to start a new run with this one, use options.init %s "
