@@ -190,6 +190,7 @@ cure 'has no parameters to learn; give it at least one dense layer' 2 's/.*at le
 cp odd.idx images-a.idx
 mkdir -p many && cp odd.idx many/a-images.idx && cp odd.idx many/b-images.idx
 cure 'has several images files' 3 's/.*: (name one of them)$/\1/p' "$T --data many" "d $T --data many/a-images.idx"
+cure 'is a run of duel'"'"'s, no data: name the folder that it was trained on' 3 's/.*: name (the folder) that.*/\1/p' "$T --data $old" "d $T --data many/a-images.idx"
 cure 'patterns are not followed: name the folder' 3 's/.*: (name the folder)$/\1/p' "$T --data './many/*.idx'" "d $T --data many/b-images.idx"
 cure 'variables of the shell are not known here: write the path out' 3 's/.*: (write the path out)$/\1/p' "$T --data '\$PWD/odd.idx'" "d $T --data \"\$PWD/odd.idx\""
 cure 'no such file or folder; here there is' 3 's/.*; here there is (.*)$/\1/p' "$T --data ODD.idx" "d $T --data \$cure"
@@ -260,7 +261,7 @@ except 'needs a CPU or library that is not here' 'take run.precision=fp32' 'OPEN
 except 'no loss of these recipes needs it yet; tests/test_losses.c has the sentence' 'set train.d_update=joint'
 except 'needs another process, a full disk or a limit' 'wait for it or stop it' 'free some space there' 'choose another folder' \
   'check the permissions of the file' 'use a shorter name' 'close some files or raise the limit' 'check its permissions' \
-  'let XDG_CACHE_HOME name a folder with room' 'choose another options.outdir' 'remove some' 'remove it, and it will be made anew' \
+  'let XDG_CACHE_HOME name a folder with room' 'let TMPDIR name a folder with room' 'choose another options.outdir' 'remove some' 'remove it, and it will be made anew' \
   'draw fewer, or into a folder' 'write fewer, or .npy, or a folder'
 except 'needs weights that are no numbers' 'use an earlier checkpoint'
 except 'needs a set of its own, which tests/test_data*.c and tests/test_folders.c make' 'name one of them' 'name the folder of pictures' \

@@ -158,7 +158,9 @@ rm -rf other && mkdir other && printf '\223NUMPY' >other/train.npy
 train 3 'holds no pictures: train.npy is an NPY file: name one of them, as in ./other/train.npy' "a folder of arrays" other
 rm -rf other && mkdir other && printf 'PK\003\004' >other/set.zip
 train 3 'holds no pictures: set.zip is a zip file: name it, as in ./other/set.zip' "a folder with a zip file" other
-echo 1 >other/list.txt && rm other/set.zip
+mv other/set.zip other/set.npz
+train 3 'holds no pictures: set.npz is an .npz file of arrays: name one of them, as in ./other/set.npz' "a folder with arrays" other
+echo 1 >other/list.txt && rm other/set.npz
 train 3 'folder ./other holds no data but list.txt \(text\); data are a folder of pictures' "nothing that is known" other
 train 3 'list.txt is text: name the folder of pictures' "a text" other/list.txt
 printf 'x' | gzip >other/x.tar.gz

@@ -306,6 +306,7 @@ static void runs_in_the_data(void **state) {
     noted("00001-other/ (a run of duel's)");
     forget_cache("p");
   }
+  refused("p/runs/latest", "is a run of duel's, no data: name the folder that it was trained on");
 }
 
 // ---- folders of folders

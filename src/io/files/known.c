@@ -90,6 +90,7 @@ static const row rows[] = {
     // archives
     {MAGIC("ustar"), 257, NULL, {"a tar archive", UNPACK_TAR, DUEL_KNOWN_SET}},
     {ANY, "*.tar|*.tar.*|*.tgz|*.tbz2|*.txz", {"a tar archive", UNPACK_TAR, DUEL_KNOWN_SET}},
+    {MAGIC("PK\3\4"), 0, "*.npz", {"an .npz file of arrays", "name one of them, as in @", DUEL_KNOWN_READ}},
     {MAGIC("PK\3\4"), 0, "*.docx|*.xlsx|*.pptx|*.odt|*.ods|*.jar|*.apk", {"a document", "", DUEL_KNOWN_SIDE}},
     {MAGIC("PK\3\4"), 0, NULL, {"a zip file", "name it, as in @", DUEL_KNOWN_READ}},
     {MAGIC("7z\xBC\xAF\x27\x1C"),
