@@ -41,6 +41,7 @@ idx dark.idx 32
 idx odd.idx 12 6
 d train --recipe ./tiny.yaml --steps 3 --outdir old -q >log 2>&1 || { echo "Bail out! it does not train"; exit 1; }
 old=$(ls -d old/00000-*)
+cp "$old/reals.png" one.png
 T='train --recipe ./tiny.yaml'
 X='train --recipe ./x.yaml'
 flags='s/.*(--init .* --init-optimizer).*/\1/p' # of a cure
@@ -148,6 +149,22 @@ cure '%s: the game %s has no such key; leave it out' 2 's/.*(leave it out).*/\1/
 cure 'the game %s has no such key, %s has; leave it out' 2 's/.*(leave it out).*/\1/p' "$J --sample 1" "d $J"
 cure 'did you mean' 2 's/.*did you mean ([a-z]*)\?.*/\1/p' "$T --set train.bacth=4" "d $T --set train.\$cure=4"
 
+cure '%s is set differently by %s; give one of them' 2 's/.*(give one of them)$/\1/p' "$T --set train.batch=3 --set train.batch=4" "d $T --set train.batch=3"
+edit 's/^recipe: 1/recipe: 1\nbase: .\/x.yaml/'
+cure 'is its own base: name another one, or none' 2 's/.*(name another one, or none)$/\1/p' "$X" "sed /^base/d x.yaml >y.yaml && d train --recipe ./y.yaml"
+cure 'pictures get them by a folder for each class' 2 's/.*(a folder for each class)$/\1/p' "$T --data dark.idx --set 'D.1.dense=\$classes'" \
+  "mkdir -p by/a by/b && cp one.png by/a/ && cp one.png by/b/ && d $T --data by --set data.size=4 --set 'D.1.dense=\$classes'"
+cure 'take a recipe for points, such as ring' 2 's/.*such as (ring)$/\1/p' "$T --data synthetic:ring" 'd train --recipe $cure --data synthetic:ring --steps 1'
+except 'no path of this kind can be typed here' 'rename it, or name a link to it'
+except 'there is no newer format' 'update duel'
+except 'needs a set of thousands of millions of steps' 'set it to fewer'
+cure '--desc names a new run' 2 's/.*(leave --desc out)$/\1/p' "train --resume $old --desc x" 'd train --resume "$old"'
+cure "says where it is: leave --outdir out" 2 's/.*(leave --outdir out)$/\1/p' "train --resume $old --outdir x" 'd train --resume "$old"'
+cure '--columns is for a grid of images in one .png; leave it out' 2 's/.*(leave it out)$/\1/p' "generate $old --count 2 --columns 2 --out x.npy" \
+  'd generate "$old" --count 2 --out x.npy'
+cure "change a recipe; '%s' is none: leave them out" 2 's/.*(leave them out)$/\1/p' "info $old --batch 3" 'd info "$old"'
+cure 'it is a folder of runs: name one of them, as in' 3 's/.*as in (.*)$/\1/p' "generate old --count 1 --out x.png" 'd generate "$cure" --count 1 --out x.png'
+
 # ---- nets
 
 edit 's/reshape: .*/reshape: [$C, 28, 27]/'
@@ -195,7 +212,6 @@ cure 'patterns are not followed: name the folder' 3 's/.*: (name the folder)$/\1
 cure 'variables of the shell are not known here: write the path out' 3 's/.*: (write the path out)$/\1/p' "$T --data '\$PWD/odd.idx'" "d $T --data \"\$PWD/odd.idx\""
 cure 'no such file or folder; here there is' 3 's/.*; here there is (.*)$/\1/p' "$T --data ODD.idx" "d $T --data \$cure"
 cure 'are known by name' 3 's/.*(synthetic:shapes) are known by name$/\1/p' "$T --data none" "d $T --data \$cure"
-cp "$old/reals.png" one.png
 cure 'is a single picture: name the folder that holds all of them' 3 's/.*: name (the folder) that.*/\1/p' "$T --data one.png" \
   "mkdir -p grid && cp one.png grid/ && d $T --data grid --set data.size=4"
 mkdir -p sizes && cp one.png sizes/a.png && cp "$(ls data/*/reals.png | head -n 1)" sizes/b.png

@@ -341,10 +341,11 @@ static void what_only_the_data_shows(void **state) {
                "t:3:9: latent: $H/3: 28/3 is not a whole number\n"
                "t:4:12: G.0.dense.out: $W/5: 28/5 is not a whole number\n"
                "t:5:12: D.0.dense.out: $H*0 is out of range: it must be at least 1 and at most 16777216");
-  refuses_data("recipe: 1\ndata: x\nlatent: $C\nG: [dense: $W]\nD: [dense: $classes]\ntrain: {length: 1}\n",
-               &recipe_points,
-               "t:4:12: G.0.dense.out: the data are points, which have no $W\n"
-               "t:5:12: D.0.dense.out: the data has no labels, so no $classes");
+  refuses_data(
+      "recipe: 1\ndata: x\nlatent: $C\nG: [dense: $W]\nD: [dense: $classes]\ntrain: {length: 1}\n", &recipe_points,
+      "t:4:12: G.0.dense.out: the data are points, which have no $W; name pictures, or take a recipe for points, such "
+      "as ring\n"
+      "t:5:12: D.0.dense.out: the data has no labels, so no $classes; pictures get them by a folder for each class");
   refuses_data("recipe: 1\ndata: x\nlatent: $C\nG: [dense: 1]\nD: [dense: 1]\ntrain: {length: 1}\n", NULL,
                "t:3:9: depends on the data, which is not at hand");
   recipe_refuses("recipe: 1\ndata: {path: x, limit: $H}\nlatent: 1\nG: [dense: 1]\nD: [dense: 1]\ntrain: {length: 1}\n",

@@ -139,7 +139,8 @@ static void settings_that_lead_nowhere(void **state) {
 
 static void paths_that_are_no_text(void **state) {
   (void)state;
-  REFUSES_SET(HEAD, "--data: data.path: a name that is not UTF-8", "--data data.path=a\xff");
+  REFUSES_SET(HEAD, "--data: data.path: a name that is not UTF-8; rename it, or name a link to it",
+              "--data data.path=a\xff");
   REFUSES_SET(HEAD, "--set data=\"a\\xFF\": not UTF-8 (invalid leading UTF-8 octet)", "data=a\xff");
   duel_recipe *r = SET(HEAD, "--data data.path=./é\t\n \"x\"");
   assert_string_equal(r->data.path, "./é\t\n \"x\"");
@@ -150,19 +151,19 @@ static void two_settings_of_one_key(void **state) {
   (void)state;
   duel_recipe_close(SET(HEAD, "train.batch=3", "train.batch=0x3"));
   duel_recipe_close(SET(HEAD, "train.batch=3", "train={batch: 3, seed: 1}"));
-  REFUSES_SET(HEAD, "--set train.batch=4: train.batch is set differently by --set train.batch=3", "train.batch=3",
-              "train.batch=4");
+  REFUSES_SET(HEAD, "--set train.batch=4: train.batch is set differently by --set train.batch=3; give one of them",
+              "train.batch=3", "train.batch=4");
   REFUSES_SET(HEAD, "--batch: train.batch is also set by --set train.batch=3; give one of them", "train.batch=3",
               "--batch train.batch=3");
-  REFUSES_SET(HEAD, "--epochs: train.length is set differently by --steps", "--steps train.length=3",
+  REFUSES_SET(HEAD, "--epochs: train.length is set differently by --steps; give one of them", "--steps train.length=3",
               "--epochs train.length=2 epochs");
   REFUSES_SET(HEAD, "--data: data.path is also set by --set data=x; give one of them", "data=x", "--data data.path=x");
-  REFUSES_SET(HEAD, "--set optim={name: adam}: optim.name is set differently by --set optim=sgd", "optim=sgd",
-              "optim={name: adam}");
-  REFUSES_SET(HEAD, "--set G.0.dense.out=4: G.0.dense.out is set differently by --set G.0.dense=3", "G.0.dense=3",
-              "G.0.dense.out=4");
-  REFUSES_SET(HEAD, "--set G.optim.lr=1: G.optim.lr is set differently by --set G.optim={lr: 2}", "G.optim.lr=1",
-              "G.optim={lr: 2}");
+  REFUSES_SET(HEAD, "--set optim={name: adam}: optim.name is set differently by --set optim=sgd; give one of them",
+              "optim=sgd", "optim={name: adam}");
+  REFUSES_SET(HEAD, "--set G.0.dense.out=4: G.0.dense.out is set differently by --set G.0.dense=3; give one of them",
+              "G.0.dense=3", "G.0.dense.out=4");
+  REFUSES_SET(HEAD, "--set G.optim.lr=1: G.optim.lr is set differently by --set G.optim={lr: 2}; give one of them",
+              "G.optim.lr=1", "G.optim={lr: 2}");
 }
 
 // ---- bases
@@ -311,10 +312,10 @@ static void bases_that_do_not_stand(void **state) {
   assert_string_equal(duel_last_error(),
                       "nlp: no such recipe (a file's name has a '/' or ends in .yaml or .yml); did you mean mlp?");
   write_file("a.yaml", "recipe: 1\nbase: a.yaml\n");
-  refuses_file("a.yaml", "%/a.yaml:2:7: base: a.yaml is its own base");
+  refuses_file("a.yaml", "%/a.yaml:2:7: base: a.yaml is its own base: name another one, or none");
   write_file("a.yaml", "recipe: 1\nbase: sub/../b.yaml\n");
   write_file("b.yaml", "recipe: 1\nbase: ./a.yaml\n");
-  refuses_file("a.yaml", "%/sub/../b.yaml:2:7: base: ./a.yaml is its own base");
+  refuses_file("a.yaml", "%/sub/../b.yaml:2:7: base: ./a.yaml is its own base: name another one, or none");
   write_file("a.yaml", "recipe: 1\nbase: [mlp]\n");
   refuses_file("a.yaml", "%/a.yaml:2:7: base: one name of a recipe or a file is due");
   write_file("a.yaml", "recipe: 1\nbase: ./none.yaml\n");
@@ -323,7 +324,7 @@ static void bases_that_do_not_stand(void **state) {
   write_file("b.yaml", "recipe: 1\na: 1\na: 2\n");
   refuses_file("a.yaml", "%/a.yaml:2:7: base: %/b.yaml:3:1: a stands here twice; first in line 2: leave one out");
   write_file("b.yaml", "recipe: 3\n");
-  refuses_file("a.yaml", "%/b.yaml:1:9: recipe: format 3 is newer than this version of duel, which reads 1");
+  refuses_file("a.yaml", "%/b.yaml:1:9: recipe: format 3 is newer than this version of duel, which reads 1: update duel");
   for (int i = 0; i < 17; i++) {
     char name[16], text[64];
     snprintf(name, sizeof name, "c%d.yaml", i);

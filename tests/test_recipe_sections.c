@@ -142,7 +142,7 @@ static void required(void **state) {
   recipe_refuses("data: x\n", "t:1:1: recipe: missing; begin with the version of the format, `recipe: 1`");
   recipe_refuses("recipe: one\n", "t:1:9: recipe: the version of the format is a number: `recipe: 1`");
   recipe_refuses("recipe: 0\n", "t:1:9: recipe: the version of the format is a number: `recipe: 1`");
-  recipe_refuses("x: y\nrecipe: 2\n", "t:2:9: recipe: format 2 is newer than this version of duel, which reads 1");
+  recipe_refuses("x: y\nrecipe: 2\n", "t:2:9: recipe: format 2 is newer than this version of duel, which reads 1: update duel");
   recipe_refuses("- a\n", "t:1:1: a recipe is a mapping of keys, such as `latent: 100`");
   recipe_refuses("word\n", "t:1:1: a recipe is a mapping of keys, such as `latent: 100`");
   recipe_refuses("", "t:1:1: the file is empty; begin with `recipe: 1`");
@@ -170,7 +170,8 @@ static void of_data(void **state) {
   const duel_dataset_options o = duel_recipe_data_options(source);
   assert_true(o.height == 48 && o.width == 48 && o.stretch && o.channels == 3 && o.memory == 1536 && o.limit == 0);
   duel_recipe *r = recipe_resolve(source, &recipe_images);
-  assert_non_null(strstr(r->text, "\n  size: 48\n  crop: none\n  channels: 3\n  on_bad: stop\n  transpose: false\n  mirror: false\n"));
+  assert_non_null(strstr(
+      r->text, "\n  size: 48\n  crop: none\n  channels: 3\n  on_bad: stop\n  transpose: false\n  mirror: false\n"));
   assert_non_null(strstr(r->text, "\n  data_memory: 1536\n"));
   duel_recipe_close(r);
   REFUSES_SET(HEAD,
@@ -181,7 +182,8 @@ static void of_data(void **state) {
               "data.size=-1");
   REFUSES_SET(HEAD, "--set data.size=[0, 4]: data.size: 0 is out of range: it must be at least 1 and at most 16384",
               "data.size=[0, 4]");
-  REFUSES_SET(HEAD, "--set data.channels=2: data.channels: 2: no such choice; there are auto, 1, 3, 4", "data.channels=2");
+  REFUSES_SET(HEAD, "--set data.channels=2: data.channels: 2: no such choice; there are auto, 1, 3, 4",
+              "data.channels=2");
   REFUSES_SET(HEAD,
               "--set run.data_memory=lots: run.data_memory: lots is not a number of bytes such as 64M or 2G, or "
               "auto",

@@ -92,7 +92,7 @@ static int draw(duel_run *run, const char *list, int64_t n, const char *path, in
     d.path = slashed;
   }
   if (columns && (!duel_cli_ends_with(path, ".png") || d.info.rank != 3))
-    return duel_cli_error(DUEL_ERR_USAGE, "--columns is for a grid of images in one .png");
+    return duel_cli_error(DUEL_ERR_USAGE, "--columns is for a grid of images in one .png; leave it out");
   d.columns = columns;
   d.room = n;
   if (d.folder && d.room > BATCH_NUMBERS / d.size) d.room = BATCH_NUMBERS / d.size > 1 ? BATCH_NUMBERS / d.size : 1;

@@ -106,7 +106,8 @@ static int show(const duel_cli_args *args, const char *what) {
   int saved = !is_yaml && (folder || file || strchr(what, '/') || !strcmp(what, "latest"));
   if ((list || runs) && plan) return duel_cli_error(DUEL_ERR_USAGE, "--plan is for a recipe, a run or a checkpoint");
   if ((list || runs || (saved && !plan)) && changed)
-    return duel_cli_error(DUEL_ERR_USAGE, "--data, --batch, --backend and --set change a recipe; '%s' is none", what);
+    return duel_cli_error(DUEL_ERR_USAGE,
+                          "--data, --batch, --backend and --set change a recipe; '%s' is none: leave them out", what);
 
   char checkpoint[4096], note[1024];
   duel_status status;

@@ -164,6 +164,18 @@ static void on_plan(void *json, duel_run *run, const duel_train_event *event) {
   if (event->kind == DUEL_EVENT_START) duel_cli_print_run(run, 0, *as_json);
 }
 
+static int check_together(const duel_train_options *o) {
+  if (o->resume && o->run.init)
+    return duel_cli_error(DUEL_ERR_USAGE, "--resume goes on with a run and --init begins a new one; give one of them");
+  if (o->resume && o->desc)
+    return duel_cli_error(DUEL_ERR_USAGE, "--desc names a new run, and --resume goes on with an old: leave --desc out");
+  if (o->resume && o->outdir && strcmp(o->resume, "latest") != 0)
+    return duel_cli_error(DUEL_ERR_USAGE,
+                          "--outdir is for a new run or for --resume latest; '%s' says where it is: leave --outdir out",
+                          o->resume);
+  return 0;
+}
+
 int duel_cli_train(const duel_cli_args *args) {
   const char *max_time = duel_cli_value(args, "max-time");
   int quiet = duel_cli_value(args, "quiet") != NULL, json = duel_cli_value(args, "json") != NULL;
@@ -181,13 +193,8 @@ int duel_cli_train(const duel_cli_args *args) {
       .on_event = on_event,
       .request = &request,
   };
-  if (o.resume && o.run.init)
-    return duel_cli_error(DUEL_ERR_USAGE, "--resume goes on with a run and --init begins a new one; give one of them");
-  if (o.resume && o.desc)
-    return duel_cli_error(DUEL_ERR_USAGE, "--desc names a new run; --resume goes on in the old directory");
-  if (o.resume && o.outdir && strcmp(o.resume, "latest") != 0)
-    return duel_cli_error(DUEL_ERR_USAGE, "--outdir is for a new run or for --resume latest; '%s' says where it is",
-                          o.resume);
+  int rc = check_together(&o);
+  if (rc) return rc;
   static char init[4096], note[1024];
   if (o.run.init) {
     duel_status status = duel_find_checkpoint(o.run.init, o.outdir, init, sizeof init, note, sizeof note);
@@ -212,7 +219,7 @@ int duel_cli_train(const duel_cli_args *args) {
   duel_status status = duel_train(&o, &result);
   duel_progress_clear(&progress);
   if (status != DUEL_OK) {
-    int rc = duel_cli_failed(status);
+    rc = duel_cli_failed(status);
     if (*result.checkpoint) duel_cli_put(stderr, "duel: the last checkpoint is %s\n", result.checkpoint);
     return rc;
   }

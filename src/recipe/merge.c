@@ -187,7 +187,7 @@ static void check_conflict(duel_reading *rd, const duel_yaml *old, const duel_ya
   if (flag != (strncmp(value->file, "--set ", 6) != 0))
     duel_problem_value(rd, value, "%s is also set by %s; give one of them", path, old->file);
   else if (!duel_yaml_equal(old, value))
-    duel_problem_value(rd, value, "%s is set differently by %s", path, old->file);
+    duel_problem_value(rd, value, "%s is set differently by %s; give one of them", path, old->file);
 }
 
 // Only names that the recipe has can be set.
@@ -303,7 +303,8 @@ static duel_yaml *value_of(duel_reading *rd, const duel_setting *setting) {
   const duel_yaml at = {.file = origin};
   duel_yaml *value = NULL;
   if (verbatim) {
-    if (!duel_yaml_is_utf8(setting->value)) duel_problem_value(rd, &at, "data.path: a name that is not UTF-8");
+    if (!duel_yaml_is_utf8(setting->value))
+      duel_problem_value(rd, &at, "data.path: a name that is not UTF-8; rename it, or name a link to it");
     value = new_node(rd, DUEL_YAML_SCALAR, &at);
     if (value) value->quoted = true, value->text = duel_phrase(rd, "%s", setting->value);
     return value;

@@ -97,8 +97,9 @@ static duel_status check_document(const document *d) {
     status =
         duel_fail(DUEL_ERR_USAGE, "recipe: the version of the format is a number: `recipe: %d`", DUEL_RECIPE_VERSION);
   else if (number > DUEL_RECIPE_VERSION)
-    status = duel_fail(DUEL_ERR_USAGE, "recipe: format %lld is newer than this version of duel, which reads %d",
-                       (long long)number, DUEL_RECIPE_VERSION);
+    status =
+        duel_fail(DUEL_ERR_USAGE, "recipe: format %lld is newer than this version of duel, which reads %d: update duel",
+                  (long long)number, DUEL_RECIPE_VERSION);
   return placed(status, version);
 }
 
@@ -107,7 +108,8 @@ static duel_status open_base(duel_reading *rd, const duel_yaml *base, document *
   if (n == MAX_BASES) return duel_fail(DUEL_ERR_USAGE, "more than %d recipes on each other", MAX_BASES);
   DUEL_TRY(open_document(rd, base->text, &chain[n - 1], &chain[n]));
   for (int i = 0; i < n; i++)
-    if (same_document(&chain[i], &chain[n])) return duel_fail(DUEL_ERR_USAGE, "%s is its own base", base->text);
+    if (same_document(&chain[i], &chain[n]))
+      return duel_fail(DUEL_ERR_USAGE, "%s is its own base: name another one, or none", base->text);
   return DUEL_OK;
 }
 

@@ -76,9 +76,13 @@ static bool is_open(expression *e) {
 static bool look_up_data(expression *e, int which, int64_t *dst) {
   const duel_data_shape *data = e->p->rd->data;
   if (!data) return is_open(e);
-  if (which == CLASSES && data->classes <= 0) return duel_problem_of(e->p, "the data has no labels, so no $classes");
+  if (which == CLASSES && data->classes <= 0)
+    return duel_problem_of(e->p,
+                           "the data has no labels, so no $classes; pictures get them by a folder for each class");
   if (which != CLASSES && which >= data->rank)
-    return duel_problem_of(e->p, "the data are points, which have no $%s", data_names[which]);
+    return duel_problem_of(
+        e->p, "the data are points, which have no $%s; name pictures, or take a recipe for points, such as ring",
+        data_names[which]);
   *dst = which == CLASSES ? data->classes : data->dim[which];
   return true;
 }

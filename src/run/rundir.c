@@ -349,8 +349,13 @@ duel_status duel_rundir_set_aside(const duel_rundir *d, int64_t after, char *not
 
 static duel_status newest_of(const char *path, const int64_t *step, int count, char *checkpoint, size_t n, char *note,
                              size_t note_n) {
-  if (count == 0)
-    return duel_fail(DUEL_ERR_DATA, "%s holds no checkpoint-*.safetensors; is it the directory of one run?", path);
+  if (count == 0) {
+    char latest[3200];
+    const bool runs = join(latest, sizeof latest, path, "latest") == DUEL_OK && access(latest, F_OK) == 0;
+    return duel_fail(DUEL_ERR_DATA, "%s holds no checkpoint-*.safetensors; %s %s", path,
+                     runs ? "it is a folder of runs: name one of them, as in" : "is it the directory of one run?",
+                     runs ? latest : "");
+  }
   for (int i = count; i-- > 0;) {
     char name[64];
     duel_checkpoint_name(name, step[i]);

@@ -79,7 +79,8 @@ static duel_status plan(duel_trainer *t, const duel_backend_options *options) {
     t->items = t->data->items;
     if (t->items >= INT64_C(1) << 31) return duel_fail(DUEL_ERR_DATA, "%s has 2^31 items or more", t->data->name);
     t->steps = duel_length_steps(t->recipe->train.length, duel_trainer_items_per_step(t), t->items);
-    if (t->steps >= INT64_C(1) << 32) return duel_fail(DUEL_ERR_USAGE, "train.length is 2^32 steps or more");
+    if (t->steps >= INT64_C(1) << 32)
+      return duel_fail(DUEL_ERR_USAGE, "train.length is 2^32 steps or more; set it to fewer");
   }
   DUEL_TRY(t->api->open(&t->backend, options));
   t->streamed = t->data && (!t->data->values || too_large(t));
