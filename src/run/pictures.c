@@ -34,6 +34,16 @@ static layout layout_of(const duel_trainer *t) {
   return l;
 }
 
+static duel_status check_grid(const duel_trainer *t, layout l) {
+  enum { MOST = 65535 }; // pixels a side: what viewers and other formats can take
+  const int64_t *dim = t->model.item.dim, height = l.rows * dim[1], width = l.columns * dim[2];
+  if (t->recipe->output.grid[0] == 0 || t->model.item.rank != 3 || (height <= MOST && width <= MOST)) return DUEL_OK;
+  return duel_fail(DUEL_ERR_USAGE,
+                   "output.grid: a picture of %lld by %lld cells of %lld×%lld pixels is too large; set fewer rows and "
+                   "columns, as in output.grid=[4, 8]",
+                   (long long)l.rows, (long long)l.columns, (long long)dim[1], (long long)dim[2]);
+}
+
 // ---- real items
 
 // Their numbers: the first ones of each class, row by row, or the first of the set.
@@ -74,6 +84,7 @@ duel_status duel_rundir_reals(const duel_rundir *d, duel_run *run) {
   char path[3200];
   float points[2 * POINTS];
   if (n == 0) return DUEL_OK;
+  DUEL_TRY(check_grid(t, l));
   DUEL_TRY(duel_rundir_file(d, "reals.png", path, sizeof path));
   int64_t *number = duel_malloc((size_t)n * sizeof *number);
   if (!number) return duel_fail_memory("a picture", (size_t)n * sizeof *number);
@@ -131,6 +142,7 @@ duel_status duel_rundir_fakes(const duel_rundir *d, duel_run *run, char *path, s
   char name[64];
   *path = 0;
   if (l.rows == 0) return DUEL_OK;
+  DUEL_TRY(check_grid(t, l)); // a resume may ask for another one
   snprintf(name, sizeof name, "fakes-%08" PRId64 ".png", t->step);
   DUEL_TRY(duel_rundir_file(d, name, path, size));
   const size_t bytes = (size_t)(t->vars_of_step.chunk * t->recipe->latent) * sizeof(float);
