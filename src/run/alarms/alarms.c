@@ -15,6 +15,7 @@ typedef struct view { // what an alarm sees of a tick
   double x[READS]; // the scalars that it reads
   bool begins;     // it was not seen before
   double first;    // x[0] when it was first seen
+  double most;     // the largest x[0] of all ticks so far
   int64_t since;   // and the step then
   int net;
 } view;
@@ -29,7 +30,12 @@ static double d_level(const view *v, double d_loss) {
 }
 
 static bool d_wins(const view *v) {
-  return d_level(v, v->x[0]) < 0.005;
+  return d_level(v, v->x[0]) < 3e-4;
+}
+
+// So far a D may well be ahead for some hundred steps: dcgan-64 begins so.
+static bool d_leads(const view *v) {
+  return d_level(v, v->x[0]) < 0.005 && !d_wins(v);
 }
 
 static void say_d_wins(const view *v, char *text, size_t n) {
@@ -53,13 +59,15 @@ static void say_d_fooled(const view *v, char *text, size_t n) {
            v->since, v->x[1], v->facts->rate[D] * 4);
 }
 
+// G's items are nearly one, or were many kinds and now are a few.
 static bool collapsed(const view *v) {
-  return v->x[0] < 0.2 * v->x[1] && v->x[0] < 2 * v->first;
+  const double spread = v->x[0] / v->x[1], most = v->most / v->x[1];
+  return (spread < 0.02 && v->x[0] < 2 * v->first) || (spread < 0.2 && most > 0.5);
 }
 
-// Small nets begin so.
+// Small weights begin so too, and dcgan-64 stays so for some hundred steps.
 static bool narrow(const view *v) {
-  return v->x[0] < 0.4 * v->x[1] && v->x[0] >= 0.2 * v->x[1] && v->x[0] < 1.2 * v->first;
+  return v->x[0] < 0.4 * v->x[1] && v->x[0] < 1.2 * v->first && !collapsed(v);
 }
 
 static void say_collapsed(const view *v, char *text, size_t n) {
@@ -177,9 +185,10 @@ typedef struct row {
 } row;
 
 static const row rows[] = {{"d_wins", {"d_loss", "g_loss"}, false, 3, 20, d_wins, say_d_wins},
+                           {"d_leads", {"d_loss", "g_loss"}, false, 8, 500, d_leads, say_d_wins},
                            {"d_fooled", {"sign_fake", "d_loss_fake"}, false, 3, 20, d_fooled, say_d_fooled},
-                           {"g_collapsed", {"spread_fake", "spread_real"}, false, 3, 20, collapsed, say_collapsed},
-                           {"g_narrow", {"spread_fake", "spread_real"}, false, 8, 300, narrow, say_collapsed},
+                           {"g_collapsed", {"spread_fake", "spread_real"}, false, 3, 50, collapsed, say_collapsed},
+                           {"g_narrow", {"spread_fake", "spread_real"}, false, 8, 700, narrow, say_collapsed},
                            {"g_saturated", {"ends_fake", "ends_real"}, false, 3, 20, saturated, say_saturated},
                            {"g_stuck", {"apart", "spread_real"}, false, 8, 200, stuck, say_stuck},
                            {"g_lost", {"apart", "spread_real"}, false, 8, 1000, lost, say_lost},
@@ -221,6 +230,7 @@ void duel_alarms_tick(duel_alarms *a, int64_t step, const duel_scalar *scalar, i
       if (a->at[i][net].told || !read(r, &v, scalar, n)) continue;
       const bool begins = a->at[i][net].ticks == 0;
       v.begins = begins;
+      v.most = a->at[i][net].most = fmax(a->at[i][net].most, v.x[0]);
       v.first = begins ? v.x[0] : a->at[i][net].first;
       if (!r->seen(&v)) {
         a->at[i][net].ticks -= !begins; // one good tick among bad ones does not end it

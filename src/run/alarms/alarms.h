@@ -30,6 +30,7 @@ typedef struct duel_alarms {
     int ticks;     // that saw it, less those that did not
     int64_t since; // step of the first
     double first;  // its first scalar then
+    double most;   // of all ticks
     bool told;
   } at[DUEL_MAX_ALARMS][DUEL_MAX_NETS];
 } duel_alarms;
