@@ -281,7 +281,7 @@ except 'needs another process, a full disk or a limit' 'wait for it or stop it' 
   'draw fewer, or into a folder' 'write fewer, or .npy, or a folder'
 except 'needs weights that are no numbers' 'use an earlier checkpoint'
 except 'needs a set of its own, which tests/test_data*.c and tests/test_folders.c make' 'name one of them' 'name the folder of pictures' \
-  'in folders of it, which are the classes: name' 'for the first alone' 'save it again, with python3' 'set data.test to where it is' 'EXIF behind its pixels turns it; set data.size'
+  'in folders of it, which are the classes: name' 'for the first alone' 'save it again, with python3' 'save the array of images in it' 'set data.test to where it is' 'EXIF behind its pixels turns it; set data.size'
 except 'needs a zip file in a zip file' ': unpack %s first'
 except 'needs a program or a download' 'convert it to' 'unpack it' 'fetch it first' 'copy it here, and name the copy' 'dataset-fashion-mnist' 'take its frames' \
   'get the binary version' 'save it for NumPy' 'save one camera' 'save its' 'write its pictures out' 'export its pictures' \

@@ -124,6 +124,28 @@ static void pictures_in_a_zip(void **state) {
   duel_dataset_close(d);
 }
 
+static void parts_in_a_zip(void **state) {
+  (void)state;
+  if (without_zip()) skip();
+  make_pictures();
+  const zip_part part[] = {{.name = "set/train/a/0.png", .bytes = picture[0], .n = picture_n[0]},
+                           {.name = "set/train/b/1.png", .bytes = picture[1], .n = picture_n[1]},
+                           {.name = "set/test/a/2.png", .bytes = picture[2], .n = picture_n[2]},
+                           {.name = "set/test/b/3.png", .bytes = picture[3], .n = picture_n[3]}};
+  scratch_zip("parts.zip", part, 4);
+  duel_dataset *d = open_set("parts.zip/set/train", (duel_dataset_options){.limit = 0}), *test;
+  must(duel_dataset_open_test(&test, d, NULL, &(duel_dataset_options){.limit = 0}));
+  assert_true(d->items == 2 && test->items == 2 && test->classes == 2);
+  assert_memory_not_equal(d->values, test->values, 144);
+  duel_dataset_close(test);
+  duel_dataset_close(d);
+  d = open_set("parts.zip/set", (duel_dataset_options){.limit = 0});
+  assert_non_null(strstr(told, "parts.zip/set/train and "));
+  assert_int_equal(duel_dataset_open_test(&test, d, NULL, &(duel_dataset_options){.limit = 0}), DUEL_ERR_DATA);
+  assert_message("parts.zip/set/train as the data, and the one beside it is found");
+  duel_dataset_close(d);
+}
+
 static void labels_in_a_zip(void **state) {
   (void)state;
   if (without_zip()) skip();
@@ -360,14 +382,9 @@ static void builds_without_libzip(void **state) {
 int main(void) {
 #define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
   const struct CMUnitTest tests[] = {
-      WITH_FOLDER(pictures_in_a_zip),
-      WITH_FOLDER(labels_in_a_zip),
-      WITH_FOLDER(bad_pictures_in_a_zip),
-      WITH_FOLDER(idx_in_a_zip),
-      WITH_FOLDER(npz),
-      WITH_FOLDER(refused_zips),
-      WITH_FOLDER(without_memory),
-      WITH_FOLDER(builds_without_libzip),
+      WITH_FOLDER(pictures_in_a_zip),     WITH_FOLDER(parts_in_a_zip), WITH_FOLDER(labels_in_a_zip),
+      WITH_FOLDER(bad_pictures_in_a_zip), WITH_FOLDER(idx_in_a_zip),   WITH_FOLDER(npz),
+      WITH_FOLDER(refused_zips),          WITH_FOLDER(without_memory), WITH_FOLDER(builds_without_libzip),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

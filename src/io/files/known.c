@@ -54,8 +54,7 @@ typedef struct row {
   "b.load('@').get_fdata().transpose(2, 1, 0).astype('float32'))\""
 #define CSV_PIXELS                                                                                                     \
   "save it for NumPy: python3 -c \"import numpy as n; x = n.loadtxt('@', delimiter=',', skiprows=1, dtype='uint8'); "  \
-  "k "                                                                                                                 \
-  "= int(x.shape[1] ** .5); n.save('x.npy', x[:, -k * k:].reshape(-1, k, k))\""
+  "k = int(x.shape[1] ** .5); n.save('x.npy', x[:, -k * k:].reshape(-1, k, k))\""
 
 static const row rows[] = {
     // sets, by the names that they are known under

@@ -201,9 +201,13 @@ static duel_status refuse_type(const header *h, const char *path) {
   const char *type = h->descr + 1;
   char wrong[128];
   snprintf(wrong, sizeof wrong, "holds %.12s values, and bytes ('|u1'), bool and floats are read", h->descr);
+  if (type[0] == 'O' && h->rank == 0)
+    return duel_fail(DUEL_ERR_DATA,
+                     "%s holds one Python object, such as a dict: save the array of images in it; python3 -c \"import "
+                     "numpy as n; print(n.load('%s', allow_pickle=True).item())\" shows it",
+                     path, path);
   if (type[0] == 'O')
-    return save_again(path, "holds Python objects, which are pickled", ", allow_pickle=True",
-                      h->rank ? "n.stack(list(x))" : "n.asarray(x.item())");
+    return save_again(path, "holds Python objects, which are pickled", ", allow_pickle=True", "n.stack(list(x))");
   if (!strcmp(type, "u2")) return save_again(path, wrong, "", "(x / 257).round().astype('uint8')");
   if (type[0] == 'i' || type[0] == 'u') return save_again(path, wrong, "", "x.astype('uint8')");
   if (type[0] == 'f') return save_again(path, wrong, "", "x.astype('float32')");
