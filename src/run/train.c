@@ -160,5 +160,6 @@ duel_status duel_train(const duel_train_options *options, duel_train_result *res
   duel_rundir_close(&t.dir);
   duel_look_close(&t.look);
   duel_run_close(t.run);
+  duel_pool_close(&t.pool);
   return status;
 }
