@@ -145,6 +145,24 @@ static void side_files(void **state) {
   noted("5.txt (text) and 3 more");
 }
 
+// An IDX file comes before pictures if its name says that it holds images; else it is passed over.
+static void records_beside_pictures(void **state) {
+  (void)state;
+  static const uint8_t idx[] = {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4};
+  put_picture("p/0.png", 0);
+  put_picture("p/1.png", 1);
+  scratch_put("p/digits.idx", idx, sizeof idx);
+  duel_dataset *d = open_set("p", (duel_dataset_options){.limit = 0});
+  assert_pictures(d, (int[]){0, 1}, 2);
+  duel_dataset_close(d);
+  noted("digits.idx (records of images)");
+  scratch_put("p/train-images-idx3-ubyte", idx, sizeof idx);
+  d = open_set("p", (duel_dataset_options){.limit = 0});
+  assert_int_equal(d->items, 1);
+  duel_dataset_close(d);
+  noted("the data are train-images-idx3-ubyte, not the pictures beside it (2)");
+}
+
 static void links_and_pipes(void **state) {
   (void)state;
   char path[PATH_MAX];
@@ -467,17 +485,10 @@ static void labels_of_a_file(void **state) {
 int main(void) {
 #define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
   const struct CMUnitTest tests[] = {
-      WITH_FOLDER(side_files),
-      WITH_FOLDER(links_and_pipes),
-      WITH_FOLDER(all_bad_ones_at_once),
-      WITH_FOLDER(bad_ones_left_out),
-      WITH_FOLDER(leaving_out_without_memory),
-      WITH_FOLDER(runs_in_the_data),
-      WITH_FOLDER(parts_of_a_set),
-      WITH_FOLDER(classes_lie_deeper),
-      WITH_FOLDER(too_many_classes),
-      WITH_FOLDER(counted_folders),
-      WITH_FOLDER(what_most_of_it_is),
+      WITH_FOLDER(side_files),           WITH_FOLDER(records_beside_pictures), WITH_FOLDER(links_and_pipes),
+      WITH_FOLDER(all_bad_ones_at_once), WITH_FOLDER(bad_ones_left_out),       WITH_FOLDER(leaving_out_without_memory),
+      WITH_FOLDER(runs_in_the_data),     WITH_FOLDER(parts_of_a_set),          WITH_FOLDER(classes_lie_deeper),
+      WITH_FOLDER(too_many_classes),     WITH_FOLDER(counted_folders),         WITH_FOLDER(what_most_of_it_is),
       WITH_FOLDER(labels_of_a_file),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

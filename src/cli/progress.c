@@ -97,7 +97,7 @@ void duel_progress_header(const duel_run *run) {
            i.net[net].name, (long long)i.net[net].parameters);
   puts(" parameters");
   printf("Data:       %s; %lld %s", i.data, (long long)i.items, shape);
-  if (i.classes > 0) printf(", %lld classes", (long long)i.classes);
+  if (i.classes > 0) printf(", %lld class%s", (long long)i.classes, i.classes == 1 ? "" : "es");
   printf("\nBackend:    %s; %s\n", i.backend, i.device);
   printf("Training:   %lld step%s of batch %lld, %s an epoch, seed %llu\n", (long long)i.steps, i.steps == 1 ? "" : "s",
          (long long)i.batch, epoch, (unsigned long long)i.seed);

@@ -50,7 +50,8 @@ static bool is_called_a_picture(const char *path) {
   return duel_ends_with(path, ".png") || duel_ends_with(path, ".jpg") || duel_picture_named(path);
 }
 
-static const duel_known unreadable = {"not to be read", "", DUEL_KNOWN_SIDE}, labels = {"labels", "", DUEL_KNOWN_SIDE};
+static const duel_known unreadable = {"not to be read", "", DUEL_KNOWN_SIDE}, labels = {"labels", "", DUEL_KNOWN_SIDE},
+                        records = {"records of images", "", DUEL_KNOWN_SIDE};
 
 static duel_status look_at(void *ctx, int worker, int64_t i) {
   (void)worker;
@@ -86,7 +87,9 @@ static duel_status look_at(void *ctx, int worker, int64_t i) {
     c->kind[i] = CIFAR;
   else if (n >= 6 && !memcmp(head, "\x93NUMPY", 6))
     c->kind[i] = NPY;
-  *known = n >= 4 && !memcmp(head, "\0\0\x08\1", 4) ? &labels : duel_known_file(file->path, head, n);
+  *known = c->kind[i] == IDX || c->kind[i] == CIFAR   ? &records
+           : n >= 4 && !memcmp(head, "\0\0\x08\1", 4) ? &labels
+                                                      : duel_known_file(file->path, head, n);
   return DUEL_OK;
 }
 
@@ -144,6 +147,9 @@ static duel_status choose_idx(choice *c) {
     return duel_fail(DUEL_ERR_DATA, "%s has several images files, %s and %s: name one of them", f->files.root,
                      c->files->file[best].path, c->files->file[other].path);
   DUEL_TRY(take(f, &f->file[f->n_files++], best));
+  if (c->count[PICTURE])
+    f->told = duel_pool_format(&f->pool, "of %s the data are %s, not the pictures beside it (%lld)", f->files.root,
+                               c->files->file[best].path, (long long)c->count[PICTURE]);
   return duel_find_labels(f, &f->file[0]);
 }
 

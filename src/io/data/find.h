@@ -33,9 +33,11 @@ typedef struct duel_found {
 // A path is taken as it stands, and as people write it: ~, file://, blanks around it, Windows' slashes; a bare name is
 // looked for in $DUEL_DATA, here, then where packages put data sets. A path may go on in a zip file. A folder or zip
 // file is, in this order:
-//   IDX images by their first bytes (of several, names with "images" and "train" are preferred) and perhaps their
-//   labels CIFAR's data_batch_*.bin or train.bin in a zip file: NumPy's arrays (io/data/arrays.c) pictures: whatever
-//   its first bytes or its ending say is one, also in folders of it
+// - IDX images by their first bytes (of several, names with "images" and "train" are preferred), perhaps their labels
+// - CIFAR's data_batch_*.bin or train.bin
+// - in a zip file: NumPy's arrays (io/data/arrays.h)
+// - pictures: whatever its first bytes or its ending say is one, also in folders of it
+//
 // The first two also in folders of it, where there are no pictures. Where it is none of this, the message says what is
 // there instead. DUEL_ERR_DATA, IO. duel_found_close in any case.
 duel_status duel_find(duel_found *f, const char *spec);

@@ -29,7 +29,7 @@ typedef struct duel_pictures {
 // The pictures that were found, of which options->limit takes the first. Tells what was passed over. DATA where all lie
 // in one folder of folders: that is the one that somebody means. duel_pictures_close in any case.
 duel_status duel_pictures_open(duel_pictures *p, duel_found *found, const duel_dataset_options *options);
-// Reads all headers, and finds one size for all. Bad ones are dropped, or, where options->on_bad says stop, all are
+// Reads all headers, and finds one size for all. Bad ones are dropped, or, unless options->skip_bad, all are
 // decoded, so that the error names all bad ones.
 duel_status duel_pictures_look(duel_pictures *p, int threads);
 // Picture i, framed. One that turns out bad is noted, and its bytes are left alone. Any threads, each with a resampler
