@@ -73,6 +73,7 @@ def pictures():
     first = frame(draw.noise(9, 9, 1, 3)[..., 0], 2, transparent=2)
     yield "moving.gif", 0, gif(9, 9, first, second, colors=colors), None
     comment = b"\x21\xfe\x05hello\0" + b"\x21\xff\x0bNETSCAPE2.0\3\1\0\0\0"
+    yield "no-end.gif", 0, gif(9, 9, second, colors=colors)[:-2], None
     yield "comment.gif", 0, gif(9, 9, comment, second, colors=colors), None
     gray = np.repeat(np.arange(256)[:, None], 3, axis=1)
     v = draw.noise(h, w, 1, 255)[..., 0]

@@ -52,6 +52,7 @@ def pictures():
     yield "rgb-colors.jpg", 2, program("cjpeg", ppm(rgb), "-rgb"), None
     yield "rgb-arithmetic.jpg", 2, program("jpegtran", jpeg(rgb), "-arithmetic"), None
     yield "rgb-arithmetic-progressive.jpg", 2, program("jpegtran", jpeg(rgb), "-arithmetic", "-progressive"), None
+    yield "junk.jpg", 2, with_segment(jpeg(rgb), segment(0xFE, b"x"), b"junk", b"\xff\0", b"\xff\xff"), None
     yield "size-1x1.jpg", 2, jpeg(rgb[:1, :1]), None
     yield "size-1x40.jpg", 2, jpeg(draw.smooth(1, 40, 3)), None
     yield "cmyk.jpg", 2, jpeg(cmyk, "CMYK"), None

@@ -90,6 +90,10 @@ def pictures():
     yield "exif-prefix.png", 0, png(v, 8, 2, before=chunk(b"eXIf", draw.exif(5, prefix=b"Exif\0\0"))), None
     said = b"XML:com.adobe.xmp\0\0\0\0\0"
     yield "xmp7.png", 0, png(v, 8, 2, before=chunk(b"iTXt", said + draw.xmp(7))), None
+    digits = b"\nexif\n%8d\n%s\n" % (len(draw.exif(6)), draw.exif(6).hex().encode())
+    name = b"Raw profile type exif\0"
+    yield "profile6.png", 0, png(v, 8, 2, before=chunk(b"tEXt", name + digits)), None
+    yield "profile6-deflated.png", 0, png(v, 8, 2, before=chunk(b"zTXt", name + b"\0" + zlib.compress(digits))), None
     both = chunk(b"iTXt", said + draw.xmp(7)) + chunk(b"eXIf", draw.exif(3))
     yield "xmp7-exif3.png", 0, png(v, 8, 2, before=both), None
     for name, bytes_ in draw.broken_exif().items():

@@ -21,7 +21,13 @@ typedef struct frame {
 
 static int read_bytes(GifFileType *gif, GifByteType *dst, int n) {
   source *s = gif->UserData;
-  const size_t left = s->b->n - s->at, now = (size_t)n < left ? (size_t)n : left;
+  const size_t left = s->b->n - s->at;
+  if (left == 0 && n == 1 && !s->ended) { // a file that ends with its pixels lacks the 0 behind them, no more
+    *dst = 0;
+    s->ended = true;
+    return 1;
+  }
+  const size_t now = (size_t)n < left ? (size_t)n : left;
   memcpy(dst, s->b->at + s->at, now);
   s->at += now;
   s->ended |= now < (size_t)n;

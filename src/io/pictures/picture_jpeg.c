@@ -90,11 +90,17 @@ duel_status duel_jpeg_probe(duel_raw *raw, const duel_bytes *b, bool *more) {
   const size_t n = b->n;
   bool by_exif = false;
   for (size_t at = 2;;) {
-    while (at + 1 < n && bytes[at] == 0xFF && bytes[at + 1] == 0xFF) at++; // fill bytes
+    // As libjpeg, over bytes that belong to nothing, fill bytes and markers that stand alone.
+    while (at < n && bytes[at] != 0xFF) at++;
+    while (at + 1 < n && bytes[at] == 0xFF && bytes[at + 1] == 0xFF) at++;
+    if (at + 1 < n && (bytes[at + 1] <= 1 || (bytes[at + 1] >= 0xD0 && bytes[at + 1] <= 0xD7))) {
+      at += 2;
+      continue;
+    }
     if (at >= n || n - at < 4) break;
     const int marker = bytes[at + 1];
     const size_t length = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
-    if (bytes[at] != 0xFF || marker == 0 || marker == 0xD9 || marker == 0xDA || length < 2)
+    if (marker == 0xD9 || marker == 0xDA || length < 2)
       return duel_fail(DUEL_ERR_DATA, "%s is damaged: it is a JPEG without a header", b->path);
     const bool frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
     if (frame && n - at < 10) break;

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "base/mem.h"
 #include "io/pictures/decoders.h"
@@ -48,9 +49,67 @@ static uint32_t word(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static int digit(uint8_t c) {
+  return c >= '0' && c <= '9'   ? c - '0'
+         : c >= 'a' && c <= 'f' ? c - 'a' + 10
+         : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                : -1;
+}
+
+// EXIF as ImageMagick wrote it before PNG had a chunk for it: three lines, then hexadecimal digits.
+static int orientation_of_text(const uint8_t *text, size_t n) {
+  uint8_t exif[4096];
+  size_t at = 0, found = 0;
+  for (int lines = 0; lines < 3 && at < n; at++) lines += text[at] == '\n';
+  for (int high = -1; at < n && found < sizeof exif; at++) {
+    const int value = digit(text[at]);
+    if (value < 0) continue;
+    if (high >= 0) exif[found++] = (uint8_t)(high << 4 | value);
+    high = high >= 0 ? -1 : value;
+  }
+  return duel_exif_orientation(exif, found);
+}
+
+static voidpf take_for_zlib(voidpf ctx, uInt n, uInt bytes) {
+  (void)ctx;
+  return duel_calloc(n, bytes);
+}
+static void give_for_zlib(voidpf ctx, voidpf p) {
+  (void)ctx;
+  duel_free(p);
+}
+
+// The same, deflated; the tag lies in its first few thousand bytes. No memory, no orientation.
+static int orientation_of_deflated(const uint8_t *bytes, size_t n) {
+  uint8_t text[8192];
+  z_stream z = {.next_in = (Bytef *)(uintptr_t)bytes,
+                .avail_in = (uInt)n,
+                .next_out = text,
+                .avail_out = sizeof text,
+                .zalloc = take_for_zlib,
+                .zfree = give_for_zlib};
+  if (inflateInit(&z) != Z_OK) return 0;
+  inflate(&z, Z_SYNC_FLUSH);
+  inflateEnd(&z);
+  return orientation_of_text(text, sizeof text - z.avail_out);
+}
+
+// What a chunk of text says of it: XMP, or a profile in digits, which is EXIF.
+static int orientation_of_chunk(const uint8_t *type, const uint8_t *data, size_t n, bool *exif) {
+  static const char xmp[] = "XML:com.adobe.xmp\0\0\0";   // then two texts that end with 0
+  static const char profile[] = "Raw profile type exif"; // with its 0
+  *exif = !memcmp(type, "eXIf", 4);
+  if (*exif) return duel_exif_orientation(data, n);
+  if (!memcmp(type, "iTXt", 4) && n >= sizeof xmp && !memcmp(data, xmp, sizeof xmp - 1))
+    return duel_xmp_orientation(data, n);
+  if (n <= sizeof profile || memcmp(data, profile, sizeof profile)) return 0;
+  *exif = true;
+  if (!memcmp(type, "tEXt", 4)) return orientation_of_text(data + sizeof profile, n - sizeof profile);
+  return memcmp(type, "zTXt", 4) ? 0 : orientation_of_deflated(data + sizeof profile + 1, n - sizeof profile - 1);
+}
+
 // Chunks that say how the camera was held: before the pixels, and, where all bytes are there, behind them.
 static void look_for_orientation(duel_raw *raw, const duel_bytes *b, bool *more) {
-  static const char xmp[] = "XML:com.adobe.xmp\0\0\0"; // then two texts that end with 0
   bool by_exif = false, pixels = false;
   for (size_t at = 8; !by_exif; at += 12) {
     const size_t left = at < b->n ? b->n - at : 0, length = left < 8 ? 0 : word(b->at + at);
@@ -60,14 +119,10 @@ static void look_for_orientation(duel_raw *raw, const duel_bytes *b, bool *more)
       *more = !pixels && b->n < b->size;
       break;
     }
-    if (!memcmp(type, "eXIf", 4)) {
-      const int found = duel_exif_orientation(data, length);
-      by_exif = found != 0;
-      if (found) raw->orientation = found;
-    } else if (!memcmp(type, "iTXt", 4) && length >= sizeof xmp && !memcmp(data, xmp, sizeof xmp - 1)) {
-      const int found = duel_xmp_orientation(data, length);
-      if (found) raw->orientation = found;
-    }
+    bool exif;
+    const int found = orientation_of_chunk(type, data, length, &exif);
+    if (found) raw->orientation = found;
+    by_exif = found && exif;
     at += length;
   }
 }
