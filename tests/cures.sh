@@ -239,6 +239,8 @@ cure 'generate: give either --seeds or --count' 2 's/.*give either --seeds or (-
 cure '--out is needed' 2 's/.*(--out) is needed.*(\.png).*/\1 x\2/p' "generate $old --count 1" 'd generate "$old" --count 1 $cure'
 cure 'there is none to standard output; name a file or a folder' 2 's/.*(name a file).*/\1/p' "generate $old --count 1 --out -" 'd generate "$old" --count 1 --out x.png'
 cure 'generate: the ending of %s says no format' 2 's/.*use .png, (\.npy),.*/\1/p' "generate $old --count 1 --out x.jpg" 'd generate "$old" --count 1 --out "x$cure"'
+cure 'set fewer rows and columns, as in output.grid=[4, 8]' 2 's/.*as in (--set "output\.grid=\[4, 8\]")$/\1/p' \
+  "$T --data dark.idx --set data.size=100 --set output.grid=[1024,1]" "eval \"d $T --data dark.idx --set data.size=100 --steps 1 \$cure\""
 cat >ring.yaml <<END
 recipe: 1
 data: {path: synthetic:ring, limit: 64}
