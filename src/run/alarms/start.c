@@ -51,14 +51,12 @@ static bool scale(const start *s, double low, double high, const char *why) {
   else if (last)
     snprintf(yields, sizeof yields, ", G's %s from %g up", last, s->look->reach.low);
   if (!s->t->data->is_float)
-    return SAY(s, "the bytes of %s go from %.0f to %.0f of 255%s: %s; save them so that they go from 0 to 255",
-               s->t->data->name, 127.5 * (low + 1), 127.5 * (high + 1), yields, why);
-  return SAY(
-      s,
-      "the numbers of %s go from %g to %g%s: %s; save (x - %g)/%g in float32, which goes from -1 to 1, and let G "
-      "end in tanh%s",
-      s->t->data->name, low, high, yields, why, (from + to) / 2, (to - from) / 2,
-      from == 0 && to == 255 ? ", or save bytes" : "");
+    return SAY(s, "the bytes of %s go from %.0f to %.0f of 255, a small part of what G yields; save them from 0 to 255",
+               s->t->data->name, 127.5 * (low + 1), 127.5 * (high + 1));
+  return SAY(s, "the numbers of %s go from %g to %g%s: %s; save (x - %g)/%g in float32, which goes from -1 to 1%s%s",
+             s->t->data->name, low, high, yields, why, (from + to) / 2, (to - from) / 2,
+             last && !strcmp(last, "tanh") ? "" : ", and let G end in tanh",
+             from == 0 && to == 255 ? ", or save bytes" : "");
 }
 
 static bool data_range(const start *s) {
