@@ -42,6 +42,7 @@ expect 0 '24 images' "with their limit" train --resume "$limit" --steps 6 --data
 cp -r second third
 expect 0 'data\.path: second/dark\.idx -> third/dark\.idx' "--set data.path does too" \
   train --resume "$limit" --steps 7 --set data.path=third/dark.idx
+expect 0 'data\.path: third.* -> second' "so does a map" train --resume "$limit" --steps 7 --set "data={path: second/dark.idx}" -n
 expect 2 'data\.limit: 24 -> 20' "another limit is another set" train --resume "$limit" --steps 8 --limit 20
 expect 2 'without --recipe it keeps its own' "the recipe's file says less than the run was told" \
   train --resume "$limit" --recipe ./tiny.yaml --steps 8

@@ -102,6 +102,8 @@ cure 'give a run directory, a checkpoint, or latest' 3 's/.*give (a run director
   'generate nowhere --count 1 --out x.png' 'd generate "$old" --count 1 --out x.png && d generate latest --outdir old --count 1 --out x.png'
 cure 'there is no latest run in %s; `duel train` makes one' 3 's/.*; `duel (train)` makes one.*/\1/p' 'generate latest --count 1 --out x.png' \
   'd $cure --recipe ./tiny.yaml && d generate latest --count 1 --out x.png'
+cure 'options.outdir says where else to look' 3 's/.*makes one, (--outdir) says where else.*/\1/p' 'generate latest --count 1 --out x.png' \
+  'd generate latest $cure old --count 1 --out x.png'
 mkdir -p gone && ln -sfn 00009-none gone/latest
 cure 'is a link to a run that is gone; name another run' 3 's/.*(name another run).*/\1/p' 'train --resume latest --outdir gone' \
   'd train --resume "$old" --steps 11'

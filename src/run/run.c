@@ -55,7 +55,8 @@ void duel_resolved_close(duel_resolved *r) {
 static bool is_asked(const duel_run_options *o, const char *key) {
   bool asked = o->data && !strcmp(key, "data.path");
   for (int i = 0; i < o->n_set; i++)
-    asked = asked || !strcmp(o->set[i].key, key) || (!strcmp(o->set[i].key, "data") && *o->set[i].value != '{');
+    asked = asked || !strcmp(o->set[i].key, key) ||
+            (!strcmp(o->set[i].key, "data") && (*o->set[i].value != '{' || strstr(o->set[i].value, key + 5)));
   return asked;
 }
 

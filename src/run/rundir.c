@@ -403,7 +403,11 @@ static duel_status highest_run(char *dst, size_t n, const char *outdir) {
     snprintf(dst, n, "%s", path);
   }
   if (dir) closedir(dir);
-  return best >= 0 ? DUEL_OK : duel_fail(DUEL_ERR_DATA, "there is no latest run in %s; `duel train` makes one", outdir);
+  return best >= 0
+             ? DUEL_OK
+             : duel_fail(DUEL_ERR_DATA,
+                         "there is no latest run in %s; `duel train` makes one, options.outdir says where else to look",
+                         outdir);
 }
 
 static duel_status find_latest(char *dst, size_t n, const char *outdir) {
