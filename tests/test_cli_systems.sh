@@ -180,7 +180,7 @@ for version in 1 2; do
       "data beyond it" train --recipe ./tiny.yaml --data pile --set data.size=512 --data-memory 100G \
       --limit 2000 --outdir confined
     confined $version 5 'only 128 MiB are free' "a training whose parts are smaller, but not all together" \
-      train --recipe ./tiny.yaml --data photos --batch 2 --steps 1 --set data.size=400 --outdir confined
+      train --recipe ./tiny.yaml --data photos --batch 2 --steps 1 --set data.size=448 --outdir confined
     confined $version 0 '^20 items' "a folder" generate "$run" --count 20 --out many$version/
   else
     for i in $(seq 10); do skip "no right to show a cgroup of my own (unshare -m)"; done
