@@ -26,10 +26,6 @@ static const decoder decoders[] = {
 #endif
 };
 
-bool duel_is_picture(const uint8_t *bytes, size_t n) {
-  return duel_picture_of(bytes, n) != NULL;
-}
-
 static duel_status choose(const decoder **d, const duel_bytes *b) {
   if (b->size == 0) return duel_fail(DUEL_ERR_DATA, "%s is empty", b->path);
   const duel_picture_format *f = duel_picture_kind(b->path, b->at, b->n);

@@ -35,8 +35,6 @@ const duel_picture_format *duel_picture_formats(int *n); // all of them, those t
 duel_status duel_picture_unread(const duel_picture_format *f, const char *path);
 duel_status duel_picture_foreign(const char *path, const uint8_t *bytes, size_t n);
 
-bool duel_is_picture(const uint8_t *bytes, size_t n); // of any format, by its first bytes
-
 // Size (upright) and channels (1 or 3) from the first n of `size` bytes. Where these are not enough, *more is set and
 // nothing else. All errors are DUEL_ERR_DATA and name path: no picture, of a format that is not read, damaged, nothing
 // in it, larger than the limits.

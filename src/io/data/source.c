@@ -94,7 +94,7 @@ static duel_status read_head(const duel_store *store, duel_records *r) {
     duel_free(head);
     return status;
   }
-  if (duel_is_picture(head, n))
+  if (duel_picture_of(head, n))
     status = duel_fail(DUEL_ERR_DATA, "%s is a single picture: name the folder that holds all of them", store->path);
   else if (n >= 6 && !memcmp(head, "\x93NUMPY", 6))
     status = duel_npy_records(r, store->path, head, n, store->size);
