@@ -266,6 +266,17 @@ export DUEL_CUDA_LIBRARY
 cure 'has no CUDA backend: build it where the CUDA toolkit is, or use run.backend=cpu' 5 's/.*\((--backend cpu)\)$/\1/p' "$T --backend cuda" "d $T \$cure"
 unset DUEL_CUDA_LIBRARY
 
+if (ulimit -v 1500000) 2>/dev/null && ! nm "$duel" 2>/dev/null | grep -q __asan_init; then # ASan needs terabytes of addresses
+  printf '#!/bin/sh\nulimit -v 1500000\nexec "%s" "$@"\n' "$duel" >limited && chmod +x limited
+  whole=$duel duel=$PWD/limited
+  cure 'the largest batch that fits is about' 5 's/.*largest batch that fits is about ([0-9]+);.*/\1/p' \
+    "$T --data kept.idx --set data.size=28 --batch 400000 --threads 1 --steps 1" \
+    "d $T --data kept.idx --set data.size=28 --batch \$cure --threads 1 --steps 1"
+  duel=$whole
+else
+  skip "no limit of memory can be set"
+fi
+
 # ---- whose cure is not tried here
 
 except 'tests/test_yaml.c tries what cures a YAML that is none' 'save the file as UTF-8' 'take it out' 'save it as UTF-8' \

@@ -127,6 +127,24 @@ double duel_quota_memory(const char *cgroups, const char *root) {
 }
 
 // ---- memory
+// A number in a file of lines, such as "VmSize:     1234 kB"; 0: no such line, or no number.
+static double number_in(const char *path, const char *name) {
+  char line[256], *end;
+  double number = 0;
+  FILE *f = fopen(path, "re");
+  while (f && fgets(line, sizeof line, f))
+    if (!strncmp(line, name, strlen(name))) number = strtod(line + strlen(name), &end);
+  if (f) fclose(f);
+  return number > 0 && isfinite(number) ? number : 0;
+}
+
+// What `ulimit -v` leaves, the size of this process taken off; 0: no limit.
+static double limited_memory(void) {
+  const double limit = number_in("/proc/self/limits", "Max address space"),
+               used = 1024 * number_in("/proc/self/status", "VmSize:");
+  return limit > used + 1 ? limit - used : limit > 0 ? 1 : 0;
+}
+
 double duel_host_memory(void) {
   double kib, available = 0, swap = 0;
   char line[256];
@@ -136,7 +154,8 @@ double duel_host_memory(void) {
     if (sscanf(line, "SwapFree: %lf", &kib) == 1) swap = 1024 * kib;
   }
   if (f) fclose(f);
-  return least_of(available > 0 ? available + swap : 0, duel_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"));
+  const double quota = duel_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup");
+  return least_of(least_of(available > 0 ? available + swap : 0, quota), limited_memory());
 }
 
 duel_status duel_host_room(const char *what, double bytes, const char *cure) {
