@@ -142,7 +142,8 @@ static void required(void **state) {
   recipe_refuses("data: x\n", "t:1:1: recipe: missing; begin with the version of the format, `recipe: 1`");
   recipe_refuses("recipe: one\n", "t:1:9: recipe: the version of the format is a number: `recipe: 1`");
   recipe_refuses("recipe: 0\n", "t:1:9: recipe: the version of the format is a number: `recipe: 1`");
-  recipe_refuses("x: y\nrecipe: 2\n", "t:2:9: recipe: format 2 is newer than this version of duel, which reads 1: update duel");
+  recipe_refuses("x: y\nrecipe: 2\n",
+                 "t:2:9: recipe: format 2 is newer than this version of duel, which reads 1: update duel");
   recipe_refuses("- a\n", "t:1:1: a recipe is a mapping of keys, such as `latent: 100`");
   recipe_refuses("word\n", "t:1:1: a recipe is a mapping of keys, such as `latent: 100`");
   recipe_refuses("", "t:1:1: the file is empty; begin with `recipe: 1`");

@@ -12,8 +12,8 @@ void duel_to_bytes(uint8_t *dst, const float *src, int64_t n);
 // 8-bit PNG, written atomically. pixels [height, width, channels] row-major, channels 1 (gray), 3 (RGB) or 4 (RGBA).
 duel_status duel_png_write(const char *path, const uint8_t *pixels, int64_t width, int64_t height, int channels);
 
-// n items of [C,H,W] in [-1,1] (clipped, rounded to 0..255) laid out row by row in `columns` columns. C 1, 3, 4; any other
-// C: the first channel. Unfilled cells are black, with four channels transparent.
+// n items of [C,H,W] in [-1,1] (clipped, rounded to 0..255) laid out row by row in `columns` columns. C 1, 3, 4; any
+// other C: the first channel. Unfilled cells are black, with four channels transparent.
 duel_status duel_grid_write(const char *path, const float *items, int64_t n, int64_t columns, const int64_t dim[3]);
 
 // The same, item after item: of the picture a row of cells lies in memory. n: items in all; path lives until the end.

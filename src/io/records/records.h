@@ -37,8 +37,8 @@ typedef struct duel_records {
 // Each reads the header in the first n bytes of a file of `size`. DUEL_ERR_DATA, naming path, if it is none of its kind
 // or does not tell the file's size exactly.
 duel_status duel_idx_records(duel_records *r, const char *path, const uint8_t *head, size_t n, int64_t size);
-// uint8 or bool [N,H,W], [N,H,W,C], [N,C,H,W] with C 1, 3 or 4 (where both fit: the latter, and 1 and 3 before 4); float16, 32 and 64 alike, or
-// points [N,size]. Of others the message says how to save them.
+// uint8 or bool [N,H,W], [N,H,W,C], [N,C,H,W] with C 1, 3 or 4 (where both fit: the latter, and 1 and 3 before 4);
+// float16, 32 and 64 alike, or points [N,size]. Of others the message says how to save them.
 duel_status duel_npy_records(duel_records *r, const char *path, const uint8_t *head, size_t n, int64_t size);
 // CIFAR-10 (label, 3072 bytes) or CIFAR-100 (coarse label, fine label, 3072 bytes; the fine one counts): no header, so
 // the size tells.
