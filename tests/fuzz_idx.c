@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "io/gzip.h"
 #include "io/records/idx.h"
 #include "io/records/records.h"
-#include "io/gzip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -18,8 +18,8 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "io/data/dataset.h"
-#include "io/records/idx.h"
 #include "io/gzip.h"
+#include "io/records/idx.h"
 #include "io_help.h"
 
 static void assert_refused(const char *spec, const char *part) {

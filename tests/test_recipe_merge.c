@@ -324,7 +324,8 @@ static void bases_that_do_not_stand(void **state) {
   write_file("b.yaml", "recipe: 1\na: 1\na: 2\n");
   refuses_file("a.yaml", "%/a.yaml:2:7: base: %/b.yaml:3:1: a stands here twice; first in line 2: leave one out");
   write_file("b.yaml", "recipe: 3\n");
-  refuses_file("a.yaml", "%/b.yaml:1:9: recipe: format 3 is newer than this version of duel, which reads 1: update duel");
+  refuses_file("a.yaml",
+               "%/b.yaml:1:9: recipe: format 3 is newer than this version of duel, which reads 1: update duel");
   for (int i = 0; i < 17; i++) {
     char name[16], text[64];
     snprintf(name, sizeof name, "c%d.yaml", i);

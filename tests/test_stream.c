@@ -19,8 +19,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "duel.h"
-#include "io/records/npy.h"
 #include "io/data/prefetch.h"
+#include "io/records/npy.h"
 #include "io_help.h"
 #include "picture_help.h"
 

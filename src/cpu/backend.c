@@ -56,7 +56,8 @@ static duel_status choose_table(duel_backend *b, const char *precision, duel_dty
     return DUEL_OK;
   }
   if (level < DUEL_LEVEL_V3)
-    return duel_fail(DUEL_ERR_USAGE, "precision: bf16 on a CPU needs x86-64-v3 (AVX2), and %s %s; take run.precision=fp32",
+    return duel_fail(DUEL_ERR_USAGE,
+                     "precision: bf16 on a CPU needs x86-64-v3 (AVX2), and %s %s; take run.precision=fp32",
                      getenv("DUEL_CPU_ISA") ? "DUEL_CPU_ISA asks for" : "this is", duel_level_name(level));
   const bool native = level == DUEL_LEVEL_V4 && duel_cpu_has_bf16();
   b->table = bf16_tables[native];

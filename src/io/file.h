@@ -57,8 +57,8 @@ typedef struct duel_draft {
 duel_status duel_draft_begin(duel_draft *d, const char *path, size_t size);
 duel_status duel_draft_put(const duel_draft *d, const void *bytes, size_t n, int64_t at);
 duel_status duel_draft_cut(const duel_draft *d, int64_t size); // to fewer bytes than were reserved
-duel_status duel_draft_commit(duel_draft *d); // gone on failure
-void duel_draft_drop(duel_draft *d);          // fine after commit
+duel_status duel_draft_commit(duel_draft *d);                  // gone on failure
+void duel_draft_drop(duel_draft *d);                           // fine after commit
 
 // A regular file for reading at any place, by any threads; its size. Errors as duel_file_read.
 duel_status duel_file_open(const char *path, int *fd, int64_t *size);

@@ -127,7 +127,7 @@ duel_status duel_folder_list(duel_files *f) {
   w.below = (size_t)all;
   if (stat(w.path, &st) != 0) return duel_fail(DUEL_ERR_IO, "cannot read folder %s: %s", f->root, strerror(errno));
   if (is_run(&w, w.below))
-    return duel_fail(DUEL_ERR_DATA, "%s is a run of duel's, no data: name the folder that it was trained on, or another",
-                     f->root);
+    return duel_fail(DUEL_ERR_DATA,
+                     "%s is a run of duel's, no data: name the folder that it was trained on, or another", f->root);
   return walk(&w, &st);
 }
