@@ -37,9 +37,8 @@ duel_status duel_files_path(const duel_files *f, int64_t i, char path[PATH_MAX])
 // The first bytes of a file, `room` of them or all that there are. DATA, IO.
 duel_status duel_files_head(const duel_files *f, int64_t i, uint8_t *dst, size_t room, size_t *n);
 // All of it in fresh memory, a zero byte behind it (duel_free). DATA above `most` bytes, or where it is damaged; IO.
-duel_status duel_files_read(
-    const duel_files *f, int64_t i, size_t most, uint8_t **bytes,
-    size_t *n); // All of it, checked, into a file from its beginning on, piece by piece: of files in a zip file.
+duel_status duel_files_read(const duel_files *f, int64_t i, size_t most, uint8_t **bytes, size_t *n);
+// All of it, checked, into a file from its beginning on, piece by piece: of files in a zip file.
 duel_status duel_files_copy(const duel_files *f, int64_t i, int to);
 
 bool duel_is_zip(const uint8_t *bytes, size_t n); // by its magic
