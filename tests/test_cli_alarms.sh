@@ -37,6 +37,10 @@ EOF
 run --limit 80
 silent err "a good training says nothing on stderr"
 says '^Training: +400 steps of batch 4, 20 steps an epoch' out "steps an epoch"
+for key in spread_real spread_fake apart ends_real ends_fake; do
+  [ "$(grep -c "\"$key\":[0-9.e-]*[,}]" runs/latest/stats.jsonl)" = 40 ]
+  verdict $? "each tick has $key" runs/latest/stats.jsonl
+done
 
 run --limit 8 --batch 64
 says '^Training: +3 steps of batch 64, 1/8 step an epoch' out "an epoch is a part of a step"
