@@ -1,5 +1,6 @@
 // The graphs of a run and their plans: a training step in each of its variants, and sampling. What to advise where
 // their memory is not there.
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -116,13 +117,17 @@ static double bytes_with_batch(const duel_trainer *t, int64_t batch) {
   return bytes;
 }
 
+// What is free at the next start may be less by some heaps of threads, 64 MiB each.
+static const double ADRIFT = 128 * 1048576.0;
+
 // The memory that a failed opening left is all there again. Rings and libraries take some too.
 static int64_t largest_batch(const duel_trainer *t, double room) {
+  const double most = 0.9 * room - fmin(room / 10, ADRIFT);
   int64_t fits = 0, too_large = t->recipe->train.batch;
   while (too_large - fits > 1 + fits / 64) { // to within two percent
     const int64_t batch = fits + (too_large - fits) / 2;
     const double bytes = bytes_with_batch(t, batch);
-    if (bytes > 0 && bytes <= 0.9 * room)
+    if (bytes > 0 && bytes <= most)
       fits = batch;
     else
       too_large = batch;
