@@ -3,19 +3,8 @@
 # shorter than a step. Speaks TAP. DUEL_BINARY names the build tree.
 set -u
 . "$(dirname "$0")/tap.sh"
-LC_ALL=C
-export LC_ALL
-unset COLUMNS DUEL_COMMAND
-duel=${DUEL_BINARY:?}/duel
-home=$(mktemp -d) || exit 1
-cd "$home" || exit 1
-trap 'rm -rf "$home"' EXIT
-trap 'exit 1' INT TERM
+. "$(dirname "$0")/command.sh"
 
-says() { # PATTERN FILE NAME
-  grep -qE -- "$1" "$2"
-  verdict $? "$3" "$2"
-}
 silent() { # FILE NAME
   [ ! -s "$1" ]
   verdict $? "$2" "$1"

@@ -3,14 +3,8 @@
 # DUEL_SOURCE and DUEL_BINARY name the two trees.
 set -u
 . "$(dirname "$0")/tap.sh"
-LC_ALL=C
-export LC_ALL
-unset COLUMNS DUEL_COMMAND
-duel=${DUEL_BINARY:?}/duel corpus=${DUEL_SOURCE:?}/tests/corpus/picture
-home=$(mktemp -d) || exit 1
-cd "$home" || exit 1
-trap 'rm -rf "$home"' EXIT
-trap 'exit 1' INT TERM
+. "$(dirname "$0")/command.sh"
+corpus=${DUEL_SOURCE:?}/tests/corpus/picture
 
 run() { # NAME DATA ARGUMENTS…: a training of one step; files out and err
   name=$1 data=$2

@@ -3,36 +3,13 @@
 # two containers on one folder, little memory, names in capitals. Speaks TAP. DUEL_BINARY names the build tree.
 set -u
 . "$(dirname "$0")/tap.sh"
-LC_ALL=C
-export LC_ALL
-unset COLUMNS DUEL_COMMAND
-duel=${DUEL_BINARY:?}/duel
-home=$(mktemp -d) || exit 1
-cd "$home" || exit 1
-trap 'rm -rf "$home"' EXIT
-trap 'exit 1' INT TERM
+. "$(dirname "$0")/command.sh"
 
-ok() { # NAME COMMAND…: the command succeeds
-  name=$1
-  shift
-  "$@" >log 2>&1
-  verdict $? "$name" log
-}
 same() { # NAME WANTED IS
   [ "$2" = "$3" ]
   verdict=$?
   echo "wanted $2, got $3" | cat - out err 2>/dev/null >log
   verdict $verdict "$1" log
-}
-expect() { # CODE PATTERN NAME ARGUMENTS…: duel's exit code, and a pattern somewhere in its output (files out and err)
-  code=$1 pattern=$2 name=$3
-  shift 3
-  "$duel" "$@" >out 2>err </dev/null
-  rc=$?
-  [ $rc = "$code" ] && cat out err | grep -qE -- "$pattern"
-  verdict=$?
-  echo "exit code $rc, wanted $code and: $pattern" | cat - out err >log
-  verdict $verdict "$name" log
 }
 wait_for() { # COMMAND…: until it succeeds, 30 seconds at most
   for i in $(seq 1500); do
@@ -41,7 +18,7 @@ wait_for() { # COMMAND…: until it succeeds, 30 seconds at most
   done
   return 1
 }
-says() { grep -qE -- "$1" "$2" 2>/dev/null; } # PATTERN FILE
+holds() { grep -qE -- "$1" "$2" 2>/dev/null; } # PATTERN FILE
 unfinished() { find "$1" -name '*.tmp.*' | grep -q .; }
 ms() { date +%s%3N; }
 child() { cat "/proc/$1/task/$1/children"; } # of a process that has one
@@ -118,15 +95,15 @@ else
 fi
 (trap '' HUP && exec "$duel" train --recipe ./tiny.yaml --steps 1000000000 --set output.tick=20 --outdir nohup) >out 2>err &
 pid=$!
-wait_for says '^step' out
+wait_for holds '^step' out
 kill -HUP $pid
 : >out
-wait_for says '^step' out
+wait_for holds '^step' out
 ok "under nohup it goes on after SIGHUP" kill -0 $pid
 kill -STOP $pid
 kill -CONT $pid
 : >out
-wait_for says '^step' out
+wait_for holds '^step' out
 ok "and after a pause" kill -0 $pid
 kill -TERM $pid
 wait $pid
@@ -157,7 +134,7 @@ fi
 shift
 exec "$@"
 END
-confined() { # CGROUP CODE PATTERN NAME ARGUMENTS…: with 128 MiB, as a container's cgroup says
+confined() { # CGROUP CODE PATTERN NAME ARGUMENTS…: with 128 MiB, as a container's cgroup holds
   version=$1 code=$2 pattern=$3 name=$4
   shift 4
   unshare -m sh confined.sh "$version" "$duel" "$@" >out 2>err
