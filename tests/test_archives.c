@@ -15,37 +15,11 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "io/data/dataset.h"
 #include "io/files/files.h"
 #include "io_help.h"
 #include "picture_help.h"
+#include "set_help.h"
 #include "zip_help.h"
-
-static char told[4096];
-
-static void hear(void *ctx, const char *text) {
-  (void)ctx;
-  snprintf(told + strlen(told), sizeof told - strlen(told), "%s\n", text);
-}
-
-static duel_status open_as(duel_dataset **d, const char *name, duel_dataset_options o) {
-  told[0] = 0;
-  o.note = hear;
-  return duel_dataset_open_with(d, scratch(name), &o);
-}
-
-static duel_dataset *open_set(const char *name, duel_dataset_options o) {
-  duel_dataset *d;
-  must(open_as(&d, name, o));
-  return d;
-}
-
-static void refused(const char *name, const char *part) {
-  duel_dataset *d;
-  assert_int_equal(open_as(&d, name, (duel_dataset_options){.limit = 0}), DUEL_ERR_DATA);
-  assert_null(d);
-  assert_message(part);
-}
 
 static int without_zip(void) {
   return !duel_has_zip();
@@ -98,28 +72,28 @@ static void pictures_in_a_zip(void **state) {
                            {.name = "set/right/2.png", .bytes = picture[1], .n = picture_n[1]},
                            {.name = "set/right/3.png", .bytes = picture[2], .n = picture_n[2]}},
               3);
-  duel_dataset *folder = open_set("set", (duel_dataset_options){.limit = 0});
+  duel_dataset *folder = set_open("set", (duel_dataset_options){.limit = 0});
   for (int64_t memory = 0; memory < 2; memory++)
     for (int cached = 0; cached < 2; cached++) {
-      duel_dataset *d = open_set("set.zip", (duel_dataset_options){.memory = memory, .threads = 3});
+      duel_dataset *d = set_open("set.zip", (duel_dataset_options){.memory = memory, .threads = 3});
       assert_true(!memory == (d->values != NULL));
       assert_int_equal(d->fingerprint, folder->fingerprint);
       assert_string_equal(d->name, "set");
       assert_true(d->classes == 2 && !strcmp(d->class_name[1], "right"));
       assert_memory_equal(d->labels, folder->labels, PICTURES);
-      assert_non_null(strstr(told, "passed over 1 file of "));
-      assert_non_null(strstr(told, "notes.txt (text)"));
+      assert_non_null(strstr(set_notes, "passed over 1 file of "));
+      assert_non_null(strstr(set_notes, "notes.txt (text)"));
       duel_dataset_close(d);
       if (cached) unlink(scratch(".set.zip.duel-fb387d1f.cache"));
     }
   duel_dataset_close(folder);
-  duel_dataset *d = open_set("set.zip/left", (duel_dataset_options){.limit = 0});
+  duel_dataset *d = set_open("set.zip/left", (duel_dataset_options){.limit = 0});
   assert_true(d->items == 8 && d->classes == 0);
   assert_string_equal(d->name, "left");
   duel_dataset_close(d);
-  refused("set.zip/middle", "set.zip has no file or folder middle in it");
-  refused("wrapped.zip", "name "); // its classes lie deeper
-  d = open_set("wrapped.zip/set/", (duel_dataset_options){.limit = 0});
+  set_refused("set.zip/middle", "set.zip has no file or folder middle in it");
+  set_refused("wrapped.zip", "name "); // its classes lie deeper
+  d = set_open("wrapped.zip/set/", (duel_dataset_options){.limit = 0});
   assert_true(d->items == 3 && d->classes == 2);
   duel_dataset_close(d);
 }
@@ -133,14 +107,14 @@ static void parts_in_a_zip(void **state) {
                            {.name = "set/test/a/2.png", .bytes = picture[2], .n = picture_n[2]},
                            {.name = "set/test/b/3.png", .bytes = picture[3], .n = picture_n[3]}};
   scratch_zip("parts.zip", part, 4);
-  duel_dataset *d = open_set("parts.zip/set/train", (duel_dataset_options){.limit = 0}), *test;
+  duel_dataset *d = set_open("parts.zip/set/train", (duel_dataset_options){.limit = 0}), *test;
   must(duel_dataset_open_test(&test, d, NULL, &(duel_dataset_options){.limit = 0}));
   assert_true(d->items == 2 && test->items == 2 && test->classes == 2);
   assert_memory_not_equal(d->values, test->values, 144);
   duel_dataset_close(test);
   duel_dataset_close(d);
-  d = open_set("parts.zip/set", (duel_dataset_options){.limit = 0});
-  assert_non_null(strstr(told, "parts.zip/set/train and "));
+  d = set_open("parts.zip/set", (duel_dataset_options){.limit = 0});
+  assert_non_null(strstr(set_notes, "parts.zip/set/train and "));
   assert_int_equal(duel_dataset_open_test(&test, d, NULL, &(duel_dataset_options){.limit = 0}), DUEL_ERR_DATA);
   assert_message("parts.zip/set/train as the data, and the one beside it is found");
   duel_dataset_close(d);
@@ -155,7 +129,7 @@ static void labels_in_a_zip(void **state) {
                            {.name = "dataset.json", .bytes = json, .n = sizeof json - 1},
                            {.name = "00000\\img0.png", .bytes = picture[0], .n = picture_n[0]}};
   scratch_zip("gan.zip", part, 3);
-  duel_dataset *d = open_set("gan.zip", (duel_dataset_options){.limit = 0});
+  duel_dataset *d = set_open("gan.zip", (duel_dataset_options){.limit = 0});
   assert_true(d->items == 2 && d->classes == 4 && d->labels[0] == 3 && d->labels[1] == 0);
   duel_dataset_close(d);
 }
@@ -167,17 +141,17 @@ static void bad_pictures_in_a_zip(void **state) {
   parts[3].n -= 20;
   parts[7] = (zip_part){.name = picture_name[7], .bytes = "", .n = 0};
   scratch_zip("set.zip", parts, PICTURES);
-  refused("set.zip", "2 of 12 pictures of ");
+  set_refused("set.zip", "2 of 12 pictures of ");
   assert_message("set.zip/right/09.png is damaged: it is cut short\n");
   assert_message("set.zip/left/05.png is empty\n");
-  duel_dataset *d = open_set("set.zip", (duel_dataset_options){.skip_bad = true});
+  duel_dataset *d = set_open("set.zip", (duel_dataset_options){.skip_bad = true});
   assert_int_equal(d->items, 10);
   duel_dataset_close(d);
   size_t n;
   uint8_t *all = scratch_get("set.zip", &n);
   all[60] ^= 8; // of the first entry's bytes: its checksum tells
   scratch_put("set.zip", all, n);
-  refused("set.zip", "3 of 12 pictures of ");
+  set_refused("set.zip", "3 of 12 pictures of ");
   assert_message("right/12.png in it cannot be read: CRC error");
   free(all);
 }
@@ -218,7 +192,7 @@ static void idx_in_a_zip(void **state) {
                               .n = sizeof labels}};
     scratch_zip("digits.zip", part, 4);
     for (int64_t memory = 0; memory < 2; memory++) {
-      duel_dataset *d = open_set("digits.zip", (duel_dataset_options){.memory = memory}), *test;
+      duel_dataset *d = set_open("digits.zip", (duel_dataset_options){.memory = memory}), *test;
       uint8_t item[4];
       assert_true(d->items == 3 && d->classes == 6 && d->labels[1] == 5);
       must(duel_dataset_read(d, &(int32_t){2}, 1, item));
@@ -233,7 +207,7 @@ static void idx_in_a_zip(void **state) {
     }
   }
   duel_dataset *d =
-      open_set("digits.zip/t10k-images-idx3-ubyte/t10k-images.idx3-ubyte", (duel_dataset_options){.limit = 2});
+      set_open("digits.zip/t10k-images-idx3-ubyte/t10k-images.idx3-ubyte", (duel_dataset_options){.limit = 2});
   assert_true(d->items == 2 && d->labels[1] == 5);
   duel_dataset_close(d);
 }
@@ -266,12 +240,12 @@ static void npz(void **state) {
                            npy(2, "y_train.npy", "<i8", "(3,)", y, 24), npy(3, "y_test.npy", "<i8", "(2, 1)", y, 16)},
               4);
   for (int64_t memory = 0; memory < 2; memory++) {
-    duel_dataset *d = open_set("m.npz", (duel_dataset_options){.memory = memory}), *test;
+    duel_dataset *d = set_open("m.npz", (duel_dataset_options){.memory = memory}), *test;
     uint8_t item[4];
     assert_true(d->items == 3 && d->classes == 5 && d->labels[0] == 2 && d->labels[2] == 4);
     assert_string_equal(d->name, "m");
-    assert_non_null(
-        strstr(told, "m.npz (x_test, x_train, y_test, y_train) the data are x_train.npy, their labels y_train.npy"));
+    assert_non_null(strstr(
+        set_notes, "m.npz (x_test, x_train, y_test, y_train) the data are x_train.npy, their labels y_train.npy"));
     must(duel_dataset_read(d, &(int32_t){1}, 1, item));
     assert_memory_equal(item, x + 4, 4);
     must(duel_dataset_open_test(&test, d, NULL, &(duel_dataset_options){.memory = memory}));
@@ -279,7 +253,7 @@ static void npz(void **state) {
     duel_dataset_close(test);
     duel_dataset_close(d);
   }
-  duel_dataset *d = open_set("m.npz/x_test", (duel_dataset_options){.limit = 0});
+  duel_dataset *d = set_open("m.npz/x_test", (duel_dataset_options){.limit = 0});
   assert_true(d->items == 2 && d->labels[1] == 0);
   assert_string_equal(d->name, "x_test");
   duel_dataset_close(d);
@@ -287,21 +261,21 @@ static void npz(void **state) {
   scratch_zip("one.npz",
               (zip_part[]){npy(0, "whatever.npy", "<f4", "(3, 2)", f, 24), npy(1, "names.npy", "<U2", "(3,)", f, 24)},
               2);
-  d = open_set("one.npz", (duel_dataset_options){.limit = 0});
-  assert_true(d->is_float && d->rank == 1 && !d->labels && !*told);
+  d = set_open("one.npz", (duel_dataset_options){.limit = 0});
+  assert_true(d->is_float && d->rank == 1 && !d->labels && !*set_notes);
   duel_dataset_close(d);
   scratch_zip("two.npz",
               (zip_part[]){npy(0, "cats.npy", "|u1", "(1, 2, 2)", x, 4), npy(1, "dogs.npy", "|u1", "(1, 2, 2)", x, 4)},
               2);
-  refused("two.npz", "two.npz holds several arrays, cats, dogs: name one of them, as in ");
+  set_refused("two.npz", "two.npz holds several arrays, cats, dogs: name one of them, as in ");
   assert_message("two.npz/cats");
   scratch_zip("odd.npz", (zip_part[]){npy(0, "x.npy", "<i4", "(1, 2, 2)", x, 16)}, 1);
-  refused("odd.npz", "odd.npz/x.npy holds <i4 values");
+  set_refused("odd.npz", "odd.npz/x.npy holds <i4 values");
   y[16] = 0, y[17] = 1; // 256
   scratch_zip("m.npz",
               (zip_part[]){npy(0, "images.npy", "|u1", "(3, 2, 2)", x, 12), npy(1, "labels.npy", "<i8", "(3,)", y, 24)},
               2);
-  refused("m.npz", "labels.npy: label 2 is not from 0 to 255");
+  set_refused("m.npz", "labels.npy: label 2 is not from 0 to 255");
 }
 
 // ---- what no good zip file holds
@@ -311,41 +285,41 @@ static void refused_zips(void **state) {
   if (without_zip()) skip();
   make_pictures();
   scratch_put("empty.zip", "PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 22);
-  refused("empty.zip", "zip file ");
+  set_refused("empty.zip", "zip file ");
   assert_message("is empty");
   scratch_zip("locked.zip", (zip_part[]){{.name = "1.png", .bytes = picture[0], .n = picture_n[0], .flags = 1}}, 1);
-  refused("locked.zip", "locked.zip is encrypted: unpack it with its password");
+  set_refused("locked.zip", "locked.zip is encrypted: unpack it with its password");
   scratch_zip("text.zip", (zip_part[]){{.name = "a.txt", .bytes = "x", .n = 1}}, 1);
-  refused("text.zip", "text.zip holds no data but a.txt (text)");
+  set_refused("text.zip", "text.zip holds no data but a.txt (text)");
   static const char hdf[] = "\x89HDF\r\n\x1A\n";
   scratch_zip("more.zip", (zip_part[]){{.name = "x/a.h5", .bytes = hdf, .n = sizeof hdf - 1}}, 1);
-  refused("more.zip", "more.zip holds no pictures: x/a.h5 is an HDF5 file: save its array");
-  refused("more.zip/x/a.h5", "more.zip/x/a.h5 is an HDF5 file: save its array");
+  set_refused("more.zip", "more.zip holds no pictures: x/a.h5 is an HDF5 file: save its array");
+  set_refused("more.zip/x/a.h5", "more.zip/x/a.h5 is an HDF5 file: save its array");
   scratch_zip("twice.zip", (zip_part[]){{.name = "in.zip", .bytes = "PK\3\4", .n = 4}}, 1);
-  refused("twice.zip", "in.zip is a zip file: unpack ");
+  set_refused("twice.zip", "in.zip is a zip file: unpack ");
   scratch_zip("torch.pt", (zip_part[]){{.name = "archive/data.pkl", .bytes = "x", .n = 1}}, 1);
-  refused("torch.pt", "torch.pt is a PyTorch file: save its tensor");
+  set_refused("torch.pt", "torch.pt is a PyTorch file: save its tensor");
   // Sizes that are not true: nothing is allocated on their word.
   scratch_zip("bomb.zip", (zip_part[]){{.name = "1.png", .bytes = picture[0], .n = picture_n[0], .size = 0xFFFFFFF0u}},
               1);
-  refused("bomb.zip", "bomb.zip");
+  set_refused("bomb.zip", "bomb.zip");
   static uint8_t zeros[1 << 20];
   scratch_zip("more.zip",
               (zip_part[]){{.name = "1.png", .bytes = zeros, .n = sizeof zeros, .deflated = true, .size = 100}}, 1);
-  refused("more.zip", "more.zip");
+  set_refused("more.zip", "more.zip");
   // Cut anywhere, or with any byte of the end changed.
   scratch_zip("cut.zip", (zip_part[]){{.name = "1.png", .bytes = picture[0], .n = picture_n[0] - 20}}, 1);
   size_t n;
   uint8_t *all = scratch_get("cut.zip", &n);
   for (size_t k = 4; k < n; k += 5) {
     scratch_put("cut.zip", all, k);
-    refused("cut.zip", "cut.zip");
+    set_refused("cut.zip", "cut.zip");
   }
   for (size_t k = picture_n[0] + 15; k < n; k++) {
     duel_dataset *d;
     all[k] ^= 0x81;
     scratch_put("cut.zip", all, n);
-    assert_int_equal(open_as(&d, "cut.zip", (duel_dataset_options){.limit = 0}), DUEL_ERR_DATA); // the picture is cut
+    assert_int_equal(set_try(&d, "cut.zip", (duel_dataset_options){.limit = 0}), DUEL_ERR_DATA); // the picture is cut
     all[k] ^= 0x81;
   }
   free(all);
@@ -376,7 +350,7 @@ static void builds_without_libzip(void **state) {
   if (duel_has_zip()) skip();
   make_pictures();
   scratch_zip("set.zip", parts, PICTURES);
-  refused("set.zip", "this build cannot read: install libzip (libzip-dev) and build again");
+  set_refused("set.zip", "this build cannot read: install libzip (libzip-dev) and build again");
 }
 
 int main(void) {

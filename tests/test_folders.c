@@ -15,44 +15,12 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "io/data/dataset.h"
 #include "io_help.h"
 #include "picture_help.h"
-
-typedef struct heard {
-  char notes[8192];
-} heard;
-
-static void hear(void *ctx, const char *text) {
-  heard *h = ctx;
-  const size_t n = strlen(h->notes);
-  snprintf(h->notes + n, sizeof h->notes - n, "%s\n", text);
-}
-
-static heard told;
-
-static duel_status open_as(duel_dataset **d, const char *name, duel_dataset_options o) {
-  told = (heard){0};
-  o.note = hear;
-  o.ctx = &told;
-  return duel_dataset_open_with(d, scratch(name), &o);
-}
-
-static duel_dataset *open_set(const char *name, duel_dataset_options o) {
-  duel_dataset *d;
-  must(open_as(&d, name, o));
-  return d;
-}
-
-static void refused(const char *name, const char *part) {
-  duel_dataset *d;
-  assert_int_equal(open_as(&d, name, (duel_dataset_options){.limit = 0}), DUEL_ERR_DATA);
-  assert_null(d);
-  assert_message(part);
-}
+#include "set_help.h"
 
 static void noted(const char *part) {
-  if (!strstr(told.notes, part)) fail_msg("\"%s\" lacks \"%s\"", told.notes, part);
+  if (!strstr(set_notes, part)) fail_msg("\"%s\" lacks \"%s\"", set_notes, part);
 }
 
 static void put(const char *name, const char *text) {
@@ -128,7 +96,7 @@ static void side_files(void **state) {
     char path[128];
     snprintf(path, sizeof path, "p/%s", side[i].name);
     scratch_put(path, side[i].bytes, side[i].n);
-    duel_dataset *d = open_set("p", (duel_dataset_options){.limit = 0});
+    duel_dataset *d = set_open("p", (duel_dataset_options){.limit = 0});
     assert_pictures(d, (int[]){0, 1}, 2);
     duel_dataset_close(d);
     noted("passed over 1 file of ");
@@ -140,7 +108,7 @@ static void side_files(void **state) {
     snprintf(path, sizeof path, "p/%d.txt", i);
     put(path, "x");
   }
-  duel_dataset_close(open_set("p", (duel_dataset_options){.limit = 0}));
+  duel_dataset_close(set_open("p", (duel_dataset_options){.limit = 0}));
   noted("passed over 9 files of ");
   noted("5.txt (text) and 3 more");
 }
@@ -152,12 +120,12 @@ static void records_beside_pictures(void **state) {
   put_picture("p/0.png", 0);
   put_picture("p/1.png", 1);
   scratch_put("p/digits.idx", idx, sizeof idx);
-  duel_dataset *d = open_set("p", (duel_dataset_options){.limit = 0});
+  duel_dataset *d = set_open("p", (duel_dataset_options){.limit = 0});
   assert_pictures(d, (int[]){0, 1}, 2);
   duel_dataset_close(d);
   noted("digits.idx (records of images)");
   scratch_put("p/train-images-idx3-ubyte", idx, sizeof idx);
-  d = open_set("p", (duel_dataset_options){.limit = 0});
+  d = set_open("p", (duel_dataset_options){.limit = 0});
   assert_int_equal(d->items, 1);
   duel_dataset_close(d);
   noted("the data are train-images-idx3-ubyte, not the pictures beside it (2)");
@@ -180,7 +148,7 @@ static void links_and_pipes(void **state) {
   mkdir(scratch("p/lost+found"), 0777);
   put_picture("p/__MACOSX/9.png", 9);
   put_picture("p/@eaDir/9.png", 9);
-  duel_dataset *d = open_set("p", (duel_dataset_options){.limit = 0});
+  duel_dataset *d = set_open("p", (duel_dataset_options){.limit = 0});
   assert_pictures(d, (int[]){0, 1}, 2);
   assert_true(d->classes == 2 && !strcmp(d->class_name[1], "b"));
   duel_dataset_close(d);
@@ -191,7 +159,7 @@ static void links_and_pipes(void **state) {
   noted("passed over 7 files");
   snprintf(path, sizeof path, "%s", scratch("p/a/lost.png"));
   assert_int_equal(symlink("nowhere.png", path), 0); // called a picture: a bad one
-  refused("p", "p/a/lost.png: No such file or directory");
+  set_refused("p", "p/a/lost.png: No such file or directory");
 }
 
 // ---- bad pictures
@@ -216,7 +184,7 @@ static void all_bad_ones_at_once(void **state) {
   put_bad_folder();
   for (int threads = 1; threads < 4; threads++)
     for (int64_t memory = 0; memory < 2; memory++) {
-      const duel_status status = open_as(&d, "p", (duel_dataset_options){.threads = threads, .memory = memory});
+      const duel_status status = set_try(&d, "p", (duel_dataset_options){.threads = threads, .memory = memory});
       assert_int_equal(status, DUEL_ERR_DATA);
       assert_message("5 of 30 pictures of ");
       assert_message("p/a/03.png is damaged: it is cut short\n");
@@ -229,7 +197,7 @@ static void all_bad_ones_at_once(void **state) {
   put_picture("p/a/07.png", 7);
   put_picture("p/b/16.png", 16);
   put_picture("p/c/29.png", 29);
-  refused("p", "2 of 30 pictures of "); // all headers are fine
+  set_refused("p", "2 of 30 pictures of "); // all headers are fine
   assert_message("p/a/03.png");
   assert_message("p/b/20.png");
   for (int i = 0; i < 30; i++) {
@@ -237,7 +205,7 @@ static void all_bad_ones_at_once(void **state) {
     snprintf(path, sizeof path, "p/%c/%02d.png", i < 15 ? 'a' : i < 29 ? 'b' : 'c', i);
     scratch_put(path, "", 0);
   }
-  refused("p", "all 30 pictures of ");
+  set_refused("p", "all 30 pictures of ");
   assert_message("b/19.png is empty\n");
   assert_message("and 10 more");
 }
@@ -253,7 +221,7 @@ static void bad_ones_left_out(void **state) {
   for (int64_t memory = 0; memory < 2; memory++)
     for (int cached = 0; cached < 2; cached++) {
       const duel_dataset_options o = {.skip_bad = true, .memory = memory, .threads = 2};
-      duel_dataset *d = open_set("p", o);
+      duel_dataset *d = set_open("p", o);
       assert_pictures(d, number, n);
       assert_true(d->classes == 2 && d->class_name && !strcmp(d->class_name[1], "b")); // c has none left
       for (int i = 0; i < n; i++) assert_int_equal(d->labels[i], number[i] >= 15);
@@ -262,7 +230,7 @@ static void bad_ones_left_out(void **state) {
       if (cached) assert_int_equal(fingerprint[memory], d->fingerprint);
       fingerprint[memory] = d->fingerprint;
       duel_dataset_close(d);
-      if (cached) refused("p", "5 of 30 pictures of "); // its cache is of no use where they stop
+      if (cached) set_refused("p", "5 of 30 pictures of "); // its cache is of no use where they stop
       if (cached) forget_cache("p");
     }
   assert_int_equal(fingerprint[0], fingerprint[1]);
@@ -272,9 +240,9 @@ static void bad_ones_left_out(void **state) {
   unlink(scratch("p/b/20.png"));
   unlink(scratch("p/c/29.png"));
   for (int skip = 0; skip < 2; skip++) { // and the cache of one is good for the other
-    duel_dataset *d = open_set("p", (duel_dataset_options){.skip_bad = skip});
+    duel_dataset *d = set_open("p", (duel_dataset_options){.skip_bad = skip});
     assert_int_equal(d->fingerprint, fingerprint[0]);
-    assert_true(!strstr(told.notes, "left out") && !strstr(told.notes, "made anew"));
+    assert_true(!strstr(set_notes, "left out") && !strstr(set_notes, "made anew"));
     duel_dataset_close(d);
   }
 }
@@ -303,7 +271,7 @@ static void runs_in_the_data(void **state) {
   (void)state;
   put_picture("p/a/0.png", 0);
   put_picture("p/b/1.png", 1);
-  duel_dataset *d = open_set("p", (duel_dataset_options){.limit = 0});
+  duel_dataset *d = set_open("p", (duel_dataset_options){.limit = 0});
   const uint32_t fingerprint = d->fingerprint;
   duel_dataset_close(d);
   put_picture("p/runs/00000-tiny-p-batch4/fakes-00000000.png", 7);
@@ -317,14 +285,14 @@ static void runs_in_the_data(void **state) {
   put("p/00001-other/recipe.yaml", "recipe: 1\n");
   put("p/00001-other/stats.jsonl", "{}\n");
   for (int cached = 0; cached < 2; cached++) {
-    d = open_set("p", (duel_dataset_options){.limit = 0});
+    d = set_open("p", (duel_dataset_options){.limit = 0});
     assert_int_equal(d->fingerprint, fingerprint);
     duel_dataset_close(d);
     noted("runs/ (runs of duel's)");
     noted("00001-other/ (a run of duel's)");
     forget_cache("p");
   }
-  refused("p/runs/latest", "is a run of duel's, no data: name the folder that it was trained on");
+  set_refused("p/runs/latest", "is a run of duel's, no data: name the folder that it was trained on");
 }
 
 // ---- folders of folders
@@ -351,9 +319,9 @@ static void parts_of_a_set(void **state) {
       put_picture(path, k);
     }
     snprintf(path, sizeof path, "%zu/set", i);
-    duel_dataset_close(open_set(path, (duel_dataset_options){.limit = 0}));
+    duel_dataset_close(set_open(path, (duel_dataset_options){.limit = 0}));
     if (!cases[i].told) {
-      assert_null(strstr(told.notes, "trained on"));
+      assert_null(strstr(set_notes, "trained on"));
       continue;
     }
     snprintf(root, sizeof root, "%s", scratch(path));
@@ -376,17 +344,17 @@ static void classes_lie_deeper(void **state) {
   put_picture("birds/images/001/0.png", 0);
   put_picture("birds/images/002/1.png", 1);
   put("birds/images.txt", "1 001/0.png\n");
-  refused("birds", "in folders of it, which are the classes: name ");
+  set_refused("birds", "in folders of it, which are the classes: name ");
   assert_message("/birds/images");
   put_picture("all/only/0.png", 0); // one folder of pictures is one class
-  duel_dataset *d = open_set("all", (duel_dataset_options){.limit = 0});
+  duel_dataset *d = set_open("all", (duel_dataset_options){.limit = 0});
   assert_int_equal(d->classes, 1);
   duel_dataset_close(d);
   put_picture("twice/only/only/x/0.png", 0);
   put_picture("twice/only/only/y/0.png", 0);
-  refused("twice", "/twice/only/only, in folders of it");
+  set_refused("twice", "/twice/only/only, in folders of it");
   put_picture("twice/only/only/9.png", 0); // pictures beside the folders
-  duel_dataset_close(open_set("twice", (duel_dataset_options){.limit = 0}));
+  duel_dataset_close(set_open("twice", (duel_dataset_options){.limit = 0}));
 }
 
 static void too_many_classes(void **state) {
@@ -396,7 +364,7 @@ static void too_many_classes(void **state) {
     snprintf(path, sizeof path, "p/%03d/0.png", i);
     put_picture(path, i % 7);
   }
-  duel_dataset *d = open_set("p", (duel_dataset_options){.limit = 0});
+  duel_dataset *d = set_open("p", (duel_dataset_options){.limit = 0});
   assert_true(!d->labels && d->classes == 0 && d->items == 257);
   duel_dataset_close(d);
   noted("in more than 256 folders, too many to be classes");
@@ -414,7 +382,7 @@ static void counted_folders(void **state) {
   put_picture("digits/1/01000.png", 1);
   static const char *const sets[] = {"ffhq", "gan", "zip", "digits"};
   for (int i = 0; i < 4; i++) {
-    duel_dataset *d = open_set(sets[i], (duel_dataset_options){.limit = 0});
+    duel_dataset *d = set_open(sets[i], (duel_dataset_options){.limit = 0});
     assert_int_equal(d->classes, i < 2 ? 0 : 2);
     assert_true(d->items == 2 && (d->labels != NULL) == (i >= 2));
     duel_dataset_close(d);
@@ -433,7 +401,7 @@ static void what_most_of_it_is(void **state) {
   put("p/d.mat", "MATLAB 5.0 MAT-file, of more bytes");
   put("p/e.mat", "MATLAB 5.0 MAT-file, of more bytes");
   put("p/readme.txt", "a text that is longer than all of them, which is nothing that anybody would mean as a data set");
-  refused("p", "p holds no pictures: b.mat is a MATLAB file, one of 3: save its pictures");
+  set_refused("p", "p holds no pictures: b.mat is a MATLAB file, one of 3: save its pictures");
 }
 
 // ---- dataset.json
@@ -449,19 +417,19 @@ static void labels_of_a_file(void **state) {
                         "[\"00000/img3.png\", 1], [\"gone.png\", 9]]}");
   for (int64_t memory = 0; memory < 2; memory++)
     for (int cached = 0; cached < 2; cached++) {
-      duel_dataset *d = open_set("p", (duel_dataset_options){.memory = memory});
+      duel_dataset *d = set_open("p", (duel_dataset_options){.memory = memory});
       assert_true(d->items == 4 && d->classes == 5 && !d->class_name);
       assert_memory_equal(d->labels, ((uint8_t[]){1, 0, 4, 1}), 4);
-      assert_null(strstr(told.notes, "passed over"));
+      assert_null(strstr(set_notes, "passed over"));
       duel_dataset_close(d);
     }
   put("p/dataset.json", "{\"labels\": [[\"00000/img2.png\", 0], [\"00000/img0.png\", 0], [\"00000/img1.png\", 1],"
                         "[\"00000/img3.png\", 1]]}"); // the cache knows that it changed
-  duel_dataset *d = open_set("p", (duel_dataset_options){.limit = 0});
+  duel_dataset *d = set_open("p", (duel_dataset_options){.limit = 0});
   assert_memory_equal(d->labels, ((uint8_t[]){0, 1, 0, 1}), 4);
   duel_dataset_close(d);
   put("p/dataset.json", "{\"labels\": null}"); // the folder is no class
-  d = open_set("p", (duel_dataset_options){.limit = 0});
+  d = set_open("p", (duel_dataset_options){.limit = 0});
   assert_true(!d->labels && d->classes == 0);
   duel_dataset_close(d);
   static const struct {
@@ -474,7 +442,7 @@ static void labels_of_a_file(void **state) {
                 {"[1, 2]", "dataset.json (JSON)"}};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     put("p/dataset.json", others[i].text);
-    d = open_set("p", (duel_dataset_options){.limit = 0});
+    d = set_open("p", (duel_dataset_options){.limit = 0});
     assert_true(d->items == 4);
     assert_true(i >= 2 || !d->labels);
     duel_dataset_close(d);
