@@ -291,15 +291,6 @@ duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n
 
 duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst) {
   if (!t->train) return duel_fail(DUEL_ERR_USAGE, "a run opened for sampling or its plan only has no data");
-  const int64_t item = t->data->item_count;
-  const size_t bytes = (size_t)duel_dataset_item_bytes(t->data);
-  for (int64_t i = 0; i < n; i++, dst += item) {
-    // uint8 items are read into the end of their place and widened from the front.
-    uint8_t *raw = (uint8_t *)(dst + item) - bytes;
-    const int32_t at = (int32_t)number[i];
-    DUEL_TRY(duel_dataset_read(t->data, &at, 1, raw));
-    if (!t->data->is_float)
-      for (int64_t j = 0; j < item; j++) dst[j] = (float)raw[j] / 127.5F - 1;
-  }
+  for (int64_t i = 0; i < n; i++) DUEL_TRY(duel_dataset_item(t->data, number[i], dst + i * t->data->item_count));
   return DUEL_OK;
 }

@@ -66,6 +66,8 @@ duel_status duel_dataset_check_labels(const duel_dataset *d);
 
 // Items by their number, one after another, wherever they are; any threads. DATA if the cache has been damaged.
 duel_status duel_dataset_read(const duel_dataset *d, const int32_t *number, int64_t n, void *dst);
+// One item as training sees it: bytes as x/127.5 − 1.
+duel_status duel_dataset_item(const duel_dataset *d, int64_t number, float *dst);
 int64_t duel_dataset_item_bytes(const duel_dataset *d);
 // The least and the largest value as training sees them (bytes as x/127.5 − 1): of all items in memory; of a set in a
 // file of some thousand of them, evenly spaced, the same each time. Errors as duel_dataset_read, or DEVICE.

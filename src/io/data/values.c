@@ -159,6 +159,15 @@ static void widen(const duel_dataset *d, const void *values, int64_t n, float *l
     widen_bytes(values, n, lo, hi);
 }
 
+duel_status duel_dataset_item(const duel_dataset *d, int64_t number, float *dst) {
+  // Bytes are read into the end of their place and widened from the front.
+  uint8_t *raw = (uint8_t *)(dst + d->item_count) - duel_dataset_item_bytes(d);
+  const int32_t at = (int32_t)number;
+  DUEL_TRY(duel_dataset_read(d, &at, 1, raw));
+  for (int64_t i = 0; !d->is_float && i < d->item_count; i++) dst[i] = (float)raw[i] / 127.5F - 1;
+  return DUEL_OK;
+}
+
 duel_status duel_dataset_range(const duel_dataset *d, float *lo, float *hi) {
   *lo = INFINITY;
   *hi = -INFINITY;

@@ -78,12 +78,9 @@ static double floor_of(const duel_look *l) {
 static const double GOLDEN = 0.6180339887498949;
 
 static duel_status read_data(const duel_look *l, const duel_dataset *d, float *dst) {
-  for (int64_t i = 0; i < l->n; i++, dst += l->size) {
+  for (int64_t i = 0; i < l->n; i++) {
     const double at = (double)i * GOLDEN;
-    const int32_t number = (int32_t)((at - floor(at)) * (double)d->items);
-    uint8_t *raw = (uint8_t *)(dst + l->size) - duel_dataset_item_bytes(d); // bytes are widened from the front
-    DUEL_TRY(duel_dataset_read(d, &number, 1, raw));
-    for (int64_t j = 0; !d->is_float && j < l->size; j++) dst[j] = (float)raw[j] / 127.5F - 1;
+    DUEL_TRY(duel_dataset_item(d, (int64_t)((at - floor(at)) * (double)d->items), dst + i * l->size));
   }
   return DUEL_OK;
 }
