@@ -4,10 +4,11 @@
 #   bench/gpu_check.sh [--quick] [--only PART,PART] [--skip PART,PART] [--emulate]
 #
 #   build     with nvcc for this card, into TREE (default build-gpu): the command, the tests of the device, the probe
-#   smoke     short trainings: two equal runs, and captured and uncaptured ones, are equal to the bit
+#   smoke     short trainings of all recipes: two equal runs, and captured and uncaptured ones, are equal to the bit
 #   train     mlp and dcgan as their recipes say, to the end: the time, and the last picture
 #   probe     bench/cuda_probe: what a node of a graph, a fork, a copy and the products alone cost
-#   bench     duel bench: mlp and dcgan at batch 64 and 256, mlp at 1024, in tf32, fp32 and bf16; and on one stream
+#   bench     duel bench: mlp and dcgan at batch 64 and 256, mlp at 1024, in tf32, fp32 and bf16; and on one stream;
+#             the other recipes for images in tf32
 #   torch     the same GANs in PyTorch, if PYTHON (default python3) has it with CUDA: bench/gpu_torch.py
 #   test      the tests labelled cuda, on the device; TESTS is a pattern of names
 #   sanitize  compute-sanitizer on small trainings: memcheck and racecheck, the other tools if time is left
@@ -209,7 +210,8 @@ do_build() {
 weights() {
   name=$1 recipe=$2
   shift 2
-  within 20 smoke.log "$tree/duel" train --recipe "$recipe" --data "$data" --backend cuda --steps "$steps" $small \
+  [ "$recipe" = ring ] || set -- --data "$data" "$@" # its points are made, not read
+  within 20 smoke.log "$tree/duel" train --recipe "$recipe" --backend cuda --steps "$steps" $small \
     --sample 0 --outdir "$runs/$name" -q "$@"
   ended $? "duel train --recipe $recipe $*" smoke.log &&
     cp "$runs/$name"/latest/checkpoint-*"$steps".safetensors "$runs/$name.last"
@@ -217,15 +219,13 @@ weights() {
 same() { [ ! -e "$runs/$1.last" ] || cmp -s "$runs/$1.last" "$runs/$2.last" || wrong "$3"; }
 
 do_smoke() {
-  for recipe in mlp dcgan; do
-    for precision in tf32 fp32 bf16; do
-      [ "$recipe" = mlp ] || [ "$precision" = tf32 ] || continue
-      run=$recipe-$precision what="of $recipe in $precision differ, see smoke.log"
-      weights "$run" "$recipe" --precision "$precision" || continue
-      weights "$run-again" "$recipe" --precision "$precision" && same "$run" "$run-again" "two runs $what"
-      weights "$run-plain" "$recipe" --precision "$precision" --no-capture &&
-        same "$run" "$run-plain" "captured and uncaptured runs $what"
-    done
+  for pair in $smoked; do # RECIPE:PRECISION
+    recipe=${pair%:*} precision=${pair#*:}
+    run=$recipe-$precision what="of $recipe in $precision differ, see smoke.log"
+    weights "$run" "$recipe" --precision "$precision" || continue
+    weights "$run-again" "$recipe" --precision "$precision" && same "$run" "$run-again" "two runs $what"
+    weights "$run-plain" "$recipe" --precision "$precision" --no-capture &&
+      same "$run" "$run-plain" "captured and uncaptured runs $what"
   done
 }
 
@@ -379,7 +379,7 @@ watch_kernels() {
 
 # shellcheck disable=SC2086
 do_profile() {
-  for recipe in mlp dcgan; do # duel's own clock, node after node
+  for recipe in mlp dcgan $others; do # duel's own clock, node after node
     within 20 profile.log "$tree/duel" bench --backend cuda --recipe $recipe --data "$data" $small --precision tf32 \
       --peak-seconds 0.02 $repeat --ops --nodes --json "$work/ops-$recipe.json"
     ended $? "duel bench --ops of $recipe" profile.log
@@ -406,12 +406,15 @@ do_profile() {
 data=fashion-mnist steps=50 small='' brief='' repeat="--repetitions 7 --seconds 0.15" cell_seconds=4 first_peaks=0.5 together=4 ways=''
 cells="mlp:64:tf32 dcgan:64:tf32 mlp:256:tf32 dcgan:256:tf32 mlp:64:tf32:lanes1 dcgan:64:tf32:lanes1
 mlp:64:fp32:cpu dcgan:64:fp32:cpu mlp:256:fp32 dcgan:256:fp32 mlp:64:bf16 dcgan:64:bf16 mlp:256:bf16 dcgan:256:bf16
-mlp:1024:tf32 mlp:1024:fp32 mlp:1024:bf16"
+mlp:1024:tf32 mlp:1024:fp32 mlp:1024:bf16 resnet-32:64:tf32 dcgan-64:64:tf32 classifier-28:128:tf32"
+others="resnet-32 dcgan-64 classifier-28" smoked="mlp:tf32 mlp:fp32 mlp:bf16 dcgan:tf32"
+for recipe in ring $others; do smoked="$smoked $recipe:tf32"; done
 [ $form = full ] || {
   cells="mlp:64:tf32 dcgan:64:tf32 mlp:256:tf32 dcgan:256:tf32 mlp:64:fp32:cpu mlp:64:tf32:lanes1 dcgan:64:tf32:lanes1"
   ways="--precisions tf32 --batches 64,256 --ways graph,compile-graph"
 }
 [ -z "$emulate" ] || { # an emulated step takes a thousand times as long
+  others='' smoked="mlp:tf32 mlp:fp32 mlp:bf16 dcgan:tf32"
   steps=2 small="--batch 2" brief="--batch 2 --steps 2" repeat="--repetitions 1 --steps 1 --warmup 1" cell_seconds=1 first_peaks=0.02 together=2
   cells="mlp:2:tf32 dcgan:2:tf32 mlp:2:tf32:lanes1 mlp:2:fp32:cpu"
   ways="--precisions tf32 --batches 64,256 --repetitions 1 --seconds 0.01 --warmup 1 $ways"

@@ -16,7 +16,7 @@ import sys
 import tarfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-RECIPES, PRECISIONS = ["mlp", "dcgan"], ["tf32", "fp32", "bf16"]
+RECIPES, PRECISIONS = ["mlp", "dcgan", "dcgan-64", "resnet-32", "classifier-28"], ["tf32", "fp32", "bf16"]
 problems = []
 
 
@@ -53,7 +53,7 @@ def read_benches(work):
     """{(recipe, batch, precision): {backend: its object}}; "lanes1" beside the backends is the GPU on one stream."""
     found = {}
     for path in sorted(glob.glob(os.path.join(work, "bench-*.json"))):
-        name = re.fullmatch(r"bench-(\w+)-(\w+)-(\d+)(-lanes1)?\.json", os.path.basename(path))
+        name = re.fullmatch(r"bench-([\w-]+)-(\w+)-(\d+)(-lanes1)?\.json", os.path.basename(path))
         bench = read_json(path)
         if not name or not bench:
             continue
@@ -147,11 +147,11 @@ def make_rows(args, benches, peers):
 def print_rows(rows, ways, put):
     put("ms a step, medians; one lane: all on one stream; predicted: groups side by side, at peak rates and as filled")
     put("(bench/cuda_table.py); the other columns are PyTorch's; duel/best: over the least of these\n")
-    put(f"{'recipe':<7}{'batch':>5} {'prec':<5}{'duel':>8}{'one lane':>9}{'predicted':>14}{'CPU':>9}" +
+    put(f"{'recipe':<14}{'batch':>5} {'prec':<5}{'duel':>8}{'one lane':>9}{'predicted':>14}{'CPU':>9}" +
         "".join(f" {way:>{max(8, len(way))}}" for way in ways) + (f" {'duel/best':>9}" if ways else ""))
     for row in rows:
         span = span_of(row["predicted"])
-        put(f"{row['recipe']:<7}{row['batch']:5d} {row['precision']:<5}{number(row['duel_ms'])}"
+        put(f"{row['recipe']:<14}{row['batch']:5d} {row['precision']:<5}{number(row['duel_ms'])}"
             f"{number(row['duel_one_lane_ms'], '9.3f')}{f'{span[0]:.3f}-{span[1]:.3f}' if span else '-':>14}"
             f"{number(row['cpu_ms'], '9.3f')}" +
             "".join(f" {number(row['torch_ms'].get(way), f'{max(8, len(way))}.3f')}" for way in ways) +
