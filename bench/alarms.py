@@ -7,9 +7,9 @@
 
 Good trainings are the built-in recipes as they are, at most --epochs long: each must end without an alarm. Broken ones,
 of different causes, are in the table CASES. Of them a judge of its own looks at what a person would look at, the
-pictures of each tick and those of the data, and knows none of the scalars that alarms read: the first alarm must come
-at most 5 ticks after the first tick that it calls broken. It also looks at the good ones' pictures and must call none
-broken.
+pictures of each tick and those of the data (of a classifier the share of the test set that is right), and knows none
+of the scalars that alarms read: the first alarm must come at most 5 ticks after the first tick that it calls broken. It
+also looks at the good ones' pictures and must call none broken.
 
 What is finished stays in --work, so that the script goes on where it was stopped. Exit status 1 if anything is not as
 it must be. Needs Python alone.
@@ -34,11 +34,12 @@ SIDE = 28
 
 # ---- data and pictures
 def npy(path, values, shape, kind):
-    """values: floats, or bytes for '|u1'."""
+    """values: floats, or bytes for '|u1'. The file's path."""
     head = repr({"descr": kind, "fortran_order": False, "shape": shape}).ljust(117) + "\n"
     body = bytes(values) if kind == "|u1" else struct.pack(f"<{len(values)}f", *values)
-    with open(path, "wb") as f:
+    with open(path + ".npy", "wb") as f:
         f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + body)
+    return path + ".npy"
 
 
 def discs(n):
@@ -52,23 +53,37 @@ def discs(n):
 
 
 def floats_255(path):
-    npy(path, [float(v) for v in discs(200)], (200, SIDE, SIDE), "<f4")
+    return npy(path, [float(v) for v in discs(200)], (200, SIDE, SIDE), "<f4")
 
 
 def floats_1(path):
-    npy(path, [v / 255 for v in discs(200)], (200, SIDE, SIDE), "<f4")
+    return npy(path, [v / 255 for v in discs(200)], (200, SIDE, SIDE), "<f4")
 
 
 def bytes_1(path):
-    npy(path, [v > 0 for v in discs(200)], (200, SIDE, SIDE), "|u1")
+    return npy(path, [v > 0 for v in discs(200)], (200, SIDE, SIDE), "|u1")
 
 
 def constant(path):
-    npy(path, discs(1) * 16, (16, SIDE, SIDE), "|u1")
+    return npy(path, discs(1) * 16, (16, SIDE, SIDE), "|u1")
 
 
 def eight(path):
-    npy(path, discs(8), (8, SIDE, SIDE), "|u1")
+    return npy(path, discs(8), (8, SIDE, SIDE), "|u1")
+
+
+RARE = 10  # one item in so many is of the rare class, in the test set too
+
+
+def rare(path):
+    """A folder of IDX files: images and labels of two classes, to train on and to test."""
+    os.mkdir(path)
+    for prefix, n in (("train", 400), ("t10k", 200)):
+        for name, head, body in (("images-idx3", [n, SIDE, SIDE], discs(n)),
+                                 ("labels-idx1", [n], [i % RARE == 0 for i in range(n)])):
+            with open(os.path.join(path, f"{prefix}-{name}-ubyte"), "wb") as f:
+                f.write(struct.pack(f">4B{len(head)}I", 0, 0, 8, len(head), *head) + bytes(body))
+    return path
 
 
 def unfilter(kind, line, above, step):
@@ -203,6 +218,17 @@ def judge(folder, sides):
     return None, None
 
 
+def judge_classes(folder):
+    """(tick, verdict) of the first but one in which a classifier of the set `rare` is no better than one that takes all
+    items for the larger class."""
+    for i, tick in enumerate(stats(folder), 1):
+        if i > 1 and tick["test.accuracy"] <= 1 - 1 / RARE:
+            return i, f"{100 * tick['test.accuracy']:.0f} % right: it may as well not look"
+    return None, None
+
+
+CLASSIFIER = "C=[flatten, dense: 32, relu, dense: $classes]"
+
 # name: recipe, settings, data (None: the recipe's), steps a tick, ticks
 CASES = {
     "a G that hardly moves": ("mlp", ["G.optim={name: sgd, lr: 0.0001}"], None, 50, 14),
@@ -222,6 +248,8 @@ CASES = {
     "one item": ("mlp", [], constant, 20, 6),
     "eight items, and a batch of 64": ("mlp", ["train.length=100 epochs"], eight, 2, 6),
     "D wins at once": ("dcgan", ["optim.lr=0.02", "train.batch=16"], constant, 10, 6),
+    "a rare class": ("classifier-28", [CLASSIFIER, "optim={name: sgd, lr: 0.00003}", "train.noise=0"], rare, 100, 8),
+    "a classifier that died": ("classifier-28", [CLASSIFIER, "optim={name: sgd, lr: 100}", "train.noise=0"], rare, 100, 8),
     "modes lost on the ring": ("ring", ["G.optim.lr=0.02", "D=[dense: 16, relu, dense: 1]"], None, 100, 30),
 }
 
@@ -238,8 +266,7 @@ def train(args, name, flags, data=None):
         command = [args.duel, "train", "--outdir", folder, "--checkpoint", "0", "--threads", str(args.threads), "-q",
                    "--backend", args.backend, *flags]
         if data:
-            data(os.path.join(folder, "data.npy"))
-            command += ["--data", os.path.join(folder, "data.npy")]
+            command += ["--data", data(os.path.join(folder, "data"))]
         with open(os.path.join(folder, "said"), "w") as said:
             code = subprocess.run(command, stdout=said, stderr=said, check=False).returncode
         if code not in (0, 6):
@@ -290,13 +317,15 @@ def good(args, recipe, seed):
 def bad(args, name):
     """Whether the judge calls it broken, and an alarm comes soon enough."""
     recipe, sets, data, tick, ticks = CASES[name]
-    flags = ["--recipe", recipe, "--steps", str(tick * ticks), "--sample", str(tick), "--set", f"output.tick={tick}"]
+    classifier = recipe.startswith("classifier")
+    flags = ["--recipe", recipe, "--steps", str(tick * ticks), "--set", f"output.tick={tick}", "--set",
+             f"output.{'test' if classifier else 'sample'}={tick}"]
     if any(s.startswith("train.length") for s in sets):
         del flags[2:4]
     for s in sets:
         flags += ["--set", s]
     run = train(args, "bad " + name, flags, data)
-    at, verdict = judge(run, side_of(recipe))
+    at, verdict = judge_classes(run) if classifier else judge(run, side_of(recipe))
     told = [(math.ceil(step / tick), alarm) for step, alarm in alarms(run)]
     first = min((t for t, _ in told), default=None)
     well = at is not None and first is not None and first <= at + LATE

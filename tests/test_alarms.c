@@ -58,7 +58,8 @@ static duel_alarms gan(double blind, double won) {
                                  .rate = {0.0002, 0.0004},
                                  .blind = blind,
                                  .won = won,
-                                 .guess = (double)NAN}};
+                                 .guess = (double)NAN,
+                                 .classes = 10}};
 }
 
 enum { MOST_SCALARS = 4 };
@@ -93,6 +94,10 @@ static const tick_case ticks[] = {
      {{"d_loss", 1.5, 0.8, 0}, {"g_loss", 5, 5, 0}, {"sign_fake", 0.2, 0.2, 0}}},
     {"no_gradient", "G learns nothing", {{"grad_norm_g", 0, 1e-5, 0}}},
     {"c_guesses", "its loss is 2.3026", {{"loss", 2.3026, 1.9, 0}}},
+    {"c_misses",
+     "for class 2, nor for 3 others of the 10",
+     {{"test.missed", 4, 0, 0}, {"test.missed_class", 2, -1, 0}}},
+    {"c_misses", "for class 2 of the 10", {{"test.missed", 1, 0, 0}, {"test.missed_class", 2, -1, 0}}},
     {"c_by_heart",
      "99.0 % of them are right, of the test set 60.0 %",
      {{"accuracy", 0.99, 0.99, 0}, {"test.accuracy", 0.6, 0.9, 0}}}};
@@ -181,6 +186,23 @@ static void test_a_spread_that_falls_is_told_soon(void **state) {
                      hear, NULL);
   assert_int_equal(n_heard, 1);
   assert_says("g_collapsed", "since step 500");
+}
+
+// Of many classes some come late.
+static void test_classes_that_come_one_by_one(void **state) {
+  (void)state;
+  static const char *const name[] = {"bag", "coat"};
+  duel_alarms a = gan(log(2), 0);
+  n_heard = 0;
+  for (int missed = 9; missed > 0; missed--)
+    duel_alarms_tick(&a, 1000 - 100 * missed,
+                     (duel_scalar[]){{"test.missed", NULL, missed}, {"test.missed_class", NULL, 1}}, 2, hear, NULL);
+  assert_int_equal(n_heard, 0);
+  a.facts.class_name = name;
+  for (int step = 1000; step <= 1300; step += 100)
+    duel_alarms_tick(&a, step, (duel_scalar[]){{"test.missed", NULL, 1}, {"test.missed_class", NULL, 1}}, 2, hear,
+                     NULL);
+  assert_says("c_misses", "for class 1 (coat) of the 10 since step");
 }
 
 // dcgan-64 on fashion-mnist, seed 0: D is far ahead of a G that makes nothing at first.
@@ -491,6 +513,7 @@ int main(void) {
       cmocka_unit_test(test_some_ticks_and_steps_must_see_it),
       cmocka_unit_test(test_a_spread_that_grows_is_no_collapse),
       cmocka_unit_test(test_a_spread_that_falls_is_told_soon),
+      cmocka_unit_test(test_classes_that_come_one_by_one),
       cmocka_unit_test(test_the_beginning_of_dcgan_64_tells_none),
       cmocka_unit_test(test_what_a_tick_lacks_tells_nothing),
       cmocka_unit_test(test_losses_tell_their_levels),

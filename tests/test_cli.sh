@@ -529,7 +529,7 @@ cp out first
 says '^Data: .*; 20 images of 1x2x2, 2 classes$' first "of all items, where a test set lies beside them"
 if grep -q '^Generate:' first; then result 1 "its end offers no pictures"; else result 0 "its end offers no pictures"; fi
 ok "nor made any" sh -c '! ls "$0"/fakes-*' "$run"
-for key in loss accuracy test.accuracy grad_norm_c lr_c; do
+for key in loss accuracy test.accuracy test.missed grad_norm_c lr_c; do
   grep -q "\"step\":60,.*\"$key\":" "$run/stats.jsonl" || echo "$key"
 done >out
 [ ! -s out ]

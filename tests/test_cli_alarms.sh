@@ -57,4 +57,19 @@ run --steps 200 --set D.optim.lr=0.02 --seed 1
 says '^duel: warning: d_wins: D tells all fakes: its loss is 0\.0000 since step [0-9]+, G.s [0-9.]+, .* try .*D\.optim\.lr=' err "a D that wins"
 [ "$(grep -c '^alarm d_wins at step ' runs/latest/log.txt)" = 1 ]
 verdict $? "is told once" runs/latest/log.txt
+
+cat >judge.yaml <<'EOF'
+recipe: 1
+game: classifier
+data: {path: synthetic:shapes, limit: 1000}
+C: [flatten, dense: 4, relu, dense: $classes]
+init: {name: constant, value: 0}
+optim: {name: sgd, lr: 0.0001}
+train: {length: 250 steps, batch: 4}
+output: {test: 50 steps, tick: 50 steps, checkpoint: 0}
+EOF
+"$duel" train --recipe ./judge.yaml --outdir judge >out 2>err </dev/null
+says '^duel: warning: c_misses: C takes no item of the test set for class [01], nor for 2 others of the 4 since step 50: ' err \
+  "a classifier that knows one class alone"
+says '"test\.missed":3,"test\.missed_class":[01][,}]' judge/latest/stats.jsonl "and each tick with a test says which it misses"
 finish

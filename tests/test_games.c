@@ -20,6 +20,7 @@
 #include "io/safetensors.h"
 #include "io_help.h"
 #include "picture_help.h"
+#include "run/run.h"
 
 static const char *backend = "cpu";
 
@@ -251,6 +252,24 @@ static void classes(void **state) {
   duel_run_close(run);
 }
 
+// A net of zeros takes every item for the first class.
+static void missed_classes(void **state) {
+  (void)state;
+  static const duel_set set[] = {{"C.init", "{name: constant, value: 0}", NULL}};
+  scratch_put("classifier.yaml", classifier, sizeof classifier - 1);
+  duel_run *run = open_run(scratch("classifier.yaml"), NULL, NULL, 2, set, 1);
+  const duel_dataset *test = run->trainer->test;
+  int of[4] = {0}, missed = 0, first = -1;
+  for (int64_t i = 0; i < test->items; i++) of[test->labels[i]]++;
+  for (int k = 3; k > 0; k--)
+    if (of[k] >= 8) first = k, missed++;
+  assert_true(missed > 0 && test->items == 40);
+  must(duel_trainer_test(run->trainer));
+  assert_true(duel_run_scalar(run, "test.missed") == missed && duel_run_scalar(run, "test.missed_class") == first);
+  assert_true(duel_run_scalar(run, "test.accuracy") == of[0] / 40.0);
+  duel_run_close(run);
+}
+
 // The built-in recipe, with few items.
 static void builtin(void **state) {
   (void)state;
@@ -340,9 +359,9 @@ static void what_does_not_fit(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets),       cmocka_unit_test(average_of_d),
-                                     cmocka_unit_test(classes),          cmocka_unit_test(builtin),
-                                     cmocka_unit_test(older_checkpoint), cmocka_unit_test(streamed_labels),
-                                     cmocka_unit_test(what_does_not_fit)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets),      cmocka_unit_test(average_of_d),
+                                     cmocka_unit_test(classes),         cmocka_unit_test(missed_classes),
+                                     cmocka_unit_test(builtin),         cmocka_unit_test(older_checkpoint),
+                                     cmocka_unit_test(streamed_labels), cmocka_unit_test(what_does_not_fit)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }

@@ -29,6 +29,13 @@ void duel_scalars_put(duel_scalars *s, int slot, double value) {
   s->at[slot].steps++;
 }
 
+duel_status duel_scalars_tell(duel_scalars *s, const char *name, const char *label, double value) {
+  const int slot = duel_scalars_slot(s, name, label, DUEL_LAST);
+  if (slot < 0) return duel_fail(DUEL_ERR_INTERNAL, "a run has more than %d scalars", DUEL_MAX_SCALARS);
+  duel_scalars_put(s, slot, value);
+  return DUEL_OK;
+}
+
 duel_status duel_scalars_take(duel_scalars *s, const float *src, uint64_t set, int64_t step) {
   for (int i = 0; i < s->n; i++)
     if ((set >> i & 1) && !isfinite(src[i]))

@@ -39,6 +39,7 @@ int duel_scalars_slot(duel_scalars *s, const char *name, const char *label, duel
 // Of step number `step`: src[slot] for the slots of the set. DIVERGED names what is not finite.
 duel_status duel_scalars_take(duel_scalars *s, const float *src, uint64_t set, int64_t step);
 void duel_scalars_put(duel_scalars *s, int slot, double value); // of a scalar that the host knows
+duel_status duel_scalars_tell(duel_scalars *s, const char *name, const char *label, double value); // the same, by name
 // Those that the steps of the tick made, or of the one that has just ended. The list lives until the next call.
 int duel_scalars_list(duel_scalars *s, const duel_scalar **list);
 void duel_scalars_tick(duel_scalars *s);

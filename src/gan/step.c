@@ -101,8 +101,7 @@ static duel_status open_testing(duel_step_vars *v, const duel_model *m, duel_var
   const duel_shape rows = DUEL_SHAPE(v->chunk), items = with_batch(v->chunk, m->item);
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "test.items", data, items, &v->test_items));
   DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "test.index", DUEL_I32, rows, &v->test_index));
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "test.labels", DUEL_I32, rows, &v->test_labels));
-  return duel_vars_add(vars, DUEL_ARENA_OUTPUT, "test.hits", real, DUEL_SCALAR, &v->test_hits);
+  return duel_vars_add(vars, DUEL_ARENA_OUTPUT, "test.logits", real, DUEL_SHAPE(v->chunk, m->classes), &v->test_logits);
 }
 
 // Large items are sampled a few at a time: they would take more memory than the training.
@@ -268,7 +267,6 @@ duel_status duel_step_sample(duel_graph **g, duel_step_vars *v, duel_model *m, c
 duel_status duel_step_test(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real) {
   DUEL_TRY(duel_graph_open(g, vars, real));
   const duel_val x = duel_batch(*g, duel_input(*g, v->test_items), duel_input(*g, v->test_index));
-  const duel_val logits = infer(*g, m, m->game->tests, x);
-  duel_output(*g, v->test_hits, duel_hits(*g, logits, duel_input(*g, v->test_labels)));
+  duel_output(*g, v->test_logits, infer(*g, m, m->game->tests, x));
   return finished(g);
 }

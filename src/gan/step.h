@@ -29,7 +29,7 @@ typedef struct duel_step_vars {
   int latents, samples;          // sampling: INPUT [chunk, latent] and OUTPUT [chunk, ...]
   int rate[DUEL_MAX_NETS];       // the scalar of the net's learning rate
   int test_items, test_index;    // testing: INPUT [chunk, ...] as the data, i32 [chunk]: 0 … chunk − 1
-  int test_labels, test_hits;    // INPUT i32 [chunk], −1 where there is no item; OUTPUT []: how many are right
+  int test_logits;               // OUTPUT [chunk, classes]
   int64_t chunk;                 // items a sampling or testing run
   int64_t every[DUEL_MAX_EVERY]; // what steps differ by: see duel_step_every
   int n_every;
@@ -90,7 +90,7 @@ typedef struct duel_step_made {
 // The graph of a training step that is one of made->on; fills in the rest.
 duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real,
                             duel_step_made *made);
-// Items and labels -> hits of the game's net in inference mode (its moving average where there is one).
+// Items -> logits of the game's net in inference mode (its moving average where there is one).
 duel_status duel_step_test(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real);
 // Names the scalars of the nets' learning rates, behind those that the steps report.
 void duel_step_report_rates(duel_step_vars *v, const duel_model *m);

@@ -160,6 +160,23 @@ static void say_guesses(const view *v, char *text, size_t n) {
            v->x[0], v->since, v->facts->guess, v->facts->rate[0] / 4);
 }
 
+// Fewer are missed as it learns: no less than at first.
+static bool misses(const view *v) {
+  return v->x[0] > 0 && v->x[0] >= v->first;
+}
+
+static void say_misses(const view *v, char *text, size_t n) {
+  const int class = (int)v->x[1], others = (int)v->x[0] - 1;
+  char name[80] = "", more[40] = "";
+  if (v->facts->class_name) snprintf(name, sizeof name, " (%.60s)", v->facts->class_name[class]);
+  if (others > 0) snprintf(more, sizeof more, ", nor for %d other%s", others, others == 1 ? "" : "s");
+  snprintf(text, n,
+           "C takes no item of the test set for class %d%s%s of the %d since step %" PRId64
+           ": where a class has few items, give it more (copies of them will do); else try another rate, "
+           "optim.lr=%.2g, and see whether the labels belong to the items",
+           class, name, more, (int)v->facts->classes, v->since, v->facts->rate[0] / 4);
+}
+
 static bool by_heart(const view *v) {
   return v->x[0] - v->x[1] > 0.3;
 }
@@ -195,6 +212,7 @@ static const row rows[] = {{"d_wins", {"d_loss", "g_loss"}, false, 3, 20, d_wins
                            {"unsteady", {"d_loss", "g_loss", "sign_fake"}, false, 3, 20, unsteady, say_unsteady},
                            {"no_gradient", {"grad_norm_"}, true, 3, 20, no_gradient, say_no_gradient},
                            {"c_guesses", {"loss"}, false, 6, 300, guesses, say_guesses},
+                           {"c_misses", {"test.missed", "test.missed_class"}, false, 4, 200, misses, say_misses},
                            {"c_by_heart", {"accuracy", "test.accuracy"}, false, 3, 20, by_heart, say_by_heart}};
 enum { ROWS = sizeof rows / sizeof *rows };
 _Static_assert((int)ROWS <= (int)DUEL_MAX_ALARMS, "all have a place");
@@ -261,5 +279,7 @@ void duel_alarms_begin(duel_alarms *a, const duel_trainer *t, const duel_look *l
     a->facts.won = levels.won;
   }
   if (game->tests >= 0 && t->model.classes > 1) a->facts.guess = log((double)t->model.classes);
+  a->facts.classes = t->model.classes;
+  a->facts.class_name = t->data->class_name;
   duel_alarms_start(t, look, tell, ctx);
 }

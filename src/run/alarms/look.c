@@ -130,24 +130,17 @@ static bool all_finite(const float *x, int64_t n) {
   return true;
 }
 
-static duel_status put(duel_trainer *t, const char *name, double value) {
-  duel_scalars *s = &t->vars_of_step.scalars;
-  const int slot = duel_scalars_slot(s, name, NULL, DUEL_LAST);
-  if (slot < 0) return duel_fail(DUEL_ERR_INTERNAL, "a run has more than %d scalars", DUEL_MAX_SCALARS);
-  duel_scalars_put(s, slot, value);
-  return DUEL_OK;
-}
-
 duel_status duel_look_take(duel_look *l, duel_trainer *t) {
   if (!l->latents) return DUEL_OK;
   DUEL_TRY(duel_trainer_sample(t, l->latents, l->n, l->now));
   if (!all_finite(l->now, l->n * l->size)) return DUEL_OK;
-  DUEL_TRY(put(t, "spread_real", l->spread));
-  DUEL_TRY(put(t, "spread_fake", duel_look_spread(l->now, l->n, l->size, floor_of(l))));
-  DUEL_TRY(put(t, "apart", duel_look_apart(l->now, l->real, l->n, l->size)));
+  duel_scalars *s = &t->vars_of_step.scalars;
+  DUEL_TRY(duel_scalars_tell(s, "spread_real", NULL, l->spread));
+  DUEL_TRY(duel_scalars_tell(s, "spread_fake", NULL, duel_look_spread(l->now, l->n, l->size, floor_of(l))));
+  DUEL_TRY(duel_scalars_tell(s, "apart", NULL, duel_look_apart(l->now, l->real, l->n, l->size)));
   if (bounded(l)) {
-    DUEL_TRY(put(t, "ends_real", l->ends));
-    DUEL_TRY(put(t, "ends_fake", duel_look_ends(l->now, l->n, l->size, l->reach)));
+    DUEL_TRY(duel_scalars_tell(s, "ends_real", NULL, l->ends));
+    DUEL_TRY(duel_scalars_tell(s, "ends_fake", NULL, duel_look_ends(l->now, l->n, l->size, l->reach)));
   }
   return DUEL_OK;
 }
