@@ -175,7 +175,7 @@ stop() {
 
 # ---- the parts
 versions() {
-  echo "commit: $(git -C "$here" rev-parse HEAD 2>/dev/null || cat "${taken:-}" 2>/dev/null || echo unknown)"
+  echo "commit: $(git -C "$here" describe --always --abbrev=40 --dirty 2>/dev/null || cat "${taken:-}" 2>/dev/null || echo unknown)"
   echo "nvcc: $(nvcc --version 2>/dev/null | sed -n 's/^Cuda compilation tools, //p')"
   nvidia-smi --query-gpu=driver_version,name,memory.total,clocks.max.sm,power.limit --format=csv,noheader 2>/dev/null |
     sed -n '1{s/^\([^,]*\), */driver: \1\ncard: /;p;}'
@@ -210,9 +210,10 @@ do_build() {
 weights() {
   name=$1 recipe=$2
   shift 2
-  [ "$recipe" = ring ] || set -- --data "$data" "$@" # its points are made, not read
+  [ "$recipe" = ring ] || set -- --data "$data" "$@"       # its points are made, not read
+  [ "${recipe#classifier}" != "$recipe" ] || set -- --sample 0 "$@" # and that one draws nothing
   within 20 smoke.log "$tree/duel" train --recipe "$recipe" --backend cuda --steps "$steps" $small \
-    --sample 0 --outdir "$runs/$name" -q "$@"
+    --outdir "$runs/$name" -q "$@"
   ended $? "duel train --recipe $recipe $*" smoke.log &&
     cp "$runs/$name"/latest/checkpoint-*"$steps".safetensors "$runs/$name.last"
 }
