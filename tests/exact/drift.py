@@ -16,6 +16,7 @@ import torch
 
 import exact
 import gan
+import recipes
 import spec
 
 
@@ -24,7 +25,7 @@ def trained(args, name, recipe, steps, precision):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, name + ".yaml")
         with open(path, "w") as f:
-            f.write(gan.to_yaml(recipe, "fashion-mnist", steps, name))
+            f.write(recipes.to_yaml(recipe, "fashion-mnist", steps, name))
         args.flags = [*args.given, "--precision", precision]
         return exact.run_engine(args, path, steps, os.path.join(folder, "runs"))
 
@@ -41,15 +42,15 @@ def main():
     images = spec.fashion_mnist().reshape(-1, *exact.ITEM)
     print(f"{args.steps} steps, seed {args.seed}{''.join(' ' + g for g in args.given)}\n"
           f"{'model':<13} {'products':<9} {'worst':>9} {'median':>9}  tensor")
-    recipes = {"mlp": gan.MLP, "dcgan": gan.DCGAN}
-    models = [m for n in args.recipe.split(",") for m in (("smooth-" + n, gan.smooth(recipes[n])), (n, recipes[n]))]
+    known = {"mlp": recipes.MLP, "dcgan": recipes.DCGAN}
+    models = [m for n in args.recipe.split(",") for m in (("smooth-" + n, recipes.smooth(known[n])), (n, known[n]))]
     for name, recipe in models:
         double = None
         for precision in args.precisions.split(","):
             start, end = trained(args, name, recipe, args.steps, precision)
             if double is None:
                 double, _ = gan.train(recipe, start, images, args.seed, args.steps, torch.float64)
-            errors = {n: e for n, e in gan.errors(recipe, end, double, start).items() if e is not None}
+            errors = {n: e for n, e in gan.errors(end, double, start).items() if e is not None}
             worst = max(errors, key=errors.get)
             print(f"{name:<13} {precision:<9} {errors[worst]:9.2e} {np.median(list(errors.values())):9.2e}  {worst}",
                   flush=True)

@@ -3,7 +3,7 @@
     python tests/exact/exact.py --duel build/duel
 
 From the engine's checkpoint of step 0 on, everything is recomputed here: initial values, latents and data order in numpy
-(spec.py), the model and its training in PyTorch float64 (gan.py). The error of a tensor is
+(spec.py), the model and its training in PyTorch float64 (gan.py, nets.py, family.py). The error of a tensor is
 ‖engine − float64‖ / ‖float64 − start‖; tensors that move less than 1e-3 of their player's median are left out (a bias
 before batchnorm has no true gradient).
 
@@ -35,12 +35,14 @@ import torch
 from safetensors.numpy import load_file
 
 import gan
+import recipes
 import spec
 
 ITEM = (1, 28, 28)
 SMOOTH_LIMIT = 2e-4
 RECIPES = {  # and the steps of the smooth one and of the other
-    "mlp": (gan.MLP, 100, 20), "dcgan": (gan.DCGAN, 50, 10), "classifier-28": ({**gan.CLASSIFIER, "batch": 64}, 50, 10)}
+    "mlp": (recipes.MLP, 100, 20), "dcgan": (recipes.DCGAN, 50, 10),
+    "classifier-28": ({**recipes.CLASSIFIER, "train": dict(batch=64, noise=0.4)}, 50, 10)}
 
 
 def run_engine(args, recipe, steps, folder):
@@ -94,23 +96,23 @@ def compare(args, data, name, recipe, steps, limits_of):
         if name.startswith("smooth"):
             path = os.path.join(folder, name + ".yaml")
             with open(path, "w") as f:
-                f.write(gan.to_yaml(recipe, "fashion-mnist", steps, "without kinks"))
+                f.write(recipes.to_yaml(recipe, "fashion-mnist", steps, "without kinks"))
         start, end = run_engine(args, path, steps, os.path.join(folder, "runs"))
     good = check_start(recipe, start, args.seed)
-    exact, losses = gan.train(recipe, start, data, args.seed, steps, torch.float64)
-    if not np.isfinite(losses).all():
+    exact, told = gan.train(recipe, start, data, args.seed, steps, torch.float64)
+    if not all(np.isfinite(list(step.values())).all() for step in told):
         raise SystemExit("the float64 run itself diverged")
     title = f"{name:<8} {steps} steps, seed {args.seed}"
-    return judge(title, gan.errors(recipe, end, exact, start), limits_of(start, exact)) and good
+    return judge(title, gan.errors(end, exact, start), limits_of(start, exact)) and good
 
 
 def reference_limits(args, data, recipe, steps, start, exact):
     """Twice the worst error of each tensor over the float32 references."""
     generator, worst = np.random.default_rng(1), dict.fromkeys(start, 0.0)
     for _ in range(args.references):
-        hidden, back = gan.permute_hidden(recipe, start, generator)
+        hidden, back = recipes.permute_hidden(recipe, start, generator)
         end, _ = gan.train(recipe, hidden, data, args.seed, steps, torch.float32, generator.permutation(64))
-        for n, e in gan.errors(recipe, back(end), exact, start).items():
+        for n, e in gan.errors(back(end), exact, start).items():
             worst[n] = max(worst[n], e or 0)
     return {n: 2 * e for n, e in worst.items()}
 
@@ -130,7 +132,7 @@ def main():
         if args.recipe not in (None, name):
             continue
         data = labelled if "C" in recipe else images
-        good &= compare(args, data, "smooth-" + name, gan.smooth(recipe), smooth_steps,
+        good &= compare(args, data, "smooth-" + name, recipes.smooth(recipe), smooth_steps,
                         lambda start, _: dict.fromkeys(start, SMOOTH_LIMIT))
         good &= compare(args, data, name, recipe, steps,
                         lambda *ends: reference_limits(args, data, recipe, steps, *ends))

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "exact"))
-import gan  # noqa: E402
+import nets  # noqa: E402
 
 IMAGE = (3, 4, 3, 5)
 torch.manual_seed(5)  # of the convolutions below
@@ -41,7 +41,7 @@ class MinibatchStddev(nn.Module):
         self.keys = keys
 
     def forward(self, x):
-        return gan.minibatch_stddev(x, **self.keys)
+        return nets.minibatch_stddev(x, **self.keys)
 
 
 class SelfAttention(nn.Module):
@@ -53,7 +53,7 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.full((1,), 0.5))
 
     def forward(self, x):
-        return gan.self_attention(x, self.f.weight, self.g.weight, self.h.weight, self.v.weight, self.gamma, self.pool)
+        return nets.self_attention(x, self.f.weight, self.g.weight, self.h.weight, self.v.weight, self.gamma, self.pool)
 
 
 class Residual(nn.Module):

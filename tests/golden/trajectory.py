@@ -1,11 +1,23 @@
-"""Writes trajectory/: small nets trained for 20 steps in PyTorch float64, for tests/test_trajectory.c.
+"""Small nets trained for 20 steps in PyTorch and by the engine: are they the same training?
 
-    python tests/golden/trajectory.py [CASE ...]
+    python tests/golden/trajectory.py [--build build] [CASE ...]      compares
+    python tests/golden/trajectory.py --write [CASE ...]              and writes trajectory/, for tests/test_trajectory.c
 
-trajectory/README.md says what the files hold. Needs torch, numpy and safetensors.
+A row of CASES is a recipe and what it trains on. Its training is recomputed from the draws (tests/exact/spec.py) in
+float64, and three times in float32 with the rows of the batch in another order. The error of a tensor is its distance
+from float64 in parts of its movement, ‖engine − float64‖ / ‖float64 − start‖; it may be 2e-4, or twice the worst of the
+three in float32 where that is more. Printed for each case and backend is the tensor that is nearest to its limit.
+Tensors that move less than 1e-3 of their net's median are left out: a bias before batchnorm has no true gradient.
+
+A row of MISTAKES is a case with a mistake that is often made: it must be ten limits or more away from the true one.
+Exit status 1 if one of these fails. Needs torch, numpy and safetensors; trajectory/README.md tells what is written.
 """
+import argparse
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import torch
@@ -14,40 +26,49 @@ from safetensors.numpy import save_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "exact"))
 import gan  # noqa: E402
+import recipes  # noqa: E402
 import spec  # noqa: E402
+from nets import initial  # noqa: E402
 
-STEPS, SEED, OUT = 20, 7, os.path.join(HERE, "trajectory")
+STEPS, SEED, LIMIT, OUT = 20, 7, 2e-4, os.path.join(HERE, "trajectory")
 ADAM = dict(name="adam", lr=0.002, betas=(0.5, 0.999), eps=1e-8)
 
-# What a training step of `mlp` does, in small; then what it does not.
+# What a training step of `mlp` does, in small: dense, leaky_relu, batchnorm, tanh, reshape; Adam; separate updates, shared
+# latents.
 SEPARATE = dict(
-    latent=10, init="glorot_uniform", batch=16, d_steps=1, d_update="separate", latents="shared",
+    latent=10,
     G=[("dense", 20), ("leaky_relu", 0.2), ("dense", 24), ("batchnorm",), ("leaky_relu", 0.2), ("dense", 36), ("tanh",),
        ("reshape", (1, 6, 6))],
-    D=[("flatten",), ("dense", 24), ("leaky_relu", 0.2), ("dense", 1)], optim=ADAM)
-CASES = {
+    D=[("flatten",), ("dense", 24), ("leaky_relu", 0.2), ("dense", 1)],
+    init="glorot_uniform", loss="bce", optim=ADAM, train=dict(batch=16, d_update="separate", latents="shared"))
+ENGINE = {
     "separate": (SEPARATE, "images"),
-    "joint": ({**SEPARATE, "d_update": "joint", "latents": "fresh", "d_steps": 2, "init": "he_normal", "smoothing": 0.1,
-               "optim": {**ADAM, "lr": dict(G=0.001, D=0.003), "weight_decay": 0.01},
-               "D": [("flatten",), ("dense", 24), ("batchnorm",), ("tanh",), ("dense", 12), ("sigmoid",), ("dense", 1)]},
-              "images"),
-    "sgd": (dict(latent=5, init="glorot_normal", batch=16, d_steps=1, d_update="separate", latents="fresh", ema=100,
-                 G=[("dense", 17), ("batchnorm",), ("relu",), ("dense", 3)],
-                 D=[("dense", 19), ("tanh",), ("dense", 1)], optim=dict(name="sgd", lr=0.05, momentum=0.9)), "points"),
-    "dropout": (dict(latent=6, init="glorot_uniform", batch=16, d_steps=1, d_update="joint", latents="shared",
-                     G=[("dense", 16), ("tanh",), ("dropout", 0.25), ("dense", 3)],
+    # Fresh latents, two sub-steps, batchnorm in D, sigmoid, label smoothing, he_normal, D's own rate, weight decay.
+    "joint": ({**SEPARATE, "init": "he_normal", "loss": dict(name="bce", label_smoothing=0.1),
+               "D": dict(layers=[("flatten",), ("dense", 24), ("batchnorm",), ("tanh",), ("dense", 12), ("sigmoid",),
+                                 ("dense", 1)], optim=dict(lr=0.003)),
+               "optim": {**ADAM, "lr": 0.001, "weight_decay": 0.01},
+               "train": dict(batch=16, d_update="joint", latents="fresh", d_steps=2)}, "images"),
+    # Momentum, an average of G, separate updates with fresh latents, relu, glorot_normal.
+    "sgd": (dict(latent=5, G=[("dense", 17), ("batchnorm",), ("relu",), ("dense", 3)],
+                 D=[("dense", 19), ("tanh",), ("dense", 1)], init="glorot_normal", loss="bce",
+                 optim=dict(name="sgd", lr=0.05, momentum=0.9), ema=dict(half_life="100 images"),
+                 train=dict(batch=16, d_update="separate", latents="fresh")), "points"),
+    # Its draws are k = 4096·(forward of the step) + (dropout of the forward), in G and in D.
+    "dropout": (dict(latent=6, G=[("dense", 16), ("tanh",), ("dropout", 0.25), ("dense", 3)],
                      D=[("dense", 16), ("tanh",), ("dropout", 0.5), ("dense", 9), ("tanh",), ("dropout", 0.3),
-                        ("dense", 1)], optim=ADAM), "points"),
+                        ("dense", 1)], init="glorot_uniform", loss="bce", optim=ADAM, train=dict(batch=16)), "points"),
     # Strides, dilation, groups, a kernel that is no square, output_pad.
     "conv": ({**SEPARATE, "init": dict(name="normal", std=0.2),
-              "G": [("dense", dict(out=24, bias=False)), ("reshape", (6, 2, 2)), ("batchnorm", gan.SCALE), ("tanh",),
+              "G": [("dense", dict(out=24, bias=False)), ("reshape", (6, 2, 2)), ("batchnorm", recipes.SCALE), ("tanh",),
                     ("conv_transpose", dict(out=8, kernel=(3, 4), stride=2, pad=1, output_pad=(1, 0), bias=False)),
-                    ("batchnorm", gan.SCALE), ("tanh",), ("conv_transpose", dict(out=4, kernel=3, groups=2)), ("tanh",),
-                    ("conv", dict(out=1, kernel=3, pad=1)), ("tanh",)],
+                    ("batchnorm", recipes.SCALE), ("tanh",), ("conv_transpose", dict(out=4, kernel=3, groups=2)),
+                    ("tanh",), ("conv", dict(out=1, kernel=3, pad=1)), ("tanh",)],
               "D": [("conv", dict(out=6, kernel=4, stride=2, pad=1)), ("leaky_relu", 0.2),
                     ("conv", dict(out=8, kernel=2, pad=(1, 2), dilation=2, groups=2, bias=False)),
-                    ("batchnorm", gan.SCALE), ("tanh",), ("flatten",), ("dense", 1)]}, "images"),
-    # Blocks within blocks, with and without a skip list and copies, and what looks at more than a pixel's surroundings.
+                    ("batchnorm", recipes.SCALE), ("tanh",), ("flatten",), ("dense", 1)]}, "images"),
+    # Blocks within blocks, with and without a skip list and copies, and what looks at more than a pixel's surroundings:
+    # minibatch_stddev; self_attention, its gamma beginning as 0.4.
     "blocks": ({**SEPARATE, "init": dict(name="normal", std=0.3),
                 "G": [("dense", 45), ("reshape", (5, 3, 3)),
                       ("residual", [("batchnorm",), ("tanh",), ("conv", dict(out=5, kernel=3, pad=1)),
@@ -60,13 +81,53 @@ CASES = {
                        dict(skip=[("conv", dict(out=8, kernel=2, stride=2))])),
                       ("minibatch_stddev",), ("minibatch_stddev", dict(group=8, channels=3)), ("tanh",), ("flatten",),
                       ("dense", 1)]}, "images"),
-    # As `classifier-28`, in small; what is held out for its test is in no batch.
+    # As `classifier-28`, in small: maxpool, dropout, noise on the items, label smoothing, a cosine for the rate, an average;
+    # what is held out for its test is in no batch.
     "classifier": (dict(
-        init="torch", batch=16, noise=0.4, smoothing=0.1, ema=100,
+        game="classifier",
         C=[("conv", dict(out=8, kernel=3, pad=1, bias=False)), ("batchnorm",), ("relu",), ("maxpool", 2), ("flatten",),
            ("dense", 12), ("relu",), ("dropout", 0.3), ("dense", 3)],
-        optim={**ADAM, "lr": {"from": 0.01, "to": 0, "curve": "cosine"}}), "labelled"),
+        init="torch", loss=dict(name="cross_entropy", label_smoothing=0.1),
+        optim={**ADAM, "lr": {"from": 0.01, "to": 0, "curve": "cosine"}}, ema=dict(half_life="100 images"),
+        train=dict(batch=16, noise=0.4)), "labelled"),
 }
+
+# The GAN family on points, without kinks. NORMED has batch statistics in D.
+SMALL = dict(
+    latent=5, G=[("dense", 16), ("tanh",), ("dense", 12), ("batchnorm",), ("tanh",), ("dense", 3)],
+    D=[("dense", 16), ("tanh",), ("dense", 12), ("tanh",), ("dense", 1)],
+    init="glorot_uniform", loss="bce", optim=ADAM, train=dict(batch=16))
+NORMED = {**SMALL, "D": [("dense", 16), ("tanh",), ("dense", 12), ("batchnorm",), ("tanh",), ("dense", 1)]}
+LOSSES = {
+    "bce": (NORMED, "points"),
+    "hinge": ({**NORMED, "loss": "hinge"}, "points"),
+}
+CASES = {**ENGINE, **LOSSES}
+
+
+class Attached(gan.Gan):
+    """The gradient of D's loss in its fakes stays in G's weights until G's update adds its own."""
+
+    def fakes_of_d(self, fake):
+        return fake
+
+    def gradients(self, net, loss):
+        own = super().gradients(net, loss)
+        if net == "G":
+            return [a + b for a, b in zip(own, self.kept)]
+        self.kept = super().gradients("G", loss)
+        return own
+
+
+class Together(gan.Gan):
+    """One pass of D over real items and fakes: they share its statistics."""
+
+    def scores(self, real, fake):
+        both = self.forward("D", torch.cat([real, fake]))
+        return both[:len(real)], both[len(real):]
+
+
+MISTAKES = [("bce", "fakes not detached", Attached), ("bce", "statistics of real and fake together", Together)]
 
 
 def data():
@@ -81,12 +142,15 @@ def data():
     return {"images": images, "points": points.astype(np.float32), "labels": labels}
 
 
+FILES = {"images": "images-idx3-ubyte", "points": "points-idx2-float", "labels": "labels-idx1-ubyte"}
+
+
 def items_of(kind, sets):
-    """What a case trains on."""
+    """What a case trains on, and the shape of an item."""
     if kind == "points":
-        return sets["points"]
+        return sets["points"], (3,)
     images, kept = sets["images"][:, None], ~spec.held_out(len(sets["images"]))
-    return images if kind == "images" else (images[kept], sets["labels"][kept])
+    return images if kind == "images" else (images[kept], sets["labels"][kept]), images.shape[1:]
 
 
 def write_idx(path, a):
@@ -97,53 +161,92 @@ def write_idx(path, a):
 
 def permuted_rows(recipe, g):
     """Another order of a batch's rows, in which those that minibatch_stddev compares stay together."""
-    kinds = [layer[0] for p in gan.nets(recipe) for layer in recipe[p]]
+    kinds = [layer[0] for net in recipes.nets(recipe) for layer in recipes.layers(recipe, net)]
     if "minibatch_stddev" not in kinds:
-        return g.permutation(recipe["batch"])
-    rows = np.arange(recipe["batch"]).reshape(-1, 2, 2)  # compared are those that agree modulo 4, or modulo 2
+        return g.permutation(recipe["train"]["batch"])
+    rows = np.arange(recipe["train"]["batch"]).reshape(-1, 2, 2)  # compared are those that agree modulo 4, or modulo 2
     for axis in range(3):
         rows = g.permutation(rows, axis=axis)
     return rows.flatten()
 
 
-def worst_float32(recipe, start, items, exact):
-    """The worst error of six float32 runs in other summation orders: what the test's limit must leave room for."""
-    g, worst = np.random.default_rng(1), 0.0
-    for _ in range(6):
-        hidden, back = gan.permute_hidden(recipe, start, g)
-        end, _ = gan.train(recipe, hidden, items, SEED, STEPS, torch.float32, permuted_rows(recipe, g))
-        found = gan.errors(recipe, back(end), exact, start)
-        worst = max([worst] + [e for n, e in found.items() if e is not None and "running_mean" not in n])
-    return worst
+class Twin:
+    """A case in PyTorch."""
+
+    def __init__(self, name, sets):
+        self.name, (self.recipe, self.kind) = name, CASES[name]
+        self.data, item = items_of(self.kind, sets)
+        start = initial(self.recipe, item, SEED)
+        self.start = start | {n: np.full_like(v, 0.4) for n, v in start.items() if n.endswith("gamma")}  # 0 hides attention
+        self.end, self.told = self.train(torch.float64)
+        g, worst = np.random.default_rng(1), {}
+        for _ in range(3):
+            end, _ = self.train(torch.float32, permuted_rows(self.recipe, g))
+            for n, e in gan.errors(end, self.end, self.start).items():
+                if e is not None:
+                    worst[n] = max(worst.get(n, 0), e)
+        self.float32 = worst
+
+    def train(self, dtype, rows=None, kind=None):
+        return gan.train(self.recipe, self.start, self.data, SEED, STEPS, dtype, rows, kind)
+
+    def mistaken(self, kind):
+        """How many limits is the tensor off that is farthest off, its name and error."""
+        end, _ = self.train(torch.float64, None, kind)
+        error = gan.errors(end, self.end, self.start)
+        return max((error[n] / max(LIMIT, 2 * e), n, error[n]) for n, e in self.float32.items())
+
+    def write(self, folder):
+        tensors = {"start." + n: v for n, v in self.start.items()} | {"end." + n: v for n, v in self.end.items()}
+        tensors |= {"float32." + n: np.float64(e) for n, e in self.float32.items()}
+        names = {n for step in self.told for n in step}
+        tensors |= {"scalar." + n: np.array([step.get(n, np.nan) for step in self.told]) for n in sorted(names)}
+        file, path = FILES.get(self.kind, FILES["images"]), os.path.join(folder, self.name)
+        save_file({n: np.ascontiguousarray(v) for n, v in tensors.items()}, path + ".safetensors",
+                  {"steps": str(STEPS), "data": file})
+        os.chmod(path + ".safetensors", 0o644)
+        with open(path + ".yaml", "w") as f:
+            f.write(recipes.to_yaml(self.recipe, "./" + file, STEPS, "Written by trajectory.py.", SEED))
+
+
+def run_engine(build, folder):
+    """What test_trajectory says of the folder's cases, on the CPU and on CUDA's emulator."""
+    done = subprocess.run(["ctest", "--test-dir", build, "-V", "-R", "^(test|emulated)_trajectory$"], text=True,
+                          stdout=subprocess.PIPE, env={**os.environ, "DUEL_TRAJECTORIES": folder})
+    lines = [line.split("trajectory: ", 1)[1] for line in done.stdout.splitlines() if "trajectory: " in line]
+    for line in lines:
+        print(line)
+    if done.returncode or len({line.split()[1] for line in lines}) != 2:
+        print(done.stdout)
+    return done.returncode == 0
 
 
 def main():
-    os.makedirs(OUT, exist_ok=True)
-    files = {"images": "images-idx3-ubyte", "points": "points-idx2-float", "labels": "labels-idx1-ubyte"}
-    sets = data()
-    for name, a in sets.items():
-        write_idx(os.path.join(OUT, files[name]), a)
-    for name, (recipe, kind) in CASES.items():
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
-        items = items_of(kind, sets)
-        item = (items[0] if kind == "labelled" else items).shape[1:]
-        start = gan.initial(recipe, item, SEED)
-        start |= {n: np.full_like(v, 0.4) for n, v in start.items() if n.endswith("gamma")}  # 0 would hide attention
-        exact, losses = gan.train(recipe, start, items, SEED, STEPS, torch.float64)
-        worst = worst_float32(recipe, start, items, exact)
-        tensors = {"start." + n: v for n, v in start.items()} | {"end." + n: v for n, v in exact.items()}
-        names = ("loss", "accuracy") if "C" in recipe else ("d_loss", "g_loss")
-        tensors |= {n: losses[:, i] for i, n in enumerate(names)}
-        path = os.path.join(OUT, name)
-        save_file({n: np.ascontiguousarray(v) for n, v in tensors.items()}, path + ".safetensors",
-                  {"steps": str(STEPS), "seed": str(SEED), "worst_float32": f"{worst:.1e}"})
-        os.chmod(path + ".safetensors", 0o644)
-        with open(path + ".yaml", "w") as f:
-            f.write(gan.to_yaml(recipe, "./" + files.get(kind, files["images"]), STEPS, "Written by trajectory.py.", SEED))
-        print(f"{name}: {os.path.getsize(path + '.safetensors')} bytes, worst float32 error {worst:.1e}, "
-              f"losses {losses[0].round(3)} .. {losses[-1].round(3)}")
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--build", default="build", help="where the engine was built, with its tests (default %(default)s)")
+    p.add_argument("--write", action="store_true", help="keep what was computed in trajectory/, whatever the engine says")
+    p.add_argument("case", nargs="*", metavar="CASE", help="these alone: " + ", ".join(CASES))
+    args = p.parse_args()
+    torch.set_num_threads(1)
+    good, sets = True, data()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, a in sets.items():
+            write_idx(os.path.join(folder, FILES[name]), a)
+        twins = {name: Twin(name, sets) for name in args.case or CASES}
+        for twin in twins.values():
+            twin.write(folder)
+        for name, mistake, kind in MISTAKES:
+            if name not in twins:
+                continue
+            limits, tensor, error = twins[name].mistaken(kind)
+            good &= limits >= 10
+            print(f"mistake in {name}: {mistake}: {tensor} {error:.1e}, {limits:.0f} times its limit"
+                  f"{'' if limits >= 10 else ', NOT told'}")
+        if args.write:
+            shutil.copytree(folder, OUT, dirs_exist_ok=True)
+        good &= run_engine(args.build, folder)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

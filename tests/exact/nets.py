@@ -1,0 +1,124 @@
+"""Layers in numpy and PyTorch: which tensors a recipe's nets have, how they begin, and what a layer computes.
+
+Recipes are those of recipes.py; draws come from spec.py.
+"""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import recipes
+import spec
+
+
+def keys(layer):
+    """A layer's keys as a dict; a plain value stands for the main key."""
+    value = layer[1] if len(layer) > 1 else {}
+    return value if isinstance(value, dict) else dict(out=value)
+
+
+def pair(value):
+    return tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+
+
+def sizes(k):
+    """Of a convolution: kernel, and what torch's functions want."""
+    kernel, stride, pad, dilation = (pair(k.get(n, d)) for n, d in (("kernel", 3), ("stride", 1), ("pad", 0), ("dilation", 1)))
+    return kernel, dict(stride=stride, padding=pad, dilation=dilation, groups=k.get("groups", 1))
+
+
+def convolved(layer, shape):
+    """The shapes of a convolution's weight and result; shape [C, H, W]."""
+    k, (c, *image) = keys(layer), shape
+    (kernel, o), out = sizes(k), k["out"]
+    steps = list(zip(image, kernel, o["stride"], o["padding"], o["dilation"], pair(k.get("output_pad", 0))))
+    if layer[0] == "conv":
+        weight, image = (out, c // o["groups"]), [(n + 2 * p - d * (r - 1) - 1) // s + 1 for n, r, s, p, d, _ in steps]
+    else:
+        weight, image = (c, out // o["groups"]), [(n - 1) * s - 2 * p + d * (r - 1) + m + 1 for n, r, s, p, d, m in steps]
+    return weight + kernel, (out, *image)
+
+
+def tensors(recipe, item):
+    """(name, shape, init) of all tensors, in the order in which parameters are numbered: G then D, weight before bias."""
+    out = []
+    for net in recipes.nets(recipe):
+        init, shape = recipes.of_net(recipe, net, "init"), (recipe["latent"],) if net == "G" else tuple(item)
+        declare(recipes.layers(recipe, net), init, net, shape, out)
+    return out
+
+
+def declare(layers, init, path, shape, out):
+    """Appends the tensors of a list of layers that reads `shape`; yields the shape that it makes."""
+    for i, layer in enumerate(layers):
+        name, kind, k = f"{path}.{i}.", layer[0], keys(layer)
+        if kind == "dense":
+            out.append((name + "weight", (k["out"], *shape), k.get("init", init)))
+            shape = (k["out"],)
+        elif kind in ("conv", "conv_transpose"):
+            weight, shape = convolved(layer, shape)
+            out.append((name + "weight", weight, k.get("init", init)))
+        elif kind == "batchnorm":
+            out += [(name + "weight", shape[:1], k.get("init", "ones")), (name + "bias", shape[:1], "zeros")]
+            out += [(name + "running_mean", shape[:1], "buffer 0"), (name + "running_var", shape[:1], "buffer 1")]
+        elif kind == "flatten":
+            shape = (int(np.prod(shape)),)
+        elif kind == "reshape":
+            shape = tuple(layer[1])
+        elif kind in ("maxpool", "avgpool"):
+            shape = (shape[0], *(n // layer[1] for n in shape[1:]))
+        elif kind == "minibatch_stddev":
+            shape = (shape[0] + k.get("channels", 1), *shape[1:])
+        elif kind == "self_attention":
+            c, narrow, half = shape[0], max(1, shape[0] // 8), max(1, shape[0] // 2)
+            for part, to, of in (("f", narrow, c), ("g", narrow, c), ("h", half, c), ("v", c, half)):
+                out.append((f"{name}{part}.weight", (to, of, 1, 1), k.get("init", init)))
+            out.append((name + "gamma", (1,), "zeros"))
+        elif kind == "residual":
+            for copy in range(layer[2].get("repeat", 1)):
+                before = shape
+                shape = declare(layer[1], init, f"{name}{copy}.residual", before, out)
+                declare(layer[2].get("skip", ()), init, f"{name}{copy}.skip", before, out)
+        if kind in ("dense", "conv", "conv_transpose") and k.get("bias", True):
+            *_, weight, drawn = out[-1]  # PyTorch's own draws biases as it draws weights
+            out.append((name + "bias", shape[:1], ("torch", np.prod(weight[1:])) if drawn == "torch" else "zeros"))
+    return shape
+
+
+def minibatch_stddev(x, group=4, channels=1):
+    """StyleGAN2's."""
+    n, c, h, w = x.shape
+    y = x.reshape(min(group, n), -1, channels, c // channels, h, w)
+    y = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean([2, 3, 4])
+    return torch.cat([x, y.reshape(-1, channels, 1, 1).repeat(min(group, n), 1, h, w)], 1)
+
+
+def self_attention(x, f, g, h, v, gamma, pool):
+    """Zhang et al. 2019, keys and values pooled as in their code."""
+    keys, values = (F.max_pool2d(F.conv2d(x, w), pool).flatten(2) for w in (f, h))
+    share = torch.softmax(F.conv2d(x, g).flatten(2).transpose(1, 2) @ keys, -1)
+    return x + gamma * F.conv2d((values @ share.transpose(1, 2)).reshape(len(x), -1, *x.shape[2:]), v)
+
+
+def initial(recipe, item, seed):
+    """The engine's first values, float32 (exact for uniform draws, within 2e-6·std for normal ones)."""
+    out, k = {}, 0
+    for name, shape, init in tensors(recipe, item):
+        if isinstance(init, dict) or init in ("glorot_normal", "he_normal"):
+            mean, std = 0, 0
+            if isinstance(init, dict):
+                mean, std = init.get("mean", 0), init["std"]
+            else:
+                taps = int(np.prod(shape[2:]))
+                fan_in, fan_out = shape[1] * taps, shape[0] * taps
+                std = np.sqrt(2 / (fan_in + fan_out if init == "glorot_normal" else fan_in))
+            draw = spec.normal(seed, spec.INIT, 0, k, int(np.prod(shape))).reshape(shape)
+            out[name] = draw.astype(np.float32) * np.float32(std) + np.float32(mean)
+        elif init == "glorot_uniform":
+            out[name] = spec.uniform_within(np.sqrt(6.0 / (shape[0] + shape[1])), seed, k, shape)
+        elif init[0] == "torch" or init == "torch":
+            fan_in = np.prod(shape[1:]) if init == "torch" else init[1]
+            out[name] = spec.uniform_within(1 / np.sqrt(fan_in), seed, k, shape)
+        else:
+            out[name] = np.full(shape, init in ("ones", "buffer 1"), np.float32)
+        k += not str(init).startswith("buffer")
+    return out
