@@ -310,13 +310,13 @@ static void names(void **state) {
   assert_string_equal(d->name, "digits");
   duel_dataset_close(d);
   unsetenv("DUEL_DATA");
-  assert_refused("digits", "fashion-mnist, synthetic:ring and synthetic:shapes are known by name");
+  assert_refused("digits", "fashion-mnist, synthetic:ring, synthetic:grid and synthetic:shapes are known by name");
   assert_refused("./none", "data set ./none: no such file");
   assert_int_equal(duel_dataset_open(&d, "", 0), DUEL_ERR_USAGE);
   assert_int_equal(duel_dataset_open(&d, NULL, 0), DUEL_ERR_USAGE);
   assert_int_equal(duel_dataset_open(&d, "synthetic:ring", -1), DUEL_ERR_USAGE);
   assert_int_equal(duel_dataset_open(&d, "synthetic:square", 0), DUEL_ERR_USAGE);
-  assert_message("synthetic:ring and synthetic:shapes");
+  assert_message("synthetic:ring, synthetic:grid and synthetic:shapes are made here");
   assert_refused("/dev/zero", "device");
   duel_dataset_close(NULL);
 }
@@ -336,29 +336,50 @@ static void fashion_mnist(void **state) {
 
 // ---- synthetic
 
-static void ring(void **state) {
-  (void)state;
+// Item i belongs to mode i mod modes, whose center center() gives; the fingerprint holds every bit.
+static void check_points(const char *spec, int modes, double sigma, void (*center)(int mode, double at[2]),
+                         uint32_t fingerprint) {
   duel_dataset *d;
-  assert_int_equal(duel_dataset_open(&d, "synthetic:ring", 0), DUEL_OK);
-  assert_string_equal(d->name, "ring");
-  assert_true(d->items == 10000 && d->rank == 1 && d->dim[0] == 2 && d->is_float && d->classes == DUEL_RING_MODES);
+  assert_int_equal(duel_dataset_open(&d, spec, 0), DUEL_OK);
+  assert_string_equal(d->name, strchr(spec, ':') + 1);
+  assert_true(d->items == 10000 && d->rank == 1 && d->dim[0] == 2 && d->is_float && d->classes == modes);
   double sum[2] = {0, 0}, square = 0;
   const float *v = d->values;
   for (int i = 0; i < 10000; i++) {
-    double angle = 2 * 3.14159265358979323846 * d->labels[i] / DUEL_RING_MODES;
-    double x = v[2 * i] - cos(angle), y = v[2 * i + 1] - sin(angle);
-    assert_true(d->labels[i] == i % DUEL_RING_MODES && hypot(x, y) < 6 * DUEL_RING_SIGMA);
+    double at[2];
+    center(d->labels[i], at);
+    const double x = v[2 * i] - at[0], y = v[2 * i + 1] - at[1];
+    assert_true(d->labels[i] == i % modes && hypot(x, y) < 6 * sigma);
     sum[0] += x;
     sum[1] += y;
     square += x * x + y * y;
   }
-  assert_true(fabs(sum[0]) < 10000 * 0.001 && fabs(sum[1]) < 10000 * 0.001);
-  assert_true(fabs(sqrt(square / 20000) / DUEL_RING_SIGMA - 1) < 0.02);
-  assert_int_equal(d->fingerprint, 0x5cf04762);
+  assert_true(fabs(sum[0]) < 10000 * 0.05 * sigma && fabs(sum[1]) < 10000 * 0.05 * sigma);
+  assert_true(fabs(sqrt(square / 20000) / sigma - 1) < 0.02);
+  assert_int_equal(d->fingerprint, fingerprint);
   duel_dataset_close(d);
-  assert_int_equal(duel_dataset_open(&d, "synthetic:ring", 10), DUEL_OK);
-  assert_true(d->items == 10 && d->classes == DUEL_RING_MODES);
+  assert_int_equal(duel_dataset_open(&d, spec, 10), DUEL_OK);
+  assert_true(d->items == 10 && d->classes == modes);
   duel_dataset_close(d);
+}
+
+static void on_ring(int mode, double at[2]) {
+  const double angle = 2 * 3.14159265358979323846 * mode / DUEL_RING_MODES;
+  at[0] = cos(angle);
+  at[1] = sin(angle);
+}
+static void ring(void **state) {
+  (void)state;
+  check_points("synthetic:ring", DUEL_RING_MODES, DUEL_RING_SIGMA, on_ring, 0x5cf04762);
+}
+
+static void on_grid(int mode, double at[2]) {
+  at[0] = mode % 5 - 2;
+  at[1] = mode / 5 - 2;
+}
+static void grid(void **state) {
+  (void)state;
+  check_points("synthetic:grid", DUEL_GRID_MODES, DUEL_GRID_SIGMA, on_grid, 0xb21d0ebb);
 }
 
 static void shapes(void **state) {
@@ -386,7 +407,7 @@ static void shapes(void **state) {
 static void without_memory(void **state) {
   (void)state;
   put_small_set(1);
-  const char *specs[] = {scratch("train-images-idx3-ubyte.gz"), "synthetic:ring", "synthetic:shapes"};
+  const char *specs[] = {scratch("train-images-idx3-ubyte.gz"), "synthetic:ring", "synthetic:grid", "synthetic:shapes"};
   for (int k = 0; k < 3; k++)
     for (int all = 0; all < 2; all++)
       for (uint64_t at = 1;; at++) {
@@ -437,6 +458,7 @@ int main(void) {
       WITH_FOLDER(names),
       WITH_FOLDER(fashion_mnist),
       cmocka_unit_test(ring),
+      cmocka_unit_test(grid),
       cmocka_unit_test(shapes),
       WITH_FOLDER(without_memory),
       WITH_FOLDER(with_faults),

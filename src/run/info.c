@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "io/data/synthetic.h"
 #include "io/file.h"
 #include "io/files/files.h"
 #include "io/picture.h"
@@ -97,12 +98,19 @@ static void put_formats(duel_json_writer *w, FILE *out, int json) {
   put_row(w, out, json, (const char *const[3]){"PICTURES", read, others});
 }
 
+static void put_synthetic(duel_json_writer *w, FILE *out, int json) {
+  const duel_synthetic *set;
+  for (int i = 0; (set = duel_synthetic_set(i)); i++) {
+    char name[32];
+    snprintf(name, sizeof name, "synthetic:%s", set->name);
+    put_row(w, out, json, (const char *const[3]){name, set->about, ""});
+  }
+}
+
 duel_status duel_info_data(FILE *out, int json) {
   static const struct {
     const char *name, *about;
   } sets[] = {{"fashion-mnist", "60,000 garments, 28×28 grey, 10 classes (Xiao et al. 2017)"},
-              {"synthetic:ring", "8 Gaussians on the unit circle, points of 2 numbers; made in memory"},
-              {"synthetic:shapes", "disc, square, triangle, cross, 28×28 grey; made in memory"},
               {"FILE", "IDX or .npy, images (bytes, floats) or points (floats); CIFAR's .bin; .gz or plain"},
               {"FOLDER", "pictures, the folders in it as classes; CIFAR's data_batch_*.bin; IDX files"},
               {"FILE.zip", "the same as a folder, with StyleGAN's dataset.json as labels; .npz, arrays by name"}};
@@ -117,6 +125,7 @@ duel_status duel_info_data(FILE *out, int json) {
     }
     if (!strcmp(sets[i].name, "FILE.zip")) state = duel_has_zip() ? "read" : "not read: this build has no libzip";
     put_row(&w, out, json, (const char *const[3]){sets[i].name, sets[i].about, state});
+    if (i == 0) put_synthetic(&w, out, json);
   }
   put_formats(&w, out, json);
   duel_clear_error();

@@ -39,7 +39,7 @@ typedef struct duel_dataset_options { // {0}: everything as it is
 } duel_dataset_options;
 
 // spec: "fashion-mnist" (looked for in $DUEL_DATA, then where Debian's package puts it; missing: the message says
-// `apt install dataset-fashion-mnist`), "synthetic:ring", "synthetic:shapes", or a file or folder (io/data/find.h):
+// `apt install dataset-fashion-mnist`), "synthetic:NAME" (io/data/synthetic.h), or a file or folder (io/data/find.h):
 //   IDX, NPY and CIFAR files (io/records), gzip or not
 //   a folder or a zip file of pictures, also in folders of it (io/data/pictures.h): decoded once, into a cache
 //   (io/data/cache.h); other files there are passed over, and told
@@ -73,11 +73,12 @@ int64_t duel_dataset_item_bytes(const duel_dataset *d);
 // file of some thousand of them, evenly spaced, the same each time. Errors as duel_dataset_read, or DEVICE.
 duel_status duel_dataset_range(const duel_dataset *d, float *lo, float *hi);
 
-// The synthetic sets are the same bits everywhere: draws of seed 0 and purposes 64 (ring), 65 (shapes), far from those
-// of training; item i is of class i mod classes. ring: labels are the modes, mode m at angle 2πm/8. shapes: 1×28×28,
-// labels disc, square, triangle, cross.
-// Modes of synthetic:ring and spread of each, for tests and evaluation.
-enum { DUEL_RING_MODES = 8 };
+// The synthetic sets are the same bits everywhere: draws of seed 0 and purposes 64 (ring), 65 (shapes), 66 (grid), far
+// from those of training; item i is of class i mod classes. ring: labels are the modes, mode m at angle 2πm/8. grid:
+// mode m at (m mod 5 − 2, m div 5 − 2). shapes: 1×28×28, labels disc, square, triangle, cross.
+// Modes of the points and spread of each, for tests and evaluation.
+enum { DUEL_RING_MODES = 8, DUEL_GRID_MODES = 25 };
 #define DUEL_RING_SIGMA 0.02
+#define DUEL_GRID_SIGMA 0.05
 
 #endif

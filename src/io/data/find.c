@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "io/data/synthetic.h"
 #include "io/file.h"
 #include "io/gzip.h"
 #include "io/picture.h"
@@ -218,8 +219,7 @@ static duel_status explain(const char *text) {
   if (find_similar(similar, ".", text))
     return duel_fail(DUEL_ERR_DATA, "data set %.200s: no such file or folder; here there is %s", text, similar);
   return duel_fail(DUEL_ERR_DATA,
-                   "data set %.200s: no such file or folder; fashion-mnist, synthetic:ring and synthetic:shapes are "
-                   "known by name",
+                   "data set %.200s: no such file or folder; fashion-mnist, " DUEL_SYNTHETIC_NAMES " are known by name",
                    text);
 }
 

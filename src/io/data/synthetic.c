@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
-enum { ITEMS = 10000, PURPOSE_RING = 64, PURPOSE_SHAPES = 65 };
+enum { ITEMS = 10000, PURPOSE_RING = 64, PURPOSE_SHAPES = 65, PURPOSE_GRID = 66 };
 
 static duel_status allocate(duel_dataset *d, const char *name, int64_t limit, size_t element) {
   d->items = limit > 0 && limit < ITEMS ? limit : ITEMS;
@@ -23,20 +23,34 @@ static duel_status allocate(duel_dataset *d, const char *name, int64_t limit, si
   return DUEL_OK;
 }
 
+// Points of 2 numbers, Gaussians around the centers: item i belongs to center i mod modes.
+static duel_status fill_points(duel_dataset *d, int64_t limit, const char *name, uint32_t purpose, int modes,
+                               const float (*center)[2], double sigma) {
+  d->rank = 1;
+  d->dim[0] = 2;
+  d->is_float = 1;
+  d->classes = modes;
+  DUEL_TRY(allocate(d, name, limit, sizeof(float)));
+  float *value = d->values;
+  duel_draw_normal((duel_draw){.purpose = purpose}, 0, 2 * d->items, value);
+  for (int64_t i = 0; i < 2 * d->items; i++) value[i] = center[i / 2 % modes][i % 2] + (float)sigma * value[i];
+  return DUEL_OK;
+}
+
 static duel_status fill_ring(duel_dataset *d, int64_t limit) {
   static const float h = 0.70710678f; // √½
   static const float center[DUEL_RING_MODES][2] = {{1, 0},  {h, h},   {0, 1},  {-h, h},
                                                    {-1, 0}, {-h, -h}, {0, -1}, {h, -h}};
-  d->rank = 1;
-  d->dim[0] = 2;
-  d->is_float = 1;
-  d->classes = DUEL_RING_MODES;
-  DUEL_TRY(allocate(d, "ring", limit, sizeof(float)));
-  float *value = d->values;
-  duel_draw_normal((duel_draw){.purpose = PURPOSE_RING}, 0, 2 * d->items, value);
-  for (int64_t i = 0; i < 2 * d->items; i++)
-    value[i] = center[i / 2 % DUEL_RING_MODES][i % 2] + (float)DUEL_RING_SIGMA * value[i];
-  return DUEL_OK;
+  return fill_points(d, limit, "ring", PURPOSE_RING, DUEL_RING_MODES, center, DUEL_RING_SIGMA);
+}
+
+static duel_status fill_grid(duel_dataset *d, int64_t limit) {
+  float center[DUEL_GRID_MODES][2];
+  for (int m = 0; m < DUEL_GRID_MODES; m++) {
+    center[m][0] = (float)(m % 5 - 2);
+    center[m][1] = (float)(m / 5 - 2);
+  }
+  return fill_points(d, limit, "grid", PURPOSE_GRID, DUEL_GRID_MODES, center, DUEL_GRID_SIGMA);
 }
 
 // Signed distance from (x, y) to the shape of radius r around the origin: negative inside.
@@ -76,9 +90,19 @@ static duel_status fill_shapes(duel_dataset *d, int64_t limit) {
   return DUEL_OK;
 }
 
+static const struct {
+  duel_synthetic set;
+  duel_status (*fill)(duel_dataset *d, int64_t limit);
+} sets[] = {{{"ring", "8 Gaussians on the unit circle, points of 2 numbers; made in memory"}, fill_ring},
+            {{"grid", "25 Gaussians, 5 by 5, points of 2 numbers; made in memory"}, fill_grid},
+            {{"shapes", "disc, square, triangle, cross, 28×28 grey; made in memory"}, fill_shapes}};
+
+const duel_synthetic *duel_synthetic_set(int i) {
+  return i < (int)(sizeof sets / sizeof *sets) ? &sets[i].set : NULL;
+}
+
 duel_status duel_synthetic_fill(duel_dataset *d, const char *name, int64_t limit) {
-  if (!strcmp(name, "ring")) return fill_ring(d, limit);
-  if (!strcmp(name, "shapes")) return fill_shapes(d, limit);
-  return duel_fail(DUEL_ERR_USAGE, "there is no synthetic set '%s': synthetic:ring and synthetic:shapes are made here",
-                   name);
+  for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+    if (!strcmp(name, sets[i].set.name)) return sets[i].fill(d, limit);
+  return duel_fail(DUEL_ERR_USAGE, "there is no synthetic set '%s'; %s are made here", name, DUEL_SYNTHETIC_NAMES);
 }
