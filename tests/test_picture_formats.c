@@ -47,6 +47,9 @@ static const struct {
     {"JPEG 2000", 0, 4, "\xFF\x4F\xFF\x51"},
     {"PNM", 0, 9, "P5\n# made"},
     {"PNM", 0, 9, "P6 16 16 "},
+    {"PBM", 0, 9, "P3 16 16 "},
+    {"PBM", 0, 8, "P7\nWIDTH"},
+    {"PBM", 0, 9, "PF\n16 16\n"},
     {"PSD", 0, 6, "8BPS\0\1"},
     {"XCF", 0, 13, "gimp xcf v011"},
     {"SVG", 0, 30, "<svg xmlns=\"http://www.w3.org/"},
@@ -88,13 +91,13 @@ static void first_bytes(void **state) {
 
 static void endings(void **state) {
   (void)state;
-  static const char *const named[][2] = {{"a.png", "PNG"},     {"dir.png/A.JPG", "JPEG"}, {"x.jpeg", "JPEG"},
-                                         {"x.jpe", "JPEG"},    {"x.JfIf", "JPEG"},        {"x.gif", "GIF"},
-                                         {"x.BMP", "BMP"},     {"x.dib", "BMP"},          {"x.tif", "TIFF"},
-                                         {"x.TIFF", "TIFF"},   {"x.webp", "WebP"},        {"x.avif", "AVIF"},
-                                         {"IMG.HEIC", "HEIC"}, {"x.jxl", "JPEG XL"},      {"x.jp2", "JPEG 2000"},
-                                         {"x.tar.psd", "PSD"}, {"x.svg", "SVG"},          {"x.pgm", "PNM"},
-                                         {"x.NEF", "raw"},     {"x.dng", "raw"},          {"/abs/.hidden.png", "PNG"}};
+  static const char *const named[][2] = {
+      {"a.png", "PNG"},     {"dir.png/A.JPG", "JPEG"},  {"x.jpeg", "JPEG"},     {"x.jpe", "JPEG"},
+      {"x.JfIf", "JPEG"},   {"x.gif", "GIF"},           {"x.BMP", "BMP"},       {"x.dib", "BMP"},
+      {"x.tif", "TIFF"},    {"x.TIFF", "TIFF"},         {"x.webp", "WebP"},     {"x.avif", "AVIF"},
+      {"IMG.HEIC", "HEIC"}, {"x.jxl", "JPEG XL"},       {"x.jp2", "JPEG 2000"}, {"x.tar.psd", "PSD"},
+      {"x.svg", "SVG"},     {"x.pgm", "PNM"},           {"x.PAM", "PBM"},       {"x.NEF", "raw"},
+      {"x.dng", "raw"},     {"/abs/.hidden.png", "PNG"}};
   static const char *const none[] = {"README.txt", "png",  "a.png/file", "x.",        "",   ".",
                                      "x.pngx",     "x.jp", "x.gz",       "x.png.txt", "x.g"};
   for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
@@ -132,6 +135,11 @@ static void sentences(void **state) {
         "example with avifdec (package libavif-bin)");
   probe("x.jpg", "<!DOCTYPE html>", "x.jpg is no picture but a web page, as a failed download leaves it");
   probe("x.png", "version https://git-lfs.github.com/spec/v1", "x.png is no picture but a pointer of Git LFS");
+  probe("x.ppm", "P3 1 1 255 0 0 0", "x.ppm is a PBM, PAM, PFM or plain-text PNM picture, which is not read here");
+  static const char *const headers[] = {"P5 1 1 0\nx",    "P5 1 1 65536\nxx", "P5 1 x 255\nx",
+                                        "P5 1 -1 255\nx", "P5 1 1 255x",      "P6 1 1 #"};
+  for (int i = 0; i < 6; i++)
+    probe("x.pgm", headers[i], i < 5 ? "x.pgm is damaged: its PNM header makes no sense" : "x.pgm is cut short");
   probe("x.png", "hello", "x.png is no picture, whatever its name says");
   probe("x.txt", "hello", "x.txt is no picture of any kind that is known here");
   probe("x.png", "", "x.png is empty");

@@ -14,7 +14,7 @@ typedef struct decoder {
 } decoder;
 static const decoder decoders[] = {
     {"PNG", duel_png_probe, duel_png_decode},    {"JPEG", duel_jpeg_probe, duel_jpeg_decode},
-    {"BMP", duel_bmp_probe, duel_bmp_decode},
+    {"BMP", duel_bmp_probe, duel_bmp_decode},    {"PNM", duel_pnm_probe, duel_pnm_decode},
 #if DUEL_GIF
     {"GIF", duel_gif_probe, duel_gif_decode},
 #endif

@@ -23,6 +23,7 @@ import bmps
 import gifs
 import jpegs
 import pngs
+import pnms
 import tiffs
 import webps
 
@@ -75,7 +76,7 @@ def by_pillow(data, name):
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else None
     out, names = io.BytesIO(), set()
-    for module in (pngs, jpegs, bmps, gifs, tiffs, webps):
+    for module in (pngs, jpegs, bmps, gifs, tiffs, webps, pnms):
         for name, tolerance, data, raw in module.pictures():
             assert name not in names, name
             names.add(name)

@@ -26,8 +26,10 @@ typedef duel_status duel_raw_probe(duel_raw *raw, const duel_bytes *b, bool *mor
 // After a probe of all bytes: channels, bits, samples. DEVICE without memory.
 typedef duel_status duel_raw_decode(duel_raw *raw, const duel_bytes *b);
 
-duel_raw_probe duel_png_probe, duel_jpeg_probe, duel_gif_probe, duel_bmp_probe, duel_tiff_probe, duel_webp_probe;
-duel_raw_decode duel_png_decode, duel_jpeg_decode, duel_gif_decode, duel_bmp_decode, duel_tiff_decode, duel_webp_decode;
+duel_raw_probe duel_png_probe, duel_jpeg_probe, duel_gif_probe, duel_bmp_probe, duel_tiff_probe, duel_webp_probe,
+    duel_pnm_probe;
+duel_raw_decode duel_png_decode, duel_jpeg_decode, duel_gif_decode, duel_bmp_decode, duel_tiff_decode, duel_webp_decode,
+    duel_pnm_decode;
 
 // duel_picture_of, but that a camera's raw picture, which begins like a TIFF, is known by its name.
 const duel_picture_format *duel_picture_kind(const char *path, const uint8_t *bytes, size_t n);

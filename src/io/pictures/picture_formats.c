@@ -12,11 +12,12 @@ enum format {
   BMP,
   TIFF,
   WEBP,
+  PNM,
   AVIF,
   HEIC,
   JXL,
   JP2,
-  PNM,
+  PBM,
   TGA,
   ICO,
   PSD,
@@ -42,12 +43,13 @@ static const duel_picture_format format[FORMATS] = {
     [BMP] = {"BMP", "a BMP", ".bmp.dib", true, NULL, NULL},
     [TIFF] = {"TIFF", "a TIFF", ".tif.tiff", DUEL_TIFF, "libtiff 4.5 or later (package libtiff-dev)", MAGICK},
     [WEBP] = {"WebP", "a WebP", ".webp", DUEL_WEBP, "libwebp (package libwebp-dev)", "dwebp (package webp)"},
+    [PNM] = {"PNM", "a PNM", ".pgm.ppm.pnm", true, NULL, NULL},
     [AVIF] = {"AVIF", "an AVIF", ".avif.avifs", false, NULL, "avifdec (package libavif-bin)"},
     [HEIC] = {"HEIC", "a HEIC", ".heic.heif.hif", false, NULL, "heif-convert (package libheif-examples)"},
     [JXL] = {"JPEG XL", "a JPEG XL", ".jxl", false, NULL, "djxl (package libjxl-tools)"},
     [JP2] = {"JPEG 2000", "a JPEG 2000", ".jp2.j2k.j2c.jpc.jpf.jpx", false, NULL,
              "opj_decompress (package libopenjp2-tools)"},
-    [PNM] = {"PNM", "a PNM (portable anymap)", ".pnm.pbm.pgm.ppm.pam.pfm", false, NULL, MAGICK},
+    [PBM] = {"PBM", "a PBM, PAM, PFM or plain-text PNM", ".pbm.pam.pfm", false, NULL, MAGICK},
     [TGA] = {"TGA", "a TGA (Targa)", ".tga", false, NULL, MAGICK},
     [ICO] = {"ICO", "an icon (ICO)", ".ico.cur", false, NULL, MAGICK},
     [PSD] = {"PSD", "a Photoshop", ".psd.psb", false, NULL, MAGICK},
@@ -172,7 +174,7 @@ const duel_picture_format *duel_picture_of(const uint8_t *bytes, size_t n) {
   const int brand = by_brand(bytes, n);
   if (brand != FORMATS) return &format[brand];
   return is_bmp(bytes, n)    ? &format[BMP]
-         : is_pnm(bytes, n)  ? &format[PNM]
+         : is_pnm(bytes, n)  ? &format[bytes[1] == '5' || bytes[1] == '6' ? PNM : PBM]
          : is_icon(bytes, n) ? &format[ICO]
          : is_svg(bytes, n)  ? &format[SVG]
                              : NULL;
