@@ -58,6 +58,7 @@ static duel_alarms gan(double blind, double won) {
                                  .rate = {0.0002, 0.0004},
                                  .blind = blind,
                                  .won = won,
+                                 .signs = true,
                                  .guess = (double)NAN,
                                  .classes = 10}};
 }
@@ -259,7 +260,9 @@ static void test_losses_tell_their_levels(void **state) {
   static const struct {
     const char *name;
     double smoothing, blind, won;
-  } level[] = {{"bce", 0, 0.693147, 0}, {"bce", 0.1, 0.693147, 0.162542}, {"hinge", 0, 1, 0}};
+  } level[] = {{"bce", 0, 0.693147, 0},  {"bce", 0.1, 0.693147, 0.162542}, {"hinge", 0, 1, 0},
+               {"lsgan", 0, 0.25, 0},    {"lsgan", 0.2, 0.16, 0},          {"rpgan", 0, 0.693147, 0},
+               {"ragan", 0, 0.693147, 0}};
   for (size_t i = 0; i < sizeof level / sizeof *level; i++) {
     const duel_kind *kind = duel_table_find(&duel_losses, level[i].name);
     duel_key_value value = {.n = 1, .number = {level[i].smoothing}};
@@ -269,10 +272,27 @@ static void test_losses_tell_their_levels(void **state) {
     duel_alarms a = gan(is.blind, is.won);
     n_heard = 0;
     for (int64_t step = 100; step <= 1000; step += 100) {
-      const duel_scalar scalar[] = {{"d_loss", NULL, is.won + 1e-4}, {"g_loss", NULL, 10}};
+      const duel_scalar scalar[] = {{"d_loss", NULL, is.won + 1e-4 * (is.blind - is.won)}, {"g_loss", NULL, 10}};
       duel_alarms_tick(&a, step, scalar, 2, hear, NULL);
     }
     assert_says("d_wins", "D tells all fakes");
+  }
+}
+
+// Where 0 is no bound between what D takes for real and for fake, a sign tells nothing; where D's loss has no ends, it
+// does not.
+static void test_losses_without_signs_or_ends(void **state) {
+  (void)state;
+  const duel_scalar fooled[] = {{"sign_fake", NULL, 1}, {"d_loss_fake", NULL, 5}};
+  const duel_scalar unsteady[] = {{"d_loss", NULL, 1.5}, {"g_loss", NULL, 5}, {"sign_fake", NULL, 1}};
+  for (int with_ends = 0; with_ends < 2; with_ends++) {
+    duel_alarms a = with_ends ? gan(log(2), 0) : gan((double)NAN, (double)NAN);
+    a.facts.signs = false;
+    n_heard = 0;
+    for (int64_t step = 100; step <= 1000; step += 100) duel_alarms_tick(&a, step, fooled, 2, hear, NULL);
+    assert_int_equal(n_heard, 0);
+    for (int64_t step = 1100; step <= 2000; step += 100) duel_alarms_tick(&a, step, unsteady, 3, hear, NULL);
+    assert_int_equal(n_heard, with_ends);
   }
 }
 
@@ -517,6 +537,7 @@ int main(void) {
       cmocka_unit_test(test_the_beginning_of_dcgan_64_tells_none),
       cmocka_unit_test(test_what_a_tick_lacks_tells_nothing),
       cmocka_unit_test(test_losses_tell_their_levels),
+      cmocka_unit_test(test_losses_without_signs_or_ends),
       cmocka_unit_test(test_measures_of_items),
       cmocka_unit_test_setup_teardown(test_what_cannot_come_to_anything, scratch_setup, scratch_teardown),
       cmocka_unit_test_setup_teardown(test_the_end_of_g_must_reach_the_data, scratch_setup, scratch_teardown),

@@ -57,7 +57,7 @@ static void load_start(duel_trainer *t, const duel_tensor_file *golden) {
 }
 
 static const duel_entry *find(const duel_tensor_file *golden, const char *kind, const char *name) {
-  char text[160];
+  char text[192];
   snprintf(text, sizeof text, "%s.%s", kind, name);
   const duel_entry *e = duel_tensors_find(golden, text);
   if (!e) fail_msg("%s is missing", text);

@@ -5,7 +5,8 @@
 //                separate:  D on real_j, update D;  D on fake_j, update D
 //                joint:     D on real_j, D on fake_j, one update on the sum of both terms
 //                penalties are part of the sub-step's last update
-//   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it, update G;  moving averages
+//   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it and, if the loss compares, once
+//                more on the last sub-step's real items;  update G;  moving averages
 #include "gan/game.h"
 #include "gan/losses.h"
 #include "gan/penalties.h"
@@ -68,9 +69,11 @@ static void report_scores(duel_step *s, const char *score, const char *sign, due
   duel_step_report(s, sign, NULL, DUEL_LAST, logits, DUEL_REPORT_SIGN, mean);
 }
 
+// Adds a term to d_loss; name: told by itself too.
 static void report_loss(duel_step *s, const char *name, duel_val loss, double share) {
+  if (loss == DUEL_NONE) return;
   duel_step_report(s, "d_loss", "D loss", DUEL_LAST, loss, DUEL_REPORT_SUM, share);
-  duel_step_report(s, name, NULL, DUEL_LAST, loss, DUEL_REPORT_SUM, 1);
+  if (name) duel_step_report(s, name, NULL, DUEL_LAST, loss, DUEL_REPORT_SUM, 1);
 }
 
 static void report_norm(duel_step *s, const char *name, duel_val squares) {
@@ -78,12 +81,14 @@ static void report_norm(duel_step *s, const char *name, duel_val squares) {
 }
 
 static duel_val sum_of(duel_graph *g, duel_loss_terms t) {
+  if (t.pairs != DUEL_NONE) return t.pairs;
   return t.real == DUEL_NONE ? t.fake : t.fake == DUEL_NONE ? t.real : duel_add(g, t.real, t.fake);
 }
 
 static void report_terms(duel_step *s, duel_loss_terms t, double share) {
-  if (t.real != DUEL_NONE) report_loss(s, "d_loss_real", t.real, share);
-  if (t.fake != DUEL_NONE) report_loss(s, "d_loss_fake", t.fake, share);
+  report_loss(s, "d_loss_real", t.real, share);
+  report_loss(s, "d_loss_fake", t.fake, share);
+  report_loss(s, NULL, t.pairs, share);
 }
 
 // Sub-step j: trains D. Yields G(z_j).
@@ -94,14 +99,14 @@ static duel_val train_d(duel_step *s, const duel_loss *loss, int j) {
   const duel_val real = duel_step_real(s, j * r->train.batch, r->train.batch);
   const duel_val fake = duel_step_forward(s, G, duel_step_latents(s, (uint32_t)j));
   const duel_val on_real = duel_step_forward(s, D, real);
-  duel_loss_terms terms = {DUEL_NONE, DUEL_NONE};
+  duel_loss_terms terms = duel_no_loss_terms;
   duel_val first = DUEL_NONE;
   if (!joint(r)) {
-    terms = loss->d(g, on_real, DUEL_NONE, &r->loss);
+    terms = loss->d(g, (duel_logits){on_real, DUEL_NONE}, &r->loss);
     first = duel_step_update(s, D, sum_of(g, terms));
   }
   const duel_val on_fake = duel_step_forward(s, D, fake);
-  const duel_loss_terms rest = loss->d(g, joint(r) ? on_real : DUEL_NONE, on_fake, &r->loss);
+  const duel_loss_terms rest = loss->d(g, (duel_logits){joint(r) ? on_real : DUEL_NONE, on_fake}, &r->loss);
   const duel_penalty_at at = {.net = D, .sub_step = j, .real = real, .fake = fake, .last = last};
   const duel_val second = duel_step_update(s, D, duel_penalties_add(s, sum_of(g, rest), &at));
   if (!last) return fake;
@@ -121,7 +126,10 @@ static void train(duel_step *s) {
   duel_val fake = DUEL_NONE;
   for (int j = 0; j < d_steps(r); j++) fake = train_d(s, loss, j);
   if (!shared(r)) fake = duel_step_forward(s, G, duel_step_latents(s, (uint32_t)d_steps(r)));
-  const duel_val g_loss = loss->g(s->g, DUEL_NONE, duel_step_forward(s, D, fake), &r->loss);
+  duel_logits x = {.real = DUEL_NONE, .fake = duel_step_forward(s, D, fake)};
+  if (loss->compares)
+    x.real = duel_step_forward(s, D, duel_step_real(s, (d_steps(r) - 1) * r->train.batch, r->train.batch));
+  const duel_val g_loss = loss->g(s->g, x, &r->loss);
   duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
   report_norm(s, "grad_norm_g", duel_step_update(s, G, g_loss));
   duel_step_average(s, G);

@@ -5,9 +5,16 @@
 #include "core/graph.h"
 #include "recipe/recipe.h"
 
-typedef struct duel_loss_terms { // scalars: D's terms on real and on fake items
+// D's output on real items and on fakes. One of them is DUEL_NONE where D sees the sides one after the other
+// (d_update: separate), and real in G's turn under a loss that does not compare.
+typedef struct duel_logits {
   duel_val real, fake;
+} duel_logits;
+
+typedef struct duel_loss_terms { // scalars: D's terms on real items, on fakes, and on pairs of both
+  duel_val real, fake, pairs;    // DUEL_NONE: there is none
 } duel_loss_terms;
+extern const duel_loss_terms duel_no_loss_terms;
 
 typedef struct duel_loss_ends { // of the reported d_loss
   double blind, won;
@@ -15,12 +22,11 @@ typedef struct duel_loss_ends { // of the reported d_loss
 
 typedef struct duel_loss {
   duel_kind kind;
-  // What D descends is the sum of its terms. Logits of one side may be DUEL_NONE (d_update: separate): so is its term.
-  duel_loss_terms (*d)(duel_graph *g, duel_val real, duel_val fake, const duel_chosen *loss);
-  // What G descends; real is DUEL_NONE in a step that does not run D on reals again.
-  duel_val (*g)(duel_graph *g, duel_val real, duel_val fake, const duel_chosen *loss);
+  duel_loss_terms (*d)(duel_graph *g, duel_logits x, const duel_chosen *loss); // D descends their sum
+  duel_val (*g)(duel_graph *g, duel_logits x, const duel_chosen *loss);        // what G descends
   double reported; // d_loss in reports is this times the sum of D's terms
-  bool joint;      // needs both sides at once, so no d_update: separate
+  bool compares;   // real items with fakes: it needs both sides at once, in G's turn too
+  bool signs;      // D's output is above 0 for what it takes for real
   // d_loss of a D that cannot tell the two sides, and of one that always does; NULL: the loss has no such ends.
   duel_loss_ends (*ends)(const duel_chosen *loss);
 } duel_loss;

@@ -11,28 +11,64 @@ import recipes
 softplus = F.softplus
 
 
-# ---- losses: D's terms on real and on fake logits (None where its logits are), then what G descends. LOSSES has beside
-# them the share of the terms' sum that is reported as d_loss.
+# ---- losses: what D descends, as terms by the names that they are told by ("" is not told), and what G descends.
+# LOSSES has beside them the share of the terms' sum that is d_loss, and whether they compare: then D's terms need both
+# sides, and G's turn shows D real items too. Else r or f may be None.
 
-def bce_d(r, f, keys):
-    target = 1 - keys.get("label_smoothing", 0)
-    return (None if r is None else (target * softplus(-r) + (1 - target) * softplus(r)).mean(),
-            None if f is None else softplus(f).mean())
+def apart(on_real, on_fake):
+    """D's terms of a loss that looks at the sides one by one."""
+    def d(r, f, keys):
+        terms = {}
+        if r is not None:
+            terms["d_loss_real"] = on_real(r, keys).mean()
+        if f is not None:
+            terms["d_loss_fake"] = on_fake(f, keys).mean()
+        return terms
+
+    return d
+
+
+def target(keys):
+    return 1 - keys.get("label_smoothing", 0)
+
+
+def bce_real(r, keys):
+    return target(keys) * softplus(-r) + (1 - target(keys)) * softplus(r)
 
 
 def bce_g(r, f, keys):
-    return softplus(-f).mean()
+    return -softplus(f).mean() if keys.get("generator") == "minimax" else softplus(-f).mean()
 
 
-def hinge_d(r, f, keys):
-    return None if r is None else F.relu(1 - r).mean(), None if f is None else F.relu(1 + f).mean()
+def rpgan_d(r, f, keys):
+    return {"": softplus(-(r - f)).mean()}
 
 
-def hinge_g(r, f, keys):
+def rpgan_g(r, f, keys):
+    return softplus(-(f - r)).mean()
+
+
+def ragan_d(r, f, keys):
+    return dict(d_loss_real=softplus(-(r - f.mean())).mean() / 2, d_loss_fake=softplus(f - r.mean()).mean() / 2)
+
+
+def ragan_g(r, f, keys):
+    return (softplus(r - f.mean()).mean() + softplus(-(f - r.mean())).mean()) / 2
+
+
+def g_raises(r, f, keys):
     return -f.mean()
 
 
-LOSSES = {"bce": (bce_d, bce_g, 0.5), "hinge": (hinge_d, hinge_g, 0.5)}
+LOSSES = {
+    "bce": (apart(bce_real, lambda f, keys: softplus(f)), bce_g, 0.5, False),
+    "lsgan": (apart(lambda r, keys: (r - target(keys)) ** 2 / 2, lambda f, keys: f ** 2 / 2),
+              lambda r, f, keys: ((f - 1) ** 2).mean() / 2, 1, False),
+    "hinge": (apart(lambda r, keys: F.relu(1 - r), lambda f, keys: F.relu(1 + f)), g_raises, 0.5, False),
+    "wasserstein": (apart(lambda r, keys: -r, lambda f, keys: f), g_raises, 1, False),
+    "rpgan": (rpgan_d, rpgan_g, 1, True),
+    "ragan": (ragan_d, ragan_g, 1, True),
+}
 
 
 # ---- penalties: (run, keys, real, fake, sub-step) -> the scalar that the weight multiplies. A row may call

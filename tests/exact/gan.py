@@ -154,33 +154,40 @@ class Gan(Run):
         return loss
 
     def d_turn(self, j, told):
-        """Sub-step j; yields G's items."""
-        d_loss, _, share = family.LOSSES[self.loss["name"]]
+        """Sub-step j; yields its real items and G's."""
+        d_loss, _, share, _ = family.LOSSES[self.loss["name"]]
         real, fake = self.real(j), self.forward("G", self.latent(j))
         seen = self.fakes_of_d(fake)
         if self.train["d_update"] == "separate":
             r = self.forward("D", real)
-            on_real, _ = d_loss(r, None, self.loss)
-            self.update("D", on_real)
+            terms = d_loss(r, None, self.loss)
+            self.update("D", sum(terms.values()))
             f = self.forward("D", seen)
-            _, on_fake = d_loss(None, f, self.loss)
-            self.update("D", self.penalized(on_fake, real, seen, j, told))
+            more = d_loss(None, f, self.loss)
+            self.update("D", self.penalized(sum(more.values()), real, seen, j, told))
+            terms |= more
         else:
             r, f = self.scores(real, seen)
-            on_real, on_fake = d_loss(r, f, self.loss)
-            self.update("D", self.penalized(on_real + on_fake, real, seen, j, told))
-        told |= dict(d_loss=share * (on_real + on_fake).item(), d_loss_real=on_real.item(), d_loss_fake=on_fake.item(),
-                     score_real=r.mean().item(), score_fake=f.mean().item())
-        return fake
+            terms = d_loss(r, f, self.loss)
+            self.update("D", self.penalized(sum(terms.values()), real, seen, j, told))
+        told |= {name: term.item() for name, term in terms.items() if name}
+        told |= dict(d_loss=share * sum(terms.values()).item(), score_real=r.mean().item(), score_fake=f.mean().item())
+        return real, fake
+
+    def g_loss(self, real, fake):
+        """What G descends; a loss that compares sees D on real items too, after D on fakes."""
+        _, loss, _, compares = family.LOSSES[self.loss["name"]]
+        f = self.forward("D", fake)
+        return loss(self.forward("D", real).detach() if compares else None, f, self.loss)
 
     def step(self):
         """One update of both players; yields what the engine reports."""
         self.forwards, told = 0, {}
         for j in range(self.train["d_steps"]):
-            fake = self.d_turn(j, told)
+            real, fake = self.d_turn(j, told)
         if self.train["latents"] == "fresh":
             fake = self.forward("G", self.latent(self.train["d_steps"]))
-        g_loss = family.LOSSES[self.loss["name"]][1](None, self.forward("D", fake), self.loss)
+        g_loss = self.g_loss(real, fake)
         self.update("G", g_loss)
         self.average()
         self.step_number += 1

@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "exact"))
+import family  # noqa: E402
 import gan  # noqa: E402
 import recipes  # noqa: E402
 import spec  # noqa: E402
@@ -98,9 +99,16 @@ SMALL = dict(
     D=[("dense", 16), ("tanh",), ("dense", 12), ("tanh",), ("dense", 1)],
     init="glorot_uniform", loss="bce", optim=ADAM, train=dict(batch=16))
 NORMED = {**SMALL, "D": [("dense", 16), ("tanh",), ("dense", 12), ("batchnorm",), ("tanh",), ("dense", 1)]}
+# Relative losses know no level of D's output: a last bias would move by rounding alone.
+LEVEL = {**NORMED, "D": NORMED["D"][:-1] + [("dense", dict(out=1, bias=False))]}
 LOSSES = {
     "bce": (NORMED, "points"),
+    "minimax": ({**NORMED, "loss": dict(name="bce", generator="minimax")}, "points"),
+    "lsgan": ({**NORMED, "loss": dict(name="lsgan", label_smoothing=0.1)}, "points"),
     "hinge": ({**NORMED, "loss": "hinge"}, "points"),
+    "wasserstein": ({**SMALL, "loss": "wasserstein"}, "points"),
+    "rpgan": ({**LEVEL, "loss": "rpgan", "train": dict(batch=16, d_steps=2, latents="fresh")}, "points"),
+    "ragan": ({**LEVEL, "loss": "ragan"}, "points"),
 }
 CASES = {**ENGINE, **LOSSES}
 
@@ -127,7 +135,32 @@ class Together(gan.Gan):
         return both[:len(real)], both[len(real):]
 
 
-MISTAKES = [("bce", "fakes not detached", Attached), ("bce", "statistics of real and fake together", Together)]
+class PlainG(gan.Gan):
+    """PyTorch-GAN's relativistic_gan.py: G's relativistic loss is overwritten by the plain one."""
+
+    def g_loss(self, real, fake):
+        return family.bce_g(None, self.forward("D", fake), {})
+
+
+class HingeG(gan.Gan):
+    """G has a margin too: relu(1 - f)."""
+
+    def g_loss(self, real, fake):
+        return torch.relu(1 - self.forward("D", fake)).mean()
+
+
+class Probabilities(gan.Gan):
+    """compare_gan's least squares: of sigmoid(D), not of D's output."""
+
+    def forward(self, net, x):
+        x = super().forward(net, x)
+        return torch.sigmoid(x) if net == "D" else x
+
+
+MISTAKES = [
+    ("bce", "fakes not detached", Attached), ("bce", "statistics of real and fake together", Together),
+    ("ragan", "G's loss is not relativistic", PlainG), ("hinge", "a margin for G", HingeG),
+    ("lsgan", "squares of probabilities", Probabilities)]
 
 
 def data():
@@ -199,7 +232,7 @@ class Twin:
     def write(self, folder):
         tensors = {"start." + n: v for n, v in self.start.items()} | {"end." + n: v for n, v in self.end.items()}
         tensors |= {"float32." + n: np.float64(e) for n, e in self.float32.items()}
-        names = {n for step in self.told for n in step}
+        names = {n for step in self.told for n in step} | {"d_loss_real", "d_loss_fake"}  # these must be absent, if they are
         tensors |= {"scalar." + n: np.array([step.get(n, np.nan) for step in self.told]) for n in sorted(names)}
         file, path = FILES.get(self.kind, FILES["images"]), os.path.join(folder, self.name)
         save_file({n: np.ascontiguousarray(v) for n, v in tensors.items()}, path + ".safetensors",

@@ -48,7 +48,7 @@ static void say_d_wins(const view *v, char *text, size_t n) {
 static const double FOOLED = 0.99; // mean sign of D's output
 
 static bool d_fooled(const view *v) {
-  return v->x[0] > FOOLED && d_level(v, v->x[1]) > 4;
+  return v->facts->signs && v->x[0] > FOOLED && d_level(v, v->x[1]) > 4;
 }
 
 static void say_d_fooled(const view *v, char *text, size_t n) {
@@ -122,7 +122,7 @@ static void say_lost(const view *v, char *text, size_t n) {
 
 // Both lose at times; where D takes all fakes for real items, that is another alarm.
 static bool unsteady(const view *v) {
-  return d_level(v, v->x[0]) > 2 && v->x[1] > v->facts->blind && v->x[2] < FOOLED;
+  return d_level(v, v->x[0]) > 2 && v->x[1] > v->facts->blind && (!v->facts->signs || v->x[2] < FOOLED);
 }
 
 static void say_unsteady(const view *v, char *text, size_t n) {
@@ -273,8 +273,10 @@ void duel_alarms_begin(duel_alarms *a, const duel_trainer *t, const duel_look *l
     a->facts.lower[net] = t->model.net[net].lower;
     a->facts.rate[net] = duel_alarms_rate(r, net);
   }
-  if (game->kind.losses == &duel_losses && duel_loss_of(&r->loss)->ends) {
-    const duel_loss_ends levels = duel_loss_of(&r->loss)->ends(&r->loss);
+  const duel_loss *loss = game->kind.losses == &duel_losses ? duel_loss_of(&r->loss) : NULL;
+  a->facts.signs = loss && loss->signs;
+  if (loss && loss->ends) {
+    const duel_loss_ends levels = loss->ends(&r->loss);
     a->facts.blind = levels.blind;
     a->facts.won = levels.won;
   }
