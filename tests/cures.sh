@@ -287,7 +287,8 @@ except 'tests/test_yaml.c tries what cures a YAML that is none' 'save the file a
 except 'needs a GPU, or one that is broken' 'see nvidia-smi' 'update it, build with an older toolkit' 'build duel on this machine' \
   'another process may use it' 'wait for it, or choose another one with run.device' 'this machine has no NVIDIA driver; install it' \
   'build them together'
-except 'needs a CPU or library that is not here' 'take run.precision=fp32' 'OPENBLAS_CORETYPE=Haswell' 'raise the limit of memory'
+except 'needs a CPU or library that is not here' 'take run.precision=fp32' 'OPENBLAS_CORETYPE=Haswell' 'raise the limit of memory' \
+  'install libzip (libzip-dev)'
 except 'no loss of these recipes needs it yet; tests/test_losses.c has the sentence' 'set train.d_update=joint'
 except 'needs another process, a full disk or a limit' 'wait for it or stop it' 'free some space there' 'choose another folder' \
   'check the permissions of the file' 'use a shorter name' 'close some files or raise the limit' 'check its permissions' \

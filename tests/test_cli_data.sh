@@ -189,4 +189,7 @@ set_of "$odd"
 train 0 'Data: +a-.31mb; 12 images' "a folder with a strange name" "$odd" --outdir "$home/$odd.runs"
 plain "and a folder of runs, too"
 says "Resume: .*\\\$'" "with a line that can be pasted"
+
+"$duel" info data >both 2>&1
+says 'FILE.zip .*\[(read|not read: this build has no libzip)\]' "info data says whether zip files are read"
 finish

@@ -26,43 +26,12 @@ static void put_number(out *o, uint64_t number, size_t n) {
 static void put_common(out *o, const zip_part *p, size_t packed) {
   put_number(o, 20, 2);
   put_number(o, (uint64_t)p->flags, 2);
-  put_number(o, p->method ? (uint64_t)p->method : p->deflated ? 8 : 0, 2);
+  put_number(o, p->deflated ? 8 : 0, 2);
   put_number(o, 0x21 << 16, 4); // 1980-01-01
   put_number(o, libdeflate_crc32(0, p->bytes, p->n), 4);
-  put_number(o, p->wide ? 0xFFFFFFFF : packed, 4);
-  put_number(o, p->wide ? 0xFFFFFFFF : p->size ? p->size : p->n, 4);
+  put_number(o, packed, 4);
+  put_number(o, p->size ? p->size : p->n, 4);
   put_number(o, strlen(p->name), 2);
-  put_number(o, p->wide ? 36 : 0, 2);
-}
-
-// The extra field: one that is not known, then the numbers.
-static void put_extra(out *o, const zip_part *p, size_t packed, size_t local) {
-  if (!p->wide) return;
-  put_number(o, 0x7875, 2);
-  put_number(o, 4, 2);
-  put(o, "abcd", 4);
-  put_number(o, 1, 2);
-  put_number(o, 24, 2);
-  put_number(o, p->size ? p->size : p->n, 8);
-  put_number(o, packed, 8);
-  put_number(o, local, 8);
-}
-
-// What stands before the end where its numbers are too small.
-static void put_wide_end(out *o, uint64_t n, size_t central) {
-  const size_t end = o->n;
-  put(o, "PK\6\6", 4);
-  put_number(o, 44, 8);
-  put_number(o, 45 | 45 << 16, 4);
-  put_number(o, 0, 8);
-  put_number(o, n, 8);
-  put_number(o, n, 8);
-  put_number(o, end - central, 8);
-  put_number(o, central, 8);
-  put(o, "PK\6\7", 4);
-  put_number(o, 0, 4);
-  put_number(o, end, 8);
-  put_number(o, 1, 4);
 }
 
 static size_t put_content(out *o, const zip_part *p) {
@@ -89,8 +58,8 @@ size_t make_zip(uint8_t *dst, size_t room, const zip_part *part, int n) {
     local[i] = o.n;
     put(&o, "PK\3\4", 4);
     put_common(&o, &part[i], packed[i]);
+    put_number(&o, 0, 2);
     put(&o, part[i].name, strlen(part[i].name));
-    put_extra(&o, &part[i], packed[i], local[i]);
     put(&o, content.at, packed[i]);
     free(content.at);
   }
@@ -99,23 +68,19 @@ size_t make_zip(uint8_t *dst, size_t room, const zip_part *part, int n) {
     put(&o, "PK\1\2", 4);
     put_number(&o, 20, 2);
     put_common(&o, &part[i], packed[i]);
-    put_number(&o, 0, 8); // comment, disk, attributes
-    put_number(&o, 0, 2);
-    put_number(&o, part[i].wide ? 0xFFFFFFFF : local[i], 4);
+    put_number(&o, 0, 8); // extra field, comment, disk, attributes
+    put_number(&o, 0, 4);
+    put_number(&o, local[i] & 0xFFFFFFFF, 4);
     put(&o, part[i].name, strlen(part[i].name));
-    put_extra(&o, &part[i], packed[i], local[i]);
   }
-  const bool wide = n > 0 && part[n - 1].wide;
   const size_t end = o.n;
-  if (wide) put_wide_end(&o, (uint64_t)n, central);
   put(&o, "PK\5\6", 4);
   put_number(&o, 0, 4);
-  put_number(&o, wide ? 0xFFFF : (uint64_t)n, 2);
-  put_number(&o, wide ? 0xFFFF : (uint64_t)n, 2);
-  put_number(&o, wide ? 0xFFFFFFFF : end - central, 4);
-  put_number(&o, wide ? 0xFFFFFFFF : central, 4);
-  put_number(&o, wide ? 4 : 0, 2);
-  put(&o, "note", wide ? 4 : 0); // a comment
+  put_number(&o, (uint64_t)n, 2);
+  put_number(&o, (uint64_t)n, 2);
+  put_number(&o, end - central, 4);
+  put_number(&o, central, 4);
+  put_number(&o, 0, 2);
   return o.n <= room ? o.n : 0;
 }
 

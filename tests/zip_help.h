@@ -13,8 +13,6 @@ typedef struct zip_part {
   bool deflated;
   int flags;     // of the entry: 1 is encrypted
   uint32_t size; // what the headers say; 0: the truth
-  int method;    // what they say; 0: the truth
-  bool wide;     // its numbers stand in the extra field, as beyond 4 GiB; and those of the list, if it is the last
 } zip_part;
 
 size_t make_zip(uint8_t *dst, size_t room, const zip_part *part, int n); // 0: no room

@@ -76,12 +76,6 @@ static void give(voidpf ctx, voidpf p) {
   duel_free(p);
 }
 
-bool duel_inflate_begin(z_stream *z, int bits) {
-  z->zalloc = take;
-  z->zfree = give;
-  return inflateInit2(z, bits) == Z_OK;
-}
-
 static duel_status put(const char *path, int to, const uint8_t *bytes, size_t n) {
   while (n > 0) {
     ssize_t w = duel_fs.write(to, bytes, n);
@@ -120,10 +114,10 @@ static duel_status pump(z_stream *z, const char *path, int from, int to, uint8_t
 }
 
 duel_status duel_gunzip_file(const char *path, int from, int to, int64_t *size) {
-  z_stream z = {.state = NULL};
+  z_stream z = {.zalloc = take, .zfree = give};
   *size = 0;
   uint8_t *room = duel_malloc(2 * PIECE);
-  if (!room || !duel_inflate_begin(&z, 15 + 16)) { // gzip alone
+  if (!room || inflateInit2(&z, 15 + 16) != Z_OK) { // gzip alone
     duel_free(room);
     return duel_fail_memory(path, 2 * PIECE);
   }
@@ -136,10 +130,10 @@ duel_status duel_gunzip_file(const char *path, int from, int to, int64_t *size) 
 // ---- a look at the beginning
 
 duel_status duel_gunzip_head(const uint8_t *gz, size_t n, uint8_t *dst, size_t room, size_t *made) {
-  z_stream z = {.next_out = dst, .avail_out = (uInt)room, .avail_in = (uInt)n};
+  z_stream z = {.zalloc = take, .zfree = give, .next_out = dst, .avail_out = (uInt)room, .avail_in = (uInt)n};
   z.next_in = (z_const Bytef *)gz;
   *made = 0;
-  if (!duel_inflate_begin(&z, 15 + 16)) return duel_fail_memory("inflating", 1 << 16);
+  if (inflateInit2(&z, 15 + 16) != Z_OK) return duel_fail_memory("inflating", 1 << 16);
   const int state = inflate(&z, Z_SYNC_FLUSH); // whatever comes out of it
   inflateEnd(&z);
   *made = room - z.avail_out;

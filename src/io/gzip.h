@@ -2,7 +2,6 @@
 #ifndef DUEL_IO_GZIP_H
 #define DUEL_IO_GZIP_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,10 +19,5 @@ duel_status duel_gunzip_file(const char *path, int from, int to, int64_t *size);
 
 // What the first n bytes of a gzip file inflate to, at most `room` bytes, as far as they make sense. DEVICE.
 duel_status duel_gunzip_head(const uint8_t *gz, size_t n, uint8_t *dst, size_t room, size_t *made);
-
-// Readies z, all zero, for inflate() with memory of ours (inflateEnd gives it back); bits as zlib's windowBits. False:
-// no memory.
-struct z_stream_s;
-bool duel_inflate_begin(struct z_stream_s *z, int bits);
 
 #endif

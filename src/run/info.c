@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "io/data/synthetic.h"
 #include "io/file.h"
+#include "io/files/files.h"
 #include "io/picture.h"
 #include "run/registry.h"
 #include "run/rundir.h"
@@ -122,6 +123,7 @@ duel_status duel_info_data(FILE *out, int json) {
       state = status == DUEL_OK ? "installed" : "not found: apt install dataset-fashion-mnist, or set DUEL_DATA";
       if (status == DUEL_OK) duel_dataset_close(d);
     }
+    if (!strcmp(sets[i].name, "FILE.zip")) state = duel_has_zip() ? "read" : "not read: this build has no libzip";
     put_row(&w, out, json, (const char *const[3]){sets[i].name, sets[i].about, state});
     if (i == 0) put_synthetic(&w, out, json);
   }

@@ -13,7 +13,7 @@
 typedef struct duel_named {
   const char *path; // below the root: "cats/0001.png"; a folder that was not entered ends in '/'
   int64_t size, seconds, nanoseconds;
-  int64_t at;      // in a zip file: which of its entries; its time is as MS-DOS has it, with the checksum behind
+  int64_t at;      // in a zip file: which of its entries
   const char *why; // what is no file that could be read, and why: "a link that leads nowhere"; NULL: it is one
 } duel_named;
 
@@ -27,8 +27,8 @@ typedef struct duel_files {
 
 // All files below a folder, links followed; below: a folder in a zip file, "" for all of it. Hidden ones (a dot in
 // front) are left out. Listed with a reason, and not entered: folders of runs of ours, those that systems leave behind,
-// and links to a folder above. IO where a folder cannot be read; DATA where a zip file is damaged. duel_files_close in any
-// case.
+// and links to a folder above. IO where a folder cannot be read; DATA where a zip file is damaged or this build has no
+// libzip. duel_files_close in any case.
 duel_status duel_files_open(duel_files *f, const char *path, const char *below);
 void duel_files_close(duel_files *f);
 
@@ -42,6 +42,7 @@ duel_status duel_files_read(const duel_files *f, int64_t i, size_t most, uint8_t
 duel_status duel_files_copy(const duel_files *f, int64_t i, int to);
 
 bool duel_is_zip(const uint8_t *bytes, size_t n); // by its magic
+bool duel_has_zip(void);                          // this build reads them
 
 // ---- for folder.c and zip.c
 duel_status duel_files_add(duel_files *f, const char *path, duel_named file); // path is copied

@@ -1,86 +1,106 @@
-// Zip files (PKWARE's APPNOTE.TXT, 6.3.10), beyond 4 GiB too: entries that are stored or deflated. Any threads read
+// Zip files through libzip, where the build has it. A handle of libzip is one thread's at a time, so there are some of
 // them. Invariant: no memory is taken on the word of a header; a file grows as its bytes come.
-#include <libdeflate.h>
-#include <string.h>
-#include <zlib.h>
-
-#include "base/mem.h"
-#include "io/file.h"
 #include "io/files/files.h"
-#include "io/gzip.h"
 
-enum { CENTRAL = 46, LOCAL = 30, END = 22, END64 = 56, LOCATOR64 = 20, MOST_COMMENT = 65535 }; // bytes of records
-enum { STORED = 0, DEFLATED = 8 };
-enum { FIRST_ROOM = 1 << 16, PIECE = 1 << 18, MOST_AT_ONCE = 1 << 30 };
-
-typedef struct entry {
-  int64_t local, packed; // where its local header is, bytes behind that
-  uint32_t crc;
-  int method;
-} entry;
-
-typedef struct duel_zip {
-  int fd;
-  int64_t size;
-  entry *entry;
-} duel_zip;
+#include <string.h>
 
 bool duel_is_zip(const uint8_t *bytes, size_t n) {
   return n >= 4 && (!memcmp(bytes, "PK\3\4", 4) || !memcmp(bytes, "PK\5\6", 4));
 }
 
-static uint64_t number(const uint8_t *at, int n) {
-  uint64_t x = 0;
-  for (int i = n - 1; i >= 0; i--) x = x << 8 | at[i];
-  return x;
+#ifndef DUEL_ZIP
+
+bool duel_has_zip(void) {
+  return false;
 }
 
-static duel_status damaged(const char *path, const char *why) {
-  return duel_fail(DUEL_ERR_DATA, "%s is no zip file that can be read, or a damaged one: %s", path, why);
+duel_status duel_zip_open(duel_files *f, const char *path, const char *below) {
+  (void)f;
+  (void)below;
+  return duel_fail(DUEL_ERR_DATA,
+                   "%s is a zip file, which this build cannot read: install libzip (libzip-dev) and build again, or "
+                   "unpack it and name the folder",
+                   path);
+}
+void duel_zip_close(struct duel_zip *zip) {
+  (void)zip;
+}
+duel_status duel_zip_read(const duel_files *f, int64_t i, uint8_t *dst, size_t n) {
+  (void)i, (void)dst, (void)n;
+  return duel_fail(DUEL_ERR_INTERNAL, "%s: no libzip", f->root);
+}
+duel_status duel_zip_load(const duel_files *f, int64_t i, const char *path, size_t most, uint8_t **bytes, size_t *n) {
+  (void)f, (void)i, (void)most, (void)bytes, (void)n;
+  return duel_fail(DUEL_ERR_INTERNAL, "%s: no libzip", path);
+}
+duel_status duel_files_copy(const duel_files *f, int64_t i, int to) {
+  (void)i, (void)to;
+  return duel_fail(DUEL_ERR_INTERNAL, "%s: no libzip", f->root);
+}
+
+#else
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <zip.h>
+
+#include "base/mem.h"
+#include "io/file.h"
+
+enum { HANDLES = 8, MOST_LISTED = 1 << 20, FIRST_ROOM = 1 << 16 };
+
+typedef struct duel_zip {
+  char *path;
+  pthread_mutex_t mutex;
+  pthread_cond_t freed;
+  zip_t *handle[HANDLES]; // NULL: not opened yet
+  bool busy[HANDLES];
+  int most; // handles: each has a list of all entries
+} duel_zip;
+
+bool duel_has_zip(void) {
+  return true;
+}
+
+// ---- handles
+
+static duel_status open_handle(const char *path, zip_t **handle) {
+  int fd, code;
+  int64_t size;
+  zip_error_t error;
+  DUEL_TRY(duel_file_open(path, &fd, &size));
+  *handle = zip_fdopen(fd, ZIP_RDONLY, &code); // closes fd, unless it fails
+  if (*handle) return DUEL_OK;
+  duel_file_close(fd);
+  zip_error_init_with_code(&error, code);
+  duel_status status = code == ZIP_ER_MEMORY
+                           ? duel_fail_memory(path, (size_t)size)
+                           : duel_fail(DUEL_ERR_DATA, "%s is no zip file that can be read, or a damaged one: %s", path,
+                                       zip_error_strerror(&error));
+  zip_error_fini(&error);
+  return status;
+}
+
+static duel_status borrow(duel_zip *z, int *slot) {
+  pthread_mutex_lock(&z->mutex);
+  for (*slot = 0; z->busy[*slot];) {
+    if (++*slot < z->most) continue;
+    pthread_cond_wait(&z->freed, &z->mutex);
+    *slot = 0;
+  }
+  z->busy[*slot] = true;
+  pthread_mutex_unlock(&z->mutex);
+  return z->handle[*slot] ? DUEL_OK : open_handle(z->path, &z->handle[*slot]);
+}
+
+static void give_back(duel_zip *z, int slot) {
+  pthread_mutex_lock(&z->mutex);
+  z->busy[slot] = false;
+  pthread_cond_signal(&z->freed);
+  pthread_mutex_unlock(&z->mutex);
 }
 
 // ---- the list
-
-typedef struct directory { // the headers of all entries, at the end of the file
-  int64_t at, size, n;
-} directory;
-
-// Where the numbers of the record at its end are too small for them.
-static duel_status find_directory64(const duel_zip *z, const char *path, int64_t end, directory *d) {
-  uint8_t locator[LOCATOR64], record[END64];
-  if (end < LOCATOR64) return DUEL_OK;
-  DUEL_TRY(duel_file_read_at(z->fd, path, locator, LOCATOR64, end - LOCATOR64));
-  if (memcmp(locator, "PK\6\7", 4) != 0) return DUEL_OK;
-  const uint64_t at = number(locator + 8, 8);
-  if (at > (uint64_t)z->size || z->size - (int64_t)at < END64) return damaged(path, "its list is not where it says");
-  DUEL_TRY(duel_file_read_at(z->fd, path, record, END64, (int64_t)at));
-  if (memcmp(record, "PK\6\6", 4) != 0) return damaged(path, "its list is not where it says");
-  *d = (directory){(int64_t)number(record + 48, 8), (int64_t)number(record + 40, 8), (int64_t)number(record + 32, 8)};
-  return DUEL_OK;
-}
-
-// The record at the end of the file, behind which a comment may stand.
-static duel_status find_end(const duel_zip *z, const char *path, uint8_t *tail, int64_t room, directory *d) {
-  DUEL_TRY(duel_file_read_at(z->fd, path, tail, (size_t)room, z->size - room));
-  for (int64_t at = room - END; at >= 0; at--) {
-    const uint8_t *end = tail + at;
-    if (memcmp(end, "PK\5\6", 4) != 0 || (int64_t)number(end + 20, 2) > room - at - END) continue;
-    *d = (directory){(int64_t)number(end + 16, 4), (int64_t)number(end + 12, 4), (int64_t)number(end + 10, 2)};
-    return find_directory64(z, path, z->size - room + at, d);
-  }
-  return damaged(path, "it has no list of its entries at its end, as if it were cut short");
-}
-
-static duel_status find_directory(const duel_zip *z, const char *path, directory *d) {
-  const int64_t room = z->size < END + MOST_COMMENT ? z->size : END + MOST_COMMENT;
-  uint8_t *tail = duel_malloc((size_t)room + 1);
-  const duel_status status = tail ? find_end(z, path, tail, room, d) : duel_fail_memory(path, (size_t)room);
-  duel_free(tail);
-  DUEL_TRY(status);
-  if (d->at < 0 || d->size < 0 || d->n < 0 || d->at > z->size || d->size > z->size - d->at || d->n > d->size / CENTRAL)
-    return damaged(path, "its list is not where it says");
-  return DUEL_OK;
-}
 
 static bool is_hidden(const char *name) {
   for (const char *p = name; p; p = strchr(p, '/')) {
@@ -90,203 +110,170 @@ static bool is_hidden(const char *name) {
   return false;
 }
 
-// Numbers of four bytes that are all ones stand in the extra field, in this order, with eight.
-static bool read_wide(const uint8_t *extra, int64_t n, uint64_t *wide[3]) {
-  for (int64_t length; n >= 4; extra += 4 + length, n -= 4 + length) {
-    length = (int64_t)number(extra + 2, 2);
-    if (length > n - 4) return false;
-    if (number(extra, 2) != 1) continue;
-    const uint8_t *at = extra + 4, *end = at + length;
-    for (int i = 0; i < 3; i++) {
-      if (*wide[i] != 0xFFFFFFFF) continue;
-      if (end - at < 8) return false;
-      *wide[i] = number(at, 8);
-      at += 8;
-    }
-  }
-  return true;
+static duel_status add(duel_files *f, const char *path, const char *below, const zip_stat_t *st) {
+  const size_t n = strlen(below), length = strlen(st->name);
+  char *name = duel_strdup(st->name);
+  if (!name) return duel_fail_memory(path, length);
+  for (char *c = name; *c; c++)
+    if (*c == '\\') *c = '/'; // as some of Windows' programs write them
+  duel_status status = DUEL_OK;
+  const char *rest = name;
+  if (n > 0) rest = !strncmp(name, below, n) && name[n] == '/' ? name + n + 1 : "";
+  if (!*rest || rest[strlen(rest) - 1] == '/' || is_hidden(rest) || !strncmp(name, "__MACOSX/", 9)) goto done;
+  if (st->encryption_method != ZIP_EM_NONE)
+    status = duel_fail(DUEL_ERR_DATA, "%s is encrypted: unpack it with its password, and name the folder", path);
+  else if (st->size > INT64_MAX)
+    status = duel_fail(DUEL_ERR_DATA, "%s is damaged: %s makes no sense in it", path, name);
+  else
+    status = duel_files_add(f, rest,
+                            (duel_named){.size = (int64_t)st->size,
+                                         .seconds = (int64_t)st->mtime,
+                                         .nanoseconds = (int64_t)st->crc,
+                                         .at = (int64_t)st->index});
+done:
+  duel_free(name);
+  return status;
 }
 
-// The entry of a central header, by the name that it shall have.
-static duel_status add(duel_files *f, const char *path, const char *name, const uint8_t *header, int64_t at) {
-  const uint8_t *extra = header + CENTRAL + number(header + 28, 2);
-  uint64_t size = number(header + 24, 4), packed = number(header + 20, 4), local = number(header + 42, 4);
-  entry *e = &f->zip->entry[at];
-  *e = (entry){.crc = (uint32_t)number(header + 16, 4), .method = (int)number(header + 10, 2)};
-  if (header[8] & 1)
-    return duel_fail(DUEL_ERR_DATA, "%s is encrypted: unpack it with its password, and name the folder", path);
-  if (e->method != STORED && e->method != DEFLATED)
-    return duel_fail(DUEL_ERR_DATA,
-                     "%s: %s in it is packed by zip's method %d, which is not read here: unpack it "
-                     "(7z x) and name the folder",
-                     path, name, e->method);
-  if (!read_wide(extra, (int64_t)number(header + 30, 2), (uint64_t *[3]){&size, &packed, &local}) ||
-      size > INT64_MAX - 1 || packed > (uint64_t)f->zip->size || local > (uint64_t)f->zip->size)
-    return duel_fail(DUEL_ERR_DATA, "%s is damaged: %s makes no sense in it", path, name);
-  e->local = (int64_t)local;
-  e->packed = (int64_t)packed;
-  return duel_files_add(f, name,
-                        (duel_named){.size = (int64_t)size,
-                                     .seconds = (int64_t)number(header + 12, 4), // MS-DOS' time and date
-                                     .nanoseconds = (int64_t)e->crc,
-                                     .at = at});
-}
-
-static duel_status list(duel_files *f, const char *path, const char *below, const uint8_t *header, directory d) {
-  const size_t n = strlen(below);
-  char name[MOST_COMMENT + 1];
-  for (int64_t i = 0, left = d.size; i < d.n; i++) {
-    const size_t length = left >= CENTRAL ? number(header + 28, 2) : 0;
-    const int64_t all =
-        CENTRAL + (int64_t)length + (int64_t)(left >= CENTRAL ? number(header + 30, 2) + number(header + 32, 2) : 0);
-    if (all > left || memcmp(header, "PK\1\2", 4) != 0)
+static duel_status list(duel_files *f, const char *path, const char *below) {
+  zip_t *handle = f->zip->handle[0];
+  const zip_int64_t n = zip_get_num_entries(handle, 0);
+  for (zip_int64_t i = 0; i < n; i++) {
+    zip_stat_t st;
+    const zip_uint64_t need = ZIP_STAT_NAME | ZIP_STAT_INDEX | ZIP_STAT_SIZE | ZIP_STAT_ENCRYPTION_METHOD;
+    if (zip_stat_index(handle, (zip_uint64_t)i, ZIP_FL_ENC_GUESS, &st) != 0 || (st.valid & need) != need)
       return duel_fail(DUEL_ERR_DATA, "%s is damaged: its entry %lld makes no sense", path, (long long)i);
-    for (size_t k = 0; k < length; k++)
-      name[k] =
-          header[CENTRAL + k] == '\\' ? '/' : (char)header[CENTRAL + k]; // as some of Windows' programs write them
-    name[length] = 0;
-    const char *rest = name;
-    if (n > 0) rest = !strncmp(name, below, n) && name[n] == '/' ? name + n + 1 : "";
-    if (*rest && rest[strlen(rest) - 1] != '/' && !is_hidden(rest) && strncmp(name, "__MACOSX/", 9) != 0)
-      DUEL_TRY(add(f, path, rest, header, i));
-    header += all;
-    left -= all;
+    if (!(st.valid & ZIP_STAT_MTIME)) st.mtime = 0;
+    if (!(st.valid & ZIP_STAT_CRC)) st.crc = 0;
+    DUEL_TRY(add(f, path, below, &st));
   }
+  const zip_int64_t handles = n > 0 ? MOST_LISTED / n : HANDLES;
+  f->zip->most = handles < 1 ? 1 : handles < HANDLES ? (int)handles : HANDLES;
   return DUEL_OK;
 }
 
 duel_status duel_zip_open(duel_files *f, const char *path, const char *below) {
-  directory d = {.at = -1};
   duel_zip *z = f->zip = duel_calloc(1, sizeof *z);
   if (!z) return duel_fail_memory(path, sizeof *z);
-  z->fd = -1;
-  DUEL_TRY(duel_file_open(path, &z->fd, &z->size));
-  DUEL_TRY(find_directory(z, path, &d));
-  z->entry = duel_malloc((size_t)(d.n + 1) * sizeof *z->entry);
-  uint8_t *headers = duel_malloc((size_t)d.size + 1);
-  duel_status status = z->entry && headers ? duel_file_read_at(z->fd, path, headers, (size_t)d.size, d.at)
-                                           : duel_fail_memory(path, (size_t)d.size);
-  if (status == DUEL_OK) status = list(f, path, below, headers, d);
-  duel_free(headers);
-  return status;
+  pthread_mutex_init(&z->mutex, NULL);
+  pthread_cond_init(&z->freed, NULL);
+  z->path = duel_strdup(path);
+  if (!z->path) return duel_fail_memory(path, strlen(path));
+  DUEL_TRY(open_handle(path, &z->handle[0]));
+  return list(f, path, below);
 }
 
 void duel_zip_close(struct duel_zip *zip) {
   if (!zip) return;
-  duel_file_close(zip->fd);
-  duel_free(zip->entry);
+  for (int i = 0; i < HANDLES; i++)
+    if (zip->handle[i]) zip_discard(zip->handle[i]);
+  pthread_cond_destroy(&zip->freed);
+  pthread_mutex_destroy(&zip->mutex);
+  duel_free(zip->path);
   duel_free(zip);
 }
 
 // ---- reading
 
-typedef struct reader { // of one entry, from its beginning
-  const duel_files *f;
-  const duel_named *file;
-  const entry *entry;
-  int64_t at, left, made; // where its packed bytes go on, how many are left; bytes that came out
-  uint32_t crc;           // of these
-  z_stream z;
-  uint8_t *in; // [PIECE]; NULL: it is stored
-} reader;
-
-static duel_status unreadable(const reader *r, const char *why) {
-  return duel_fail(DUEL_ERR_DATA, "%s: %s in it cannot be read: %s", r->f->root, r->file->path, why);
+static duel_status failed(const char *root, const char *path, zip_error_t *error) {
+  if (zip_error_code_zip(error) == ZIP_ER_MEMORY) return duel_fail_memory(path, FIRST_ROOM);
+  return duel_fail(DUEL_ERR_DATA, "%s: %s in it cannot be read: %s", root, path, zip_error_strerror(error));
 }
 
-static duel_status reader_open(reader *r, const duel_files *f, int64_t i) {
-  const duel_zip *z = f->zip;
-  uint8_t header[LOCAL];
-  *r = (reader){.f = f, .file = &f->file[i], .entry = &z->entry[f->file[i].at]};
-  r->left = r->entry->packed;
-  if (r->entry->local > z->size - LOCAL) return unreadable(r, "it lies behind the end");
-  DUEL_TRY(duel_file_read_at(z->fd, f->root, header, LOCAL, r->entry->local));
-  r->at = r->entry->local + LOCAL + (int64_t)(number(header + 26, 2) + number(header + 28, 2));
-  if (memcmp(header, "PK\3\4", 4) != 0 || r->left > z->size - r->at)
-    return unreadable(r, "it is not where it should be");
-  if (r->entry->method == STORED) return DUEL_OK;
-  if (!duel_inflate_begin(&r->z, -15) || !(r->in = duel_malloc(PIECE))) return duel_fail_memory(f->root, PIECE);
-  return DUEL_OK;
-}
-
-static void reader_close(reader *r) {
-  if (r->z.state) inflateEnd(&r->z);
-  duel_free(r->in);
-}
-
-static duel_status take_packed(reader *r, uint8_t *dst, size_t n) {
-  DUEL_TRY(duel_file_read_at(r->f->zip->fd, r->f->root, dst, n, r->at));
-  r->at += (int64_t)n;
-  r->left -= (int64_t)n;
-  return DUEL_OK;
-}
-
-static duel_status inflate_some(reader *r, uint8_t *dst, size_t n, size_t *got) {
-  for (int state = Z_OK; state == Z_OK && *got < n;) {
-    if (r->z.avail_in == 0 && r->left > 0) {
-      r->z.next_in = r->in;
-      r->z.avail_in = r->left < PIECE ? (uInt)r->left : PIECE;
-      DUEL_TRY(take_packed(r, r->in, r->z.avail_in));
-    }
-    const size_t room = n - *got < MOST_AT_ONCE ? n - *got : MOST_AT_ONCE;
-    r->z.next_out = dst + *got;
-    r->z.avail_out = (uInt)room;
-    state = inflate(&r->z, Z_SYNC_FLUSH);
-    *got += room - r->z.avail_out;
-    if (state == Z_MEM_ERROR) return duel_fail_memory(r->f->root, PIECE);
-    if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR) // the last: nothing is left to take
-      return unreadable(r, r->z.msg ? r->z.msg : "it does not inflate");
+// Up to n bytes; *got fewer: they are all.
+static duel_status read_some(zip_file_t *file, const duel_files *f, const char *path, uint8_t *dst, size_t n,
+                             size_t *got) {
+  for (*got = 0; *got < n;) {
+    const zip_int64_t r = zip_fread(file, dst + *got, n - *got);
+    if (r < 0) return failed(f->root, path, zip_file_get_error(file));
+    if (r == 0) return DUEL_OK;
+    *got += (size_t)r;
   }
   return DUEL_OK;
 }
 
-// Up to n bytes; *got fewer: they are all, and of a file that has the size and the checksum that it should have.
-static duel_status read_some(reader *r, uint8_t *dst, size_t n, size_t *got) {
-  *got = r->in ? 0 : r->left < (int64_t)n ? (size_t)r->left : n;
-  DUEL_TRY(r->in ? inflate_some(r, dst, n, got) : take_packed(r, dst, *got));
-  r->crc = libdeflate_crc32(r->crc, dst, *got);
-  r->made += (int64_t)*got;
-  if (r->made > r->file->size) return unreadable(r, "it holds more than it says");
-  if (*got == n) return DUEL_OK;
-  if (r->made < r->file->size) return unreadable(r, "it is cut short");
-  return r->crc == r->entry->crc ? DUEL_OK : unreadable(r, "its checksum is wrong");
+static duel_status read_head(zip_file_t *file, const duel_files *f, int64_t i, uint8_t *dst, size_t n) {
+  size_t got;
+  DUEL_TRY(read_some(file, f, f->file[i].path, dst, n, &got));
+  return got == n ? DUEL_OK : duel_fail(DUEL_ERR_DATA, "%s: %s in it is cut short", f->root, f->file[i].path);
 }
 
-duel_status duel_zip_read(const duel_files *f, int64_t i, uint8_t *dst, size_t n) {
-  reader r;
-  size_t got;
-  duel_status status = reader_open(&r, f, i);
-  if (status == DUEL_OK) status = read_some(&r, dst, n, &got);
-  if (status == DUEL_OK && got < n) status = unreadable(&r, "it is cut short");
-  reader_close(&r);
+static duel_status read_all(zip_file_t *file, const duel_files *f, int64_t i, uint8_t **bytes) {
+  const size_t size = (size_t)f->file[i].size;
+  const char *path = f->file[i].path;
+  size_t room = size < FIRST_ROOM ? size + 1 : FIRST_ROOM, n = 0, got;
+  for (;;) {
+    uint8_t *grown = duel_realloc(*bytes, room);
+    if (!grown) return duel_fail_memory(path, room);
+    *bytes = grown;
+    DUEL_TRY(read_some(file, f, path, grown + n, room - n, &got)); // at its end the checksum is compared
+    n += got;
+    if (n < room) break;
+    if (n > size) return duel_fail(DUEL_ERR_DATA, "%s: %s in it holds more than it says", f->root, path);
+    room = room > size / 2 ? size + 1 : 2 * room;
+  }
+  if (n != size) return duel_fail(DUEL_ERR_DATA, "%s: %s in it is cut short", f->root, path);
+  (*bytes)[n] = 0;
+  return DUEL_OK;
+}
+
+static duel_status copy_all(zip_file_t *file, const duel_files *f, int64_t i, int to) {
+  const size_t room = 4 * FIRST_ROOM;
+  int64_t at = 0;
+  size_t got = room;
+  uint8_t *piece = duel_malloc(room);
+  if (!piece) return duel_fail_memory(f->file[i].path, room);
+  duel_status status = DUEL_OK;
+  const duel_draft draft = {.fd = to, .path = "a copy"};
+  while (status == DUEL_OK && got == room) {
+    status = read_some(file, f, f->file[i].path, piece, room, &got);
+    if (status == DUEL_OK && (int64_t)got > f->file[i].size - at)
+      status = duel_fail(DUEL_ERR_DATA, "%s: %s in it holds more than it says", f->root, f->file[i].path);
+    if (status == DUEL_OK) status = duel_draft_put(&draft, piece, got, at);
+    at += (int64_t)got;
+  }
+  duel_free(piece);
+  if (status == DUEL_OK && at != f->file[i].size)
+    status = duel_fail(DUEL_ERR_DATA, "%s: %s in it is cut short", f->root, f->file[i].path);
   return status;
 }
 
-static duel_status read_all(reader *r, uint8_t **bytes) {
-  const size_t size = (size_t)r->file->size;
-  for (size_t room = size < FIRST_ROOM ? size + 1 : FIRST_ROOM, n = 0, got;;
-       room = room > size / 2 ? size + 1 : 2 * room) {
-    uint8_t *grown = duel_realloc(*bytes, room);
-    if (!grown) return duel_fail_memory(r->file->path, room);
-    *bytes = grown;
-    DUEL_TRY(read_some(r, grown + n, room - n, &got));
-    n += got;
-    if (n == room) continue;
-    grown[n] = 0;
-    return DUEL_OK;
+typedef struct want { // the first n bytes into dst; or all of them into fresh memory, or a file
+  uint8_t *dst;
+  size_t n;
+  uint8_t **bytes;
+  int to;
+} want;
+
+static duel_status with_entry(const duel_files *f, int64_t i, const want *w) {
+  int slot;
+  duel_status status = borrow(f->zip, &slot);
+  if (status == DUEL_OK) {
+    zip_t *handle = f->zip->handle[slot];
+    zip_file_t *file = zip_fopen_index(handle, (zip_uint64_t)f->file[i].at, 0);
+    if (!file)
+      status = failed(f->root, f->file[i].path, zip_get_error(handle));
+    else
+      status = w->dst     ? read_head(file, f, i, w->dst, w->n)
+               : w->bytes ? read_all(file, f, i, w->bytes)
+                          : copy_all(file, f, i, w->to);
+    if (file) zip_fclose(file);
   }
+  give_back(f->zip, slot);
+  return status;
+}
+
+duel_status duel_zip_read(const duel_files *f, int64_t i, uint8_t *dst, size_t n) {
+  return with_entry(f, i, &(want){.dst = dst, .n = n});
 }
 
 duel_status duel_zip_load(const duel_files *f, int64_t i, const char *path, size_t most, uint8_t **bytes, size_t *n) {
-  reader r;
+  const int64_t size = f->file[i].size;
   *bytes = NULL;
-  *n = (size_t)f->file[i].size;
-  if ((uint64_t)f->file[i].size > most)
-    return duel_fail(DUEL_ERR_DATA, "%s holds %lld bytes, more than the %zu allowed here", path,
-                     (long long)f->file[i].size, most);
-  duel_status status = reader_open(&r, f, i);
-  if (status == DUEL_OK) status = read_all(&r, bytes);
-  reader_close(&r);
+  *n = (size_t)size;
+  if ((uint64_t)size > most)
+    return duel_fail(DUEL_ERR_DATA, "%s holds %lld bytes, more than the %zu allowed here", path, (long long)size, most);
+  duel_status status = with_entry(f, i, &(want){.bytes = bytes});
   if (status == DUEL_OK) return DUEL_OK;
   duel_free(*bytes);
   *bytes = NULL;
@@ -294,17 +281,7 @@ duel_status duel_zip_load(const duel_files *f, int64_t i, const char *path, size
 }
 
 duel_status duel_files_copy(const duel_files *f, int64_t i, int to) {
-  const duel_draft draft = {.fd = to, .path = "a copy"};
-  reader r;
-  uint8_t *piece = duel_malloc(PIECE);
-  duel_status status = reader_open(&r, f, i);
-  if (!piece) status = duel_fail_memory(f->file[i].path, PIECE);
-  for (size_t got = PIECE; status == DUEL_OK && got == PIECE;) {
-    const int64_t at = r.made;
-    status = read_some(&r, piece, PIECE, &got);
-    if (status == DUEL_OK) status = duel_draft_put(&draft, piece, got, at);
-  }
-  reader_close(&r);
-  duel_free(piece);
-  return status;
+  return with_entry(f, i, &(want){.to = to});
 }
+
+#endif
