@@ -170,8 +170,13 @@ cure 'it is a folder of runs: name one of them, as in' 3 's/.*as in (.*)$/\1/p' 
 # ---- nets
 
 edit 's/reshape: .*/reshape: [$C, 28, 27]/'
-cure "let G end with the data's shape" 2 's/.*(dense: \$C\*\$H\*\$W), then (reshape: \[.*\])$/\1 \2/p' "train --recipe ./x.yaml --set 'G.3.dense=28*27'" \
+cure "let G end with the data's shape" 2 's/.*(dense: \$C\*\$H\*\$W), then (reshape: \[[^]]*\]).*/\1 \2/p' "train --recipe ./x.yaml --set 'G.3.dense=28*27'" \
   "sed 's/28, 27/\$H, \$W/' x.yaml >y.yaml && d train --recipe ./y.yaml"
+edit 's/\$C\*\$H\*\$W/192/; s/reshape: .*/reshape: [3, 8, 8]/'
+cure '%s; or use %s%s%s' 2 's/.*; or use (--set data\.size=8) and (--set data\.channels=3)$/\1 \2/p' "$X --data odd.idx" 'd $X --data odd.idx $cure'
+edit 's/\$C\*\$H\*\$W/64/; s/reshape: .*/reshape: [1, 8, 8]/'
+cure 'these data keep their size, so set options.data to others' 2 's/.*; or it takes 1×8×8, but these data .* so set (--data) to others$/\1/p' "$X" \
+  'idx eight.idx 12 8 && d $X $cure eight.idx'
 edit '/reshape/d'
 cure 'images are C×H×W (let it end with reshape' 2 's/.*let G end .*(reshape: \[.*\])$|.*\(let it end with (reshape: .*\])\).*/\1\2/p' "$X" \
   'sed "s/  - tanh/  - tanh\n  - $cure/" x.yaml >y.yaml && d train --recipe ./y.yaml'

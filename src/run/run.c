@@ -114,15 +114,14 @@ duel_status duel_run_resolve(duel_resolved *r, const duel_run_options *o, const 
   duel_recipe_source *source = NULL;
   DUEL_TRY(load_recipe(&source, o, origin));
   duel_status status = o->sample_only ? DUEL_OK : open_data(r, source, o, origin);
-  duel_data_shape shape = {0};
   if (r->data) {
-    shape = (duel_data_shape){.rank = r->data->rank,
-                              .classes = r->data->classes,
-                              .fixed = r->data->is_float ||
-                                       !strncmp(duel_recipe_draft(source)->data.path, "synthetic:", 10)};
-    memcpy(shape.dim, r->data->dim, sizeof shape.dim);
+    r->shape = (duel_data_shape){.rank = r->data->rank,
+                                 .classes = r->data->classes,
+                                 .fixed = r->data->is_float ||
+                                          !strncmp(duel_recipe_draft(source)->data.path, "synthetic:", 10)};
+    memcpy(r->shape.dim, r->data->dim, sizeof r->shape.dim);
   }
-  if (status == DUEL_OK) status = duel_recipe_resolve(&r->recipe, source, r->data ? &shape : NULL);
+  if (status == DUEL_OK) status = duel_recipe_resolve(&r->recipe, source, r->data ? &r->shape : NULL);
   if (status == DUEL_OK && origin && origin->source && !o->init) status = keep_source(r->recipe, origin->source);
   duel_recipe_source_close(source);
   if (status != DUEL_OK) duel_resolved_close(r);
@@ -187,12 +186,25 @@ static duel_status fill(duel_run *run, const duel_run_options *o, const duel_ten
   return o->init ? begin(run, o, f) : DUEL_OK;
 }
 
+static duel_status advise_size(duel_status status, const duel_run_options *o, const duel_origin *origin,
+                               const duel_data_shape *shape) {
+  char error[4096];
+  duel_recipe_source *source;
+  snprintf(error, sizeof error, "%s", duel_last_error());
+  if (load_recipe(&source, o, origin) != DUEL_OK) return duel_fail_again(status, error);
+  status = duel_sizes_advise(status, error, source, shape);
+  duel_recipe_source_close(source);
+  return status;
+}
+
 // f: that of o->checkpoint or o->init, else NULL. origin: its recipe, NULL: that of the options.
 static duel_status open_as(duel_run **run, const duel_run_options *o, const duel_tensor_file *f,
                            const duel_origin *origin) {
   duel_resolved resolved;
   DUEL_TRY(duel_run_resolve(&resolved, o, origin));
+  const duel_data_shape shape = resolved.shape;
   duel_status status = duel_run_build(run, o, &resolved);
+  if (status == DUEL_ERR_USAGE && shape.rank == 3) status = advise_size(status, o, origin, &shape);
   if (status == DUEL_ERR_USAGE && origin && o->init)
     return duel_fail(status, "%s\nthis is the recipe that %s holds: name one that suits these data by options.recipe",
                      duel_last_error(), origin->path);

@@ -26,6 +26,11 @@ duel_stats duel_run_latest(const duel_run *run);
 // Builds a run of it, which takes all of it over, also on failure; weights are for the caller to fill in.
 duel_status duel_run_build(duel_run **run, const duel_run_options *options, duel_resolved *r);
 
+// sizes.c: fails with the error of a recipe that does not fit the data, and with the sizes of images that would, if
+// there are some.
+duel_status duel_sizes_advise(duel_status status, const char *error, const duel_recipe_source *source,
+                              const duel_data_shape *data);
+
 // The recipe that a checkpoint holds. DATA if there is none or it cannot be read.
 duel_status duel_checkpoint_origin(const duel_tensor_file *f, const char *path, duel_origin *origin);
 

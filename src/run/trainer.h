@@ -56,6 +56,7 @@ typedef struct duel_resolved {
   duel_dataset *data; // NULL: sampling only
   duel_dataset *test; // of games that test
   duel_places places;
+  duel_data_shape shape; // of the data
 } duel_resolved;
 
 // Takes all of `what` over, which is empty then, also on failure (but for the lack of memory to begin). plan_only:
