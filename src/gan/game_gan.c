@@ -80,6 +80,14 @@ static void report_norm(duel_step *s, const char *name, duel_val squares) {
   duel_step_report(s, name, NULL, DUEL_ROOT_LAST, squares, DUEL_REPORT_SUM, 1);
 }
 
+// An update of D. Yields the parts of Σ grad².
+static duel_val update_d(duel_step *s, duel_val loss) {
+  const duel_val squares = duel_step_update(s, D, loss);
+  const double clip = duel_loss_clip(&s->r->loss);
+  if (clip > 0) duel_step_clip(s, D, clip);
+  return squares;
+}
+
 static duel_val sum_of(duel_graph *g, duel_loss_terms t) {
   if (t.pairs != DUEL_NONE) return t.pairs;
   return t.real == DUEL_NONE ? t.fake : t.fake == DUEL_NONE ? t.real : duel_add(g, t.real, t.fake);
@@ -103,12 +111,12 @@ static duel_val train_d(duel_step *s, const duel_loss *loss, int j) {
   duel_val first = DUEL_NONE;
   if (!joint(r)) {
     terms = loss->d(g, (duel_logits){on_real, DUEL_NONE}, &r->loss);
-    first = duel_step_update(s, D, sum_of(g, terms));
+    first = update_d(s, sum_of(g, terms));
   }
   const duel_val on_fake = duel_step_forward(s, D, fake);
   const duel_loss_terms rest = loss->d(g, (duel_logits){joint(r) ? on_real : DUEL_NONE, on_fake}, &r->loss);
   const duel_penalty_at at = {.net = D, .sub_step = j, .real = real, .fake = fake, .last = last};
-  const duel_val second = duel_step_update(s, D, duel_penalties_add(s, sum_of(g, rest), &at));
+  const duel_val second = update_d(s, duel_penalties_add(s, sum_of(g, rest), &at));
   if (!last) return fake;
 
   report_terms(s, terms, loss->reported);

@@ -86,7 +86,12 @@ static duel_loss_ends hinge_ends(const duel_chosen *loss) {
   return (duel_loss_ends){.blind = 1, .won = 0};
 }
 
-// ---- wasserstein: Arjovsky et al. 2017, arXiv:1701.07875
+// ---- wasserstein: Arjovsky et al. 2017, arXiv:1701.07875; `clip` is Algorithm 1's, after the update
+enum { CLIP };
+static const duel_key keys_wasserstein[] = {{"clip", DUEL_KEY_NUMBER, "", DUEL_ABOVE_0, 1e6, NULL,
+                                             "D's parameters are clamped to ± this after each of its updates"},
+                                            {.name = NULL}};
+
 static duel_loss_terms wasserstein_d(duel_graph *g, duel_logits x, const duel_chosen *loss) {
   (void)loss;
   duel_loss_terms terms = duel_no_loss_terms;
@@ -133,7 +138,7 @@ static const duel_loss rows[] = {
     {{"bce", NULL, keys_bce, "cross-entropy on logits"}, bce_d, bce_g, 0.5, false, true, bce_ends},
     {{"lsgan", NULL, keys_lsgan, "least squares to 1 and 0"}, lsgan_d, lsgan_g, 1, false, false, lsgan_ends},
     {{"hinge", NULL, duel_no_keys, "D's margins of 1"}, hinge_d, raise, 0.5, false, true, hinge_ends},
-    {{"wasserstein", NULL, duel_no_keys, "D's output itself"}, wasserstein_d, raise, 1, false, false, NULL},
+    {{"wasserstein", NULL, keys_wasserstein, "D's output itself"}, wasserstein_d, raise, 1, false, false, NULL},
     {{"rpgan", NULL, duel_no_keys, "real items beside fakes"}, rpgan_d, rpgan_g, 1, true, false, relative_ends},
     {{"ragan", NULL, duel_no_keys, "items beside the others' mean"}, ragan_d, ragan_g, 1, true, false, relative_ends},
     {.kind = {.name = NULL}}};
@@ -145,4 +150,9 @@ duel_status duel_loss_check(const duel_loss *loss, bool separate) {
                    "loss %s compares real items with fakes, but train.d_update: separate shows D one after the other; "
                    "set train.d_update=joint",
                    loss->kind.name);
+}
+
+double duel_loss_clip(const duel_chosen *loss) {
+  if (loss->kind->keys != keys_wasserstein || loss->value[CLIP].n == 0) return 0;
+  return loss->value[CLIP].number[0];
 }

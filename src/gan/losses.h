@@ -31,6 +31,9 @@ typedef struct duel_loss {
   duel_loss_ends (*ends)(const duel_chosen *loss);
 } duel_loss;
 
+double
+duel_loss_clip(const duel_chosen *loss); // D's parameters are clamped to ± this after each update; 0: they are not
+
 extern const duel_table duel_losses; // of the game gan
 
 static inline const duel_loss *duel_loss_of(const duel_chosen *loss) {

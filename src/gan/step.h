@@ -63,6 +63,8 @@ duel_val duel_step_latents(duel_step *s, uint32_t k);
 duel_val duel_step_forward(duel_step *s, int net, duel_val x);
 // Descends the loss in the net's parameters. Yields the parts of Σ grad².
 duel_val duel_step_update(duel_step *s, int net, duel_val loss);
+// Clamps the net's parameters to ±bound.
+void duel_step_clip(duel_step *s, int net, double bound);
 // Moves the net's average, if it has one.
 void duel_step_average(duel_step *s, int net);
 // Adds mul·Σ f(x) to a scalar. label: what lines for people call it, or NULL.

@@ -153,6 +153,12 @@ class Gan(Run):
             loss = loss + every * term
         return loss
 
+    def update(self, net, loss):
+        super().update(net, loss)
+        if net == "D" and "clip" in self.loss:
+            for t in self.parameters("D"):
+                t.data.clamp_(-self.loss["clip"], self.loss["clip"])
+
     def d_turn(self, j, told):
         """Sub-step j; yields its real items and G's."""
         d_loss, _, share, _ = family.LOSSES[self.loss["name"]]

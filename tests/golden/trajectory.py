@@ -107,6 +107,8 @@ LOSSES = {
     "lsgan": ({**NORMED, "loss": dict(name="lsgan", label_smoothing=0.1)}, "points"),
     "hinge": ({**NORMED, "loss": "hinge"}, "points"),
     "wasserstein": ({**SMALL, "loss": "wasserstein"}, "points"),
+    "clip": ({**SMALL, "loss": dict(name="wasserstein", clip=0.1), "train": dict(batch=16, d_update="separate", d_steps=2)},
+             "points"),
     "rpgan": ({**LEVEL, "loss": "rpgan", "train": dict(batch=16, d_steps=2, latents="fresh")}, "points"),
     "ragan": ({**LEVEL, "loss": "ragan"}, "points"),
 }
@@ -157,10 +159,20 @@ class Probabilities(gan.Gan):
         return torch.sigmoid(x) if net == "D" else x
 
 
+class LateClip(gan.Gan):
+    """WassersteinGAN's main.py: D is clamped before its update, so that G learns from weights that may be larger."""
+
+    def update(self, net, loss):
+        if net == "D":
+            for t in self.parameters("D"):
+                t.data.clamp_(-self.loss["clip"], self.loss["clip"])
+        gan.Run.update(self, net, loss)
+
+
 MISTAKES = [
     ("bce", "fakes not detached", Attached), ("bce", "statistics of real and fake together", Together),
     ("ragan", "G's loss is not relativistic", PlainG), ("hinge", "a margin for G", HingeG),
-    ("lsgan", "squares of probabilities", Probabilities)]
+    ("lsgan", "squares of probabilities", Probabilities), ("clip", "clamped before the update", LateClip)]
 
 
 def data():

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gan/game.h"
+#include "gan/losses.h"
 #include "gan/optimizers.h"
 #include "run/alarms/alarms.h"
 
@@ -204,6 +205,8 @@ static bool batchnorm(const start *s) {
 
 // ---- losses
 
+enum { G, D }; // of the game gan
+
 // Losses take logits, and squash them themselves.
 static bool logits(const start *s) {
   const duel_trainer *t = s->t;
@@ -226,6 +229,36 @@ static bool smoothing(const start *s) {
   return false;
 }
 
+// D's output itself is a loss only while D cannot be steep.
+static bool unbounded(const start *s) {
+  const duel_recipe *r = s->t->recipe;
+  if (!s->t->model.game->kind.losses || strcmp(r->loss.kind->name, "wasserstein") != 0) return false;
+  if (duel_loss_clip(&r->loss) > 0 || r->n_penalties > 0) return false;
+  return SAY(s, "nothing keeps D from becoming steep, and the loss wasserstein needs that (Arjovsky et al. 2017, "
+                "arXiv:1701.07875, section 3); set loss.clip=0.01");
+}
+
+// The share of a net's last move that goes on.
+static double momentum(const duel_chosen *optim) {
+  for (int k = 0; optim->kind->keys[k].name; k++)
+    if (!strcmp(optim->kind->keys[k].name, "betas") || !strcmp(optim->kind->keys[k].name, "momentum"))
+      return optim->value[k].number[0];
+  return 0;
+}
+
+static bool clipped_with_momentum(const start *s) {
+  const duel_recipe *r = s->t->recipe;
+  if (!s->t->model.game->kind.losses || duel_loss_clip(&r->loss) == 0) return false;
+  const double share = momentum(&r->net[D].optim);
+  if (share <= 0) return false;
+  const bool adam = !strcmp(r->net[D].optim.kind->name, "adam");
+  return SAY(
+      s,
+      "D is clipped and moves with a momentum of %g, which Arjovsky et al. 2017 (arXiv:1701.07875, section 4) found "
+      "unstable; set D.optim.%s",
+      share, adam ? "betas=[0, 0.99]" : "momentum=0");
+}
+
 // ---- the table
 
 static const struct {
@@ -240,7 +273,9 @@ static const struct {
             {"average", true, average},
             {"batchnorm", false, batchnorm},
             {"logits", true, logits},
-            {"label_smoothing", false, smoothing}};
+            {"label_smoothing", false, smoothing},
+            {"unbounded", false, unbounded},
+            {"clip", false, clipped_with_momentum}};
 
 void duel_alarms_start(const duel_trainer *t, const duel_look *look, duel_alarm_tell *tell, void *ctx) {
   char text[DUEL_ALARM_TEXT];
