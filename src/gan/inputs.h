@@ -31,10 +31,11 @@ typedef struct duel_inputs {
   int n;
 } duel_inputs;
 
-// Adds an input and its variable, right behind the input before it.
+// Adds an input and its variable, right behind the input before it. The name is copied.
 duel_status duel_inputs_add(duel_inputs *all, duel_step_input in, duel_dtype dtype, duel_shape shape, int *var);
-size_t duel_inputs_offset(const duel_inputs *all, int var); // of an input's variable, into the block
-size_t duel_inputs_bytes(const duel_inputs *all);           // of the block, a multiple of 4
+int duel_inputs_find(const duel_inputs *all, const char *name); // its variable, or -1
+size_t duel_inputs_offset(const duel_inputs *all, int var);     // of an input's variable, into the block
+size_t duel_inputs_bytes(const duel_inputs *all);               // of the block, a multiple of 4
 void duel_inputs_fill(const duel_inputs *all, const duel_instant *now, unsigned char *block);
 
 #endif

@@ -60,6 +60,10 @@ static void fill_average(const duel_step_input *in, const duel_instant *now, voi
   *(float *)dst = (float)(1 - kept);
 }
 
+static void fill_scheduled(const duel_step_input *in, const duel_instant *now, void *dst) {
+  *(float *)dst = (float)duel_schedule_at(in->ctx, now->step, now->steps, now->per_step, now->items);
+}
+
 // ---- variables
 
 static duel_status open_net(duel_step_vars *v, const duel_model *m, int net, duel_dtype real) {
@@ -235,6 +239,19 @@ bool duel_step_every(duel_step *s, int64_t n) {
   }
   if (i == v->n_every) v->every[v->n_every++] = n;
   return s->on >> i & 1;
+}
+
+duel_val duel_step_number(duel_step *s, duel_step_input in) {
+  int var = duel_inputs_find(&s->vars->inputs, in.name);
+  if (var < 0 && duel_inputs_add(&s->vars->inputs, in, s->g->real, DUEL_SCALAR, &var) != DUEL_OK)
+    return duel_graph_error(s->g, "%s", duel_last_error());
+  return duel_input(s->g, var);
+}
+
+duel_val duel_step_scheduled(duel_step *s, const char *name, const duel_schedule *schedule) {
+  if (schedule->curve == DUEL_CURVE_CONSTANT && schedule->warmup.n == 0)
+    return duel_constant(s->g, DUEL_SCALAR, schedule->from);
+  return duel_step_number(s, (duel_step_input){.name = name, .fill = fill_scheduled, .ctx = schedule});
 }
 
 // ---- the graphs

@@ -72,6 +72,10 @@ void duel_step_report(duel_step *s, const char *name, const char *label, duel_sc
                       duel_report_kind kind, double mul);
 // Whether this step is one with step mod n = 0: each kind of step is a graph of its own.
 bool duel_step_every(duel_step *s, int64_t n);
+// An input of the step, which `in` says how to fill: one number. All graphs of a run share it by its name.
+duel_val duel_step_number(duel_step *s, duel_step_input in);
+// A number that may change from step to step, under a name of its own; the schedule outlives the run.
+duel_val duel_step_scheduled(duel_step *s, const char *name, const duel_schedule *schedule);
 
 // ---- for runs
 double duel_step_rate(const duel_recipe *r, int net, const duel_instant *now); // the net's learning rate
