@@ -137,6 +137,10 @@ cure 'comes from the data; take another name' 2 's/.*(take another name).*/\1/p'
 edit 's/- batchnorm/- {residual: [dense: 16], repeat: 2}/'
 cure 'copies of a block share one recipe: leave the %s out' 2 's/.*leave the ([0-9]+) out.*/\1/p' "$X --set G.1.0.residual.0=relu" \
   "d $X --set G.1.residual.0=relu"
+cure 'belongs to an update on real items and fakes together' 2 's/.*set (--set train\.d_update=joint)$/\1/p' "$T --set penalty.gp=10" \
+  'd $T --set penalty.gp=10 $cure'
+cure 'auto is 0.0002*H*W/batch, but the data are points' 2 's/.*set a number, (--set penalty\.r1\.weight=1)$/\1/p' \
+  "train --recipe ring --steps 2 --set penalty.r1=auto" 'd train --recipe ring --steps 2 $cure'
 cat >judge.yaml <<END
 recipe: 1
 game: classifier

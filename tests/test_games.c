@@ -63,8 +63,9 @@ static void train(duel_step *s) {
   const duel_val on_real = duel_bce_logits(g, duel_step_forward(s, D, real), 1);
   const duel_val on_fake = duel_bce_logits(g, duel_step_forward(s, D, fake), 0);
   const duel_val d_loss = duel_add(g, on_real, on_fake);
+  const duel_penalty_at at = {D, 0, real, fake, on_real, on_fake, true};
   duel_step_report(s, "d_loss", "D loss", DUEL_LAST, d_loss, DUEL_REPORT_SUM, 0.5);
-  duel_step_update(s, D, duel_penalties_add(s, d_loss, &(duel_penalty_at){D, 0, real, fake, true}));
+  duel_step_update(s, D, duel_penalties_add(s, d_loss, &at));
   if (duel_step_every(s, (int64_t)s->r->game.value[EVERY].number[0])) {
     const duel_val code = squared(g, duel_sub(g, duel_step_forward(s, E, fake), z));
     duel_step_report(s, "code", NULL, DUEL_MEAN, code, DUEL_REPORT_SUM, 1);
@@ -85,8 +86,8 @@ static duel_val steepness(duel_step *s, const duel_chosen *penalty, const duel_p
   if (duel_grad(s->g, duel_sum(s->g, logits), 1, &at->real, &slope) != DUEL_OK) return DUEL_NONE;
   return squared(s->g, slope);
 }
-static const duel_key steep_keys[] = {DUEL_PENALTY_KEYS("1"), {.name = NULL}};
-static const duel_penalty steep[] = {{{"steep", "weight", steep_keys, "D's slope"}, 1, steepness},
+static const duel_key steep_keys[] = {DUEL_PENALTY_KEYS("1", NULL), {.name = NULL}};
+static const duel_penalty steep[] = {{{"steep", "weight", steep_keys, "D's slope"}, DUEL_ON_BOTH, 1, true, steepness},
                                      {.kind = {.name = NULL}}};
 static const duel_table penalties = {steep, sizeof *steep, "penalty"};
 

@@ -5,7 +5,7 @@
 //
 // The comparison sees signs, and NaN fails. The inputs keep away from kinks: a step that would cross one (which the
 // oracle tells) means other random numbers. The problems are the op cases, then whole losses with gradients inside,
-// then layers of recipes, by their items and parameters.
+// then layers of recipes, by their items and parameters, and their penalties, by the parameters of D.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +16,7 @@
 
 #include "cpu/entry.h"
 #include "gan/layers/layers.h"
+#include "gan/penalties.h"
 #include "recipe_help.h"
 #include "run_case.h"
 
@@ -511,6 +512,76 @@ static void test_layers(void **state) {
   assert_int_equal(failures, 0);
 }
 
+// ---- penalties
+// Of a D on N items, beside a loss; by its parameters.
+static const char *const judges[] = {"flatten, dense: 7, tanh, dense: 5, silu, dense: 1",
+                                     "conv: {out: 3, pad: 1}, instancenorm, silu, conv: {out: 2, kernel: 2}, "
+                                     "layernorm, tanh, flatten, dense: 1",
+                                     "conv: 4, tanh, minibatch_stddev: {group: 3}, avgpool: 2, flatten, dense: 1"};
+static const char *const penalties[] = {"gp: 3", "dragan: 2", "r1: {weight: auto, every: 16}", "r2: 5",
+                                        "gp: 1, dragan: 1, r1: 1, r2: 1"};
+enum { REAL, FAKE, KEY, JUDGE }; // inputs: items of both sides, the key of draws, and D's parameters
+
+static void build_penalty(duel_graph *g, const void *ctx, const duel_val *in, duel_val *out) {
+  duel_model model = *(const duel_model *)ctx;
+  duel_step_vars vars = {.n_every = 0};
+  duel_step s = {.g = g, .vars = &vars, .m = &model, .r = model.recipe, .key = in[KEY], .on = 1};
+  duel_val view[MAX_IN];
+  memcpy(view, in + JUDGE, (MAX_IN - JUDGE) * sizeof *view);
+  s.view[1] = view;
+  duel_penalty_at at = {.net = 1, .sub_step = 1, .real = in[REAL], .fake = in[FAKE], .last = true};
+  at.on_real = duel_step_forward(&s, 1, at.real);
+  at.on_fake = duel_step_forward(&s, 1, at.fake);
+  out[0] = duel_penalties_add(&s, duel_sub(g, duel_mean(g, at.on_fake), duel_mean(g, at.on_real)), &at);
+}
+
+static void check_penalty(const char *judge, const char *penalty, int *failures) {
+  static const double key[] = {3, 0, 5, 0};
+  char text[512], name[256];
+  snprintf(text, sizeof text,
+           "recipe: 1\ndata: x\nlatent: 1\nG: [dense: 32, reshape: [2, 4, 4]]\nD: [%s]\n"
+           "train: {length: 1, batch: 6}\npenalty: {%s}\n",
+           judge, penalty);
+  snprintf(name, sizeof name, "%s of %s", penalty, judge);
+  duel_recipe *r = recipe_from(text);
+  duel_vars vars = {0};
+  duel_model model;
+  assert_int_equal(duel_model_open(&model, r, DUEL_SCALAR, 0, &vars, DUEL_F64), DUEL_OK);
+  const duel_model_net *own = &model.net[1];
+  problem p = {.name = name, .n_in = JUDGE + own->n, .n_out = 1, .out = {DUEL_SCALAR}, .build = build_penalty};
+  p.ctx = &model;
+  assert_true(p.n_in < MAX_IN);
+  for (int i = 0; i < p.n_in; i++) {
+    p.wrt[i] = i >= JUDGE;
+    p.in[i] = random_like(i >= JUDGE ? own->param[i - JUDGE].shape : DUEL_SHAPE(6, 2, 4, 4), 700 + (uint32_t)i);
+  }
+  duel_ref_free(&p.in[KEY]);
+  p.in[KEY] = duel_ref_new(DUEL_I32, DUEL_SHAPE(4));
+  memcpy(p.in[KEY].data, key, sizeof key);
+  for (int i = 0; i < 2; i++) {
+    trial t = {0};
+    draw_directions(&t, &p, 33);
+    solve(&t, &p, i ? DUEL_REWRITE_ALL : 0, failures);
+    free_trial(&t, &p);
+  }
+  for (int i = 0; i < p.n_in; i++) duel_ref_free(&p.in[i]);
+  duel_model_close(&model);
+  duel_vars_clear(&vars);
+  duel_recipe_close(r);
+}
+
+static void test_penalties(void **state) {
+  (void)state;
+  const int64_t before = comparisons;
+  int failures = 0;
+  worst = 0;
+  for (size_t j = 0; j < sizeof judges / sizeof *judges; j++)
+    for (size_t k = 0; k < sizeof penalties / sizeof *penalties; k++) check_penalty(judges[j], penalties[k], &failures);
+  print_message("%lld derivatives of penalties compared, worst error ÷ tolerance %.2g\n",
+                (long long)(comparisons - before), worst);
+  assert_int_equal(failures, 0);
+}
+
 static int open_backend(void **state) {
   (void)state;
   return duel_cpu_f64_backend.open(&backend, &(duel_backend_options){.threads = 1}) == DUEL_OK ? 0 : -1;
@@ -524,6 +595,6 @@ static int close_backend(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_op_cases), cmocka_unit_test(test_losses),
-                                     cmocka_unit_test(test_layers)};
+                                     cmocka_unit_test(test_layers), cmocka_unit_test(test_penalties)};
   return cmocka_run_group_tests_name("gradients", tests, open_backend, close_backend);
 }

@@ -152,12 +152,33 @@ static void required(void **state) {
 static void without_keys(void **state) {
   (void)state;
   recipe_refuses(HEAD "penalty: {squares: 10}\naugment: {flip: true}\neval: {metrics: [frechet]}\n",
-                 "t:7:11: penalty.squares: no such penalty\n"
+                 "t:7:11: penalty.squares: no such penalty; there are gp, dragan, r1, r2\n"
                  "t:8:11: augment.flip: no such key; it has none\n"
                  "t:9:8: eval.metrics: no such key; it has none");
-  REFUSES_SET(HEAD, "--set penalty.squares.weight=10: penalty.squares: no such penalty", "penalty.squares.weight=10");
+  REFUSES_SET(HEAD, "--set penalty.squares.weight=10: penalty.squares: no such penalty; there are gp, dragan, r1, r2",
+              "penalty.squares.weight=10");
+  recipe_refuses(HEAD "penalty: {gp: -1, dragan: {weight: .inf}, r1: {every: 0}, r2: auto}\n",
+                 "t:7:15: penalty.gp.weight: -1 is out of range: it must be at least 0 and at most 1000000000\n"
+                 "t:7:36: penalty.dragan.weight: .inf is not a finite number\n"
+                 "t:7:55: penalty.r1.every: 0 is out of range: it must be at least 1 and at most 1000000\n"
+                 "t:7:63: penalty.r2.weight: auto is not a finite number");
+  recipe_refuses(HEAD "penalty: {gp: {weight: {from: 1, to: 0, over: 0}}}\n",
+                 "t:7:47: penalty.gp.weight.over: 0 is out of range: it must be more than 0 and at most 4294967295");
   recipe_refuses(HEAD "penalty: 3\naugment: [flip]\n",
                  "t:7:10: penalty: 3 is not a mapping of keys\nt:8:10: augment: [flip] is not a mapping of keys");
+}
+
+static void of_penalties(void **state) {
+  (void)state;
+  duel_recipe *r = recipe_from(HEAD "penalty: {r2: {weight: {from: 1, to: 0}}, r1: auto, gp: {every: 4}}\n");
+  assert_int_equal(r->n_penalties, 3);
+  assert_true(is_named(&r->penalty[0], "gp") && is_named(&r->penalty[1], "r1") && is_named(&r->penalty[2], "r2"));
+  assert_true(value_of(&r->penalty[0], "every")->number[0] == 4);
+  assert_true(value_of(&r->penalty[0], "weight")->schedule.from == 10);
+  assert_string_equal(value_of(&r->penalty[1], "weight")->text, "auto");
+  assert_int_equal(value_of(&r->penalty[2], "weight")->schedule.curve, DUEL_CURVE_LINEAR);
+  assert_non_null(strstr(r->text, "\n  r1: {weight: auto, every: 1}\n"));
+  duel_recipe_close(r);
 }
 
 static void of_data(void **state) {
@@ -397,7 +418,7 @@ static void schedules(void **state) {
        "t:7:20: optim.lr.from: -1 is out of range: it must be at least 0 and at most 1000000\n"
        "t:7:28: optim.lr.to: x is not a finite number\n"
        "t:7:38: optim.lr.curve: round: no such choice; there are constant, linear, cosine\n"
-       "t:7:51: optim.lr.over: -5 is out of range: it must be at least 0 and at most 4294967295\n"
+       "t:7:51: optim.lr.over: -5 is out of range: it must be more than 0 and at most 4294967295\n"
        "t:7:63: optim.lr.warmup: z is not a length such as 20000 steps, 5 epochs, 10 kimg"},
       {"[1, 2]", "t:7:13: optim.lr: [1, 2] is not a number or {from, to, curve, over, warmup}"},
   };
@@ -410,11 +431,11 @@ static void schedules(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(layers),    cmocka_unit_test(too_many_layers),   cmocka_unit_test(values),
-      cmocka_unit_test(required),  cmocka_unit_test(without_keys),      cmocka_unit_test(of_data),
-      cmocka_unit_test(of_a_net),  cmocka_unit_test(of_what_is_chosen), cmocka_unit_test(of_losses),
-      cmocka_unit_test(of_games),  cmocka_unit_test(lengths),           cmocka_unit_test(lengths_in_steps),
-      cmocka_unit_test(schedules),
+      cmocka_unit_test(layers),           cmocka_unit_test(too_many_layers), cmocka_unit_test(values),
+      cmocka_unit_test(required),         cmocka_unit_test(without_keys),    cmocka_unit_test(of_penalties),
+      cmocka_unit_test(of_data),          cmocka_unit_test(of_a_net),        cmocka_unit_test(of_what_is_chosen),
+      cmocka_unit_test(of_losses),        cmocka_unit_test(of_games),        cmocka_unit_test(lengths),
+      cmocka_unit_test(lengths_in_steps), cmocka_unit_test(schedules),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 //   sub-step j:  real_j = batch;  z_j ~ N(0, 1);  fake_j = G(z_j)
 //                separate:  D on real_j, update D;  D on fake_j, update D
 //                joint:     D on real_j, D on fake_j, one update on the sum of both terms
-//                penalties are part of the sub-step's last update
+//                penalties are part of the update that learns from their side
 //   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it and, if the loss compares, once
 //                more on the last sub-step's real items;  update G;  moving averages
 #include "gan/game.h"
@@ -51,7 +51,7 @@ static duel_status declare(duel_model *m, duel_shape item) {
     return duel_fail(DUEL_ERR_USAGE,
                      "D yields %s an item but must yield one number (a logit); let it end with dense: 1",
                      duel_shape_text(logit));
-  return DUEL_OK;
+  return duel_penalties_check(m, !joint(m->recipe));
 }
 
 static int64_t items(const duel_recipe *r) {
@@ -109,13 +109,15 @@ static duel_val train_d(duel_step *s, const duel_loss *loss, int j) {
   const duel_val on_real = duel_step_forward(s, D, real);
   duel_loss_terms terms = duel_no_loss_terms;
   duel_val first = DUEL_NONE;
+  duel_penalty_at at = {
+      .net = D, .sub_step = j, .real = real, .fake = fake, .on_real = on_real, .on_fake = DUEL_NONE, .last = last};
   if (!joint(r)) {
     terms = loss->d(g, (duel_logits){on_real, DUEL_NONE}, &r->loss);
-    first = update_d(s, sum_of(g, terms));
+    first = update_d(s, duel_penalties_add(s, sum_of(g, terms), &at));
+    at.on_real = DUEL_NONE;
   }
-  const duel_val on_fake = duel_step_forward(s, D, fake);
-  const duel_loss_terms rest = loss->d(g, (duel_logits){joint(r) ? on_real : DUEL_NONE, on_fake}, &r->loss);
-  const duel_penalty_at at = {.net = D, .sub_step = j, .real = real, .fake = fake, .last = last};
+  const duel_val on_fake = at.on_fake = duel_step_forward(s, D, fake);
+  const duel_loss_terms rest = loss->d(g, (duel_logits){at.on_real, on_fake}, &r->loss);
   const duel_val second = update_d(s, duel_penalties_add(s, sum_of(g, rest), &at));
   if (!last) return fake;
 

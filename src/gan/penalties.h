@@ -8,27 +8,42 @@ typedef struct duel_penalty_at { // where in a step
   int net;                       // which is penalized
   int sub_step;                  // from 0
   duel_val real, fake;           // items that the net has seen: [batch, ...]
+  duel_val on_real, on_fake;     // what it yielded, of those that this update learns from; else DUEL_NONE
   bool last;                     // of the step: its values are reported
 } duel_penalty_at;
 
+enum { DUEL_ON_REAL = 1, DUEL_ON_FAKE = 2, DUEL_ON_BOTH = 3 };
+
 typedef struct duel_penalty {
   duel_kind kind; // its keys begin with DUEL_PENALTY_KEYS
+  int sides;      // it belongs to an update that learns from these
   int passes;     // forwards in training mode that it makes
+  bool slope;     // it is on the gradient of each item's output
   // The scalar that the weight multiplies.
   duel_val (*build)(duel_step *s, const duel_chosen *penalty, const duel_penalty_at *at);
 } duel_penalty;
 
 enum { DUEL_PENALTY_WEIGHT, DUEL_PENALTY_EVERY, DUEL_PENALTY_OWN }; // and own keys from here on
-#define DUEL_PENALTY_KEYS(standard)                                                                                    \
-  {"weight", DUEL_KEY_NUMBER, standard, 0, 1e9, NULL, "what it is multiplied by"}, {                                   \
+// word: what may stand for a number of the weight; NULL: nothing.
+#define DUEL_PENALTY_KEYS(standard, word)                                                                              \
+  {"weight", DUEL_KEY_SCHEDULE, standard, 0, 1e9, word, "what it is multiplied by"}, {                                 \
     "every", DUEL_KEY_INT, "1", 1, 1e6, NULL, "applied in one of so many steps, times that number"                     \
   }
 
 extern const duel_table duel_penalties; // of the game gan
 
-// loss + Σ weight·n·value over the recipe's penalties, in the order of their table, that are due in this kind of step
-// (every: n); one that is not keeps its passes' numbers, so that others draw as ever. Reports weight·value of each as
-// "penalty.NAME", the mean over the steps that have it.
+// USAGE if the model or the way in which its net is updated has no place for a penalty of the recipe. separate: the
+// net's two sides come one after the other.
+duel_status duel_penalties_check(const duel_model *m, bool separate);
+// Tells what `weight: auto` stands for, or nothing ("").
+void duel_penalties_note(const duel_model *m, char *text, size_t n);
+static inline const duel_penalty *duel_penalty_of(const duel_chosen *penalty) {
+  return (const duel_penalty *)(const void *)penalty->kind;
+}
+
+// loss + Σ weight·n·value over the recipe's penalties, in the order of their table, that belong to this update and are
+// due in this kind of step (every: n); one that is not due keeps its passes' numbers, so that others draw as ever.
+// Reports weight·value of each as "penalty.NAME", the mean over the steps that have it.
 duel_val duel_penalties_add(duel_step *s, duel_val loss, const duel_penalty_at *at);
 
 #endif

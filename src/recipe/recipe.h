@@ -40,7 +40,7 @@ typedef enum duel_key_type {
   DUEL_KEY_EXTENT,   // two numbers, named by `of`: "[height, width]"; one is both; 0: none
   DUEL_KEY_BYTES,    // 64M; auto: 0
   DUEL_KEY_LENGTH,   // min 0 allows 0, for never
-  DUEL_KEY_SCHEDULE, // a number, or {from, to, …}
+  DUEL_KEY_SCHEDULE, // a number, or {from, to, …}, or the word `of`
   DUEL_KEY_LAYERS,   // a list of layers
   DUEL_KEY_INIT,     // a row of duel_init_kinds: its name, or {name: …, its keys}
   DUEL_KEY_CHOSEN,   // the same of the duel_table `of`; absent: the first row
@@ -95,7 +95,7 @@ typedef struct duel_chosen { // one row, and what its keys are
 typedef struct duel_layers duel_layers;
 struct duel_key_value {
   int n;            // number of values; 0: absent
-  const char *text; // TEXT; CHOICE: the word
+  const char *text; // TEXT; CHOICE, SCHEDULE: the word
   union {
     double number[DUEL_MAX_LIST]; // INT, NUMBER, BOOL, CHOICE (index of the word), INTS, NUMBERS, EXTENT, BYTES
     uint64_t seed;

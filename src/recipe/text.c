@@ -110,7 +110,10 @@ static void put_value(writer *w, const duel_key *key, const duel_key_value *v) {
     put_length(w, "", v->length);
     break;
   case DUEL_KEY_SCHEDULE:
-    put_schedule(w, &v->schedule);
+    if (v->text)
+      put(w, "%s", v->text);
+    else
+      put_schedule(w, &v->schedule);
     break;
   case DUEL_KEY_INIT:
   case DUEL_KEY_CHOSEN:

@@ -351,7 +351,7 @@ static bool read_curve(const duel_place *p, const duel_key *key, duel_schedule *
   const duel_key keys[] = {{"from", DUEL_KEY_NUMBER, NULL, key->min, key->max, NULL, "the value to begin with"},
                            {"to", DUEL_KEY_NUMBER, "", key->min, key->max, NULL, "the value to end with"},
                            {"curve", DUEL_KEY_CHOICE, "", 0, 0, "constant|linear|cosine", "how it gets there"},
-                           {"over", DUEL_KEY_LENGTH, "", 0, 0, NULL, "how long it takes; the whole run"},
+                           {"over", DUEL_KEY_LENGTH, "", DUEL_ABOVE_0, 0, NULL, "how long it takes; the whole run"},
                            {"warmup", DUEL_KEY_LENGTH, "", 0, 0, NULL, "how long it first rises from 0"},
                            {.name = NULL}};
   const duel_kind kind = {"schedule", NULL, keys, NULL};
@@ -374,6 +374,7 @@ static bool read_curve(const duel_place *p, const duel_key *key, duel_schedule *
 static bool read_schedule(const duel_place *p, const duel_key *key, duel_key_value *v) {
   duel_key_value number = {0};
   if (p->node->type == DUEL_YAML_MAP) return read_curve(p, key, &v->schedule);
+  if (key->of && p->node->type == DUEL_YAML_SCALAR && !strcmp(p->node->text, key->of)) return v->text = key->of, true;
   if (p->node->type == DUEL_YAML_LIST) return ill_typed(p, "a number or {from, to, curve, over, warmup}");
   if (!read_number(p, key, &number)) return false;
   v->schedule = (duel_schedule){.from = number.number[0], .to = number.number[0]};

@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "base/rng.h"
 #include "gan/game.h"
+#include "gan/penalties.h"
 #include "io/image.h"
 #include "run/registry.h"
 
@@ -359,7 +360,10 @@ duel_run_info duel_run_describe(const duel_run *run) {
 
 duel_status duel_run_print(duel_run *run, FILE *out, int plan) {
   const duel_trainer *t = run->trainer;
+  char note[256];
   duel_model_print(&t->model, out);
+  duel_penalties_note(&t->model, note, sizeof note);
+  if (*note) fprintf(out, "%s\n\n", note);
   const duel_plan *p = t->n_variants > 0 ? t->variant[0].plan : t->sample_plan;
   duel_plan_totals totals = duel_plan_sum(p);
   fprintf(out, "memory");

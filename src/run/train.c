@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/host.h"
+#include "gan/penalties.h"
 #include "io/file.h"
 #include "run/training.h"
 
@@ -58,6 +59,12 @@ static void log_beginning(duel_training *t) {
   duel_tell_early(t);
 }
 
+static void tell_penalties(duel_training *t) {
+  char text[256];
+  duel_penalties_note(&t->run->trainer->model, text, sizeof text);
+  if (*text) duel_tell_note(t, text);
+}
+
 static void warn(duel_training *t, const char *text) {
   duel_tell_log(t, text);
   duel_tell(t, DUEL_EVENT_WARNING, text);
@@ -91,6 +98,7 @@ static duel_status train(duel_training *t) {
   }
   log_beginning(t);
   duel_tell(t, DUEL_EVENT_START, t->dir.path);
+  tell_penalties(t);
   duel_tell_device(t);
   tell_lacks(t);
   DUEL_TRY(duel_tell_alarms(t));

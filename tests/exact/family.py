@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import recipes
+import spec
 
 softplus = F.softplus
 
@@ -71,10 +72,48 @@ LOSSES = {
 }
 
 
-# ---- penalties: (run, keys, real, fake, sub-step) -> the scalar that the weight multiplies. A row may call
-# run.forward("D", x): a pass of its own. LOSSES of D have them in this order.
+# ---- penalties: the sides that the update learns from, and (run, keys, at) -> the scalar that the weight multiplies. at
+# has the sub-step j, the items real and fake and D's output on_real and on_fake. A row may call run.forward("D", x): a
+# pass of its own. They are in the engine's order.
 
-PENALTIES = {}
+BOTH, SLOT = ("on_real", "on_fake"), 4096
+
+
+def slope(x, y):
+    """Of each row of x, the gradient of its own y."""
+    return torch.autograd.grad(y.sum(), x, create_graph=True)[0].flatten(1)
+
+
+def uniform_rows(run, x, j):
+    """One number for all elements of a row."""
+    return run.uniform(spec.PENALTY, SLOT * j, x.shape[:1]).reshape(-1, *[1] * (x.dim() - 1))
+
+
+def unit_slope(run, x, least=1e-12):
+    x = x.detach().requires_grad_()
+    norm = (slope(x, run.forward("D", x)).square().sum(1) + least).sqrt()
+    return (norm - 1).square().mean()
+
+
+def gp(run, keys, at):
+    share = uniform_rows(run, at.real, at.j)
+    return unit_slope(run, share * at.real + (1 - share) * at.fake)
+
+
+def dragan(run, keys, at):
+    noise = 0.5 * at.real.std() * run.uniform(spec.PENALTY, SLOT * at.j + 1, at.real.shape)
+    return unit_slope(run, at.real + uniform_rows(run, at.real, at.j) * noise)
+
+
+def r1(run, keys, at):
+    return 0.5 * slope(at.real, at.on_real).square().sum(1).mean()
+
+
+def r2(run, keys, at):
+    return 0.5 * slope(at.fake, at.on_fake).square().sum(1).mean()
+
+
+PENALTIES = {"gp": (BOTH, gp), "dragan": (BOTH, dragan), "r1": (("on_real",), r1), "r2": (("on_fake",), r2)}
 
 
 # ---- optimizers: (parameters, keys) -> one of PyTorch's; its rate is set before each update.

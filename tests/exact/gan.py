@@ -3,6 +3,8 @@
 Recipes are those of recipes.py. What a recipe names is in family.py, layers and initial values in nets.py, draws and
 the order of the data in spec.py.
 """
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -132,25 +134,28 @@ class Run:
 
 
 class Gan(Run):
+    penalties = family.PENALTIES
+
     def latent(self, k):
         return self.normal(spec.LATENT, k, (self.batch, self.r["latent"]))
 
     def fakes_of_d(self, fake):
         """What D learns from: no gradient reaches G."""
-        return fake.detach()
+        return fake.detach().requires_grad_()
 
     def scores(self, real, fake):
         return self.forward("D", real), self.forward("D", fake)
 
-    def penalized(self, loss, real, fake, j, told):
-        """The loss and what the recipe's penalties add to it."""
-        for name, keys_of in family.penalties(self.r):
-            every = keys_of.get("every", 1)
-            if self.step_number % every:
+    def penalized(self, loss, at, told):
+        """The loss and what the recipe's penalties add to it that belong to an update on these sides."""
+        for name, own in family.penalties(self.r):
+            sides, term = self.penalties[name]
+            every = own.get("every", 1)
+            if self.step_number % every or any(getattr(at, side) is None for side in sides):
                 continue
-            term = keys_of["weight"] * family.PENALTIES[name](self, keys_of, real, fake, j)
-            told["penalty." + name] = term.item()
-            loss = loss + every * term
+            value = self.weight(own) * term(self, own, at)
+            told["penalty." + name] = value.item()
+            loss = loss + every * value
         return loss
 
     def update(self, net, loss):
@@ -159,23 +164,31 @@ class Gan(Run):
             for t in self.parameters("D"):
                 t.data.clamp_(-self.loss["clip"], self.loss["clip"])
 
+    def weight(self, own):
+        weight = own.get("weight", 10)
+        if weight == "auto":
+            return 0.0002 * np.prod(self.images.shape[2:]) / self.batch
+        return family.scheduled(weight, self.step_number, self.steps)
+
     def d_turn(self, j, told):
         """Sub-step j; yields its real items and G's."""
         d_loss, _, share, _ = family.LOSSES[self.loss["name"]]
-        real, fake = self.real(j), self.forward("G", self.latent(j))
+        real, fake = self.real(j).requires_grad_(), self.forward("G", self.latent(j))
         seen = self.fakes_of_d(fake)
+        at = SimpleNamespace(j=j, real=real, fake=seen, on_real=None, on_fake=None)
         if self.train["d_update"] == "separate":
-            r = self.forward("D", real)
+            r = at.on_real = self.forward("D", real)
             terms = d_loss(r, None, self.loss)
-            self.update("D", sum(terms.values()))
-            f = self.forward("D", seen)
+            self.update("D", self.penalized(sum(terms.values()), at, told))
+            at.on_real = None
+            f = at.on_fake = self.forward("D", seen)
             more = d_loss(None, f, self.loss)
-            self.update("D", self.penalized(sum(more.values()), real, seen, j, told))
+            self.update("D", self.penalized(sum(more.values()), at, told))
             terms |= more
         else:
-            r, f = self.scores(real, seen)
+            r, f = at.on_real, at.on_fake = self.scores(real, seen)
             terms = d_loss(r, f, self.loss)
-            self.update("D", self.penalized(sum(terms.values()), real, seen, j, told))
+            self.update("D", self.penalized(sum(terms.values()), at, told))
         told |= {name: term.item() for name, term in terms.items() if name}
         told |= dict(d_loss=share * sum(terms.values()).item(), score_real=r.mean().item(), score_fake=f.mean().item())
         return real, fake

@@ -112,7 +112,29 @@ LOSSES = {
     "rpgan": ({**LEVEL, "loss": "rpgan", "train": dict(batch=16, d_steps=2, latents="fresh")}, "points"),
     "ragan": ({**LEVEL, "loss": "ragan"}, "points"),
 }
-CASES = {**ENGINE, **LOSSES}
+
+# JUDGED has a D of convolutions, on images.
+JUDGED = {**SMALL, "G": [("dense", 36), ("tanh",), ("reshape", (1, 6, 6))],
+          "D": [("conv", dict(out=4, kernel=3, stride=2, pad=1)), ("tanh",), ("conv", dict(out=6, kernel=2)), ("tanh",),
+                ("flatten",), ("dense", 1)]}
+PENALTIES = {
+    "gp": ({**SMALL, "loss": "hinge", "penalty": dict(gp=10)}, "points"),
+    # Of images, in two sub-steps of one step in three.
+    "gp-lazy": ({**JUDGED, "penalty": dict(gp=dict(weight=10, every=3)), "train": dict(batch=16, d_steps=2)}, "images"),
+    # D's slope is 0 at first, and the root of 0 has no derivative.
+    "gp-flat": ({**SMALL, "D": [("dense", 16), ("tanh",), ("dense", dict(out=1, init="zeros"))], "penalty": dict(gp=10)},
+                "points"),
+    "dragan": ({**JUDGED, "penalty": dict(dragan=10)}, "images"),
+    "r1": ({**JUDGED, "penalty": dict(r1=10)}, "images"),
+    # In the first of D's two updates, in every second step; a weight by the rule.
+    "r1-auto": ({**JUDGED, "penalty": dict(r1=dict(weight="auto", every=2)),
+                 "train": dict(batch=16, d_update="separate")}, "images"),
+    # Weights that change, and statistics of D's batch (a bias before them would have no gradient but for rounding).
+    "r1-r2": ({**NORMED, "D": [("dense", 16), ("tanh",), ("dense", dict(out=12, bias=False)), *NORMED["D"][3:]], "penalty": {
+        "r1": dict(weight={"from": 5, "to": 0.5, "curve": "cosine"}),
+        "r2": dict(weight={"from": 2, "to": 4, "curve": "linear", "over": 12, "warmup": 4}, every=3)}}, "points"),
+}
+CASES = {**ENGINE, **LOSSES, **PENALTIES}
 
 
 class Attached(gan.Gan):
@@ -169,10 +191,49 @@ class LateClip(gan.Gan):
         gan.Run.update(self, net, loss)
 
 
+def penalized(name, sides, term):
+    """With another penalty of that name."""
+    return type("Mistaken", (gan.Gan,), dict(penalties={**family.PENALTIES, name: (sides, term)}))
+
+
+def between(run, at, share, least=1e-12):
+    return family.unit_slope(run, share * at.real + (1 - share) * at.fake, least)
+
+
+def gp_of_elements(run, keys, at):
+    return between(run, at, run.uniform(spec.PENALTY, family.SLOT * at.j, at.real.shape))
+
+
+def gp_of_normals(run, keys, at):
+    return between(run, at, run.normal(spec.PENALTY, family.SLOT * at.j, (len(at.real), *[1] * (at.real.dim() - 1))))
+
+
+def gp_without_constant(run, keys, at):
+    return between(run, at, family.uniform_rows(run, at.real, at.j), 0)
+
+
+def r1_not_halved(run, keys, at):
+    return 2 * family.r1(run, keys, at)
+
+
+def r1_of_the_mean(run, keys, at):
+    return 0.5 * family.slope(at.real, at.on_real / len(at.real)).square().sum(1).mean()
+
+
 MISTAKES = [
-    ("bce", "fakes not detached", Attached), ("bce", "statistics of real and fake together", Together),
-    ("ragan", "G's loss is not relativistic", PlainG), ("hinge", "a margin for G", HingeG),
-    ("lsgan", "squares of probabilities", Probabilities), ("clip", "clamped before the update", LateClip)]
+    ("bce", "fakes not detached", Attached),
+    ("bce", "statistics of real and fake together", Together),
+    ("ragan", "G's loss is not relativistic", PlainG),
+    ("hinge", "a margin for G", HingeG),
+    ("lsgan", "squares of probabilities", Probabilities),
+    ("clip", "clamped before the update", LateClip),
+    ("gp", "a share for each number", penalized("gp", family.BOTH, gp_of_elements)),
+    ("gp-lazy", "a share for each pixel", penalized("gp", family.BOTH, gp_of_elements)),
+    ("gp", "a normal share", penalized("gp", family.BOTH, gp_of_normals)),
+    ("gp-flat", "no constant in the root", penalized("gp", family.BOTH, gp_without_constant)),
+    ("r1", "not halved", penalized("r1", ("on_real",), r1_not_halved)),
+    ("r1", "the gradient of D's mean", penalized("r1", ("on_real",), r1_of_the_mean)),
+]
 
 
 def data():
@@ -239,7 +300,8 @@ class Twin:
         """How many limits is the tensor off that is farthest off, its name and error."""
         end, _ = self.train(torch.float64, None, kind)
         error = gan.errors(end, self.end, self.start)
-        return max((error[n] / max(LIMIT, 2 * e), n, error[n]) for n, e in self.float32.items())
+        off = {n: e if np.isfinite(e) else np.inf for n, e in error.items() if e is not None}
+        return max((off[n] / max(LIMIT, 2 * e), n, off[n]) for n, e in self.float32.items())
 
     def write(self, folder):
         tensors = {"start." + n: v for n, v in self.start.items()} | {"end." + n: v for n, v in self.end.items()}

@@ -7,6 +7,7 @@
 #include "gan/game.h"
 #include "gan/losses.h"
 #include "gan/optimizers.h"
+#include "gan/penalties.h"
 #include "run/alarms/alarms.h"
 
 typedef struct start { // what they see
@@ -207,6 +208,32 @@ static bool batchnorm(const start *s) {
 
 enum { G, D }; // of the game gan
 
+// The first batchnorm of a net, or NULL.
+static const duel_layer *batchnorm_of(const duel_layers *layers) {
+  const duel_layer *found = NULL;
+  for (int i = 0; i < layers->n && !found; i++) {
+    const duel_layer *l = &layers->layer[i];
+    if (!strcmp(l->kind->name, "batchnorm")) return l;
+    for (int k = 0; l->kind->keys[k].name && !found; k++)
+      if (l->kind->keys[k].type == DUEL_KEY_LAYERS && l->value[k].n > 0) found = batchnorm_of(l->value[k].layers);
+  }
+  return found;
+}
+
+static bool penalty_batchnorm(const start *s) {
+  const duel_recipe *r = s->t->recipe;
+  const duel_layer *norm = batchnorm_of(&r->net[s->net].layers);
+  for (int i = 0; i < r->n_penalties && norm && s->net != s->t->model.game->samples; i++) {
+    const char *name = r->penalty[i].kind->name;
+    if (!duel_penalty_of(&r->penalty[i])->slope) continue;
+    return SAY(s,
+               "penalty.%s is on the slope of %s at each item, but with batchnorm (%s) an item's output depends on the "
+               "whole batch (Gulrajani et al. 2017, arXiv:1704.00028, section 4); use layernorm or instancenorm there",
+               name, r->net[s->net].name, norm->path);
+  }
+  return false;
+}
+
 // Losses take logits, and squash them themselves.
 static bool logits(const start *s) {
   const duel_trainer *t = s->t;
@@ -275,7 +302,9 @@ static const struct {
             {"logits", true, logits},
             {"label_smoothing", false, smoothing},
             {"unbounded", false, unbounded},
-            {"clip", false, clipped_with_momentum}};
+            {"clip", false, clipped_with_momentum},
+
+            {"penalty_batchnorm", true, penalty_batchnorm}};
 
 void duel_alarms_start(const duel_trainer *t, const duel_look *look, duel_alarm_tell *tell, void *ctx) {
   char text[DUEL_ALARM_TEXT];
