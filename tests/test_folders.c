@@ -381,6 +381,14 @@ static void counted_folders(void **state) {
   put_picture("digits/0/00000.png", 0);
   put_picture("digits/1/01000.png", 1);
   static const char *const sets[] = {"ffhq", "gan", "zip", "digits"};
+  for (int k = 0; k < 12; k++) { // from a file, decoded or cached; mirrored
+    const int i = k / 3;
+    const duel_dataset_options o = {.memory = k % 3 == 1, .mirror = k % 3 == 2};
+    duel_dataset *d = set_open(sets[i], o), *classes = set_open("digits", o); // as if they were some
+    assert_int_equal(d->older, i < 2 ? classes->fingerprint : 0);
+    duel_dataset_close(classes);
+    duel_dataset_close(d);
+  }
   for (int i = 0; i < 4; i++) {
     duel_dataset *d = set_open(sets[i], (duel_dataset_options){.limit = 0});
     assert_int_equal(d->classes, i < 2 ? 0 : 2);

@@ -307,6 +307,60 @@ static void older_checkpoint(void **state) {
   }
 }
 
+static int notes;
+static void count_notes(void *ctx, duel_run *run, const duel_train_event *e) {
+  (void)ctx, (void)run;
+  notes += e->kind == DUEL_EVENT_NOTE && strstr(e->text, "were taken for classes when this run began") != NULL;
+}
+
+// A run that began when folders that only count pictures were classes goes on: its fingerprint has labels in it.
+static void older_folders(void **state) {
+  (void)state;
+  static uint8_t pixels[8 * 8 * 3], file[PICTURE_ROOM];
+  static const duel_set set[] = {{"train.length", "2 steps", NULL}, {"output.sample", "0", NULL}};
+  char path[1024], data[1024], older[16];
+  mkdir(scratch("ffhq"), 0777);
+  for (int i = 0; i < 8; i++) {
+    draw_pixels(pixels, 8, 8, 3, i);
+    snprintf(path, sizeof path, "ffhq/%05d", i * 1000);
+    mkdir(scratch(path), 0777);
+    snprintf(path, sizeof path, "ffhq/%05d/%05d.png", i * 1000, i * 1000 + i);
+    scratch_put(path, file, make_png(file, &(png_kind){8, 8, 8, 2, 0, 0}, pixels));
+  }
+  snprintf(data, sizeof data, "%s", scratch("ffhq"));
+  duel_run_options o = {.recipe = "mlp", .data = data, .backend = backend, .set = set, .n_set = 2};
+  char outdir[1024], latest[1024];
+  snprintf(outdir, sizeof outdir, "%s", scratch("counted"));
+  must(duel_train(&(duel_train_options){.run = o, .outdir = outdir}, NULL));
+  snprintf(latest, sizeof latest, "%s", scratch("counted/latest/checkpoint-00000002.safetensors"));
+  duel_dataset *d;
+  duel_tensor_file f;
+  duel_meta meta[32];
+  int n = 0;
+  must(duel_dataset_open(&d, data, 0));
+  snprintf(older, sizeof older, "%08x", (unsigned)d->older);
+  assert_true(d->older && d->older != d->fingerprint);
+  duel_dataset_close(d);
+  must(duel_tensors_read(&f, latest));
+  for (int i = 0; i < f.n_meta; i++)
+    if (strcmp(f.meta[i].key, "crc32c") != 0)
+      meta[n++] = strcmp(f.meta[i].key, "data.fingerprint") ? f.meta[i] : (duel_meta){"data.fingerprint", older};
+  must(duel_tensors_write(latest, f.entry, f.n, meta, n));
+  duel_tensors_close(&f);
+  notes = 0;
+  o.recipe = o.data = NULL;
+  o.set = &(duel_set){"train.length", "3 steps", NULL};
+  o.n_set = 1;
+  must(
+      duel_train(&(duel_train_options){.run = o, .outdir = outdir, .resume = "latest", .on_event = count_notes}, NULL));
+  assert_int_equal(notes, 1);
+  notes = 0; // from here on it has the present one
+  o.set = &(duel_set){"train.length", "4 steps", NULL};
+  must(
+      duel_train(&(duel_train_options){.run = o, .outdir = outdir, .resume = "latest", .on_event = count_notes}, NULL));
+  assert_int_equal(notes, 0);
+}
+
 // Two folders of pictures, which are two classes: read ahead from a file or in memory, the bits are the same.
 static void streamed_labels(void **state) {
   (void)state;
@@ -360,9 +414,9 @@ static void what_does_not_fit(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(three_nets),      cmocka_unit_test(average_of_d),
-                                     cmocka_unit_test(classes),         cmocka_unit_test(missed_classes),
-                                     cmocka_unit_test(builtin),         cmocka_unit_test(older_checkpoint),
-                                     cmocka_unit_test(streamed_labels), cmocka_unit_test(what_does_not_fit)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(three_nets),     cmocka_unit_test(average_of_d),    cmocka_unit_test(classes),
+      cmocka_unit_test(missed_classes), cmocka_unit_test(builtin),         cmocka_unit_test(older_checkpoint),
+      cmocka_unit_test(older_folders),  cmocka_unit_test(streamed_labels), cmocka_unit_test(what_does_not_fit)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }

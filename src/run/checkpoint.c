@@ -117,8 +117,8 @@ static duel_status check_finite(const duel_trainer *t, const items *all) {
 }
 
 enum { FINGERPRINT = 16 };
-static const char *fingerprint_text(char text[FINGERPRINT], const duel_dataset *data) {
-  snprintf(text, FINGERPRINT, "%08x", data ? (unsigned)data->fingerprint : 0);
+static const char *fingerprint_text(char text[FINGERPRINT], uint32_t fingerprint) {
+  snprintf(text, FINGERPRINT, "%08x", (unsigned)fingerprint);
   return text;
 }
 
@@ -141,7 +141,7 @@ static duel_status write_file(const duel_trainer *t, const duel_entry *entry, in
                                         {"recipe.name", t->recipe->name},
                                         {"recipe", recipe},
                                         {"data", t->data->name},
-                                        {"data.fingerprint", fingerprint_text(fingerprint, t->data)},
+                                        {"data.fingerprint", fingerprint_text(fingerprint, t->data->fingerprint)},
                                         {"precision", t->recipe->run.precision},
                                         {"backend", t->api->name},
                                         {"backend.identity", t->api->identity(t->backend)}};
@@ -150,7 +150,7 @@ static duel_status write_file(const duel_trainer *t, const duel_entry *entry, in
     meta[11 + net] = (duel_meta){updates_key(t->recipe->net[net].name, key[net]), updates[net]};
   }
   int n_meta = 11 + t->recipe->n_nets;
-  if (t->test) meta[n_meta++] = (duel_meta){"data.test.fingerprint", fingerprint_text(test, t->test)};
+  if (t->test) meta[n_meta++] = (duel_meta){"data.test.fingerprint", fingerprint_text(test, t->test->fingerprint)};
   if (*t->recipe->source) meta[n_meta++] = (duel_meta){"recipe.source", t->recipe->source};
   return duel_tensors_write(path, entry, n, meta, n_meta);
 }
@@ -234,10 +234,17 @@ static duel_status meta_integer(const duel_tensor_file *f, const char *path, con
   return DUEL_OK;
 }
 
+bool duel_checkpoint_has_older(const duel_tensor_file *f, const duel_dataset *data) {
+  const char *was = duel_tensors_meta(f, "data.fingerprint");
+  char older[FINGERPRINT];
+  return was && data->older && !strcmp(was, fingerprint_text(older, data->older));
+}
+
 bool duel_checkpoint_has_data(const duel_tensor_file *f, const duel_dataset *data, bool test) {
   const char *was = duel_tensors_meta(f, test ? "data.test.fingerprint" : "data.fingerprint");
   char is[FINGERPRINT];
-  return was && !strcmp(was, fingerprint_text(is, data));
+  return (was && !strcmp(was, fingerprint_text(is, data->fingerprint))) ||
+         (!test && duel_checkpoint_has_older(f, data));
 }
 
 static duel_status read_counts(duel_trainer *t, const duel_tensor_file *f, const char *path) {

@@ -88,6 +88,18 @@ static void compare_identity(duel_training *t, const duel_tensor_file *f) {
   duel_tell(t, DUEL_EVENT_WARNING, text);
 }
 
+static void tell_older(duel_training *t, const duel_tensor_file *f) {
+  const duel_dataset *data = t->run->trainer->data;
+  char text[1024];
+  if (!duel_checkpoint_has_older(f, data)) return;
+  snprintf(
+      text, sizeof text,
+      "the folders of %s only count their pictures, but were taken for classes when this run began: it goes on, since "
+      "it reads none",
+      data->name);
+  duel_tell_note(t, text);
+}
+
 static duel_status resume_from(duel_training *t, const duel_tensor_file *f, const char *path) {
   const duel_run_options *o = &t->options;
   duel_origin origin;
@@ -104,6 +116,7 @@ static duel_status resume_from(duel_training *t, const duel_tensor_file *f, cons
   DUEL_TRY(duel_run_build(&t->run, o, &r));
   DUEL_TRY(duel_trainer_load(t->run->trainer, f, path, true));
   compare_identity(t, f);
+  tell_older(t, f);
   return DUEL_OK;
 }
 

@@ -44,7 +44,8 @@ duel_status duel_sizes_advise(duel_status status, const char *error, const duel_
   if (!find(source, &fits)) return duel_fail_again(status, error);
   const long long h = fits.dim[1], w = fits.dim[2];
   if (data->fixed)
-    return duel_fail(status, "%s; or it takes %lld×%lld×%lld, but these data keep their size, so set options.data to others",
+    return duel_fail(status,
+                     "%s; or it takes %lld×%lld×%lld, but these data keep their size, so set options.data to others",
                      error, (long long)fits.dim[0], h, w);
   if (h == w && (h != data->dim[1] || w != data->dim[2])) snprintf(size, sizeof size, "data.size=%lld", h);
   if (h != w && (h != data->dim[1] || w != data->dim[2])) snprintf(size, sizeof size, "data.size=[%lld,%lld]", h, w);

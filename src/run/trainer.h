@@ -93,6 +93,7 @@ duel_status duel_trainer_load(duel_trainer *t, const duel_tensor_file *f, const 
 duel_status duel_trainer_begin(duel_trainer *t, const duel_tensor_file *f, const char *path, const duel_recipe *was,
                                const char *cure, char *note, size_t n);
 bool duel_checkpoint_has_data(const duel_tensor_file *f, const duel_dataset *data, bool test); // by their fingerprint
+bool duel_checkpoint_has_older(const duel_tensor_file *f, const duel_dataset *data); // by the one of older versions
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t); // real items
 int duel_trainer_variant(const duel_trainer *t, int64_t step);

@@ -70,15 +70,15 @@ static duel_status label_by_folder(duel_pictures *p, bool first) {
   const char *name[DUEL_FOLDER_CLASSES];
   int n;
   DUEL_TRY(folders_of(p, name, &n));
-  if (n > 0 && count_thousands(p)) {
-    n = 0;
-    if (first)
-      duel_data_note(p->options, "the folders of %s count their pictures by thousands and are no classes: no labels",
-                     p->files->root);
-  }
+  const bool counted = n > 0 && count_thousands(p);
+  if (counted && first)
+    duel_data_note(p->options, "the folders of %s count their pictures by thousands and are no classes: no labels",
+                   p->files->root);
   if (n < 0 && first)
     duel_data_note(p->options, "the pictures of %s lie in more than %d folders, too many to be classes: no labels",
                    p->files->root, DUEL_FOLDER_CLASSES);
+  duel_free(p->counted);
+  p->counted = NULL;
   if (n <= 0) return forget_labels(p), DUEL_OK;
   p->class_name = duel_pool_alloc(&p->pool, (size_t)n * sizeof *name);
   if (!p->class_name) return duel_fail_memory(p->files->root, (size_t)n * sizeof *name);
@@ -92,7 +92,10 @@ static duel_status label_by_folder(duel_pictures *p, bool first) {
     p->label[i] = found ? (uint8_t)(found - name) : 0; // a name that long is a zip file's
   }
   p->classes = n;
-  return DUEL_OK;
+  if (!counted) return DUEL_OK;
+  p->counted = p->label;
+  p->label = NULL;
+  return forget_labels(p), DUEL_OK;
 }
 
 // Where all pictures lie in one folder and, in that, in several, those are the classes that somebody means.

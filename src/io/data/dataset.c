@@ -124,17 +124,41 @@ static void forget(duel_opened *o) {
   *o = (duel_opened){.cache.fd = -1};
 }
 
+// By the items' checksums.
+static void take_fingerprint(duel_opened *o, const duel_source *s, const uint32_t *item_crc) {
+  duel_dataset older = o->set;
+  older.labels = s->pictures.counted;
+  o->set.fingerprint = duel_dataset_fingerprint_of(&o->set, item_crc);
+  if (older.labels) o->set.older = duel_dataset_fingerprint_of(&older, item_crc);
+}
+
+// Labels of pictures follow from names, and not from the version that wrote the cache.
+static duel_status take_labels(duel_opened *o, const duel_source *s) {
+  duel_dataset *d = &o->cache.set;
+  if (d->items != s->items) return duel_fail(DUEL_ERR_DATA, "it holds other pictures");
+  duel_free(d->labels);
+  d->classes = s->classes;
+  d->labels = s->labels ? duel_malloc((size_t)d->items) : NULL;
+  if (!s->labels) return DUEL_OK;
+  if (!d->labels) return duel_fail_memory(s->found.name, (size_t)d->items);
+  memcpy(d->labels, s->labels, (size_t)d->items);
+  return DUEL_OK;
+}
+
 // The cache c becomes the set. DATA if a value is damaged.
-static duel_status adopt(duel_opened *o, duel_cache *c, const char *name, const duel_dataset_options *options) {
+static duel_status adopt(duel_opened *o, duel_cache *c, const duel_source *s) {
+  const char *name = s->found.name;
   o->cache = *c;
   *c = (duel_cache){.fd = -1};
+  if (s->found.pictures) DUEL_TRY(take_labels(o, s));
   o->set = o->cache.set;
   o->set.name = duel_strdup(name);
   if (!o->set.name) return duel_fail_memory(name, strlen(name));
-  if (!fits_memory(&o->set, options)) return DUEL_OK;
+  if (s->found.pictures) take_fingerprint(o, s, o->cache.item_crc);
+  if (!fits_memory(&o->set, s->options)) return DUEL_OK;
   DUEL_TRY(need_values(o));
   filling f = {.cache = &o->cache, .set = &o->set, .values = o->value_block};
-  DUEL_TRY(fill_all(&f, options, options->threads));
+  DUEL_TRY(fill_all(&f, s->options, s->options->threads));
   o->label_block = o->cache.set.labels;
   o->cache.set.labels = NULL;
   duel_cache_close(&o->cache);
@@ -151,7 +175,7 @@ static duel_status use_cache(duel_opened *o, duel_source *s, const duel_cache_pl
     DUEL_TRY(duel_cache_open(&c, path[i], s, &why));
     if (c.fd >= 0) {
       duel_status status = duel_source_drop(s, c.dropped, c.n_dropped);
-      if (status == DUEL_OK) status = adopt(o, &c, s->found.name, s->options);
+      if (status == DUEL_OK) status = adopt(o, &c, s);
       *used = status == DUEL_OK;
       if (*used) break;
       duel_cache_close(&c);
@@ -218,7 +242,7 @@ static duel_status decode(duel_opened *o, duel_source *s, const duel_cache_place
   duel_status status = fill_all(&f, s->options, s->threads);
   if (status == DUEL_OK) status = settle(o, s, NULL, item_crc);
   if (status == DUEL_OK) {
-    o->set.fingerprint = duel_dataset_fingerprint_of(&o->set, item_crc);
+    take_fingerprint(o, s, item_crc);
     if (write_cache(o, s, place, item_crc) != DUEL_OK) {
       duel_data_note(s->options, "the pictures of %s are decoded anew each time: %s", s->found.files.root,
                      duel_last_error());
@@ -265,7 +289,7 @@ static duel_status fill_draft(duel_opened *o, duel_source *s, duel_draft *draft,
   DUEL_TRY(fill_all(&f, s->options, s->threads));
   DUEL_TRY(settle(o, s, draft, item_crc));
   const int64_t values = d->items * duel_dataset_item_bytes(d);
-  d->fingerprint = duel_dataset_fingerprint_of(d, item_crc);
+  take_fingerprint(o, s, item_crc);
   DUEL_TRY(duel_cache_frame(d, item_crc, s, page, &tail, &n));
   duel_status status = duel_draft_put(draft, page, sizeof page, 0);
   if (status == DUEL_OK) status = duel_draft_put(draft, tail, n, DUEL_CACHE_VALUES + values);
@@ -299,7 +323,7 @@ static duel_status spill(duel_opened *o, duel_source *s, const duel_cache_place 
   DUEL_TRY(duel_cache_open(&c, path, s, &why));
   if (c.fd < 0) return duel_fail(DUEL_ERR_IO, "the cache %s was just written and %s", path, why ? why : "is gone");
   duel_data_note(s->options, "data larger than memory may hold are read from %s", path);
-  return adopt(o, &c, s->found.name, s->options);
+  return adopt(o, &c, s);
 }
 
 static duel_status load(duel_opened *o, duel_source *s) {

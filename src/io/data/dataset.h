@@ -20,6 +20,7 @@ typedef struct duel_dataset {
   const char *const *class_name; // [classes], or NULL: they have numbers alone
   uint32_t fingerprint; // CRC-32C over shape, kind, values and labels of all items, those taken out for a test too; of
                         // a mirrored set that of what it was made from, and a mark
+  uint32_t older; // the fingerprint that older versions gave it, which took folders that only count for classes; or 0
 } duel_dataset;
 
 typedef struct duel_dataset_options { // {0}: everything as it is

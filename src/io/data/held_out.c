@@ -59,6 +59,7 @@ static duel_status make_room(duel_opened *t, duel_opened *o, const split *s) {
   t->set.items = s->held;
   t->set.values = t->set.labels = NULL;
   t->set.class_name = NULL;
+  t->set.older = 0;
   t->set.name = duel_strdup(d->name);
   if (!t->set.name) return duel_fail_memory(d->name, strlen(d->name));
   if (d->labels) {

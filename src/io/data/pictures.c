@@ -56,6 +56,7 @@ void duel_pictures_close(duel_pictures *p) {
   duel_free(p->item);
   duel_free(p->number);
   duel_free(p->label);
+  duel_free(p->counted);
   duel_pool_close(&p->pool);
   *p = (duel_pictures){.n = 0};
 }

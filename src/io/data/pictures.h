@@ -19,6 +19,7 @@ typedef struct duel_pictures {
   int64_t classes;          // 0: none
   const char **class_name;  // [classes], of the pool; NULL: they have numbers alone
   uint8_t *label;           // [n], or NULL
+  uint8_t *counted;         // [n]: labels by folders that only count; older versions took them for classes; or NULL
   char **bad;               // [n]: what is wrong with each, NULL: nothing that was noticed
   char list[DUEL_BAD_LIST]; // of those that were, for a message
   size_t list_length;

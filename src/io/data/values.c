@@ -90,6 +90,7 @@ duel_status duel_dataset_mirror(duel_opened *o) {
   if (d->values) DUEL_TRY(double_values(o));
   d->items *= 2;
   d->fingerprint = duel_crc32c(d->fingerprint, mark, sizeof mark - 1);
+  if (d->older) d->older = duel_crc32c(d->older, mark, sizeof mark - 1);
   o->mirrored = true;
   return DUEL_OK;
 }
