@@ -27,12 +27,13 @@ static duel_plan *plan_of(duel_graph *g, unsigned rewrites, bool no_reuse) {
   return plan;
 }
 
-// Eight chains that begin with a large tensor each, and a constant that their last step reads.
-static duel_plan *plan_chains(size_t roomy, bool constants_first, duel_val *constant) {
+// Eight chains that begin with a large tensor each, and a constant that their last step reads. cut: each is a stretch.
+static duel_plan *plan_chains(size_t roomy, bool constants_first, bool cut, duel_val *constant) {
   duel_val all = *constant = duel_constant(small_graph, DUEL_SHAPE(1, 1), 2);
   for (int i = 0; i < 8; i++) {
     char name[8];
     snprintf(name, sizeof name, "x%d", i);
+    if (cut) small_graph->stretch++;
     const duel_val large = duel_exp(small_graph, small_input(name, DUEL_SHAPE(100, 100)));
     all = duel_add(small_graph, all, duel_reduce_sum(small_graph, large, 3));
   }
@@ -66,7 +67,7 @@ static bool same_place(const duel_plan *p, duel_val a, duel_val b) {
 static void test_room_is_spent_on_fewer_groups(void **state) {
   (void)state;
   duel_val constant;
-  duel_plan *p = plan_chains(SIZE_MAX, true, &constant);
+  duel_plan *p = plan_chains(SIZE_MAX, true, false, &constant);
   check_plan(p);
   const int groups = p->n_groups;
   const size_t bytes = p->work_bytes;
@@ -75,17 +76,36 @@ static void test_room_is_spent_on_fewer_groups(void **state) {
   duel_plan_close(p);
   small_tear_down(NULL);
   small_set_up(NULL);
-  p = plan_chains(0, false, &constant);
+  p = plan_chains(0, false, false, &constant);
   check_plan(p);
   assert_true(p->n_groups > groups && p->work_bytes < bytes);
   assert_true(group_of(p, constant) > 0); // made where it is read
   duel_plan_close(p);
   small_tear_down(NULL);
   small_set_up(NULL);
-  p = plan_chains(1, true, &constant); // less than any plan takes
+  p = plan_chains(1, true, false, &constant); // less than any plan takes
   check_plan(p);
   assert_true(p->n_groups > groups);
   assert_int_equal(group_of(p, constant), 0);
+  duel_plan_close(p);
+}
+
+// However much room there is.
+static void test_stretches_run_one_after_another(void **state) {
+  (void)state;
+  duel_val constant;
+  duel_plan *p = plan_chains(SIZE_MAX, true, true, &constant);
+  check_plan(p);
+  assert_int_equal(group_of(p, constant), 0);
+  assert_true(p->work_bytes < 2 * 100 * 100 * sizeof(float));
+  int at = 0;
+  for (int group = 0, i = 0; group < p->n_groups; group++)
+    for (const int first = i; i < p->group_end[group]; i++) {
+      if (p->order[i]->op == DUEL_OP_CONSTANT) continue;
+      assert_true(p->order[i]->stretch >= at && (i == first || p->order[i]->stretch == at));
+      at = p->order[i]->stretch;
+    }
+  assert_int_equal(at, 8);
   duel_plan_close(p);
 }
 
@@ -377,6 +397,7 @@ int main(void) {
       SMALL_TEST(independent_parts_do_not_all_live_at_once),
       SMALL_TEST(independent_nodes_share_groups),
       SMALL_TEST(room_is_spent_on_fewer_groups),
+      SMALL_TEST(stretches_run_one_after_another),
       cmocka_unit_test(test_the_mlp_step),
       cmocka_unit_test(test_gradients_are_written_into_their_slab),
       cmocka_unit_test(test_plans_are_deterministic),

@@ -169,13 +169,8 @@ static void test_equal_nodes_merge(void **state) {
     small_keep(draw[i]);
   }
   const duel_shape half = DUEL_SHAPE(2, 6);
-  for (int i = 0; i < 3; i++) { // rows 0 and 1, and rows 2 and 3 twice, of draw 3
-    duel_attr attr;
-    memset(&attr, 0, sizeof attr);
-    attr.random.purpose = 9;
-    attr.random.first = i ? 12 : 0;
-    small_keep(duel_node_add(small_graph, DUEL_OP_RANDOM_UNIFORM, 1, &key, &attr, &half)->out[0]);
-  }
+  for (int i = 0; i < 3; i++) // rows 0 and 1, and rows 2 and 3 twice, of draw 3
+    small_keep(duel_random_from(small_graph, DUEL_OP_RANDOM_UNIFORM, key, 9, 0, i ? 12 : 0, half));
   small_keep(duel_exp(small_graph, duel_add(small_graph, x, y)));
   small_keep(duel_exp(small_graph, duel_add(small_graph, y, x)));
   small_keep(duel_exp(small_graph, duel_sub(small_graph, x, y)));
@@ -189,6 +184,26 @@ static void test_equal_nodes_merge(void **state) {
   assert_int_equal(small_kept(8), small_kept(9));
   assert_int_equal(small_count(DUEL_OP_EXP), 3);
   assert_int_equal(small_count(DUEL_OP_ASSIGN), 13);
+}
+
+// A result of one stretch is not kept for another; what costs nothing is.
+static void test_stretches_keep_their_own(void **state) {
+  (void)state;
+  duel_val x = small_input("x", DUEL_SHAPE(4, 6));
+  for (int i = 0; i < 6; i++) {
+    small_graph->stretch = i / 2;
+    const duel_val wide = duel_reshape(small_graph, x, DUEL_SHAPE(24)),
+                   two = duel_constant(small_graph, DUEL_SCALAR, 2);
+    small_keep(duel_exp(small_graph, duel_mul(small_graph, wide, two)));
+  }
+  small_rewrite(DUEL_REWRITE_CSE);
+  assert_int_equal(small_count(DUEL_OP_RESHAPE), 1);
+  assert_int_equal(small_count(DUEL_OP_CONSTANT), 1);
+  assert_int_equal(small_count(DUEL_OP_EXP), 3);
+  for (int i = 0; i < 6; i++) assert_int_equal(small_maker(small_kept(i))->stretch, i / 2);
+  small_rewrite(DUEL_REWRITE_ALL); // no rewrite moves a node out of its stretch
+  assert_int_equal(small_count(DUEL_OP_EXP), 3);
+  for (int i = 0; i < 6; i++) assert_int_equal(small_maker(small_kept(i))->stretch, i / 2);
 }
 
 static void test_packs_merge_by_content(void **state) {
@@ -250,19 +265,13 @@ static void test_a_broken_graph_fails(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      SMALL_TEST(reshapes_vanish),
-      SMALL_TEST(views_of_views),
-      SMALL_TEST(numbers_become_affine),
-      SMALL_TEST(affine_does_not_overflow),
-      SMALL_TEST(broadcasts_go),
-      SMALL_TEST(empty_moves_go),
-      SMALL_TEST(products_read_across),
-      SMALL_TEST(a_bias_before_batchnorm_rests),
-      SMALL_TEST(equal_nodes_merge),
-      SMALL_TEST(packs_merge_by_content),
-      SMALL_TEST(versions_and_writers_do_not_merge),
-      SMALL_TEST(dead_code_goes),
-      SMALL_TEST(labels_stay),
+      SMALL_TEST(reshapes_vanish),        SMALL_TEST(views_of_views),
+      SMALL_TEST(numbers_become_affine),  SMALL_TEST(affine_does_not_overflow),
+      SMALL_TEST(broadcasts_go),          SMALL_TEST(empty_moves_go),
+      SMALL_TEST(products_read_across),   SMALL_TEST(a_bias_before_batchnorm_rests),
+      SMALL_TEST(equal_nodes_merge),      SMALL_TEST(stretches_keep_their_own),
+      SMALL_TEST(packs_merge_by_content), SMALL_TEST(versions_and_writers_do_not_merge),
+      SMALL_TEST(dead_code_goes),         SMALL_TEST(labels_stay),
       SMALL_TEST(a_broken_graph_fails),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

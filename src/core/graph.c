@@ -237,6 +237,7 @@ static duel_node *new_node(duel_graph *g, duel_op op, int n_in, const duel_val *
   n->n_out = duel_op_records[op]->n_out;
   n->in = inputs;
   n->label = name;
+  n->stretch = g->stretch;
   for (int i = 0; i < DUEL_MAX_OUT; i++) n->out[i] = i < n->n_out ? g->n_values + i : DUEL_NONE;
   if (attr) memcpy(&n->attr, attr, sizeof *attr);
   return own_lists(g, n) ? n : NULL;

@@ -160,6 +160,7 @@ typedef struct duel_node {
   duel_val out[DUEL_MAX_OUT];
   duel_attr attr;
   const char *label; // "G.3 batchnorm", from duel_scope; for messages and tables
+  int stretch;       // from graph->stretch
 } duel_node;
 
 // Where a variable lives. One arena each; PARAM and OPT variables are flat slabs.
@@ -207,6 +208,8 @@ typedef struct duel_graph {
   int n_latest;     // vars->n may have grown since: vars from n_latest on are not touched by this graph
   struct duel_block *pool;
   char scope[128];
+  int stretch; // of the nodes that follow; it only grows. A stretch runs to its end before the next one begins, and
+               // what it computes is not kept for another that computes the same: shards of a batch are stretches
   duel_status status;
   char error[512];
 } duel_graph;
@@ -289,6 +292,9 @@ duel_val duel_maxpool2d(duel_graph *g, duel_val x, duel_val v, const duel_window
 duel_val duel_maxpool2d_dx(duel_graph *g, duel_val x, duel_val d_y, const duel_window *w);
 duel_val duel_random_normal(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
 duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape);
+// op, one of these two, from element `first` of the draw on.
+duel_val duel_random_from(duel_graph *g, duel_op op, duel_val key, uint32_t purpose, uint32_t k, int64_t first,
+                          duel_shape shape);
 duel_val duel_batch(duel_graph *g, duel_val data, duel_val index);      // of i32 data, labels say, i32
 duel_val duel_embedding(duel_graph *g, duel_val table, duel_val index); // NaN where an index is out of range
 duel_val duel_embedding_grad(duel_graph *g, duel_val d_y, duel_val index, int64_t rows); // of the table
@@ -336,7 +342,7 @@ duel_val duel_assign(duel_graph *g, duel_val old, duel_val x);
 void duel_running(duel_graph *g, duel_val mean, duel_val var, duel_val batch_mean, duel_val batch_var, double weight,
                   double unbias, duel_val out[2]);
 // term[i] says what src[i] adds to which slot of `old`, in order; a slot without a term becomes 0. At most
-// DUEL_REPORT_TERMS.
+// DUEL_REPORT_TERMS. Where `old` is no state it gives the number of slots alone.
 duel_val duel_report(duel_graph *g, duel_val old, int n, const duel_val *src, const duel_report_term *term);
 
 // ---- op records

@@ -29,18 +29,20 @@ static duel_cost cost_random(const duel_graph *g, const duel_node *n) { // a qua
 DUEL_RECORD(random_normal, .infer = infer_random, .vjp = duel_no_grad, .cost = cost_random);
 DUEL_RECORD(random_uniform, .infer = infer_random, .vjp = duel_no_grad, .cost = cost_random);
 
-static duel_val draw(duel_graph *g, duel_op op, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape) {
+duel_val duel_random_from(duel_graph *g, duel_op op, duel_val key, uint32_t purpose, uint32_t k, int64_t first,
+                          duel_shape shape) {
   duel_attr attr;
   memset(&attr, 0, sizeof attr);
   attr.random.purpose = purpose;
   attr.random.k = k;
+  attr.random.first = first;
   return duel_apply(g, op, 1, &key, &attr, &shape);
 }
 
 duel_val duel_random_normal(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape) {
-  return draw(g, DUEL_OP_RANDOM_NORMAL, key, purpose, k, shape);
+  return duel_random_from(g, DUEL_OP_RANDOM_NORMAL, key, purpose, k, 0, shape);
 }
 
 duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint32_t k, duel_shape shape) {
-  return draw(g, DUEL_OP_RANDOM_UNIFORM, key, purpose, k, shape);
+  return duel_random_from(g, DUEL_OP_RANDOM_UNIFORM, key, purpose, k, 0, shape);
 }

@@ -21,7 +21,10 @@ static void infer_report(DUEL_INFER_ARGS) {
                      t->kind, t->mul, t->target);
     return;
   }
-  duel_write_version(g, n, 0);
+  if (g->value[n->in[0]].var < 0)
+    duel_set_out(g, n, 0, g->real, slots); // what a shard tells is no state
+  else
+    duel_write_version(g, n, 0);
 }
 
 static duel_cost cost_report(const duel_graph *g, const duel_node *n) {

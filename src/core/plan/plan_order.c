@@ -4,9 +4,10 @@
 // too) to the writer of version k+1. The order is that of creation, moved only where an edge asks for it.
 //
 // Groups come from list scheduling with a window: a group takes every task whose predecessors stand in earlier groups,
-// looking at most `window` tasks past the first one left. Without a limit that is the level "as soon as possible", with
-// the fewest groups, but then all that is independent (micro-batches, say) is alive at once. A window of one is the
-// order of creation, with the least memory. The caller tries several and weighs groups against memory.
+// looking at most `window` tasks past the first one left, and never into a later stretch: shards run one after another.
+// Without a limit that is the level "as soon as possible", with the fewest groups, but then all that is independent is
+// alive at once. A window of one is the order of creation, with the least memory. The caller tries several and weighs
+// groups against memory.
 #include <stdio.h>
 #include <string.h>
 
@@ -187,7 +188,7 @@ void duel_planner_group(duel_planner *p, int window) {
   int first = 0, groups = 0;
   for (; first < p->n; groups++) {
     int end = window < p->n - first ? first + window : p->n;
-    for (int s = first; s < end; s++) {
+    for (int s = first; s < end && p->task[s]->stretch <= p->task[first]->stretch; s++) {
       bool ready = p->group[s] < 0;
       for (int i = p->pred_end[s]; ready && i < p->pred_end[s + 1]; i++)
         ready = p->group[p->pred[i]] >= 0 && p->group[p->pred[i]] < groups;

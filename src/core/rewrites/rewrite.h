@@ -17,7 +17,9 @@ duel_status duel_rewrite_merge(duel_rewrite *r); // common subexpressions
 duel_status duel_rewrite_fuse(duel_rewrite *r);
 duel_status duel_rewrite_absorb(duel_rewrite *r); // what the ends of a step take in
 
-// The mapped inputs of a node of src, in r->in; dst labels new nodes as that one from here on.
+// dst labels new nodes as this one of src, and puts them into its stretch, from here on.
+void duel_rewrite_at(duel_rewrite *r, const duel_node *n);
+// The same; yields the node's mapped inputs, in r->in.
 duel_val *duel_rewrite_inputs(duel_rewrite *r, const duel_node *n);
 // Adds a node like n of src, on inputs of dst, and maps its outputs. NULL: dst has an error.
 duel_node *duel_rewrite_add(duel_rewrite *r, const duel_node *n, const duel_val *in);

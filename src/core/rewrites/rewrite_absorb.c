@@ -127,7 +127,7 @@ static void build(absorber *a, const duel_node *n) {
   if (n->op == DUEL_OP_REPORT) {
     report all = report_of(a, n);
     for (int i = 0; i < all.n; i++) all.in[i] = r->map[all.in[i]];
-    duel_scope(r->dst, "%s", n->label);
+    duel_rewrite_at(r, n);
     r->map[n->out[0]] = duel_report(r->dst, r->map[n->in[0]], all.n, all.in, all.term);
     return;
   }

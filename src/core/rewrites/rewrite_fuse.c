@@ -212,8 +212,8 @@ static void build(fuser *f, const duel_node *n) {
     duel_rewrite_copy(f->r, n);
     return;
   }
-  // Named after the layer that computes.
-  duel_scope(f->r->dst, "%s", (p->product ? p->product : p->norm)->label);
+  duel_rewrite_at(f->r, n);
+  duel_scope(f->r->dst, "%s", (p->product ? p->product : p->norm)->label); // named after the layer that computes
   if (p->norm)
     build_batchnorm(f, p);
   else if (n == p->act && p->product->op == DUEL_OP_CONV2D_DX)

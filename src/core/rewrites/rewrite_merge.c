@@ -1,6 +1,6 @@
 // Common subexpressions: of nodes with equal op, attributes and inputs only the first stays. Writers never merge: no
 // two write the same version, so their inputs differ. Draws merge when purpose, k, key and range are equal, and only
-// then.
+// then. What computes merges within its stretch: a result would have to be kept through all that lies between.
 #include <string.h>
 
 #include "base/hash.h"
@@ -10,6 +10,11 @@
 
 static bool commutative(const duel_node *n) {
   return n->n_in == 2 && (duel_op_records[n->op]->flags & DUEL_FLAG_COMMUTATIVE);
+}
+
+// Leaves, views and constants cost nothing to keep.
+static bool anywhere(const duel_node *n) {
+  return duel_op_records[n->op]->kind == DUEL_KIND_NONE || n->op == DUEL_OP_CONSTANT;
 }
 
 static uint64_t hash(const duel_node *n, duel_shape shape) {
@@ -22,6 +27,7 @@ static uint64_t hash(const duel_node *n, duel_shape shape) {
 
 static bool equal(const duel_node *a, duel_shape a_shape, const duel_node *b, duel_shape b_shape) {
   if (a->op != b->op || a->n_in != b->n_in || !duel_shape_equal(a_shape, b_shape)) return false;
+  if (a->stretch != b->stretch && !anywhere(a)) return false;
   if (a->op == DUEL_OP_PACK) {
     size_t bytes = (size_t)a->n_in * sizeof *a->attr.pack.offset;
     if (a->attr.pack.count != b->attr.pack.count || a->attr.pack.loose != b->attr.pack.loose ||

@@ -10,8 +10,13 @@
 #include "core/ops/op.h"
 #include "core/rewrites/rewrite.h"
 
-duel_val *duel_rewrite_inputs(duel_rewrite *r, const duel_node *n) {
+void duel_rewrite_at(duel_rewrite *r, const duel_node *n) {
   duel_scope(r->dst, "%s", n->label);
+  r->dst->stretch = n->stretch;
+}
+
+duel_val *duel_rewrite_inputs(duel_rewrite *r, const duel_node *n) {
+  duel_rewrite_at(r, n);
   for (int i = 0; i < n->n_in; i++) r->in[i] = r->map[n->in[i]];
   return r->in;
 }
