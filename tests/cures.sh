@@ -194,7 +194,13 @@ cure '%s reads images, but gets %s; put reshape before it' 2 's/.*put (reshape) 
   'sed "s/  - conv/  - $cure: [1, 28, 28]\n  - conv/" x.yaml >y.yaml && d train --recipe ./y.yaml'
 cure 'use train.batch=2 or more' 2 's/.*use train.batch=2 \((--batch 2)\) or more.*/\1/p' "$T --batch 1" "d $T \$cure"
 edit '/batchnorm/d; s/- flatten/- minibatch_stddev: {group: 4}\n  - flatten/'
-cure 'cannot cut a batch of' 2 's/.*set train.batch=[0-9]+ \((--batch [0-9]+)\) or another.*/\1/p' "$X --batch 6" "d $X \$cure"
+cure 'cannot cut %s of' 2 's/.*set train.batch=[0-9]+ \((--batch [0-9]+)\) or another.*/\1/p' "$X --batch 6" "d $X \$cure"
+cure 'cannot cut %s of' 2 's/.*set train.batch=[0-9]+ \((--batch [0-9]+)\) or another.*/\1/p' "$X --batch 12 --set train.shards=2" \
+  "d $X --set train.shards=2 \$cure"
+cure 'is %lld and must be a power of two' 2 's/.*set it to ([0-9]+) or.*/\1/p' "$T --batch 12 --set train.shards=3" \
+  "d $T --batch 12 --set train.shards=\$cure"
+cure 'cannot be cut into %lld shards' 2 's/.* or --set (train\.shards=[0-9]+)$/\1/p' "$T --batch 6 --set train.shards=4" "d $T --batch 6 --set \$cure"
+cure 'leaves it one; use train.shards=' 2 's/.*use --set (train\.shards=[0-9]+) or fewer.*/\1/p' "$T --batch 4 --set train.shards=4" "d $T --batch 4 --set \$cure"
 edit 's/- batchnorm/- residual: [dense: 8]/'
 cure 'give the block a skip list that does the same' 2 's/.*(skip) list that does the same.*/\1/p' "$X" \
   'sed "s/- residual: .dense: 8./- {residual: [dense: 8], $cure: [dense: 8]}/" x.yaml >y.yaml && d train --recipe ./y.yaml'
@@ -278,9 +284,9 @@ unset DUEL_CUDA_LIBRARY
 if (ulimit -v 1500000) 2>/dev/null && ! nm "$duel" 2>/dev/null | grep -q __asan_init; then # ASan needs terabytes of addresses
   printf '#!/bin/sh\nulimit -v 1500000\nexec "%s" "$@"\n' "$duel" >limited && chmod +x limited
   whole=$duel duel=$PWD/limited
-  cure 'the largest batch that fits is about' 5 's/.*largest batch that fits is about ([0-9]+);.*/\1/p' \
-    "$T --data kept.idx --set data.size=28 --batch 400000 --threads 1 --steps 1" \
-    "d $T --data kept.idx --set data.size=28 --batch \$cure --threads 1 --steps 1"
+  W="$T --data kept.idx --set data.size=28 --threads 1 --steps 1 --batch"
+  cure 'the largest batch that fits is about' 5 's/.*largest batch that fits is about ([0-9]+)[,;].*/\1/p' "$W 400000" "d $W \$cure"
+  cure ', or set train.shards=%lld' 5 's/.*, or set (--set )?(train\.shards=[0-9]+);.*/\2/p' "$W 400000" "d $W 400000 --set \$cure"
   duel=$whole
 else
   skip "no limit of memory can be set"
@@ -299,6 +305,7 @@ except 'needs a GPU, or one that is broken' 'see nvidia-smi' 'update it, build w
 except 'needs a CPU or library that is not here' 'take run.precision=fp32' 'OPENBLAS_CORETYPE=Haswell' 'raise the limit of memory' \
   'install libzip (libzip-dev)'
 except 'no loss of these recipes needs it yet; tests/test_losses.c has the sentence' 'set train.d_update=joint'
+except 'no game of these recipes needs it; tests/test_shards.c has the sentence' 'reads the whole batch at once; set train.shards=1'
 except 'needs another process, a full disk or a limit' 'wait for it or stop it' 'free some space there' 'choose another folder' \
   'check the permissions of the file' 'use a shorter name' 'close some files or raise the limit' 'check its permissions' \
   'let XDG_CACHE_HOME name a folder with room' 'let TMPDIR name a folder with room' 'choose another options.outdir' 'remove some' 'remove it, and it will be made anew' \

@@ -58,22 +58,32 @@ static duel_val squared(duel_graph *g, duel_val x) {
 
 static void train(duel_step *s) {
   duel_graph *g = s->g;
-  const duel_val z = duel_step_latents(s, 0), fake = duel_step_forward(s, G, z);
-  const duel_val real = duel_step_real(s, 0, s->r->train.batch);
-  const duel_val on_real = duel_bce_logits(g, duel_step_forward(s, D, real), 1);
-  const duel_val on_fake = duel_bce_logits(g, duel_step_forward(s, D, fake), 0);
-  const duel_val d_loss = duel_add(g, on_real, on_fake);
-  const duel_penalty_at at = {D, 0, real, fake, on_real, on_fake, true};
-  duel_step_report(s, "d_loss", "D loss", DUEL_LAST, d_loss, DUEL_REPORT_SUM, 0.5);
-  duel_step_update(s, D, duel_penalties_add(s, d_loss, &at));
-  if (duel_step_every(s, (int64_t)s->r->game.value[EVERY].number[0])) {
-    const duel_val code = squared(g, duel_sub(g, duel_step_forward(s, E, fake), z));
-    duel_step_report(s, "code", NULL, DUEL_MEAN, code, DUEL_REPORT_SUM, 1);
-    duel_step_report(s, "grad_norm_e", NULL, DUEL_ROOT_LAST, duel_step_update(s, E, code), DUEL_REPORT_SUM, 1);
+  duel_fakes fakes = duel_step_fakes(s, G, 0);
+  while (duel_step_shard(s)) {
+    const duel_val fake = duel_step_fake(s, &fakes), real = duel_step_real(s, 0);
+    const duel_val on_real = duel_bce_logits(g, duel_step_forward(s, D, real), 1);
+    const duel_val on_fake = duel_bce_logits(g, duel_step_forward(s, D, fake), 0);
+    const duel_val d_loss = duel_add(g, on_real, on_fake);
+    duel_step_report(s, "d_loss", "D loss", DUEL_LAST, d_loss, DUEL_REPORT_SUM, 0.5);
+    const duel_penalty_at at = {D, 0, real, fake, on_real, on_fake, true};
+    duel_step_descend(s, D, duel_penalties_add(s, d_loss, &at));
   }
-  const duel_val g_loss = duel_bce_logits(g, duel_step_forward(s, D, fake), 1);
-  duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
-  duel_step_update(s, G, g_loss);
+  duel_step_update(s, D);
+  if (duel_step_every(s, (int64_t)s->r->game.value[EVERY].number[0])) {
+    while (duel_step_shard(s)) {
+      const duel_val code = duel_step_forward(s, E, duel_step_fake(s, &fakes));
+      const duel_val off = squared(g, duel_sub(g, code, duel_step_latents(s, 0)));
+      duel_step_report(s, "code", NULL, DUEL_MEAN, off, DUEL_REPORT_SUM, 1);
+      duel_step_descend(s, E, off);
+    }
+    duel_step_report(s, "grad_norm_e", NULL, DUEL_ROOT_LAST, duel_step_update(s, E), DUEL_REPORT_SUM, 1);
+  }
+  while (duel_step_shard(s)) {
+    const duel_val g_loss = duel_bce_logits(g, duel_step_forward(s, D, duel_step_fake(s, &fakes)), 1);
+    duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
+    duel_step_descend(s, G, g_loss);
+  }
+  duel_step_update(s, G);
   duel_step_average(s, G);
   duel_step_average(s, E);
 }

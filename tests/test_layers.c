@@ -131,7 +131,9 @@ static void check_case(int number, const duel_backend_api *api, duel_backend *b,
   duel_val wrt[MOST_TENSORS + 1], value[2 + 2 * MOST_TENSORS];
   for (int i = 0; i < n; i++) wrt[i] = duel_input(g, in[i]);
   wrt[n] = duel_input(g, u);
-  duel_pass pass = {.g = g, .model = &l.model, .net = 1, .train = true, .key = DUEL_NONE, .view = wrt + 1};
+  duel_shards whole = {.g = g, .n = 1};
+  duel_pass pass = {
+      .g = g, .model = &l.model, .net = 1, .train = true, .key = DUEL_NONE, .shards = &whole, .view = wrt + 1};
   value[0] = duel_forward(&pass, wrt[0]);
   must(duel_grad(g, duel_sum(g, duel_mul(g, wrt[n], value[0])), n, wrt, value + 1));
   must(duel_grad(g, duel_sum(g, duel_mul(g, duel_input(g, v), value[1])), n + 1, wrt, value + 1 + n));

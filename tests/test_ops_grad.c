@@ -468,7 +468,8 @@ static void build_layers(duel_graph *g, const void *ctx, const duel_val *in, due
   duel_model model = *(const duel_model *)ctx;
   duel_val view[MAX_IN];
   memcpy(view, in + 1, (MAX_IN - 1) * sizeof *view);
-  duel_pass pass = {.g = g, .model = &model, .net = 1, .train = true, .key = DUEL_NONE, .view = view};
+  duel_shards whole = {.g = g, .n = 1};
+  duel_pass pass = {.g = g, .model = &model, .net = 1, .train = true, .key = DUEL_NONE, .shards = &whole, .view = view};
   out[0] = duel_forward(&pass, in[0]);
 }
 
@@ -525,7 +526,8 @@ enum { REAL, FAKE, KEY, JUDGE }; // inputs: items of both sides, the key of draw
 static void build_penalty(duel_graph *g, const void *ctx, const duel_val *in, duel_val *out) {
   duel_model model = *(const duel_model *)ctx;
   duel_step_vars vars = {.n_every = 0};
-  duel_step s = {.g = g, .vars = &vars, .m = &model, .r = model.recipe, .key = in[KEY], .on = 1};
+  const duel_shards whole = {.g = g, .n = 1};
+  duel_step s = {.g = g, .vars = &vars, .m = &model, .r = model.recipe, .key = in[KEY], .shards = whole, .on = 1};
   duel_val view[MAX_IN];
   memcpy(view, in + JUDGE, (MAX_IN - JUDGE) * sizeof *view);
   s.view[1] = view;

@@ -300,8 +300,8 @@ static void of_games(void **state) {
   duel_recipe_close(r);
   recipe_refuses(
       SOLO "train: {length: 1, d_steps: 3}\nlatent: 3\nloss: bce\nema: 3\nG: [relu]\nlattent: 3\n",
-      "t:5:20: train.d_steps: the game solo has no such key, gan has; leave it out; there are length, batch, seed, "
-      "rounds\n"
+      "t:5:20: train.d_steps: the game solo has no such key, gan has; leave it out; there are length, batch, shards, "
+      "seed, rounds\n"
       "t:6:1: latent: the game solo has no such key; leave it out\n"
       "t:7:1: loss: the game solo has no such key; leave it out\n"
       "t:8:1: ema: the game solo has no such key; leave it out\n"

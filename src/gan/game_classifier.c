@@ -47,22 +47,24 @@ static duel_val with_noise(duel_step *s, duel_val x, double most) {
   each.dim[0] = shape.dim[0];
   for (int i = 1; i < each.rank; i++) each.dim[i] = 1;
   const uint32_t k = (uint32_t)(4096 * s->forwards); // of the pass to come
-  const duel_val level = duel_random_uniform(g, s->key, DUEL_PURPOSE_NOISE, k + SLOT_LEVEL, DUEL_SHAPE(shape.dim[0]));
-  const duel_val normal = duel_random_normal(g, s->key, DUEL_PURPOSE_NOISE, k + SLOT_NOISE, shape);
+  const duel_val level = duel_step_uniform(s, DUEL_PURPOSE_NOISE, k + SLOT_LEVEL, DUEL_SHAPE(shape.dim[0]));
+  const duel_val normal = duel_step_normal(s, DUEL_PURPOSE_NOISE, k + SLOT_NOISE, shape);
   return duel_add(g, x, duel_mul(g, normal, duel_reshape(g, duel_affine(g, level, most, 0), each)));
 }
 
 static void train(duel_step *s) {
-  const int64_t batch = s->r->train.batch;
   const double noise = s->r->game.value[NOISE].number[0], smoothing = s->r->loss.value[LABEL_SMOOTHING].number[0];
-  duel_val x = duel_step_real(s, 0, batch);
-  const duel_val labels = duel_step_labels(s, 0, batch);
-  if (noise > 0) x = with_noise(s, x, noise);
-  const duel_val logits = duel_step_forward(s, C, x), loss = duel_softmax_ce(s->g, logits, labels, smoothing);
-  duel_step_report(s, "loss", "loss", DUEL_MEAN, loss, DUEL_REPORT_SUM, 1);
-  duel_step_report(s, "accuracy", "accuracy", DUEL_MEAN, duel_hits(s->g, logits, labels), DUEL_REPORT_SUM,
-                   1 / (double)batch);
-  duel_step_report(s, "grad_norm_c", NULL, DUEL_ROOT_LAST, duel_step_update(s, C, loss), DUEL_REPORT_SUM, 1);
+  while (duel_step_shard(s)) {
+    duel_val x = duel_step_real(s, 0);
+    const duel_val labels = duel_step_labels(s, 0);
+    if (noise > 0) x = with_noise(s, x, noise);
+    const duel_val logits = duel_step_forward(s, C, x), loss = duel_softmax_ce(s->g, logits, labels, smoothing);
+    duel_step_report(s, "loss", "loss", DUEL_MEAN, loss, DUEL_REPORT_SUM, 1);
+    duel_step_report(s, "accuracy", "accuracy", DUEL_MEAN, duel_hits(s->g, logits, labels), DUEL_REPORT_SUM,
+                     1 / (double)duel_step_rows(s));
+    duel_step_descend(s, C, loss);
+  }
+  duel_step_report(s, "grad_norm_c", NULL, DUEL_ROOT_LAST, duel_step_update(s, C), DUEL_REPORT_SUM, 1);
   duel_step_average(s, C);
 }
 

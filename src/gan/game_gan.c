@@ -64,6 +64,7 @@ static int updates(const duel_recipe *r, int net) {
 
 // The mean of a pass's scores and that of their signs.
 static void report_scores(duel_step *s, const char *score, const char *sign, duel_val logits) {
+  if (logits == DUEL_NONE) return;
   const double mean = 1 / (double)duel_shape_count(duel_val_shape(s->g, logits));
   duel_step_report(s, score, NULL, DUEL_LAST, logits, DUEL_REPORT_SUM, mean);
   duel_step_report(s, sign, NULL, DUEL_LAST, logits, DUEL_REPORT_SIGN, mean);
@@ -80,12 +81,11 @@ static void report_norm(duel_step *s, const char *name, duel_val squares) {
   duel_step_report(s, name, NULL, DUEL_ROOT_LAST, squares, DUEL_REPORT_SUM, 1);
 }
 
-// An update of D. Yields the parts of Σ grad².
-static duel_val update_d(duel_step *s, duel_val loss) {
-  const duel_val squares = duel_step_update(s, D, loss);
+static void update_d(duel_step *s, bool last) {
+  const duel_val squares = duel_step_update(s, D);
   const double clip = duel_loss_clip(&s->r->loss);
   if (clip > 0) duel_step_clip(s, D, clip);
-  return squares;
+  if (last) report_norm(s, "grad_norm_d", squares);
 }
 
 static duel_val sum_of(duel_graph *g, duel_loss_terms t) {
@@ -93,55 +93,63 @@ static duel_val sum_of(duel_graph *g, duel_loss_terms t) {
   return t.real == DUEL_NONE ? t.fake : t.fake == DUEL_NONE ? t.real : duel_add(g, t.real, t.fake);
 }
 
-static void report_terms(duel_step *s, duel_loss_terms t, double share) {
-  report_loss(s, "d_loss_real", t.real, share);
-  report_loss(s, "d_loss_fake", t.fake, share);
-  report_loss(s, NULL, t.pairs, share);
+// What D learns from a shard of sub-step j; its output on real items or on fakes may be DUEL_NONE.
+static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, duel_val fake, duel_logits x) {
+  const duel_loss_terms terms = loss->d(s->g, x, &s->r->loss);
+  const bool last = j == d_steps(s->r) - 1;
+  const duel_penalty_at at = {
+      .net = D, .sub_step = j, .real = real, .fake = fake, .on_real = x.real, .on_fake = x.fake, .last = last};
+  if (last) {
+    report_loss(s, "d_loss_real", terms.real, loss->reported);
+    report_loss(s, "d_loss_fake", terms.fake, loss->reported);
+    report_loss(s, NULL, terms.pairs, loss->reported);
+    report_scores(s, "score_real", "sign_real", x.real);
+    report_scores(s, "score_fake", "sign_fake", x.fake);
+  }
+  duel_step_descend(s, D, duel_penalties_add(s, sum_of(s->g, terms), &at));
 }
 
 // Sub-step j: trains D. Yields G(z_j).
-static duel_val train_d(duel_step *s, const duel_loss *loss, int j) {
-  duel_graph *g = s->g;
+static duel_fakes train_d(duel_step *s, const duel_loss *loss, int j) {
   const duel_recipe *r = s->r;
   const bool last = j == d_steps(r) - 1;
-  const duel_val real = duel_step_real(s, j * r->train.batch, r->train.batch);
-  const duel_val fake = duel_step_forward(s, G, duel_step_latents(s, (uint32_t)j));
-  const duel_val on_real = duel_step_forward(s, D, real);
-  duel_loss_terms terms = duel_no_loss_terms;
-  duel_val first = DUEL_NONE;
-  duel_penalty_at at = {
-      .net = D, .sub_step = j, .real = real, .fake = fake, .on_real = on_real, .on_fake = DUEL_NONE, .last = last};
-  if (!joint(r)) {
-    terms = loss->d(g, (duel_logits){on_real, DUEL_NONE}, &r->loss);
-    first = update_d(s, duel_penalties_add(s, sum_of(g, terms), &at));
-    at.on_real = DUEL_NONE;
+  duel_fakes fakes = duel_step_fakes(s, G, (uint32_t)j);
+  while (!joint(r) && duel_step_shard(s)) {
+    const duel_val real = duel_step_real(s, j);
+    if (r->train.shards == 1) duel_step_fake(s, &fakes); // they are kept anyway, and may be made beside D's work
+    learn_d(s, loss, j, real, DUEL_NONE, (duel_logits){duel_step_forward(s, D, real), DUEL_NONE});
   }
-  const duel_val on_fake = at.on_fake = duel_step_forward(s, D, fake);
-  const duel_loss_terms rest = loss->d(g, (duel_logits){at.on_real, on_fake}, &r->loss);
-  const duel_val second = update_d(s, duel_penalties_add(s, sum_of(g, rest), &at));
-  if (!last) return fake;
+  if (!joint(r)) update_d(s, last);
+  while (duel_step_shard(s)) {
+    const duel_val real = joint(r) ? duel_step_real(s, j) : DUEL_NONE, fake = duel_step_fake(s, &fakes);
+    duel_logits x = {DUEL_NONE, DUEL_NONE};
+    if (joint(r)) x.real = duel_step_forward(s, D, real);
+    x.fake = duel_step_forward(s, D, fake);
+    learn_d(s, loss, j, real, fake, x);
+  }
+  update_d(s, last);
+  return fakes;
+}
 
-  report_terms(s, terms, loss->reported);
-  report_terms(s, rest, loss->reported);
-  report_scores(s, "score_real", "sign_real", on_real);
-  report_scores(s, "score_fake", "sign_fake", on_fake);
-  if (first != DUEL_NONE) report_norm(s, "grad_norm_d", first);
-  report_norm(s, "grad_norm_d", second);
-  return fake;
+static void train_g(duel_step *s, const duel_loss *loss, duel_fakes *fakes) {
+  const duel_recipe *r = s->r;
+  while (duel_step_shard(s)) {
+    duel_logits x = {DUEL_NONE, duel_step_forward(s, D, duel_step_fake(s, fakes))};
+    if (loss->compares) x.real = duel_step_forward(s, D, duel_step_real(s, d_steps(r) - 1));
+    const duel_val g_loss = loss->g(s->g, x, &r->loss);
+    duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
+    duel_step_descend(s, G, g_loss);
+  }
+  report_norm(s, "grad_norm_g", duel_step_update(s, G));
 }
 
 static void train(duel_step *s) {
   const duel_recipe *r = s->r;
   const duel_loss *loss = duel_loss_of(&r->loss);
-  duel_val fake = DUEL_NONE;
-  for (int j = 0; j < d_steps(r); j++) fake = train_d(s, loss, j);
-  if (!shared(r)) fake = duel_step_forward(s, G, duel_step_latents(s, (uint32_t)d_steps(r)));
-  duel_logits x = {.real = DUEL_NONE, .fake = duel_step_forward(s, D, fake)};
-  if (loss->compares)
-    x.real = duel_step_forward(s, D, duel_step_real(s, (d_steps(r) - 1) * r->train.batch, r->train.batch));
-  const duel_val g_loss = loss->g(s->g, x, &r->loss);
-  duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
-  report_norm(s, "grad_norm_g", duel_step_update(s, G, g_loss));
+  duel_fakes fakes = {0};
+  for (int j = 0; j < d_steps(r); j++) fakes = train_d(s, loss, j);
+  if (!shared(r)) fakes = duel_step_fakes(s, G, (uint32_t)d_steps(r));
+  train_g(s, loss, &fakes);
   duel_step_average(s, G);
   duel_step_average(s, D);
 }

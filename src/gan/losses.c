@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-const duel_loss_terms duel_no_loss_terms = {DUEL_NONE, DUEL_NONE, DUEL_NONE};
+static const duel_loss_terms no_terms = {DUEL_NONE, DUEL_NONE, DUEL_NONE};
 
 static duel_val low_loss(duel_graph *g, duel_val x) { // E softplus(−x): cross-entropy with the target 1
   return duel_bce_logits(g, x, 1);
@@ -27,7 +27,7 @@ static const duel_key keys_bce[] = {LABEL_SMOOTHING_KEY,
                                     {.name = NULL}};
 
 static duel_loss_terms bce_d(duel_graph *g, duel_logits x, const duel_chosen *loss) {
-  duel_loss_terms terms = duel_no_loss_terms;
+  duel_loss_terms terms = no_terms;
   if (x.real != DUEL_NONE) terms.real = duel_bce_logits(g, x.real, target(loss));
   if (x.fake != DUEL_NONE) terms.fake = high_loss(g, x.fake);
   return terms;
@@ -52,7 +52,7 @@ static duel_val half_squares(duel_graph *g, duel_val x, double to) { // ½E(x �
   return duel_affine(g, duel_mean(g, duel_mul(g, off, off)), 0.5, 0);
 }
 static duel_loss_terms lsgan_d(duel_graph *g, duel_logits x, const duel_chosen *loss) {
-  duel_loss_terms terms = duel_no_loss_terms;
+  duel_loss_terms terms = no_terms;
   if (x.real != DUEL_NONE) terms.real = half_squares(g, x.real, target(loss));
   if (x.fake != DUEL_NONE) terms.fake = half_squares(g, x.fake, 0);
   return terms;
@@ -72,7 +72,7 @@ static duel_val mean_relu(duel_graph *g, duel_val x, double sign) { // E relu(1 
 }
 static duel_loss_terms hinge_d(duel_graph *g, duel_logits x, const duel_chosen *loss) {
   (void)loss;
-  duel_loss_terms terms = duel_no_loss_terms;
+  duel_loss_terms terms = no_terms;
   if (x.real != DUEL_NONE) terms.real = mean_relu(g, x.real, -1);
   if (x.fake != DUEL_NONE) terms.fake = mean_relu(g, x.fake, 1);
   return terms;
@@ -94,7 +94,7 @@ static const duel_key keys_wasserstein[] = {{"clip", DUEL_KEY_NUMBER, "", DUEL_A
 
 static duel_loss_terms wasserstein_d(duel_graph *g, duel_logits x, const duel_chosen *loss) {
   (void)loss;
-  duel_loss_terms terms = duel_no_loss_terms;
+  duel_loss_terms terms = no_terms;
   if (x.real != DUEL_NONE) terms.real = duel_affine(g, duel_mean(g, x.real), -1, 0);
   if (x.fake != DUEL_NONE) terms.fake = duel_mean(g, x.fake);
   return terms;
@@ -105,7 +105,7 @@ static duel_loss_terms wasserstein_d(duel_graph *g, duel_logits x, const duel_ch
 // arXiv:2501.05441).
 static duel_loss_terms rpgan_d(duel_graph *g, duel_logits x, const duel_chosen *loss) {
   (void)loss;
-  duel_loss_terms terms = duel_no_loss_terms;
+  duel_loss_terms terms = no_terms;
   terms.pairs = low_loss(g, duel_sub(g, x.real, x.fake));
   return terms;
 }
@@ -120,7 +120,7 @@ static duel_val half_above(duel_graph *g, duel_val x, duel_val other, double tar
 }
 static duel_loss_terms ragan_d(duel_graph *g, duel_logits x, const duel_chosen *loss) {
   (void)loss;
-  duel_loss_terms terms = duel_no_loss_terms;
+  duel_loss_terms terms = no_terms;
   terms.real = half_above(g, x.real, x.fake, 1);
   terms.fake = half_above(g, x.fake, x.real, 0);
   return terms;

@@ -14,7 +14,6 @@ typedef struct duel_logits {
 typedef struct duel_loss_terms { // scalars: D's terms on real items, on fakes, and on pairs of both
   duel_val real, fake, pairs;    // DUEL_NONE: there is none
 } duel_loss_terms;
-extern const duel_loss_terms duel_no_loss_terms;
 
 typedef struct duel_loss_ends { // of the reported d_loss
   double blind, won;

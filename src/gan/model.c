@@ -20,7 +20,7 @@ duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape
   if (in.rank + 1 > DUEL_MAX_RANK)
     return duel_fail(DUEL_ERR_USAGE, "%s reads too many sizes", m->recipe->net[net].name);
   duel_shape batch = {.rank = in.rank + 1};
-  batch.dim[0] = m->recipe->train.batch;
+  batch.dim[0] = m->recipe->train.batch / m->recipe->train.shards;
   for (int i = 0; i < in.rank; i++) batch.dim[i + 1] = in.dim[i];
   DUEL_TRY(duel_graph_open(&g, &none, m->real));
   duel_pass pass = {.g = g, .model = m, .net = net, .declare = true, .key = DUEL_NONE};
@@ -84,6 +84,7 @@ static void name_net(duel_model_net *p, const char *name) {
 
 static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars) {
   const duel_recipe *r = m->recipe;
+  DUEL_TRY(duel_shards_check(r->train.batch, r->train.shards));
   for (int net = 0; net < r->n_nets; net++) name_net(&m->net[net], r->net[net].name);
   DUEL_TRY(m->game->declare(m, item));
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(place_net(m, net, vars, m->real));

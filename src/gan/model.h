@@ -56,7 +56,7 @@ typedef struct duel_model {
   duel_dtype real;
 } duel_model;
 
-// Walks the layers of all nets with a batch of recipe->train.batch: finds all tensors, checks all shapes, adds the
+// Walks the layers of all nets with the rows of a shard: finds all tensors, checks all shapes, adds the
 // variables. `item` is the data's shape; an empty one (rank 0) takes whatever the game samples (from a checkpoint).
 // USAGE errors name the layer and both shapes.
 duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape item, int64_t classes, duel_vars *vars,

@@ -6,7 +6,7 @@
 
 // ---- what D yields, differentiated by what it read
 
-// [batch, 1, ...]: one number a row.
+// [rows, 1, ...]: one number a row.
 static duel_shape rows_of(duel_graph *g, duel_val x) {
   duel_shape shape = duel_val_shape(g, x);
   for (int i = 1; i < shape.rank; i++) shape.dim[i] = 1;
@@ -24,7 +24,7 @@ static duel_val squared_slope(duel_graph *g, duel_val x, duel_val y) {
 static duel_val uniform_rows(duel_step *s, const duel_penalty_at *at, duel_val x) {
   const duel_shape rows = rows_of(s->g, x);
   const uint32_t k = (uint32_t)(4096 * at->sub_step);
-  return duel_reshape(s->g, duel_random_uniform(s->g, s->key, DUEL_PURPOSE_PENALTY, k, DUEL_SHAPE(rows.dim[0])), rows);
+  return duel_reshape(s->g, duel_step_uniform(s, DUEL_PURPOSE_PENALTY, k, DUEL_SHAPE(rows.dim[0])), rows);
 }
 
 // mean((‖g‖ − 1)²), ‖g‖ = sqrt(Σg² + 1e-12) for each row of x; the root of 0 has no derivative.
@@ -60,7 +60,7 @@ static duel_val dragan(duel_step *s, const duel_chosen *penalty, const duel_pena
   (void)penalty;
   duel_graph *g = s->g;
   const uint32_t k = (uint32_t)(4096 * at->sub_step + 1);
-  const duel_val noise = duel_random_uniform(g, s->key, DUEL_PURPOSE_PENALTY, k, duel_val_shape(g, at->real));
+  const duel_val noise = duel_step_uniform(s, DUEL_PURPOSE_PENALTY, k, duel_val_shape(g, at->real));
   const duel_val reach = duel_mul(g, uniform_rows(s, at, at->real), duel_affine(g, deviation(g, at->real), 0.5, 0));
   return unit_slope(s, at, duel_add(g, at->real, duel_mul(g, reach, noise)));
 }

@@ -7,8 +7,8 @@
 typedef struct duel_penalty_at { // where in a step
   int net;                       // which is penalized
   int sub_step;                  // from 0
-  duel_val real, fake;           // items that the net has seen: [batch, ...]
-  duel_val on_real, on_fake;     // what it yielded, of those that this update learns from; else DUEL_NONE
+  duel_val real, fake;           // items that this update learns from: [rows, ...]; else DUEL_NONE
+  duel_val on_real, on_fake;     // what the net yielded of them
   bool last;                     // of the step: its values are reported
 } duel_penalty_at;
 

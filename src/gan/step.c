@@ -137,42 +137,89 @@ void duel_step_report_rates(duel_step_vars *v, const duel_model *m) {
 
 // ---- what games build with
 
-duel_val duel_step_real(duel_step *s, int64_t first, int64_t n) {
-  const duel_val index = duel_view(s->g, duel_input(s->g, s->vars->index), first, DUEL_SHAPE(n));
+// Where there are shards, all that reads the batch stands in a loop over them.
+static bool in_loop(duel_step *s) {
+  if (s->shards.n == 1 || s->shards.at >= 0) return true;
+  duel_graph_error(s->g, "the game %s reads the whole batch at once; set train.shards=1", s->m->game->kind.kind.name);
+  return false;
+}
+
+int64_t duel_step_rows(const duel_step *s) {
+  return s->r->train.batch / s->r->train.shards;
+}
+
+// Item numbers of the shard's rows of a batch.
+static duel_val numbers(duel_step *s, int batch) {
+  const int64_t rows = duel_step_rows(s), shard = s->shards.at > 0 ? s->shards.at : 0;
+  if (!in_loop(s)) return DUEL_NONE;
+  return duel_view(s->g, duel_input(s->g, s->vars->index), batch * s->r->train.batch + shard * rows, DUEL_SHAPE(rows));
+}
+
+duel_val duel_step_real(duel_step *s, int batch) {
+  const duel_val index = numbers(s, batch);
   return duel_batch(s->g, duel_input(s->g, s->vars->data), index);
 }
 
-duel_val duel_step_labels(duel_step *s, int64_t first, int64_t n) {
-  const duel_val index = duel_view(s->g, duel_input(s->g, s->vars->index), first, DUEL_SHAPE(n));
+duel_val duel_step_labels(duel_step *s, int batch) {
+  const duel_val index = numbers(s, batch);
   const duel_var *labels = &s->vars->inputs.vars->var[s->vars->labels];
   return duel_batch(
       s->g, labels->arena == DUEL_ARENA_INPUT ? duel_input(s->g, s->vars->labels) : duel_state(s->g, s->vars->labels),
       index);
 }
 
-duel_val duel_step_latents(duel_step *s, uint32_t k) {
-  return duel_random_normal(s->g, s->key, DUEL_PURPOSE_LATENT, k, DUEL_SHAPE(s->r->train.batch, s->r->latent));
+duel_val duel_step_normal(duel_step *s, uint32_t purpose, uint32_t k, duel_shape shape) {
+  return in_loop(s) ? duel_shards_draw(&s->shards, DUEL_OP_RANDOM_NORMAL, s->key, purpose, k, shape) : DUEL_NONE;
 }
 
-duel_val duel_step_forward(duel_step *s, int net, duel_val x) {
+duel_val duel_step_uniform(duel_step *s, uint32_t purpose, uint32_t k, duel_shape shape) {
+  return in_loop(s) ? duel_shards_draw(&s->shards, DUEL_OP_RANDOM_UNIFORM, s->key, purpose, k, shape) : DUEL_NONE;
+}
+
+duel_val duel_step_latents(duel_step *s, uint32_t k) {
+  return duel_step_normal(s, DUEL_PURPOSE_LATENT, k, DUEL_SHAPE(duel_step_rows(s), s->r->latent));
+}
+
+static duel_val forward(duel_step *s, int net, duel_val x, int number, bool again) {
   duel_pass pass = {.g = s->g,
                     .model = s->m,
                     .net = net,
                     .train = true,
                     .key = s->key,
-                    .number = s->forwards++,
+                    .number = number,
+                    .again = again,
+                    .shards = &s->shards,
                     .view = s->view[net]};
-  return duel_forward(&pass, x);
+  return in_loop(s) ? duel_forward(&pass, x) : DUEL_NONE;
 }
 
-duel_val duel_step_update(duel_step *s, int net, duel_val loss) {
+duel_val duel_step_forward(duel_step *s, int net, duel_val x) {
+  return forward(s, net, x, s->forwards++, false);
+}
+
+duel_fakes duel_step_fakes(duel_step *s, int net, uint32_t k) {
+  return (duel_fakes){.net = net, .k = k, .pass = s->forwards++, .value = DUEL_NONE};
+}
+
+duel_val duel_step_fake(duel_step *s, duel_fakes *f) {
+  if (f->value != DUEL_NONE && f->stretch == s->g->stretch) return f->value;
+  if (!f->loop) f->loop = s->shards.loop;
+  f->stretch = s->g->stretch;
+  f->value = forward(s, f->net, duel_step_latents(s, f->k), f->pass, f->loop != s->shards.loop);
+  return f->value;
+}
+
+duel_val duel_step_mean(duel_step *s, duel_val x) {
+  return duel_shards_mean(&s->shards, x);
+}
+
+void duel_step_descend(duel_step *s, int net, duel_val loss) {
   duel_graph *g = s->g;
   const duel_model_net *own = &s->m->net[net];
-  duel_val slab = duel_state(g, own->slab);
   duel_val *wrt = duel_graph_alloc(g, (size_t)own->n * sizeof *wrt);
   duel_val *grad = duel_graph_alloc(g, (size_t)own->n * sizeof *grad);
   int64_t *offset = duel_graph_alloc(g, (size_t)own->n * sizeof *offset);
-  if (!wrt || !grad || !offset || !s->view[net]) return DUEL_NONE;
+  if (!wrt || !grad || !offset || !s->view[net]) return;
   int n = 0;
   for (int i = 0; i < own->n; i++) {
     const duel_param *p = &own->param[i];
@@ -180,15 +227,24 @@ duel_val duel_step_update(duel_step *s, int net, duel_val loss) {
     wrt[n] = s->view[net][i];
     offset[n++] = p->offset;
   }
-  if (duel_grad(g, loss, n, wrt, grad) != DUEL_OK) return DUEL_NONE;
+  if (duel_grad(g, loss, n, wrt, grad) != DUEL_OK) return;
   duel_scope(g, "%s update", s->r->net[net].name);
-  duel_val flat = duel_pack(g, n, grad, offset, own->slab_size);
+  const duel_val flat = duel_shards_mean(&s->shards, duel_pack(g, n, grad, offset, own->slab_size));
+  if (flat != DUEL_NONE) s->grad[net] = s->grad[net] == DUEL_NONE ? flat : duel_add(g, s->grad[net], flat);
+  duel_scope(g, "%s", "");
+}
+
+duel_val duel_step_update(duel_step *s, int net) {
+  duel_graph *g = s->g;
+  const duel_model_net *own = &s->m->net[net];
+  duel_scope(g, "%s update", s->r->net[net].name);
   const int64_t row = s->updates[net]++;
   duel_val coef = duel_view(g, duel_input(g, s->vars->coef[net]), row * DUEL_COEF, DUEL_SHAPE(DUEL_COEF));
   const duel_optimizer *optim = duel_optimizer_of(&s->r->net[net].optim);
   duel_val moment[DUEL_MAX_MOMENTS];
   for (int k = 0; k < DUEL_MAX_MOMENTS; k++) moment[k] = k < optim->moments ? duel_state(g, own->moment[k]) : DUEL_NONE;
-  const duel_val squares = optim->build(g, slab, moment, flat, coef);
+  const duel_val squares = optim->build(g, duel_state(g, own->slab), moment, s->grad[net], coef);
+  s->grad[net] = DUEL_NONE;
   duel_scope(g, "%s", "");
   s->view[net] = duel_parameters(g, own, false);
   return squares;
@@ -218,14 +274,46 @@ void duel_step_average(duel_step *s, int net) {
 
 void duel_step_report(duel_step *s, const char *name, const char *label, duel_scalar_mode mode, duel_val x,
                       duel_report_kind kind, double mul) {
+  duel_step_told *told = s->shards.n > 1 && s->shards.at >= 0 ? &s->of_shard : &s->told;
   const int slot = duel_scalars_slot(&s->vars->scalars, name, label, mode);
-  if (s->n_reports == DUEL_REPORT_TERMS || slot < 0) {
+  if (told->n == DUEL_REPORT_TERMS || slot < 0) {
     duel_graph_error(s->g, "a step reports more than %d numbers", DUEL_REPORT_TERMS);
     return;
   }
-  s->term[s->n_reports] = (duel_report_term){.slot = slot, .kind = kind, .mul = mul};
-  s->report[s->n_reports++] = x;
+  told->term[told->n] = (duel_report_term){.slot = slot, .kind = kind, .mul = mul};
+  told->x[told->n++] = x;
   s->reported |= UINT64_C(1) << slot;
+}
+
+// What the shard at hand has reported: one value, a number a scalar. The step tells of the mean.
+static void end_shard(duel_step *s) {
+  duel_graph *g = s->g;
+  duel_step_told *own = &s->of_shard, *all = &s->told;
+  uint64_t told = 0;
+  if (own->n == 0) return;
+  duel_scope(g, "%s", "scalars");
+  const duel_val none = duel_constant(g, DUEL_SHAPE(DUEL_MAX_SCALARS), 0);
+  const duel_val mean = duel_step_mean(s, duel_report(g, none, own->n, own->x, own->term));
+  for (int i = 0; i < own->n && mean != DUEL_NONE; i++) {
+    const int slot = own->term[i].slot;
+    if (told >> slot & 1) continue;
+    told |= UINT64_C(1) << slot;
+    if (all->n == DUEL_REPORT_TERMS) break; // the graph has an error by now: as many slots as terms
+    all->term[all->n] = (duel_report_term){.slot = slot, .kind = DUEL_REPORT_SUM, .mul = 1};
+    all->x[all->n++] = duel_view(g, mean, slot, DUEL_SCALAR);
+  }
+  own->n = 0;
+  duel_scope(g, "%s", "");
+}
+
+bool duel_step_shard(duel_step *s) {
+  if (s->shards.at < 0)
+    s->before = s->forwards;
+  else
+    end_shard(s);
+  if (!duel_shards_next(&s->shards)) return false;
+  s->forwards = s->before;
+  return true;
 }
 
 bool duel_step_every(duel_step *s, int64_t n) {
@@ -269,11 +357,13 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
   duel_step s = {.vars = v, .m = m, .r = m->recipe, .on = made->on};
   DUEL_TRY(duel_graph_open(g, vars, real));
   s.g = *g;
+  s.shards = (duel_shards){.g = s.g, .n = s.r->train.shards, .at = -1};
+  for (int net = 0; net < DUEL_MAX_NETS; net++) s.grad[net] = DUEL_NONE;
   s.key = duel_input(s.g, v->key);
   for (int net = 0; net < s.r->n_nets; net++) s.view[net] = duel_parameters(s.g, &m->net[net], false);
   m->game->train(&s);
   duel_scope(s.g, "%s", "scalars");
-  duel_report(s.g, duel_state(s.g, v->reported), s.n_reports, s.report, s.term);
+  duel_report(s.g, duel_state(s.g, v->reported), s.told.n, s.told.x, s.told.term);
   made->reported = s.reported;
   memcpy(made->updates, s.updates, sizeof made->updates);
   return finished(g);

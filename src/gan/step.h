@@ -5,12 +5,22 @@
 //   sample   from latents to samples, in inference mode
 //
 // Merging never carries meaning: a net is called once where one forward is meant.
+//
+// What reads the batch stands in loops over its shards (shards.h), which end with what the shards say together:
+//
+//   while (duel_step_shard(s)) {
+//     const duel_val loss = …, of duel_step_forward(s, NET, duel_step_real(s, 0));
+//     duel_step_report(s, "loss", …, loss, …);
+//     duel_step_descend(s, NET, loss);
+//   }
+//   duel_step_update(s, NET);
 #ifndef DUEL_GAN_STEP_H
 #define DUEL_GAN_STEP_H
 
 #include "gan/inputs.h"
 #include "gan/model.h"
 #include "gan/scalars.h"
+#include "gan/shards.h"
 #include "io/data/order.h"
 
 enum { DUEL_MAX_EVERY = 3 }; // different n of `every: n` in one recipe
@@ -35,6 +45,13 @@ typedef struct duel_step_vars {
   int n_every;
 } duel_step_vars;
 
+// What is reported: mul·Σ f(x) each.
+typedef struct duel_step_told {
+  int n;
+  duel_val x[DUEL_REPORT_TERMS];
+  duel_report_term term[DUEL_REPORT_TERMS];
+} duel_step_told;
+
 // A step under construction.
 typedef struct duel_step {
   duel_graph *g;
@@ -42,32 +59,55 @@ typedef struct duel_step {
   duel_model *m;
   const duel_recipe *r;
   duel_val key;
+  duel_shards shards;
   duel_val *view[DUEL_MAX_NETS]; // parameters at their newest version
+  duel_val grad[DUEL_MAX_NETS];  // of what a net descends in its next update; DUEL_NONE: nothing yet
   int updates[DUEL_MAX_NETS];    // so far
   int forwards;                  // training-mode forwards so far: numbers the draws of dropout
+  int before;                    // those before the loop at hand
   unsigned on;                   // bit i: this step is one of those of every[i]
-  int n_reports;
-  duel_val report[DUEL_REPORT_TERMS];
-  duel_report_term term[DUEL_REPORT_TERMS];
-  uint64_t reported; // slots of scalars that it makes
+  duel_step_told told, of_shard; // of the step; of the shard at hand, where there are several
+  uint64_t reported;             // slots of scalars that it makes
 } duel_step;
 
+// A forward of a net on latents, which several loops may read.
+typedef struct duel_fakes {
+  int net, pass;  // pass: its number
+  uint32_t k;     // the draw of its latents
+  int loop;       // that it is made in; in later ones it is made again, for nothing of it is kept. 0: none yet
+  int stretch;    // that it was made in last
+  duel_val value; // there; DUEL_NONE before
+} duel_fakes;
+
 // ---- for games
-// The step's real items first … first + n − 1: [n, ...].
-duel_val duel_step_real(duel_step *s, int64_t first, int64_t n);
-// Their labels: i32 [n].
-duel_val duel_step_labels(duel_step *s, int64_t first, int64_t n);
-// Latents of the step's draw k: [batch, latent].
-duel_val duel_step_latents(duel_step *s, uint32_t k);
-// The net on x [N, ...], in training mode.
+// Begins a loop over the shards of the batch, or its next shard. False: the loop has ended.
+bool duel_step_shard(duel_step *s);
+int64_t duel_step_rows(const duel_step *s); // of a shard
+// The shard's rows of a real batch of the step (the game's number of items: batch, twice …): [rows, ...].
+duel_val duel_step_real(duel_step *s, int batch);
+// Their labels: i32 [rows].
+duel_val duel_step_labels(duel_step *s, int batch);
+// The shard's rows of a draw of the step: shape [rows, ...].
+duel_val duel_step_normal(duel_step *s, uint32_t purpose, uint32_t k, duel_shape shape);
+duel_val duel_step_uniform(duel_step *s, uint32_t purpose, uint32_t k, duel_shape shape);
+duel_val duel_step_latents(duel_step *s, uint32_t k); // [rows, latent]
+// The net on x [rows, ...], in training mode.
 duel_val duel_step_forward(duel_step *s, int net, duel_val x);
-// Descends the loss in the net's parameters. Yields the parts of Σ grad².
-duel_val duel_step_update(duel_step *s, int net, duel_val loss);
+// The next forward of a step, on the latents of draw k; duel_step_fake yields the shard's rows of what it makes.
+duel_fakes duel_step_fakes(duel_step *s, int net, uint32_t k);
+duel_val duel_step_fake(duel_step *s, duel_fakes *fakes);
+// The mean of what each shard calls it with, in the last one; DUEL_NONE in those before. All make the same calls.
+duel_val duel_step_mean(duel_step *s, duel_val x);
+// Adds to what the net's next update descends: the mean of the shards' losses.
+void duel_step_descend(duel_step *s, int net, duel_val loss);
+// Moves the net's parameters. Yields the parts of Σ grad².
+duel_val duel_step_update(duel_step *s, int net);
 // Clamps the net's parameters to ±bound.
 void duel_step_clip(duel_step *s, int net, double bound);
 // Moves the net's average, if it has one.
 void duel_step_average(duel_step *s, int net);
-// Adds mul·Σ f(x) to a scalar. label: what lines for people call it, or NULL.
+// Adds mul·Σ f(x) to a scalar; in a loop over shards the mean of what they report. label: what lines for people call
+// it, or NULL.
 void duel_step_report(duel_step *s, const char *name, const char *label, duel_scalar_mode mode, duel_val x,
                       duel_report_kind kind, double mul);
 // Whether this step is one with step mod n = 0: each kind of step is a graph of its own.

@@ -165,7 +165,7 @@ typedef struct duel_recipe {
   int n_penalties;
   struct {
     duel_length length;
-    int64_t batch;
+    int64_t batch, shards;
     uint64_t seed;
   } train;
   struct {

@@ -74,9 +74,11 @@ static const duel_key keys_net[] = {
     {.name = NULL}};
 const duel_kind duel_net_kind = {"net", "layers", keys_net, "one network"};
 
-enum { LENGTH, BATCH, SEED, N_TRAIN };
+enum { LENGTH, BATCH, SHARDS, SEED, N_TRAIN };
 static const duel_key keys_train[] = {{"length", DUEL_KEY_LENGTH, NULL, DUEL_ABOVE_0, 0, NULL, "when to stop"},
                                       {"batch", DUEL_KEY_INT, "64", 1, 1 << 20, NULL, "items a pass"},
+                                      {"shards", DUEL_KEY_INT, "1", 1, 1 << 20, NULL,
+                                       "pieces of the batch, one after another: less work memory; a power of two"},
                                       {"seed", DUEL_KEY_SEED, "0", 0, 0, NULL, "of all random draws"},
                                       {.name = NULL}};
 
@@ -236,6 +238,7 @@ void duel_take_fields(duel_recipe *r, const duel_game_kind *game) {
   v = section(r, "train");
   r->train.length = v[LENGTH].length;
   r->train.batch = (int64_t)v[BATCH].number[0];
+  r->train.shards = (int64_t)v[SHARDS].number[0];
   r->train.seed = v[SEED].seed;
   r->game = (duel_chosen){&game->kind, (duel_key_value *)(uintptr_t)(v + N_TRAIN)};
   const duel_chosen *output = value_of(&r->root, "output")->chosen;

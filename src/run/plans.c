@@ -101,10 +101,11 @@ void duel_plans_close(duel_trainer *t) {
 
 // ---- a memory that is too small
 
-// Bytes of all arenas together, had the recipe this batch; 0 if it cannot be planned.
-static double bytes_with_batch(const duel_trainer *t, int64_t batch) {
+// Bytes of all arenas together, had the recipe this batch and so many shards; 0 if it cannot be planned.
+static double bytes_with(const duel_trainer *t, int64_t batch, int64_t shards) {
   duel_recipe recipe = *t->recipe;
   recipe.train.batch = batch;
+  recipe.train.shards = shards;
   duel_trainer trial = {.recipe = &recipe, .data = t->data, .api = t->api, .backend = t->backend};
   trial.items = t->items;
   trial.streamed = t->streamed;
@@ -121,18 +122,32 @@ static double bytes_with_batch(const duel_trainer *t, int64_t batch) {
 static const double ADRIFT = 128 * 1048576.0;
 
 // The memory that a failed opening left is all there again. Rings and libraries take some too.
+static bool fits(const duel_trainer *t, double room, int64_t batch, int64_t shards) {
+  const double bytes = bytes_with(t, batch, shards);
+  return bytes > 0 && bytes <= 0.9 * room - fmin(room / 10, ADRIFT);
+}
+
+// 0: none does.
 static int64_t largest_batch(const duel_trainer *t, double room) {
-  const double most = 0.9 * room - fmin(room / 10, ADRIFT);
-  int64_t fits = 0, too_large = t->recipe->train.batch;
-  while (too_large - fits > 1 + fits / 64) { // to within two percent
-    const int64_t batch = fits + (too_large - fits) / 2;
-    const double bytes = bytes_with_batch(t, batch);
-    if (bytes > 0 && bytes <= most)
-      fits = batch;
+  const int64_t shards = t->recipe->train.shards;
+  int64_t rows = 0, too_many = t->recipe->train.batch / shards; // of a shard
+  while (too_many - rows > 1 + rows / 64) {                     // to within two percent
+    const int64_t middle = rows + (too_many - rows) / 2;
+    if (fits(t, room, middle * shards, shards))
+      rows = middle;
     else
-      too_large = batch;
+      too_many = middle;
   }
-  return fits;
+  return rows * shards;
+}
+
+// The fewest shards with which the recipe's batch fits; 0: it never does.
+static int64_t fewest_shards(const duel_trainer *t, double room) {
+  enum { MOST = 64 }; // plans of more take long to make
+  const int64_t batch = t->recipe->train.batch;
+  for (int64_t shards = 2 * t->recipe->train.shards; shards <= MOST && batch % shards == 0; shards *= 2)
+    if (fits(t, room, batch, shards)) return shards;
+  return 0;
 }
 
 static void name_largest(const duel_plan *p, char *text, size_t n) {
@@ -160,8 +175,12 @@ duel_status duel_plans_advise(const duel_trainer *t, duel_status status) {
   char reason[1024], tensors[512];
   snprintf(reason, sizeof reason, "%s", duel_last_error());
   name_largest(t->variant[0].plan, tensors, sizeof tensors);
-  const int64_t batch = largest_batch(t, room);
-  if (batch == 0) return duel_fail(status, "%s; not even a batch of 1 fits; largest tensors: %s", reason, tensors);
-  return duel_fail(status, "%s; the largest batch that fits is about %lld; largest tensors: %s", reason,
-                   (long long)batch, tensors);
+  const int64_t batch = largest_batch(t, room), shards = fewest_shards(t, room);
+  if (batch == 0)
+    return duel_fail(status, "%s; not even a batch of %lld fits; largest tensors: %s", reason,
+                     (long long)t->recipe->train.shards, tensors);
+  char cut[64] = "";
+  if (shards > 0) snprintf(cut, sizeof cut, ", or set train.shards=%lld", (long long)shards);
+  return duel_fail(status, "%s; the largest batch that fits is about %lld%s; largest tensors: %s", reason,
+                   (long long)batch, cut, tensors);
 }

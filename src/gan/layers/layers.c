@@ -1,6 +1,7 @@
 // The layer kinds: their recipe keys and their forward functions, side by side. A new layer adds its entry here.
 #include "gan/layers/layer_kinds.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -108,6 +109,16 @@ static duel_val forward_sigmoid(duel_pass *p, const duel_layer *l, duel_val x) {
   return duel_sigmoid(p->g, x);
 }
 
+// Moves running statistics towards the batch's, of which out[1] and out[2] are mean and biased variance: the mean over
+// its shards.
+static void advance(duel_pass *p, int mean_var, int var_var, const duel_val out[3], double momentum, double unbias) {
+  duel_graph *g = p->g;
+  const duel_val mean = duel_shards_mean(p->shards, out[1]), var = duel_shards_mean(p->shards, out[2]);
+  duel_val moved[2];
+  if (mean == DUEL_NONE) return; // other shards are to come
+  duel_running(g, duel_state(g, mean_var), duel_state(g, var_var), mean, var, momentum, unbias, moved);
+}
+
 // Ioffe & Szegedy 2015, arXiv:1502.03167. As in PyTorch: the biased variance normalizes, the unbiased one enters the
 // running average, running = (1 − momentum)·running + momentum·batch.
 static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x) {
@@ -122,6 +133,12 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
   int mean_var = buffer(p, "running_mean", shape, 0), var_var = buffer(p, "running_var", shape, 1);
 
   if (p->declare || p->train) {
+    const int64_t shards = p->model->recipe->train.shards;
+    if (in.dim[0] == 1 && shards > 1)
+      return duel_graph_error(g,
+                              "batchnorm in training looks at a shard's rows, and train.shards=%" PRId64
+                              " leaves it one; use train.shards=%" PRId64 " or fewer",
+                              shards, shards / 2);
     if (samples < 2)
       return duel_graph_error(g,
                               "batchnorm needs at least 2 values a channel in training, but a batch of %s has 1; "
@@ -129,11 +146,7 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
                               duel_shape_text(in));
     duel_val out[3];
     duel_batchnorm(g, x, scale, shift, eps, DUEL_ACT_NONE, 0, out);
-    if (!p->declare) {
-      duel_val moved[2];
-      double unbias = (double)samples / (double)(samples - 1);
-      duel_running(g, duel_state(g, mean_var), duel_state(g, var_var), out[1], out[2], momentum, unbias, moved);
-    }
+    if (!p->declare && !p->again) advance(p, mean_var, var_var, out, momentum, (double)samples / (double)(samples - 1));
     return out[0];
   }
   duel_shape wide = {.rank = in.rank - 1}; // [C, 1, ...]: broadcasts over [N, C, ...]
@@ -151,7 +164,7 @@ static duel_val forward_dropout(duel_pass *p, const duel_layer *l, duel_val x) {
   if (!p->train || rate == 0) return x;
   duel_graph *g = p->g;
   uint32_t k = (uint32_t)(4096 * p->number + p->slot++);
-  duel_val u = duel_random_uniform(g, p->key, DUEL_PURPOSE_NOISE, k, duel_val_shape(g, x));
+  duel_val u = duel_shards_draw(p->shards, DUEL_OP_RANDOM_UNIFORM, p->key, DUEL_PURPOSE_NOISE, k, duel_val_shape(g, x));
   duel_val dropped = duel_less_equal(g, u, duel_constant(g, DUEL_SCALAR, rate));
   duel_val zero = duel_constant(g, DUEL_SCALAR, 0);
   return duel_select(g, dropped, zero, duel_affine(g, x, 1 / (1 - rate), 0));

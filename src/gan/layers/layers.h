@@ -9,6 +9,7 @@
 #define DUEL_GAN_LAYERS_H
 
 #include "gan/model.h"
+#include "gan/shards.h"
 
 enum { DUEL_MAX_SAVED = 32 };
 typedef struct duel_saved { // the output of a layer with `save: name`
@@ -26,9 +27,11 @@ typedef struct duel_pass {
   duel_val key; // key block of random draws; DUEL_NONE in declare and infer passes
   int number;   // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + slot
   int slot;     // next draw of this pass
-  duel_val *view;  // the net's parameters, one value a tensor: what forwards read and gradients name
-  int cursor;      // next tensor of the net
-  char prefix[96]; // "G.3": path of the layer at hand
+  bool again;   // it was made before in this step: no state advances
+  duel_shards *shards; // in training mode: x is a shard's rows
+  duel_val *view;      // the net's parameters, one value a tensor: what forwards read and gradients name
+  int cursor;          // next tensor of the net
+  char prefix[96];     // "G.3": path of the layer at hand
   duel_saved saved[DUEL_MAX_SAVED];
   int n_saved;
 } duel_pass;

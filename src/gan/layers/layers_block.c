@@ -10,7 +10,8 @@
 enum { GROUP, CHANNELS };
 
 const duel_key duel_keys_minibatch_stddev[] = {
-    {"group", DUEL_KEY_INT, "4", 1, 1 << 24, NULL, "items that are compared; must divide the batch, or exceed it"},
+    {"group", DUEL_KEY_INT, "4", 1, 1 << 24, NULL,
+     "items that are compared; must divide the batch (a shard of it), or exceed it"},
     {"channels", DUEL_KEY_INT, "1", 1, 1 << 24, NULL, "channels that are added; must divide those of the input"},
     {.name = NULL}};
 
@@ -25,17 +26,18 @@ duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_v
                             "judges, not in %s",
                             p->model->recipe->net[p->net].name);
   if (in.rank < 2) return duel_graph_error(g, "minibatch_stddev needs channels, but gets %s", duel_shape_text(in));
-  const int64_t batch = in.dim[0], added = duel_layer_int(l, CHANNELS);
-  const int64_t group = duel_layer_int(l, GROUP) < batch ? duel_layer_int(l, GROUP) : batch;
-  if (batch % group)
+  const int64_t rows = in.dim[0], shards = p->model->recipe->train.shards, added = duel_layer_int(l, CHANNELS);
+  const int64_t most = duel_layer_int(l, GROUP), group = most < rows * shards ? most : rows * shards;
+  if (rows % group)
     return duel_graph_error(g,
-                            "minibatch_stddev cannot cut a batch of %" PRId64 " (%s) into groups of %" PRId64
+                            "minibatch_stddev cannot cut %s of %" PRId64 " (%s) into groups of %" PRId64
                             "; set train.batch=%" PRId64 " or another multiple of it, or minibatch_stddev.group",
-                            batch, duel_shape_text(in), group, batch + group - batch % group);
+                            shards > 1 ? "a shard" : "a batch", rows, duel_shape_text(in), group,
+                            shards * (rows / most + 1) * most);
   if (in.dim[1] % added)
     return duel_graph_error(g, "minibatch_stddev cannot average the %" PRId64 " channels of %s to %" PRId64, in.dim[1],
                             duel_shape_text(in), added);
-  const int64_t groups = batch / group, pixels = duel_shape_count(in) / (batch * in.dim[1]);
+  const int64_t groups = rows / group, pixels = duel_shape_count(in) / (rows * in.dim[1]);
   const int64_t averaged = in.dim[1] / added * pixels;
   duel_shape out = in;
   out.dim[1] = added;
