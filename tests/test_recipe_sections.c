@@ -259,10 +259,22 @@ static void of_what_is_chosen(void **state) {
   recipe_refuses(HEAD "init: {name: zeros, std: 1}\n", "t:7:21: init.std: no such key of zeros; it has none");
   recipe_refuses(HEAD "init: {std: 1}\n", "t:7:8: init.std: no such key of torch; it has none");
   recipe_refuses(HEAD "optim: {momentum: 0.5}\n",
-                 "t:7:9: optim.momentum: no such key of adam; there are lr, betas, eps, weight_decay");
+                 "t:7:9: optim.momentum: no such key of adam; there are lr, betas, eps, weight_decay, beta2");
   recipe_refuses(HEAD "optim: {name: sgd, betas: [0, 0]}\n",
                  "t:7:20: optim.betas: no such key of sgd; there are lr, momentum, weight_decay");
-  recipe_refuses(HEAD "optim: adamw\n", "t:7:8: optim: adamw: no such optimizer; did you mean adam?");
+  recipe_refuses(HEAD "optim: adamm\n", "t:7:8: optim: adamm: no such optimizer; did you mean adam?");
+  recipe_refuses(HEAD "optim: {name: rmsprop, betas: [0, 0]}\n",
+                 "t:7:24: optim.betas: no such key of rmsprop; there are lr, alpha, eps, weight_decay");
+  recipe_refuses(HEAD "optim: {name: lion, eps: 0}\n",
+                 "t:7:21: optim.eps: no such key of lion; there are lr, betas, weight_decay, beta2");
+  recipe_refuses(HEAD "optim: {beta2: {from: 0.9, to: 1, over: 3}}\n",
+                 "t:7:32: optim.beta2.to: 1 is out of range: it must be at least 0 and less than 1");
+  recipe_refuses(HEAD "optim: {beta2: {from: 0.9, to: 0.99, over: 0}}\n",
+                 "t:7:44: optim.beta2.over: 0 is out of range: it must be more than 0 and at most 4294967295");
+  duel_recipe *r = recipe_from(HEAD "optim: adamw\n");
+  assert_true(value_of(&r->net[NET_G].optim, "weight_decay")->number[0] == 0.01);
+  assert_int_equal(value_of(&r->net[NET_G].optim, "beta2")->n, 0);
+  duel_recipe_close(r);
 }
 
 static void of_losses(void **state) {

@@ -14,6 +14,9 @@ typedef struct duel_instant {
   int64_t per_step, items; // real items a step, and of the data set
   const int64_t *updates;  // of each net, done before this step
 } duel_instant;
+static inline double duel_scheduled(const duel_schedule *s, const duel_instant *now) {
+  return duel_schedule_at(s, now->step, now->steps, now->per_step, now->items);
+}
 
 typedef struct duel_step_input duel_step_input;
 typedef void duel_filler(const duel_step_input *in, const duel_instant *now, void *dst);

@@ -2,16 +2,16 @@
 #ifndef DUEL_GAN_OPTIMIZERS_H
 #define DUEL_GAN_OPTIMIZERS_H
 
-#include "core/graph.h"
-#include "recipe/recipe.h"
+#include "gan/inputs.h"
 
 enum { DUEL_COEF = 8, DUEL_MAX_MOMENTS = 2 }; // numbers a row of the coefficient block; slabs beside the parameters
 
 typedef struct duel_optimizer {
   duel_kind kind; // the first key is lr
   int moments;
-  // The coefficients of update number `update`, from 1; the caller rounds them to float once.
-  void (*coef)(const duel_chosen *o, double lr, int64_t update, double row[DUEL_COEF]);
+  bool bounded; // it moves no number by much more than its rate, whatever the gradient
+  // The coefficients of update number `update`, from 1, in the step `now`; the caller rounds them to float once.
+  void (*coef)(const duel_chosen *o, const duel_instant *now, double lr, int64_t update, double row[DUEL_COEF]);
   // Moves the slab p along the flat gradient. Yields the parts of Σ grad².
   duel_val (*build)(duel_graph *g, duel_val p, const duel_val moment[DUEL_MAX_MOMENTS], duel_val grad, duel_val coef);
 } duel_optimizer;

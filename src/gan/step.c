@@ -37,7 +37,7 @@ static void fill_as_they_come(const duel_step_input *in, const duel_instant *now
 }
 
 double duel_step_rate(const duel_recipe *r, int net, const duel_instant *now) {
-  return duel_schedule_at(duel_optimizer_lr(&r->net[net].optim), now->step, now->steps, now->per_step, now->items);
+  return duel_scheduled(duel_optimizer_lr(&r->net[net].optim), now);
 }
 
 static void fill_coef(const duel_step_input *in, const duel_instant *now, void *dst) {
@@ -47,7 +47,7 @@ static void fill_coef(const duel_step_input *in, const duel_instant *now, void *
   const duel_chosen *optim = &m->recipe->net[in->net].optim;
   for (int i = 0; i < updates; i++) {
     double row[DUEL_COEF] = {0}; // formed in double and rounded once
-    duel_optimizer_of(optim)->coef(optim, lr, now->updates[in->net] + i + 1, row);
+    duel_optimizer_of(optim)->coef(optim, now, lr, now->updates[in->net] + i + 1, row);
     for (int k = 0; k < DUEL_COEF; k++) ((float *)dst)[i * DUEL_COEF + k] = (float)row[k];
   }
 }
@@ -61,7 +61,7 @@ static void fill_average(const duel_step_input *in, const duel_instant *now, voi
 }
 
 static void fill_scheduled(const duel_step_input *in, const duel_instant *now, void *dst) {
-  *(float *)dst = (float)duel_schedule_at(in->ctx, now->step, now->steps, now->per_step, now->items);
+  *(float *)dst = (float)duel_scheduled(in->ctx, now);
 }
 
 // ---- variables

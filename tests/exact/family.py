@@ -116,18 +116,55 @@ def r2(run, keys, at):
 PENALTIES = {"gp": (BOTH, gp), "dragan": (BOTH, dragan), "r1": (("on_real",), r1), "r2": (("on_fake",), r2)}
 
 
-# ---- optimizers: (parameters, keys) -> one of PyTorch's; its rate is set before each update.
+# ---- optimizers: (parameters, keys) -> one of PyTorch's; its rate is set before each update, by set_rates.
 
 def adam(parameters, keys):
     return torch.optim.AdamW(parameters, 0.0, keys.get("betas", (0.9, 0.999)), keys.get("eps", 1e-8),
                              weight_decay=keys.get("weight_decay", 0))
 
 
+def adamw(parameters, keys):
+    return adam(parameters, {"weight_decay": 0.01, **keys})
+
+
+def rmsprop(parameters, keys):
+    return torch.optim.RMSprop(parameters, 0.0, alpha=keys.get("alpha", 0.99), eps=keys.get("eps", 1e-8))
+
+
+class Lion(torch.optim.Optimizer):
+    """PyTorch has none. Chen et al. 2023, arXiv:2302.06675, algorithm 2."""
+
+    def __init__(self, parameters, betas, weight_decay):
+        super().__init__(parameters, dict(lr=0.0, betas=betas, weight_decay=weight_decay))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            (beta1, beta2), lr = group["betas"], group["lr"]
+            for p in group["params"]:
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                way = (beta1 * m + (1 - beta1) * p.grad).sign()
+                p.mul_(1 - lr * group["weight_decay"]).sub_(lr * way)
+                m.mul_(beta2).add_((1 - beta2) * p.grad)
+
+
+def lion(parameters, keys):
+    return Lion(parameters, keys.get("betas", (0.9, 0.99)), keys.get("weight_decay", 0))
+
+
 def sgd(parameters, keys):
     return torch.optim.SGD(parameters, 0.0, momentum=keys.get("momentum", 0))
 
 
-OPTIMIZERS = {"adam": adam, "sgd": sgd}
+OPTIMIZERS = {"adam": adam, "adamw": adamw, "rmsprop": rmsprop, "lion": lion, "sgd": sgd}
+
+
+def set_rates(optimizer, keys, step, steps):
+    """What changes from step to step."""
+    for group in optimizer.param_groups:
+        group["lr"] = scheduled(keys.get("lr", 2e-4), step, steps)
+        if "beta2" in keys:
+            group["betas"] = (group["betas"][0], scheduled(keys["beta2"], step, steps))
 
 
 def scheduled(value, step, steps):

@@ -102,9 +102,7 @@ class Run:
     def update(self, net, loss):
         for t, g in zip(self.parameters(net), self.gradients(net, loss)):
             t.grad = g
-        lr = family.scheduled(of_net(self.r, net, "optim").get("lr", 2e-4), self.step_number, self.steps)
-        for group in self.optim[net].param_groups:
-            group["lr"] = lr
+        family.set_rates(self.optim[net], of_net(self.r, net, "optim"), self.step_number, self.steps)
         self.optim[net].step()
 
     def items(self, j):

@@ -30,6 +30,7 @@ import gan  # noqa: E402
 import recipes  # noqa: E402
 import spec  # noqa: E402
 from nets import initial  # noqa: E402
+from recipes import of_net  # noqa: E402
 
 STEPS, SEED, LIMIT, OUT = 20, 7, 2e-4, os.path.join(HERE, "trajectory")
 ADAM = dict(name="adam", lr=0.002, betas=(0.5, 0.999), eps=1e-8)
@@ -134,7 +135,22 @@ PENALTIES = {
         "r1": dict(weight={"from": 5, "to": 0.5, "curve": "cosine"}),
         "r2": dict(weight={"from": 2, "to": 4, "curve": "linear", "over": 12, "warmup": 4}, every=3)}}, "points"),
 }
-CASES = {**ENGINE, **LOSSES, **PENALTIES}
+
+# Without biases before batchnorm: their gradient is rounding alone, and lion moves by its sign.
+UNBIASED = {**SMALL, "G": [("dense", 16), ("tanh",), ("dense", dict(out=12, bias=False)), *SMALL["G"][3:]]}
+OPTIMIZERS = {
+    # Each net has its own; G's weights shrink by its default.
+    "adamw": ({**SMALL, "optim": dict(name="adamw", lr=0.002), "D": dict(
+        layers=SMALL["D"], optim=dict(name="adamw", lr=0.004, betas=(0.0, 0.9), eps=1e-4, weight_decay=2.0))}, "points"),
+    "rmsprop": ({**SMALL, "optim": dict(name="rmsprop", lr=0.002), "D": dict(
+        layers=SMALL["D"], optim=dict(name="rmsprop", lr=0.001, alpha=0.9, eps=1e-3))}, "points"),
+    "lion": ({**UNBIASED, "optim": dict(name="lion", lr=0.002), "D": dict(
+        layers=SMALL["D"], optim=dict(name="lion", lr=0.001, betas=(0.8, 0.95), weight_decay=5.0))}, "points"),
+    # A rate that warms up, a beta2 that goes over 12 steps.
+    "schedules": ({**SMALL, "optim": {**ADAM, "lr": {"from": 0.002, "to": 0.001, "curve": "linear", "warmup": 5}, "beta2": {
+        "from": 0.9, "to": 0.99, "curve": "cosine", "over": 12}}}, "points"),
+}
+CASES = {**ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS}
 
 
 class Attached(gan.Gan):
@@ -220,6 +236,32 @@ def r1_of_the_mean(run, keys, at):
     return 0.5 * family.slope(at.real, at.on_real / len(at.real)).square().sum(1).mean()
 
 
+class Shrunk(gan.Gan):
+    """The decay is added to the gradient, as in torch.optim.Adam."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        for optim in self.optim.values():
+            for group in optim.param_groups:
+                group["weight_decay"] = 0
+
+    def gradients(self, net, loss):
+        decay = of_net(self.r, net, "optim").get("weight_decay", 0.01)
+        return [g + decay * t.detach() for g, t in zip(super().gradients(net, loss), self.parameters(net))]
+
+
+class RootOfBoth(gan.Gan):
+    """TensorFlow's RMSprop: eps is within the root."""
+
+    def update(self, net, loss):
+        for t, g in zip(self.parameters(net), self.gradients(net, loss)):
+            optim = of_net(self.r, net, "optim")
+            v = self.__dict__.setdefault("squares", {}).setdefault(t, torch.zeros_like(t))
+            alpha = optim.get("alpha", 0.99)
+            v.mul_(alpha).add_((1 - alpha) * g * g)
+            t.data.sub_(optim["lr"] * g / (v + optim.get("eps", 1e-8)).sqrt())
+
+
 MISTAKES = [
     ("bce", "fakes not detached", Attached),
     ("bce", "statistics of real and fake together", Together),
@@ -232,6 +274,8 @@ MISTAKES = [
     ("gp", "a normal share", penalized("gp", family.BOTH, gp_of_normals)),
     ("gp-flat", "no constant in the root", penalized("gp", family.BOTH, gp_without_constant)),
     ("r1", "not halved", penalized("r1", ("on_real",), r1_not_halved)),
+    ("adamw", "decay in the gradient", Shrunk),
+    ("rmsprop", "eps within the root", RootOfBoth),
     ("r1", "the gradient of D's mean", penalized("r1", ("on_real",), r1_of_the_mean)),
 ]
 

@@ -116,11 +116,11 @@ static bool same_optimizer(const duel_trainer *t, int a, int b) {
   return t->recipe->net[a].optim.kind == t->recipe->net[b].optim.kind;
 }
 
-static const double APART = 100;  // rates of two nets
-static const double USUAL = 2e-4; // rate
-static const double ADAM = 1e-6;  // which moves no number by more than about its rate
-static const double MUCH = 0.5;   // of label smoothing
-enum { TRIAL = 100 };             // steps: a shorter run shall show nothing but that it runs
+static const double APART = 100;    // rates of two nets
+static const double USUAL = 2e-4;   // rate
+static const double BOUNDED = 1e-6; // rate of an optimizer that moves no number by much more
+static const double MUCH = 0.5;     // of label smoothing
+enum { TRIAL = 100 };               // steps: a shorter run shall show nothing but that it runs
 
 static bool rate(const start *s) {
   const duel_recipe *r = s->t->recipe;
@@ -134,7 +134,7 @@ static bool rate(const start *s) {
     return SAY(s, "%s moves %.3g times as slowly as %s, whose rate is %g: it will hardly learn; set %s.optim.lr=%g",
                name, other / own, r->net[net].name, other, r->net[wrong].name, wrong == net ? own : other);
   }
-  if (own < ADAM && !strcmp(r->net[s->net].optim.kind->name, "adam"))
+  if (own < BOUNDED && duel_optimizer_of(&r->net[s->net].optim)->bounded)
     return SAY(
         s,
         "%s hardly moves: with its rate of %g all %lld steps move no weight by more than %.2g; set %s.optim.lr=0.0002",
@@ -265,25 +265,28 @@ static bool unbounded(const start *s) {
                 "arXiv:1701.07875, section 3); set loss.clip=0.01");
 }
 
-// The share of a net's last move that goes on.
-static double momentum(const duel_chosen *optim) {
-  for (int k = 0; optim->kind->keys[k].name; k++)
-    if (!strcmp(optim->kind->keys[k].name, "betas") || !strcmp(optim->kind->keys[k].name, "momentum"))
-      return optim->value[k].number[0];
+// The share of a net's last move that goes on, and what sets it to none.
+static double momentum(const duel_chosen *optim, const char **cure) {
+  for (int k = 0; optim->kind->keys[k].name; k++) {
+    *cure = !strcmp(optim->kind->keys[k].name, "betas")      ? "betas=[0, 0.99]"
+            : !strcmp(optim->kind->keys[k].name, "momentum") ? "momentum=0"
+                                                             : NULL;
+    if (*cure) return optim->value[k].number[0];
+  }
   return 0;
 }
 
 static bool clipped_with_momentum(const start *s) {
   const duel_recipe *r = s->t->recipe;
+  const char *cure = NULL;
   if (!s->t->model.game->kind.losses || duel_loss_clip(&r->loss) == 0) return false;
-  const double share = momentum(&r->net[D].optim);
+  const double share = momentum(&r->net[D].optim, &cure);
   if (share <= 0) return false;
-  const bool adam = !strcmp(r->net[D].optim.kind->name, "adam");
   return SAY(
       s,
       "D is clipped and moves with a momentum of %g, which Arjovsky et al. 2017 (arXiv:1701.07875, section 4) found "
       "unstable; set D.optim.%s",
-      share, adam ? "betas=[0, 0.99]" : "momentum=0");
+      share, cure);
 }
 
 // ---- the table
