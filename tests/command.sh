@@ -28,16 +28,22 @@ ok() { # NAME COMMAND…: the command succeeds
   result $? "$name"
 }
 
-expect() { # CODE PATTERN NAME ARGUMENTS…: duel's exit code, and a pattern somewhere in its output (files out and err)
+expect() { # CODE PATTERN NAME ARGUMENTS…: duel's exit code, and a pattern in a line of its output (files out and err)
   code=$1 pattern=$2 name=$3
   shift 3
+  run_it "$@"
+  ended "$code" "$pattern" both "$name"
+}
+run_it() { # ARGUMENTS…
   "$duel" "$@" >out 2>err </dev/null
   rc=$?
   cat out err >both
-  [ $rc = "$code" ] && grep -qE -- "$pattern" both
+}
+ended() { # CODE PATTERN FILE NAME
+  [ $rc = "$1" ] && grep -qE -- "$2" "$3"
   verdict=$?
-  [ $verdict = 0 ] || { echo "exit code $rc, wanted $code and: $pattern" && cat both; } >log
-  result $verdict "$name"
+  [ $verdict = 0 ] || { echo "exit code $rc, wanted $1 and: $2" && cat both; } >log
+  result $verdict "$4"
 }
 
 says() { # PATTERN FILE NAME
@@ -76,6 +82,19 @@ loss: bce
 optim: {name: adam, lr: 0.0002, betas: [0.5, 0.999]}
 train: {length: 5 steps, batch: 8, d_update: separate}
 output: {sample: 1 epoch, checkpoint: 100 steps, tick: 20 steps, keep: 3}
+END
+}
+
+ring() { # FILE: a recipe of points
+  cat >"$1" <<END
+recipe: 1
+data: {path: synthetic:ring, limit: 64}
+latent: 4
+G: [dense: 16, relu, dense: \$C]
+D: [dense: 16, relu, dense: 1]
+loss: bce
+optim: adam
+train: {length: 3 steps, batch: 8}
 END
 }
 

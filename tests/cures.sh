@@ -258,7 +258,7 @@ cure 'there is none to standard output; name a file or a folder' 2 's/.*(name a 
 cure 'generate: the ending of %s says no format' 2 's/.*use .png, (\.npy),.*/\1/p' "generate $old --count 1 --out x.jpg" 'd generate "$old" --count 1 --out "x$cure"'
 cure 'set fewer rows and columns, as in output.grid=[4, 8]' 2 's/.*as in (--set "output\.grid=\[4, 8\]")$/\1/p' \
   "$T --data dark.idx --set data.size=100 --set output.grid=[1024,1]" "eval \"d $T --data dark.idx --set data.size=100 --steps 1 \$cure\""
-cat >ring.yaml <<END
+ring ring.yaml
 recipe: 1
 data: {path: synthetic:ring, limit: 64}
 latent: 4

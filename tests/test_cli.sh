@@ -111,16 +111,7 @@ expect 0 "Memory: *1[0-9]{4}\." "--dry-run takes no memory" train --data synthet
 expect 0 "" "--desc" train $tiny --outdir one --desc "my // try" -q
 ok "the second run has number 1 and its description" test -d "$(ls -d one/00001-*8-my-try)"
 expect 0 "max-time" "--max-time stops" train $tiny --steps 1000000000 --max-time 1s --outdir time
-cat >ring.yaml <<EOF
-recipe: 1
-data: {path: synthetic:ring, limit: 64}
-latent: 4
-G: [dense: 16, relu, dense: \$C]
-D: [dense: 16, relu, dense: 1]
-loss: bce
-optim: adam
-train: {length: 3 steps, batch: 8}
-EOF
+ring ring.yaml
 expect 0 "^Finished: step 3" "points: synthetic:ring" train --recipe ./ring.yaml --outdir ring
 
 # ---- the same bytes

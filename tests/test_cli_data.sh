@@ -3,40 +3,22 @@
 # as people write them, names that hold anything. Speaks TAP. DUEL_BINARY names the build tree.
 set -u
 . "$(dirname "$0")/tap.sh"
-LC_ALL=C
-export LC_ALL
-unset COLUMNS DUEL_COMMAND DUEL_DATA
-duel=${DUEL_BINARY:?}/duel
-home=$(mktemp -d) || exit 1
-trap 'rm -rf "$home"' EXIT
-trap 'exit 1' INT TERM
-cd "$home" || exit 1
-HOME=$home XDG_CACHE_HOME=$home/cache
+. "$(dirname "$0")/command.sh"
+unset DUEL_DATA
+here=$PWD HOME=$PWD XDG_CACHE_HOME=$PWD/cache
 export HOME XDG_CACHE_HOME
 
-log=$home/log
-result() { # VERDICT NAME; what the file log holds explains a failure
-  verdict "$1" "$2" "$log"
-  : >"$log"
+told() { # PATTERN NAME: in the last output, over lines
+  tr '\n' ' ' <both >joined
+  says "$1" joined "$2"
 }
 
-says() { # PATTERN NAME: somewhere in the last output
-  tr '\n' ' ' <both | grep -qE -- "$1"
-  verdict=$?
-  [ $verdict = 0 ] || { echo "wanted: $1" && cat both; } >"$log"
-  result $verdict "$2"
-}
-
-train() { # CODE PATTERN NAME DATA [ARGUMENTS…]: the exit code, and a pattern somewhere in the output
+train() { # CODE PATTERN NAME DATA [ARGUMENTS…]: the exit code, and a pattern somewhere in the output, over lines
   code=$1 pattern=$2 name=$3 data=$4
   shift 4
-  "$duel" train --recipe "$home/tiny.yaml" --steps 1 --outdir "$home/r" --data "$data" "$@" >out 2>err </dev/null
-  rc=$?
-  cat out err >both
-  [ $rc = "$code" ] && tr '\n' ' ' <both | grep -qE -- "$pattern"
-  verdict=$?
-  [ $verdict = 0 ] || { echo "exit code $rc, wanted $code and: $pattern" && cat both; } >"$log"
-  result $verdict "$name"
+  run_it train --recipe "$here/tiny.yaml" --steps 1 --outdir "$here/r" --data "$data" "$@"
+  tr '\n' ' ' <both >joined
+  ended "$code" "$pattern" joined "$name"
 }
 
 cat >tiny.yaml <<'END'
@@ -48,15 +30,15 @@ D: [flatten, dense: 16, leaky_relu: 0.2, dense: 1]
 loss: bce
 train: {length: 1 steps, batch: 4}
 END
-"$duel" train --recipe ./tiny.yaml --outdir first -q >"$log" 2>&1 && "$duel" generate first/latest --outdir first --count 12 --out pictures/ >>"$log" 2>&1
+"$duel" train --recipe ./tiny.yaml --outdir first -q >log 2>&1 && "$duel" generate first/latest --outdir first --count 12 --out pictures/ >>log 2>&1
 result $? "pictures to train on"
 set_of() { mkdir -p "$1" && cp pictures/*.png "$1/"; } # FOLDER
 
 # ---- paths as people write them
 set_of photos
 set_of "my photos"
-for path in photos ./photos photos/ photos// " photos " "'photos'" "file://$home/photos" "file://$home/my%20photos" \
-  '~/photos' "$home/../${home##*/}/photos" '.\photos'; do
+for path in photos ./photos photos/ photos// " photos " "'photos'" "file://$here/photos" "file://$here/my%20photos" \
+  '~/photos' "$here/../${here##*/}/photos" '.\photos'; do
   train 0 "12 images of 1x28x28" "understood: $path" "$path" -n
 done
 train 3 'Photos: no such file or folder; here there is photos' "another case" Photos
@@ -96,20 +78,23 @@ set_of bad && : >bad/1.png && echo text >bad/2.jpg && head -c 100 pictures/00000
 train 3 '4 of 16 pictures of ./bad are bad: .*1.png is empty .*2.jpg is no picture.*3.png is damaged.*4.gif is no picture but a web page.*data.on_bad=skip' \
   "all bad pictures at once" bad
 train 0 '12 images of 1x28x28' "left out" bad --set data.on_bad=skip
-says 'left out 4 of 16 pictures of ./bad, which are bad: .*1.png is empty' "and told"
+told 'left out 4 of 16 pictures of ./bad, which are bad: .*1.png is empty' "and told"
 "$duel" train --resume r/latest --steps 2 >both 2>&1
 rc=$?
-cp both "$log" && result $rc "such a run goes on"
+cp both log && result $rc "such a run goes on"
 
 # ---- runs in the data
-set_of own && cd own || exit 1
-for i in 1 2; do
-  "$duel" train --recipe ../tiny.yaml --data . --steps 3 >../both 2>&1
-  result $? "data around their runs: $i"
-done
-"$duel" train --resume latest --steps 6 >../both 2>&1
-result $? "data around their runs: a resume"
-cd .. && says 'passed over 1 file of \. that is no picture: runs/ \(runs of duel' "the folder of runs is told"
+set_of own
+own() { # NAME ARGUMENTS…: in the folder of the data
+  name=$1
+  shift
+  (cd own && "$duel" train "$@") >both 2>&1
+  rc=$?
+  cp both log && result $rc "data around their runs: $name"
+}
+for i in 1 2; do own $i --recipe ../tiny.yaml --data . --steps 3; done
+own "a resume" --resume latest --steps 6
+told 'passed over 1 file of \. that is no picture: runs/ \(runs of duel' "the folder of runs is told"
 
 # ---- sets in other formats: a file of each, alone and in a folder
 while IFS='|' read -r file bytes what; do
@@ -117,7 +102,7 @@ while IFS='|' read -r file bytes what; do
   for data in "other/$file" other; do train 3 "$file is $what" "$data: $file" "$data"; done
   sed -n 's/.*python3 -c "\(.*\)".*/\1/p' err >line
   [ -s line ] && command -v python3 >/dev/null || continue
-  python3 -c 'import ast; ast.parse(open("line").read())' >"$log" 2>&1
+  python3 -c 'import ast; ast.parse(open("line").read())' >log 2>&1
   result $? "its line of Python is one: $file"
 done <<'END'
 data_batch_1|\200\004\225\0\0\0\0\0\0|a batch of CIFAR's Python version: get the binary version
@@ -170,13 +155,13 @@ train 3 'x.tar.gz is a tar archive: unpack it' "a gzipped one by its name" other
 plain() { # NAME: no control character in the last output but ends of lines
   ! tr -d '\n' <both | grep -q '[[:cntrl:]]'
   verdict=$?
-  [ $verdict = 0 ] || od -c both >"$log"
+  [ $verdict = 0 ] || od -c both >log
   result $verdict "$1"
 }
 odd=$(printf 'a\033[31mb') line=$(printf 'a\nduel: error: b')
 set_of odd && : >"odd/$odd.jpg" && : >"odd/$line.png"
 train 3 'a.x1b\[31mb.jpg is empty' "a bad picture with a strange name" odd
-says 'a.x0aduel: error: b.png is empty' "and one with two lines"
+told 'a.x0aduel: error: b.png is empty' "and one with two lines"
 plain "are told plainly"
 rm "odd/$odd.jpg" "odd/$line.png" && echo x >"odd/$odd" && echo x >"odd/$line"
 train 0 'a.x1b\[31mb \(text\), a.x0aduel: error: b \(text\)|a.x0aduel: error: b \(text\), a.x1b\[31mb \(text\)' "files passed over" odd
@@ -186,10 +171,10 @@ result $verdict "so they are in log.txt"
 train 3 'data set x.x1b' "a path that is not there" "$(printf 'x\033[2J')"
 plain "is told plainly"
 set_of "$odd"
-train 0 'Data: +a-.31mb; 12 images' "a folder with a strange name" "$odd" --outdir "$home/$odd.runs"
+train 0 'Data: +a-.31mb; 12 images' "a folder with a strange name" "$odd" --outdir "$here/$odd.runs"
 plain "and a folder of runs, too"
-says "Resume: .*\\\$'" "with a line that can be pasted"
+told "Resume: .*\\\$'" "with a line that can be pasted"
 
 "$duel" info data >both 2>&1
-says 'FILE.zip .*\[(read|not read: this build has no libzip)\]' "info data says whether zip files are read"
+told 'FILE.zip .*\[(read|not read: this build has no libzip)\]' "info data says whether zip files are read"
 finish
