@@ -163,8 +163,10 @@ static void resumes(const char *recipe, const char *data, const duel_set *set, i
 
 static void three_nets(void **state) {
   (void)state;
-  const char *recipe = scratch("mirror.yaml");
+  char recipe[4096];
+  snprintf(recipe, sizeof recipe, "%s", scratch("mirror.yaml"));
   resumes(recipe, NULL, NULL, 0, 7); // not at a multiple of 3
+  resumes(recipe, NULL, &(duel_set){"train.shards", "4", NULL}, 1, 7);
 
   duel_run *run = open_run(recipe, NULL, NULL, 2, NULL, 0);
   const duel_run_info info = duel_run_describe(run);

@@ -33,6 +33,8 @@ static const struct {
 } recipes[] = {
     {"separate", HEAD SMOOTH "train: {length: 99, batch: 16, d_update: separate}\n"},
     {"joint", HEAD SMOOTH "loss: hinge\ntrain: {length: 99, batch: 16, d_steps: 2, latents: fresh}\n"},
+    {"penalties", HEAD SMOOTH "loss: wasserstein\npenalty: {gp: 10, r1: {weight: 1, every: 2}, r2: 2}\n"
+                              "train: {length: 99, batch: 16, d_steps: 2}\n"},
     {"pairs", HEAD SMOOTH "loss: rpgan\ntrain: {length: 99, batch: 16}\n"},
     {"classifier", "recipe: 1\ngame: classifier\ndata: {path: synthetic:shapes, limit: 150}\n"
                    "C: [flatten, dense: 24, silu, dropout: 0.1, dense: $classes]\n"
@@ -43,7 +45,7 @@ static const struct {
      "recipe: 1\ngame: classifier\ndata: {path: synthetic:shapes, limit: 150}\n"
      "C: [flatten, dense: 24, batchnorm, relu, dense: $classes]\ntrain: {length: 99, batch: 64}\n"},
 };
-enum { SMOOTH_ONES = 4, RECIPES = sizeof recipes / sizeof *recipes };
+enum { SMOOTH_ONES = 5, RECIPES = sizeof recipes / sizeof *recipes };
 
 static int set_up(void **state) {
   if (getenv("DUEL_TEST_BACKENDS")) backend = getenv("DUEL_TEST_BACKENDS");
@@ -254,6 +256,49 @@ static void refused(const char *text, const char *message) {
   assert_message(message);
 }
 
+// A game that looks at the batch outside of any loop over its shards.
+static duel_status declare(duel_model *m, duel_shape item) {
+  duel_shape out;
+  m->item = item;
+  return duel_model_declare(m, 0, item, &out);
+}
+static int64_t items(const duel_recipe *r) {
+  return r->train.batch;
+}
+static int updates(const duel_recipe *r, int net) {
+  (void)r, (void)net;
+  return 1;
+}
+static void train_whole(duel_step *s) {
+  const duel_val y = duel_step_forward(s, 0, duel_step_real(s, 0));
+  const duel_val loss = duel_mean(s->g, duel_mul(s->g, y, y));
+  duel_step_report(s, "loss", NULL, DUEL_LAST, loss, DUEL_REPORT_SUM, 1);
+  duel_step_descend(s, 0, loss);
+  duel_step_update(s, 0);
+}
+static const char *const nets[] = {"N", NULL};
+static const duel_game whole = {.kind = {.kind = {"whole", NULL, duel_no_keys, "N descends its squares"}, .nets = nets},
+                                .declare = declare,
+                                .items = items,
+                                .updates = updates,
+                                .train = train_whole,
+                                .samples = -1,
+                                .tests = -1};
+#define WHOLE                                                                                                          \
+  "recipe: 1\ngame: whole\ndata: {path: synthetic:shapes, limit: 64}\nN: [flatten, dense: 3]\n"                        \
+  "train: {length: 2, batch: 16, shards: "
+
+static void the_whole_batch(void **state) {
+  (void)state;
+  static const char one[] = WHOLE "1}\n";
+  must(duel_game_add(&whole));
+  scratch_put("whole", one, sizeof one - 1);
+  duel_run *run = run_of("whole", NULL, 1, 0);
+  must(duel_run_advance(run, 2));
+  duel_run_close(run);
+  refused(WHOLE "2}\n", "the game whole reads the whole batch at once; set train.shards=1");
+}
+
 static void what_does_not_fit(void **state) {
   (void)state;
   refused(HEAD SMOOTH "train: {length: 9, batch: 12, shards: 3}\n",
@@ -269,8 +314,9 @@ static void what_does_not_fit(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(same_training), cmocka_unit_test(any_number_of_threads),
-                                     cmocka_unit_test(resumes),       cmocka_unit_test(adds_in_a_tree),
-                                     cmocka_unit_test(work_memory),   cmocka_unit_test(what_does_not_fit)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(same_training),  cmocka_unit_test(any_number_of_threads),
+                                     cmocka_unit_test(resumes),        cmocka_unit_test(adds_in_a_tree),
+                                     cmocka_unit_test(work_memory),    cmocka_unit_test(what_does_not_fit),
+                                     cmocka_unit_test(the_whole_batch)};
   return cmocka_run_group_tests(tests, set_up, scratch_teardown);
 }

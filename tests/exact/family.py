@@ -72,6 +72,12 @@ LOSSES = {
 }
 
 
+def loss(keys):
+    """A row of the table, D's and G's functions with their keys."""
+    d, g, share, compares = LOSSES[keys["name"]]
+    return lambda r, f: d(r, f, keys), lambda r, f: g(r, f, keys), share, compares
+
+
 # ---- penalties: the sides that the update learns from, and (run, keys, at) -> the scalar that the weight multiplies. at
 # has the sub-step j, the items real and fake and D's output on_real and on_fake. A row may call run.forward("D", x): a
 # pass of its own. They are in the engine's order.
@@ -101,7 +107,7 @@ def gp(run, keys, at):
 
 
 def dragan(run, keys, at):
-    noise = 0.5 * at.real.std() * run.uniform(spec.PENALTY, SLOT * at.j + 1, at.real.shape)
+    noise = 0.5 * run.spread(at.real) * run.uniform(spec.PENALTY, SLOT * at.j + 1, at.real.shape)
     return unit_slope(run, at.real + uniform_rows(run, at.real, at.j) * noise)
 
 

@@ -35,6 +35,28 @@ class Run:
             self.averaged = nets(recipe)[0]
             self.ema = {n: t.detach().clone() for n, t in self.t.items() if n[0] == self.averaged}
 
+    def shards(self, x):
+        """The shards of a value's rows."""
+        return x.chunk(self.train.get("shards", 1))
+
+    def by_shards(self, f, *x):
+        """The mean of f over the shards, of its terms if they have names; some x may be None."""
+        n = self.train.get("shards", 1)
+        parts = [f(*own) for own in zip(*([None] * n if v is None else self.shards(v) for v in x))]
+        if isinstance(parts[0], dict):
+            return {name: sum(p[name] for p in parts) / n for name in parts[0]}
+        return sum(parts) / n
+
+    def batchnorm(self, x, weight, bias, **running):
+        """A shard has statistics of its own; running ones take in the mean over them, once."""
+        parts, moved = [], []
+        for part in self.shards(x):
+            moved.append([t.clone() for t in running.values()])
+            parts.append(F.batch_norm(part, *moved[-1], weight, bias, training=True, momentum=0.1, eps=1e-5))
+        for t, of in zip(running.values(), zip(*moved)):
+            t.copy_(sum(of) / len(of))
+        return torch.cat(parts)
+
     def forward(self, net, x):
         """One training-mode forward; advances running statistics."""
         self.slot = 0
@@ -55,8 +77,7 @@ class Run:
                 x = F.conv_transpose2d(x, at["weight"], at["bias"], output_padding=pair(keys(layer).get("output_pad", 0)),
                                        **sizes(keys(layer))[1])
             elif kind == "batchnorm":
-                x = F.batch_norm(x, at["running_mean"], at["running_var"], at["weight"], at["bias"], training=True,
-                                 momentum=0.1, eps=1e-5)
+                x = self.batchnorm(x, **at)
             elif kind == "dropout":
                 k, self.slot = 4096 * self.forwards + self.slot, self.slot + 1
                 u = spec.uniform(self.seed, spec.NOISE, self.step_number, k, x.numel()).reshape(x.shape)[self.rows]
@@ -70,7 +91,7 @@ class Run:
             elif kind == "flatten":
                 x = x.flatten(1)
             elif kind == "minibatch_stddev":
-                x = minibatch_stddev(x, **(value[0] if value else {}))
+                x = torch.cat([minibatch_stddev(part, **(value[0] if value else {})) for part in self.shards(x)])
             elif kind == "self_attention":
                 weights = [self.t[f"{name}{part}"] for part in ("f.weight", "g.weight", "h.weight", "v.weight", "gamma")]
                 x = self_attention(x, *weights, keys(layer).get("pool", 2))
@@ -92,6 +113,11 @@ class Run:
     def uniform(self, purpose, k, shape):
         u = spec.uniform(self.seed, purpose, self.step_number, k, int(np.prod(shape)))
         return torch.tensor(u.reshape(shape)[self.rows], dtype=self.dtype)
+
+    def spread(self, x):
+        """The standard deviation of all numbers of a shard, for each of its rows."""
+        of_row = torch.cat([part.std().expand(len(part)) for part in self.shards(x)])
+        return of_row.reshape(-1, *[1] * (x.dim() - 1))
 
     def parameters(self, net):
         return [t for n, t in self.t.items() if t.requires_grad and n[0] == net]
@@ -170,22 +196,22 @@ class Gan(Run):
 
     def d_turn(self, j, told):
         """Sub-step j; yields its real items and G's."""
-        d_loss, _, share, _ = family.LOSSES[self.loss["name"]]
+        d_loss, _, share, _ = family.loss(self.loss)
         real, fake = self.real(j).requires_grad_(), self.forward("G", self.latent(j))
         seen = self.fakes_of_d(fake)
         at = SimpleNamespace(j=j, real=real, fake=seen, on_real=None, on_fake=None)
         if self.train["d_update"] == "separate":
             r = at.on_real = self.forward("D", real)
-            terms = d_loss(r, None, self.loss)
+            terms = self.by_shards(d_loss, r, None)
             self.update("D", self.penalized(sum(terms.values()), at, told))
             at.on_real = None
             f = at.on_fake = self.forward("D", seen)
-            more = d_loss(None, f, self.loss)
+            more = self.by_shards(d_loss, None, f)
             self.update("D", self.penalized(sum(more.values()), at, told))
             terms |= more
         else:
             r, f = at.on_real, at.on_fake = self.scores(real, seen)
-            terms = d_loss(r, f, self.loss)
+            terms = self.by_shards(d_loss, r, f)
             self.update("D", self.penalized(sum(terms.values()), at, told))
         told |= {name: term.item() for name, term in terms.items() if name}
         told |= dict(d_loss=share * sum(terms.values()).item(), score_real=r.mean().item(), score_fake=f.mean().item())
@@ -193,9 +219,9 @@ class Gan(Run):
 
     def g_loss(self, real, fake):
         """What G descends; a loss that compares sees D on real items too, after D on fakes."""
-        _, loss, _, compares = family.LOSSES[self.loss["name"]]
+        _, loss, _, compares = family.loss(self.loss)
         f = self.forward("D", fake)
-        return loss(self.forward("D", real).detach() if compares else None, f, self.loss)
+        return self.by_shards(loss, self.forward("D", real).detach() if compares else None, f)
 
     def step(self):
         """One update of both players; yields what the engine reports."""

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -92,7 +93,15 @@ ENGINE = {
         init="torch", loss=dict(name="cross_entropy", label_smoothing=0.1),
         optim={**ADAM, "lr": {"from": 0.01, "to": 0, "curve": "cosine"}}, ema=dict(half_life="100 images"),
         train=dict(batch=16, noise=0.4)), "labelled"),
+    # Micro-shards: draws, real items and labels are those of the rows of a shard, statistics are a shard's, and with shared
+    # latents no state advances when G's fakes are made again.
+    "shards": ({**SEPARATE, "init": dict(name="normal", std=0.3),
+                "G": [("dense", 24), ("batchnorm",), ("tanh",), ("dropout", 0.2), ("dense", 36), ("tanh",), ("reshape", (1, 6, 6))],
+                "D": [("conv", dict(out=6, kernel=4, stride=2, pad=1)), ("batchnorm",), ("tanh",), ("dropout", 0.2),
+                      ("minibatch_stddev",), ("flatten",), ("dense", 1)],
+                "train": dict(batch=16, shards=4, d_update="separate", d_steps=2, latents="shared")}, "images"),
 }
+ENGINE["shards-classifier"] = ({**ENGINE["classifier"][0], "train": dict(batch=16, shards=2, noise=0.4)}, "labelled")
 
 # The GAN family on points, without kinks. NORMED has batch statistics in D.
 SMALL = dict(
@@ -112,6 +121,9 @@ LOSSES = {
              "points"),
     "rpgan": ({**LEVEL, "loss": "rpgan", "train": dict(batch=16, d_steps=2, latents="fresh")}, "points"),
     "ragan": ({**LEVEL, "loss": "ragan"}, "points"),
+    # Its means and dragan's deviation are a shard's.
+    "shards-family": ({**LEVEL, "loss": "ragan", "penalty": dict(dragan=dict(weight=1, every=2)),
+                       "train": dict(batch=16, shards=4, latents="fresh")}, "points"),
 }
 
 # JUDGED has a D of convolutions, on images.
@@ -173,6 +185,31 @@ class Together(gan.Gan):
     def scores(self, real, fake):
         both = self.forward("D", torch.cat([real, fake]))
         return both[:len(real)], both[len(real):]
+
+
+class Whole(gan.Gan):
+    """Statistics of the whole batch, as if there were no shards."""
+
+    def shards(self, x):
+        return [x]
+
+    def by_shards(self, f, *x):
+        return f(*x)
+
+
+class EachShard(gan.Gan):
+    """Running statistics make a step for each shard."""
+
+    def batchnorm(self, x, **tensors):
+        return torch.cat([gan.Gan.batchnorm(SimpleNamespace(shards=lambda x: [x]), part, **tensors) for part in self.shards(x)])
+
+
+class SameDraws(gan.Gan):
+    """Each shard draws what the first one draws."""
+
+    def normal(self, purpose, k, shape):
+        first = self.shards(super().normal(purpose, k, shape))[0]
+        return first.repeat(shape[0] // len(first), *[1] * (len(shape) - 1))
 
 
 class PlainG(gan.Gan):
@@ -265,6 +302,10 @@ class RootOfBoth(gan.Gan):
 MISTAKES = [
     ("bce", "fakes not detached", Attached),
     ("bce", "statistics of real and fake together", Together),
+    ("shards", "statistics of the whole batch", Whole),
+    ("shards", "a running step for each shard", EachShard),
+    ("shards", "each shard's draws are the first one's", SameDraws),
+    ("shards-family", "means of the whole batch", Whole),
     ("ragan", "G's loss is not relativistic", PlainG),
     ("hinge", "a margin for G", HingeG),
     ("lsgan", "squares of probabilities", Probabilities),
@@ -310,11 +351,13 @@ def write_idx(path, a):
 
 
 def permuted_rows(recipe, g):
-    """Another order of a batch's rows, in which those that minibatch_stddev compares stay together."""
+    """Another order of a batch's rows, in which those that minibatch_stddev compares stay together, and shards too."""
     kinds = [layer[0] for net in recipes.nets(recipe) for layer in recipes.layers(recipe, net)]
-    if "minibatch_stddev" not in kinds:
-        return g.permutation(recipe["train"]["batch"])
-    rows = np.arange(recipe["train"]["batch"]).reshape(-1, 2, 2)  # compared are those that agree modulo 4, or modulo 2
+    batch, shards = recipe["train"]["batch"], recipe["train"].get("shards", 1)
+    if "minibatch_stddev" not in kinds or shards > 1:
+        own = np.arange(batch).reshape(shards, -1)
+        return np.concatenate([g.permutation(own[s]) for s in g.permutation(shards)])
+    rows = np.arange(batch).reshape(-1, 2, 2)  # compared are those that agree modulo 4, or modulo 2
     for axis in range(3):
         rows = g.permutation(rows, axis=axis)
     return rows.flatten()
