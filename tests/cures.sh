@@ -139,6 +139,8 @@ cure 'copies of a block share one recipe: leave the %s out' 2 's/.*leave the ([0
   "d $X --set G.1.residual.0=relu"
 cure 'belongs to an update on real items and fakes together' 2 's/.*set (--set train\.d_update=joint)$/\1/p' "$T --set penalty.gp=10" \
   'd $T --set penalty.gp=10 $cure'
+cure 'let its ema.buffers be copy or average' 2 's/.*let its ema\.(buffers) be (copy|average) or.*/\1: \2/p' \
+  "$T --set 'D.ema={half_life: 9, buffers: standing}'" 'd $T --set "D.ema={half_life: 9, $cure}"'
 cure 'auto is 0.0002*H*W/batch, but the data are points' 2 's/.*set a number, (--set penalty\.r1\.weight=1)$/\1/p' \
   "train --recipe ring --steps 2 --set penalty.r1=auto" 'd train --recipe ring --steps 2 $cure'
 cat >judge.yaml <<END

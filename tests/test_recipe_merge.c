@@ -353,7 +353,9 @@ static void differences(void **state) {
                             "D.optim: (none) -> {name: adam, lr: 0.5, betas: [0, 0.9], eps: 1.0e-8, weight_decay: 0}\n"
                             "optim.betas: [0.9, 0.999] -> [0, 0.9]\n"
                             "train.batch: 64 -> 32\n"
-                            "ema.half_life: (none) -> 10 kimg");
+                            "ema.half_life: (none) -> 10 kimg\n"
+                            "ema.ramp_up: (none) -> 0\n"
+                            "ema.buffers: (none) -> copy");
   // A key that an older text lacks has its default.
   assert_int_equal(recipe_diff(HEAD, a->text, diff, sizeof diff), DUEL_OK);
   assert_string_equal(diff, "");

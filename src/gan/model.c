@@ -74,6 +74,23 @@ static duel_status place_net(duel_model *m, int net, duel_vars *vars, duel_dtype
   return DUEL_OK;
 }
 
+bool duel_model_stands(const duel_model *m) {
+  const int net = m->game->samples;
+  if (net < 0 || !m->recipe->net[net].ema.on || m->recipe->net[net].ema.buffers != DUEL_BUFFERS_STANDING) return false;
+  for (int i = 0; i < m->net[net].n; i++)
+    if (m->net[net].param[i].buffer) return true;
+  return false;
+}
+
+static duel_status check_average(const duel_model *m, int net) {
+  const duel_net *n = &m->recipe->net[net];
+  if (!n->ema.on || n->ema.buffers != DUEL_BUFFERS_STANDING || net == m->game->samples) return DUEL_OK;
+  return duel_fail(DUEL_ERR_USAGE,
+                   "ema.buffers: standing statistics are measured with latents, which %s does not read; let its "
+                   "ema.buffers be copy or average",
+                   n->name);
+}
+
 static void name_net(duel_model_net *p, const char *name) {
   size_t i = 0;
   for (; name[i] && i + 1 < sizeof p->lower; i++) p->lower[i] = (char)tolower((unsigned char)name[i]);
@@ -87,6 +104,7 @@ static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars) {
   DUEL_TRY(duel_shards_check(r->train.batch, r->train.shards));
   for (int net = 0; net < r->n_nets; net++) name_net(&m->net[net], r->net[net].name);
   DUEL_TRY(m->game->declare(m, item));
+  for (int net = 0; net < r->n_nets; net++) DUEL_TRY(check_average(m, net));
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(place_net(m, net, vars, m->real));
   return DUEL_OK;
 }

@@ -62,6 +62,8 @@ typedef struct duel_model {
 duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape item, int64_t classes, duel_vars *vars,
                             duel_dtype real);
 void duel_model_close(duel_model *m);
+// Whether the average of the net that samples has running statistics that are measured when they are needed.
+bool duel_model_stands(const duel_model *m);
 // For games: walks a net on items of the shape `in`; yields the shape of what comes out, both without the batch.
 duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape *out);
 

@@ -54,8 +54,10 @@ static void fill_coef(const duel_step_input *in, const duel_instant *now, void *
 
 static void fill_average(const duel_step_input *in, const duel_instant *now, void *dst) {
   const duel_model *m = in->ctx;
-  const duel_length l = m->recipe->net[in->net].ema.half_life;
-  const double half_life = duel_length_images(l, now->per_step, now->items);
+  const duel_net *net = &m->recipe->net[in->net];
+  const double past = (double)now->step * (double)now->per_step; // images
+  double half_life = duel_length_images(net->ema.half_life, now->per_step, now->items);
+  if (net->ema.ramp_up > 0) half_life = fmin(half_life, net->ema.ramp_up * past);
   const double kept = half_life > 0 ? pow(0.5, (double)now->per_step / half_life) : 0;
   *(float *)dst = (float)(1 - kept);
 }
@@ -122,6 +124,10 @@ duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *va
     const duel_shape latents = DUEL_SHAPE(v->chunk, m->recipe->latent), samples = with_batch(v->chunk, m->item);
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, latents, &v->latents));
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OUTPUT, "samples", real, samples, &v->samples));
+  }
+  if (duel_model_stands(m)) {
+    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "standing.key", DUEL_I32, DUEL_SHAPE(4), &v->standing_key));
+    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "standing.keep", real, DUEL_SCALAR, &v->standing_keep));
   }
   if (data->items > 0 && m->game->tests >= 0) DUEL_TRY(open_testing(v, m, vars, real, data->dtype));
   return data->items > 0 ? open_training(v, m, vars, real, data) : DUEL_OK;
@@ -261,14 +267,23 @@ void duel_step_clip(duel_step *s, int net, double bound) {
   s->view[net] = duel_parameters(g, &s->m->net[net], false);
 }
 
+// Standing ones are measured when they are needed.
+static void average_buffer(duel_step *s, int net, const duel_param *p, duel_val share) {
+  const int how = s->r->net[net].ema.buffers;
+  duel_graph *g = s->g;
+  if (how == DUEL_BUFFERS_COPY) duel_assign(g, duel_state(g, p->ema_var), duel_state(g, p->var));
+  if (how == DUEL_BUFFERS_AVERAGE) duel_ema(g, duel_state(g, p->ema_var), duel_state(g, p->var), share);
+}
+
 void duel_step_average(duel_step *s, int net) {
   duel_graph *g = s->g;
   const duel_model_net *own = &s->m->net[net];
   if (own->ema < 0) return;
   duel_scope(g, "%s_ema", s->r->net[net].name);
-  duel_ema(g, duel_state(g, own->ema), duel_state(g, own->slab), duel_input(g, s->vars->average[net]));
+  const duel_val share = duel_input(g, s->vars->average[net]);
+  duel_ema(g, duel_state(g, own->ema), duel_state(g, own->slab), share);
   for (int i = 0; i < own->n; i++)
-    if (own->param[i].buffer) duel_assign(g, duel_state(g, own->param[i].ema_var), duel_state(g, own->param[i].var));
+    if (own->param[i].buffer) average_buffer(s, net, &own->param[i], share);
   duel_scope(g, "%s", "");
 }
 
@@ -379,6 +394,18 @@ static duel_val infer(duel_graph *g, duel_model *m, int net, duel_val x) {
 duel_status duel_step_sample(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real) {
   DUEL_TRY(duel_graph_open(g, vars, real));
   duel_output(*g, v->samples, infer(*g, m, m->game->samples, duel_input(*g, v->latents)));
+  return finished(g);
+}
+
+duel_status duel_step_stand(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real) {
+  const int net = m->game->samples;
+  DUEL_TRY(duel_graph_open(g, vars, real));
+  const duel_val key = duel_input(*g, v->standing_key);
+  const duel_shape latents = DUEL_SHAPE(m->recipe->train.batch, m->recipe->latent);
+  duel_pass pass = {.g = *g, .model = m, .net = net, .ema = true, .standing = true, .key = DUEL_NONE};
+  pass.keep = duel_input(*g, v->standing_keep);
+  pass.view = duel_parameters(*g, &m->net[net], true);
+  duel_forward(&pass, duel_random_normal(*g, key, DUEL_PURPOSE_EVAL, 1, latents));
   return finished(g);
 }
 

@@ -36,6 +36,8 @@ typedef struct duel_step_vars {
   int coef[DUEL_MAX_NETS];       // [most updates a step · DUEL_COEF]: a row an update of the net
   int average[DUEL_MAX_NETS];    // []: weight of the new values in the net's moving average; -1: none
   int reported;                  // OUTPUT [DUEL_MAX_SCALARS]: one float a scalar
+  int standing_key;              // INPUT i32 [4]: seed low, seed high, batch, 0; see duel_step_stand
+  int standing_keep;             // INPUT []: 0 in the first batch, 1 in the others
   int latents, samples;          // sampling: INPUT [chunk, latent] and OUTPUT [chunk, ...]
   int rate[DUEL_MAX_NETS];       // the scalar of the net's learning rate
   int test_items, test_index;    // testing: INPUT [chunk, ...] as the data, i32 [chunk]: 0 … chunk − 1
@@ -138,6 +140,9 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
                             duel_step_made *made);
 // Items -> logits of the game's net in inference mode (its moving average where there is one).
 duel_status duel_step_test(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real);
+// Of a model that stands (duel_model_stands): one of DUEL_STANDING batches of latents through the net that samples, its
+// moving average; adds its share to the means that are the average's running statistics.
+duel_status duel_step_stand(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real);
 // Names the scalars of the nets' learning rates, behind those that the steps report.
 void duel_step_report_rates(duel_step_vars *v, const duel_model *m);
 // latents -> samples through the game's net in inference mode (its moving average where there is one).

@@ -133,6 +133,7 @@ typedef struct duel_game_kind {
 
 // ---- the recipe
 // One network: its layers, and how its parameters begin, move and are averaged.
+enum { DUEL_BUFFERS_COPY, DUEL_BUFFERS_AVERAGE, DUEL_BUFFERS_STANDING }; // running statistics of an average
 typedef struct duel_net {
   const char *name; // as the game names it
   duel_layers layers;
@@ -140,6 +141,8 @@ typedef struct duel_net {
   struct {
     int on;
     duel_length half_life;
+    double ramp_up; // the half-life is at most so much of the past; 0: there is no such bound
+    int buffers;
   } ema;
 } duel_net;
 enum { DUEL_MAX_NETS = 8 };

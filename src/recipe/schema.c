@@ -61,8 +61,13 @@ static const duel_key keys_data[] = {
     {"mirror", DUEL_KEY_BOOL, "false", 0, 0, NULL, "each image also with left and right swapped: twice the items"},
     {.name = NULL}};
 
+enum { HALF_LIFE, RAMP_UP, BUFFERS };
 static const duel_key keys_ema[] = {
     {"half_life", DUEL_KEY_LENGTH, NULL, DUEL_ABOVE_0, 0, NULL, "how long until half of a net's moving average is new"},
+    {"ramp_up", DUEL_KEY_NUMBER, "0", 0, 1e6, NULL,
+     "half_life is at most this times the past; 0: from the start as it is"},
+    {"buffers", DUEL_KEY_CHOICE, "copy", 0, 0, "copy|average|standing",
+     "running statistics: the net's own, averaged too, or measured anew on items of the average"},
     {.name = NULL}};
 static const duel_kind kind_ema = {"ema", "half_life", keys_ema, "moving average of a net"};
 
@@ -215,7 +220,10 @@ static void take_net(duel_recipe *r, const duel_game_kind *game, duel_net *net) 
   net->optim = v[DUEL_NET_OPTIM].n ? *v[DUEL_NET_OPTIM].chosen : *value_of(&r->root, "optim")->chosen;
   if (!ema->n && game->generator && !strcmp(game->generator, net->name)) ema = value_of(&r->root, "ema");
   net->ema.on = ema->n;
-  if (ema->n) net->ema.half_life = ema->chosen->value->length;
+  if (!ema->n) return;
+  net->ema.half_life = ema->chosen->value[HALF_LIFE].length;
+  net->ema.ramp_up = ema->chosen->value[RAMP_UP].number[0];
+  net->ema.buffers = (int)ema->chosen->value[BUFFERS].number[0];
 }
 
 void duel_take_fields(duel_recipe *r, const duel_game_kind *game) {

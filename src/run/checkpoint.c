@@ -176,6 +176,7 @@ duel_status duel_trainer_save(duel_trainer *t, const char *path) {
   const bool in_place = t->api->host_memory;
   items all;
   DUEL_TRY(duel_trainer_settle(t));
+  DUEL_TRY(duel_trainer_stand(t));
   duel_status status = list_items(t, true, in_place, &all);
   if (status == DUEL_OK) status = write_items(t, &all, in_place, path);
   duel_pool_close(&all.pool);
@@ -200,6 +201,7 @@ static duel_status misfit(const item *it, const duel_entry *e, const char *path)
 }
 
 static duel_status write_all(duel_trainer *t, const items *all) {
+  t->stood = -1;
   for (int var = 0; var < t->vars.n && t->open; var++)
     if (all->copy[var]) DUEL_TRY(duel_memory_write(&t->memory, var, all->copy[var]));
   return DUEL_OK;

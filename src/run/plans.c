@@ -75,6 +75,11 @@ duel_status duel_plans_open(duel_trainer *t) {
     DUEL_TRY(duel_step_sample(&g, &t->vars_of_step, &t->model, &t->vars, real));
     DUEL_TRY(duel_plan_for(&t->sample_plan, g, DUEL_REWRITE_ALL, t->api, t->backend));
   }
+  if (duel_model_stands(&t->model)) {
+    duel_graph *g;
+    DUEL_TRY(duel_step_stand(&g, &t->vars_of_step, &t->model, &t->vars, real));
+    DUEL_TRY(duel_plan_for(&t->stand_plan, g, DUEL_REWRITE_ALL, t->api, t->backend));
+  }
   if (data && t->model.game->tests >= 0) {
     duel_graph *g;
     DUEL_TRY(duel_step_test(&g, &t->vars_of_step, &t->model, &t->vars, real));
@@ -86,6 +91,7 @@ duel_status duel_plans_open(duel_trainer *t) {
 size_t duel_plans_work(const duel_trainer *t) {
   size_t most = t->sample_plan ? t->sample_plan->work_bytes : 0;
   if (t->test_plan && t->test_plan->work_bytes > most) most = t->test_plan->work_bytes;
+  if (t->stand_plan && t->stand_plan->work_bytes > most) most = t->stand_plan->work_bytes;
   for (int v = 0; v < t->n_variants; v++)
     if (t->variant[v].plan->work_bytes > most) most = t->variant[v].plan->work_bytes;
   return most;
@@ -95,6 +101,7 @@ void duel_plans_close(duel_trainer *t) {
   for (int v = 0; v < t->n_variants; v++) duel_plan_close(t->variant[v].plan);
   duel_plan_close(t->sample_plan);
   duel_plan_close(t->test_plan);
+  duel_plan_close(t->stand_plan);
   duel_model_close(&t->model);
   duel_vars_clear(&t->vars);
 }

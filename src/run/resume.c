@@ -44,10 +44,29 @@ static bool spans_the_run(const duel_schedule *s) {
   return s->curve != DUEL_CURVE_CONSTANT && s->over.n == 0;
 }
 
+// The first schedule that spans the run, by its path: "D.optim.lr"; false: none does.
+static bool find_spanning(const duel_chosen *c, char *path, size_t n) {
+  const size_t length = strlen(path);
+  for (int k = 0; c->value && c->kind->keys[k].name; k++) {
+    const duel_key *key = &c->kind->keys[k];
+    const duel_key_value *v = &c->value[k];
+    if (!v->n) continue;
+    snprintf(path + length, n - length, "%s%s", length ? "." : "", key->name);
+    if (key->type == DUEL_KEY_SCHEDULE && !v->text && spans_the_run(&v->schedule)) return true;
+    if ((key->type == DUEL_KEY_SECTION || key->type == DUEL_KEY_CHOSEN) && find_spanning(v->chosen, path, n))
+      return true;
+    for (int i = 0; key->type == DUEL_KEY_ENTRIES && i < v->n; i++) {
+      snprintf(path + length, n - length, "%s%s.%s", length ? "." : "", key->name, v->chosen[i].kind->name);
+      if (find_spanning(&v->chosen[i], path, n)) return true;
+    }
+    path[length] = 0;
+  }
+  return false;
+}
+
 bool duel_resume_fixed_length(const duel_recipe *r) {
-  bool spans = false;
-  for (int net = 0; net < r->n_nets; net++) spans = spans || spans_the_run(duel_optimizer_lr(&r->net[net].optim));
-  return spans;
+  char path[256] = "";
+  return find_spanning(&r->root, path, sizeof path);
 }
 
 // What may change on resume, and what may not. Data may have moved: their fingerprint tells that they are the same.
@@ -65,12 +84,13 @@ static duel_status check_resume(duel_training *t, const char *text, const duel_r
                      "device, precision and where the same data lie%s. To start a new run from here use options.init "
                      "%s options.init_optimizer, or without the latter to take its weights alone\n%s",
                      path, t->o->run.recipe ? ", and without options.recipe it keeps its own" : "", word, d.refused);
-  if (d.length && duel_resume_fixed_length(r))
+  char spanning[256] = "";
+  if (d.length && find_spanning(&r->root, spanning, sizeof spanning))
     return duel_fail(DUEL_ERR_USAGE,
-                     "a new length cannot be resumed: optim.lr changes over the whole run, so its past would "
+                     "a new length cannot be resumed: %s changes over the whole run, so its past would "
                      "have been different; leave the length as it is, or start a new run with options.init %s "
                      "options.init_optimizer",
-                     word);
+                     spanning, word);
   char allowed[sizeof d.allowed];
   duel_plain(allowed, sizeof allowed, "%s", d.allowed);
   if (*allowed) duel_tell_note(t, allowed);

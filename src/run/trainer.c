@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "gan/game.h"
+#include "gan/layers/layers.h"
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t) {
   return duel_game_of(t->recipe)->items(t->recipe);
@@ -59,6 +60,7 @@ static duel_status open_memory(duel_trainer *t) {
   if (status != DUEL_OK) return duel_plans_advise(t, status);
   t->open = true;
   DUEL_TRY(open_sampling(t));
+  if (t->stand_plan) DUEL_TRY(duel_exec_open(&t->stand, &t->stand_plan, 1, &t->memory, NULL));
   if (t->test_plan) DUEL_TRY(duel_exec_open(&t->judge, &t->test_plan, 1, &t->memory, NULL));
   if (!t->data) return DUEL_OK;
   if (t->streamed) return open_step(t);
@@ -94,7 +96,7 @@ duel_status duel_trainer_open(duel_trainer **result, duel_resolved *what, bool p
   *result = NULL;
   duel_trainer *t = duel_calloc(1, sizeof *t);
   if (!t) return duel_fail_memory("the trainer", sizeof *t);
-  *t = (duel_trainer){.recipe = what->recipe, .data = what->data, .test = what->test, .api = api};
+  *t = (duel_trainer){.recipe = what->recipe, .data = what->data, .test = what->test, .api = api, .stood = -1};
   *what = (duel_resolved){0};
   duel_status status = plan(t, options);
   if (status == DUEL_OK && !plan_only) status = open_memory(t);
@@ -110,6 +112,7 @@ void duel_trainer_close(duel_trainer *t) {
   duel_exec_close(t->train);
   duel_exec_close(t->sample);
   duel_exec_close(t->judge);
+  duel_exec_close(t->stand);
   duel_memory_close(&t->memory);
   duel_plans_close(t);
   if (t->backend) t->api->close(t->backend);
@@ -142,6 +145,7 @@ static duel_status init_net(duel_trainer *t, const duel_model_net *own, float *s
 }
 
 duel_status duel_trainer_init(duel_trainer *t) {
+  t->stood = -1;
   for (int net = 0; net < t->recipe->n_nets; net++) {
     const duel_model_net *own = &t->model.net[net];
     float *slab = duel_malloc((size_t)own->slab_size * sizeof *slab);
@@ -265,11 +269,28 @@ duel_status duel_trainer_weights(duel_trainer *t, float *dst) {
   return DUEL_OK;
 }
 
+duel_status duel_trainer_stand(duel_trainer *t) {
+  const duel_step_vars *s = &t->vars_of_step;
+  const uint64_t seed = t->recipe->train.seed;
+  if (!t->stand || t->stood == t->step) return DUEL_OK;
+  DUEL_TRY(duel_trainer_settle(t));
+  for (uint32_t i = 0; i < DUEL_STANDING; i++) {
+    const uint32_t key[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), i, 0};
+    const float keep = i > 0;
+    DUEL_TRY(duel_memory_write(&t->memory, s->standing_key, key));
+    DUEL_TRY(duel_memory_write(&t->memory, s->standing_keep, &keep));
+    DUEL_TRY(duel_exec_run(t->stand, 0));
+  }
+  t->stood = t->step;
+  return DUEL_OK;
+}
+
 duel_status duel_trainer_sample_chunk(duel_trainer *t, const float *latents, int64_t n, const float **items) {
   const duel_step_vars *s = &t->vars_of_step;
   const int64_t latent = t->recipe->latent;
   if (!t->open) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
   DUEL_TRY(duel_trainer_settle(t));
+  DUEL_TRY(duel_trainer_stand(t));
   memset(t->latents, 0, (size_t)(s->chunk * latent) * sizeof *t->latents);
   memcpy(t->latents, latents, (size_t)(n * latent) * sizeof *t->latents);
   DUEL_TRY(duel_memory_write(&t->memory, s->latents, t->latents));

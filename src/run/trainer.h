@@ -33,14 +33,16 @@ typedef struct duel_trainer {
   duel_variant variant[DUEL_MAX_VARIANTS];
   int n_variants;                     // 0 without data
   duel_plan *sample_plan, *test_plan; // NULL where the game has no such thing
+  duel_plan *stand_plan;              // NULL where no statistics stand
   duel_memory memory;
   bool open; // it has its memory: more than a plan
-  duel_exec *train, *sample, *judge;
+  duel_exec *train, *sample, *judge, *stand;
   duel_dataset *data; // owned; NULL: sampling only
   duel_dataset *test; // owned; of games that test
   int64_t items;      // of the data, 0 without
 
   int64_t step, steps;            // submitted, and the recipe's length
+  int64_t stood;                  // the step at which standing statistics were measured; -1: at none
   int64_t settled;                // steps whose scalars were read
   int64_t updates[DUEL_MAX_NETS]; // of each net: Adam's t
   bool streamed;                  // the device has no room for the data, or the host has none
@@ -73,6 +75,8 @@ duel_status duel_trainer_profile(duel_trainer *t, int64_t steps, double *seconds
 duel_status duel_trainer_settle(duel_trainer *t); // after it all state and scalars are of step t->step
 // All parameters, net after net, each tensor in its own order, without the gaps of their slabs.
 duel_status duel_trainer_weights(duel_trainer *t, float *dst);
+// Measures the average's standing statistics, where it has any, unless those of this step are there.
+duel_status duel_trainer_stand(duel_trainer *t);
 // n latents [n, latent] through the net that samples, in inference mode -> [n, item].
 duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
 // The same for at most a chunk of them (vars_of_step.chunk), whose items stay where they are until the next call.

@@ -26,7 +26,7 @@ class Run:
         # a permutation of the rows of every batch: another summation order, the same mathematics
         self.rows = np.arange(self.batch) if rows is None else rows
         self.t = {n: torch.tensor(v, dtype=dtype) for n, v in start.items()}
-        self.optim = {}
+        self.optim, self.momentum = {}, 0.1
         for net in nets(recipe):
             own = [t.requires_grad_() for n, t in self.t.items() if n[0] == net and "running" not in n]
             optim = of_net(recipe, net, "optim")
@@ -52,7 +52,7 @@ class Run:
         parts, moved = [], []
         for part in self.shards(x):
             moved.append([t.clone() for t in running.values()])
-            parts.append(F.batch_norm(part, *moved[-1], weight, bias, training=True, momentum=0.1, eps=1e-5))
+            parts.append(F.batch_norm(part, *moved[-1], weight, bias, training=True, momentum=self.momentum, eps=1e-5))
         for t, of in zip(running.values(), zip(*moved)):
             t.copy_(sum(of) / len(of))
         return torch.cat(parts)
@@ -143,16 +143,34 @@ class Run:
     def average(self):
         if "ema" not in self.r:
             return
-        half_life, unit = self.r["ema"]["half_life"].split()
-        w = 1 - 0.5 ** (self.batch * self.train["d_steps"] / (int(half_life) * dict(images=1, kimg=1000)[unit]))
+        (half_life, unit), keys = self.r["ema"]["half_life"].split(), self.r["ema"]
+        images, half_life = self.batch * self.train["d_steps"], int(half_life) * dict(images=1, kimg=1000)[unit]
+        if keys.get("ramp_up"):
+            half_life = min(half_life, keys["ramp_up"] * self.step_number * images)
+        w = 1 - 0.5 ** (images / half_life) if half_life else 1
         for n, e in self.ema.items():
             new = self.t[n].detach()
-            e.copy_(new) if "running" in n else e.add_(new - e, alpha=w)
+            e.copy_(new) if "running" in n and keys.get("buffers", "copy") != "average" else e.add_(new - e, alpha=w)
+
+    @torch.no_grad()
+    def stand(self):
+        """The average's running statistics, measured anew: means over 32 batches."""
+        trained, step = self.t, self.step_number
+        statistics = {n: torch.zeros_like(e) for n, e in self.ema.items() if "running" in n}
+        self.t, self.momentum = dict(self.ema), 1
+        for self.step_number in range(32):
+            self.forward(self.averaged, self.normal(spec.EVAL, 1, (self.batch, self.r["latent"])))
+            for n in statistics:
+                statistics[n] += self.t[n] / 32
+        self.t, self.step_number, self.momentum = trained, step, 0.1
+        self.ema |= statistics
 
     def values(self):
         """All tensors in float64, those of the moving average too."""
         out = {n: t.detach().double().numpy() for n, t in self.t.items()}
         if "ema" in self.r:
+            if self.r["ema"].get("buffers") == "standing":
+                self.stand()
             out |= {self.averaged + "_ema" + n[1:]: t.double().numpy() for n, t in self.ema.items()}
         return out
 

@@ -162,7 +162,11 @@ OPTIMIZERS = {
     "schedules": ({**SMALL, "optim": {**ADAM, "lr": {"from": 0.002, "to": 0.001, "curve": "linear", "warmup": 5}, "beta2": {
         "from": 0.9, "to": 0.99, "curve": "cosine", "over": 12}}}, "points"),
 }
-CASES = {**ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS}
+AVERAGES = {
+    "average": ({**SMALL, "ema": dict(half_life="200 images", ramp_up=0.5, buffers="average")}, "points"),
+    "standing": ({**SMALL, "ema": dict(half_life="100 images", buffers="standing")}, "points"),
+}
+CASES = {**ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES}
 
 
 class Attached(gan.Gan):
@@ -299,6 +303,13 @@ class RootOfBoth(gan.Gan):
             t.data.sub_(optim["lr"] * g / (v + optim.get("eps", 1e-8)).sqrt())
 
 
+class Copied(gan.Gan):
+    """The average takes G's running statistics, which are those of other weights."""
+
+    def __init__(self, recipe, *args):
+        super().__init__({**recipe, "ema": {**recipe["ema"], "buffers": "copy"}}, *args)
+
+
 MISTAKES = [
     ("bce", "fakes not detached", Attached),
     ("bce", "statistics of real and fake together", Together),
@@ -317,6 +328,8 @@ MISTAKES = [
     ("r1", "not halved", penalized("r1", ("on_real",), r1_not_halved)),
     ("adamw", "decay in the gradient", Shrunk),
     ("rmsprop", "eps within the root", RootOfBoth),
+    ("average", "statistics copied", Copied),
+    ("standing", "statistics copied", Copied),
     ("r1", "the gradient of D's mean", penalized("r1", ("on_real",), r1_of_the_mean)),
 ]
 

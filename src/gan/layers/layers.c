@@ -109,10 +109,21 @@ static duel_val forward_sigmoid(duel_pass *p, const duel_layer *l, duel_val x) {
   return duel_sigmoid(p->g, x);
 }
 
+static void sum_up(duel_pass *p, int var, duel_val x, double mul) {
+  duel_graph *g = p->g;
+  const duel_val sum = duel_mul(g, duel_state(g, var), p->keep);
+  duel_assign(g, duel_state(g, var), duel_add(g, sum, duel_affine(g, x, mul / DUEL_STANDING, 0)));
+}
+
 // Moves running statistics towards the batch's, of which out[1] and out[2] are mean and biased variance: the mean over
 // its shards.
 static void advance(duel_pass *p, int mean_var, int var_var, const duel_val out[3], double momentum, double unbias) {
   duel_graph *g = p->g;
+  if (p->standing) {
+    sum_up(p, mean_var, out[1], 1);
+    sum_up(p, var_var, out[2], unbias);
+    return;
+  }
   const duel_val mean = duel_shards_mean(p->shards, out[1]), var = duel_shards_mean(p->shards, out[2]);
   duel_val moved[2];
   if (mean == DUEL_NONE) return; // other shards are to come
@@ -132,7 +143,7 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
   duel_val shift = duel_layer_parameter(p, "bias", shape, zeros, 0, 0);
   int mean_var = buffer(p, "running_mean", shape, 0), var_var = buffer(p, "running_var", shape, 1);
 
-  if (p->declare || p->train) {
+  if (p->declare || p->train || p->standing) {
     const int64_t shards = p->model->recipe->train.shards;
     if (in.dim[0] == 1 && shards > 1)
       return duel_graph_error(g,

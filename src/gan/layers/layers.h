@@ -5,14 +5,15 @@
 //   declare  (pass->declare)  collects names, shapes and initializers into the model, checks that shapes fit
 //   train    batch statistics, dropout; running statistics advance
 //   infer    running statistics, no dropout
+//   standing  the same, but measures the running statistics
 #ifndef DUEL_GAN_LAYERS_H
 #define DUEL_GAN_LAYERS_H
 
 #include "gan/model.h"
 #include "gan/shards.h"
 
-enum { DUEL_MAX_SAVED = 32 };
-typedef struct duel_saved { // the output of a layer with `save: name`
+enum { DUEL_MAX_SAVED = 32, DUEL_STANDING = 32 }; // DUEL_STANDING: batches of standing statistics
+typedef struct duel_saved {                       // the output of a layer with `save: name`
   const char *name;
   duel_val value;
 } duel_saved;
@@ -23,11 +24,13 @@ typedef struct duel_pass {
   int net; // the net, by its number in the model
   bool declare;
   bool train;
-  bool ema;     // infer with the moving average of the parameters and buffers (where the net has one)
-  duel_val key; // key block of random draws; DUEL_NONE in declare and infer passes
-  int number;   // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + slot
-  int slot;     // next draw of this pass
-  bool again;   // it was made before in this step: no state advances
+  bool ema;      // infer with the moving average of the parameters and buffers (where the net has one)
+  bool standing; // infer, but with the batch's statistics, whose means over DUEL_STANDING batches are summed up
+  duel_val keep; // then: 0 in the first of them, 1 in the others
+  duel_val key;  // key block of random draws; DUEL_NONE in declare and infer passes
+  int number; // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + slot
+  int slot;   // next draw of this pass
+  bool again; // it was made before in this step: no state advances
   duel_shards *shards; // in training mode: x is a shard's rows
   duel_val *view;      // the net's parameters, one value a tensor: what forwards read and gradients name
   int cursor;          // next tensor of the net

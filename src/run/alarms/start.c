@@ -176,6 +176,21 @@ static bool average(const start *s) {
              net->name, half_life, (long long)t->steps, (long long)(t->steps / 20 + 1));
 }
 
+static const duel_layer *batchnorm_of(const duel_layers *layers);
+
+// Parameters are a mean over many steps, running statistics those of the last few.
+static bool average_statistics(const start *s) {
+  const duel_trainer *t = s->t;
+  const duel_net *net = &t->recipe->net[s->net];
+  const duel_layer *norm = batchnorm_of(&net->layers);
+  if (!net->ema.on || net->ema.buffers != DUEL_BUFFERS_COPY || !norm || t->steps < TRIAL) return false;
+  return SAY(
+      s,
+      "the moving average of %s takes the running statistics of %s itself (%s), which are those of other weights "
+      "(Brock et al. 2019, arXiv:1809.11096, measure them anew); set ema.buffers=%s",
+      net->name, net->name, norm->path, s->net == t->model.game->samples ? "standing" : "average");
+}
+
 // The smallest momentum of a batchnorm; 1: there is none.
 static double least_momentum(const duel_layers *layers) {
   double least = 1;
@@ -301,6 +316,7 @@ static const struct {
             {"rate", true, rate},
             {"schedule", true, schedule},
             {"average", true, average},
+            {"average_statistics", true, average_statistics},
             {"batchnorm", false, batchnorm},
             {"logits", true, logits},
             {"label_smoothing", false, smoothing},
