@@ -250,6 +250,7 @@ CASES = {
     "D wins at once": ("dcgan", ["optim.lr=0.02", "train.batch=16"], constant, 10, 6),
     "a rare class": ("classifier-28", [CLASSIFIER, "optim={name: sgd, lr: 0.00003}", "train.noise=0"], rare, 100, 8),
     "a classifier that died": ("classifier-28", [CLASSIFIER, "optim={name: sgd, lr: 100}", "train.noise=0"], rare, 100, 8),
+    "a G that runs away": ("ring", ["G.optim.lr=0.02", "train.batch=64"], None, 25, 25),
     "modes lost on the ring": ("ring", ["G.optim.lr=0.02", "D=[dense: 16, relu, dense: 1]"], None, 100, 30),
 }
 

@@ -120,6 +120,19 @@ static void say_lost(const view *v, char *text, size_t n) {
            v->since, v->x[0], v->x[1], v->facts->rate[G] / 4, v->facts->rate[D] / 4);
 }
 
+// As only a G without bounds can. One that began far away comes nearer soon.
+static bool away(const view *v) {
+  return v->x[0] > 2 * v->x[1] && v->x[0] > 0.9 * v->most;
+}
+
+static void say_away(const view *v, char *text, size_t n) {
+  snprintf(text, n,
+           "G runs away from the data since step %" PRId64
+           ": its items are %.2g apart from them, two of the data differ by %.2g; try a lower rate for G, "
+           "G.optim.lr=%.2g, or let it end in tanh",
+           v->since, v->x[0], v->x[1], v->facts->rate[G] / 10);
+}
+
 // Both lose at times; where D takes all fakes for real items, that is another alarm.
 static bool unsteady(const view *v) {
   return d_level(v, v->x[0]) > 2 && v->x[1] > v->facts->blind && (!v->facts->signs || v->x[2] < FOOLED);
@@ -209,6 +222,7 @@ static const row rows[] = {{"d_wins", {"d_loss", "g_loss"}, false, 3, 20, d_wins
                            {"g_saturated", {"ends_fake", "ends_real"}, false, 3, 20, saturated, say_saturated},
                            {"g_stuck", {"apart", "spread_real"}, false, 8, 200, stuck, say_stuck},
                            {"g_lost", {"apart", "spread_real"}, false, 8, 1000, lost, say_lost},
+                           {"g_away", {"apart", "spread_real"}, false, 4, 150, away, say_away},
                            {"unsteady", {"d_loss", "g_loss", "sign_fake"}, false, 3, 20, unsteady, say_unsteady},
                            {"no_gradient", {"grad_norm_"}, true, 3, 20, no_gradient, say_no_gradient},
                            {"c_guesses", {"loss"}, false, 6, 300, guesses, say_guesses},
