@@ -90,7 +90,7 @@ static duel_status make(duel_plan *plan, duel_planner *p, const duel_plan_option
   p->constants_first = options->constants_first;
   DUEL_TRY(choose_groups(p, options->roomy));
   DUEL_TRY(duel_planner_lives(p, !options->no_reuse));
-  duel_planner_lay_out(p);
+  DUEL_TRY(duel_planner_lay_out(p));
   return fill(plan, p);
 }
 

@@ -214,11 +214,55 @@ static double measure(const duel_buffer *b, int by) {
   }
 }
 
-// The place of one buffer among those placed so far, which are sorted by offset.
-static size_t find_gap(const duel_planner *p, const duel_buffer *b, int n_placed, bool tightest) {
+// Placed buffers by offset. What lives within one stretch meets only those that live in it too: a list each, and one of
+// all for the buffers that live longer. So a plan of many shards is laid out in the time that each shard takes.
+typedef struct duel_placed {
+  int n;
+  int32_t *buffer;
+} placed;
+
+// The list that a buffer's neighbors are in.
+static placed *list_of(const duel_planner *p, const duel_buffer *b) {
+  const int32_t *stretch = p->stretch;
+  return &p->placed[stretch[b->first] == stretch[b->last] ? stretch[b->first] : p->n_stretches];
+}
+
+// Numbers the stretches that groups lie in, and gives each its list.
+static duel_status find_stretches(duel_planner *p) {
+  int32_t *number = p->stretch = duel_planner_alloc(p, (size_t)p->n_groups + 1, sizeof *number);
+  if (!number) return DUEL_ERR_DEVICE;
+  for (int i = 0; i < p->n_groups; i++) number[i] = INT32_MAX;
+  for (int s = 0; s < p->n; s++)
+    if (p->task[s]->stretch < number[p->group[s]]) number[p->group[s]] = p->task[s]->stretch;
+  int at = -1; // some task may have slid into a later one
+  p->n_stretches = 0;
+  for (int i = 0; i < p->n_groups; i++) {
+    if (number[i] > at) {
+      at = number[i];
+      p->n_stretches++;
+    }
+    number[i] = p->n_stretches - 1;
+  }
+  size_t all = (size_t)p->n_buffers;
+  for (int i = 0; i < p->n_buffers; i++) all += (size_t)(number[p->buffer[i].last] - number[p->buffer[i].first] + 1);
+  int32_t *room = duel_planner_alloc(p, all, sizeof *room);
+  p->placed = duel_planner_alloc(p, (size_t)p->n_stretches + 1, sizeof *p->placed);
+  if (!room || !p->placed) return DUEL_ERR_DEVICE;
+  for (int i = 0; i < p->n_buffers; i++)
+    for (int k = number[p->buffer[i].first]; k <= number[p->buffer[i].last]; k++) p->placed[k].n++;
+  for (int k = 0; k <= p->n_stretches; k++) {
+    p->placed[k].buffer = room;
+    room += p->placed[k].n;
+  }
+  return DUEL_OK;
+}
+
+// The place of a buffer among those placed so far.
+static size_t find_gap(const duel_planner *p, const duel_buffer *b, bool tightest) {
+  const placed *list = list_of(p, b);
   size_t low = 0, place = SIZE_MAX, best = SIZE_MAX;
-  for (int i = 0; i < n_placed; i++) {
-    const duel_buffer *other = &p->buffer[p->rank[i].buffer];
+  for (int i = 0; i < list->n; i++) {
+    const duel_buffer *other = &p->buffer[list->buffer[i]];
     if (other->last < b->first || b->last < other->first) continue;
     if (other->offset > low && other->offset - low >= b->bytes && other->offset - low < best) {
       place = low;
@@ -230,25 +274,32 @@ static size_t find_gap(const duel_planner *p, const duel_buffer *b, int n_placed
   return place == SIZE_MAX ? low : place;
 }
 
-// Lays all buffers out in turn; rank[0..i) are then the placed ones by offset. Yields the bytes needed.
+static void insert(const duel_planner *p, placed *list, int buffer) {
+  int at = list->n++;
+  for (; at > 0 && p->buffer[list->buffer[at - 1]].offset > p->buffer[buffer].offset; at--)
+    list->buffer[at] = list->buffer[at - 1];
+  list->buffer[at] = buffer;
+}
+
+// Lays all buffers out in turn. Yields the bytes needed.
 static size_t place_all(duel_planner *p, int by, bool tightest) {
   for (int i = 0; i < p->n_buffers; i++) p->rank[i] = (rank){measure(&p->buffer[i], by), i};
   qsort(p->rank, (size_t)p->n_buffers, sizeof *p->rank, by_key);
+  for (int k = 0; k <= p->n_stretches; k++) p->placed[k].n = 0;
   size_t bytes = 0;
   for (int i = 0; i < p->n_buffers; i++) {
-    rank now = p->rank[i];
-    duel_buffer *b = &p->buffer[now.buffer];
-    b->offset = find_gap(p, b, i, tightest);
+    duel_buffer *b = &p->buffer[p->rank[i].buffer];
+    b->offset = find_gap(p, b, tightest);
     if (b->offset + b->bytes > bytes) bytes = b->offset + b->bytes;
-    int at = i;
-    for (; at > 0 && p->buffer[p->rank[at - 1].buffer].offset > b->offset; at--) p->rank[at] = p->rank[at - 1];
-    p->rank[at] = now;
+    for (int k = p->stretch[b->first]; k <= p->stretch[b->last]; k++) insert(p, &p->placed[k], p->rank[i].buffer);
+    insert(p, &p->placed[p->n_stretches], p->rank[i].buffer);
   }
   return bytes;
 }
 
-void duel_planner_lay_out(duel_planner *p) {
+duel_status duel_planner_lay_out(duel_planner *p) {
   int best = 0;
+  DUEL_TRY(find_stretches(p));
   p->bytes = SIZE_MAX;
   for (int way = 0; way < 2 * MEASURES && p->bytes > p->floor; way++) {
     size_t bytes = place_all(p, way / 2, way % 2);
@@ -258,4 +309,5 @@ void duel_planner_lay_out(duel_planner *p) {
     }
   }
   p->bytes = place_all(p, best / 2, best % 2);
+  return DUEL_OK;
 }

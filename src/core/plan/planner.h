@@ -37,7 +37,10 @@ typedef struct duel_planner {
   int32_t *room;                  // per task: for passing use
   struct duel_value_class *class; // plan_place.c: per value
   struct duel_rank *rank;         // plan_place.c: per buffer
-  size_t *change;                 // plan_place.c: per group
+  int n_stretches;
+  int32_t *stretch;           // per group: the stretch that it lies in, from 0
+  struct duel_placed *placed; // plan_place.c: per stretch, and for all of them
+  size_t *change;             // plan_place.c: per group
   struct duel_chunk *chunks;
 } duel_planner;
 
@@ -47,6 +50,6 @@ void duel_planner_close(duel_planner *p);        // frees what it has allocated
 duel_status duel_planner_order(duel_planner *p); // fills tasks, roots and predecessors; fails naming a cycle
 void duel_planner_group(duel_planner *p, int window);
 duel_status duel_planner_lives(duel_planner *p, bool reuse); // buffers and floor for the present groups
-void duel_planner_lay_out(duel_planner *p);                  // places the buffers
+duel_status duel_planner_lay_out(duel_planner *p);           // places the buffers
 
 #endif
