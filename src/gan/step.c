@@ -401,11 +401,14 @@ duel_status duel_step_stand(duel_graph **g, duel_step_vars *v, duel_model *m, co
   const int net = m->game->samples;
   DUEL_TRY(duel_graph_open(g, vars, real));
   const duel_val key = duel_input(*g, v->standing_key);
-  const duel_shape latents = DUEL_SHAPE(m->recipe->train.batch, m->recipe->latent);
+  duel_shards shards = {.g = *g, .n = m->recipe->train.shards, .at = -1};
+  const duel_shape latents = DUEL_SHAPE(m->recipe->train.batch / shards.n, m->recipe->latent);
   duel_pass pass = {.g = *g, .model = m, .net = net, .ema = true, .standing = true, .key = DUEL_NONE};
   pass.keep = duel_input(*g, v->standing_keep);
   pass.view = duel_parameters(*g, &m->net[net], true);
-  duel_forward(&pass, duel_random_normal(*g, key, DUEL_PURPOSE_EVAL, 1, latents));
+  pass.shards = &shards;
+  while (duel_shards_next(&shards))
+    duel_forward(&pass, duel_shards_draw(&shards, DUEL_OP_RANDOM_NORMAL, key, DUEL_PURPOSE_EVAL, 1, latents));
   return finished(g);
 }
 

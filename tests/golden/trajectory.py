@@ -121,8 +121,8 @@ LOSSES = {
              "points"),
     "rpgan": ({**LEVEL, "loss": "rpgan", "train": dict(batch=16, d_steps=2, latents="fresh")}, "points"),
     "ragan": ({**LEVEL, "loss": "ragan"}, "points"),
-    # Its means and dragan's deviation are a shard's.
-    "shards-family": ({**LEVEL, "loss": "ragan", "penalty": dict(dragan=dict(weight=1, every=2)),
+    # Its means, dragan's deviation and what standing statistics are means of are a shard's.
+    "shards-family": ({**LEVEL, "loss": "ragan", "ema": dict(half_life="100 images", buffers="standing"), "penalty": dict(dragan=dict(weight=1, every=2)),
                        "train": dict(batch=16, shards=4, latents="fresh")}, "points"),
 }
 
@@ -205,7 +205,8 @@ class EachShard(gan.Gan):
     """Running statistics make a step for each shard."""
 
     def batchnorm(self, x, **tensors):
-        return torch.cat([gan.Gan.batchnorm(SimpleNamespace(shards=lambda x: [x]), part, **tensors) for part in self.shards(x)])
+        whole = SimpleNamespace(shards=lambda x: [x], momentum=self.momentum)
+        return torch.cat([gan.Gan.batchnorm(whole, part, **tensors) for part in self.shards(x)])
 
 
 class SameDraws(gan.Gan):

@@ -119,14 +119,14 @@ static void sum_up(duel_pass *p, int var, duel_val x, double mul) {
 // its shards.
 static void advance(duel_pass *p, int mean_var, int var_var, const duel_val out[3], double momentum, double unbias) {
   duel_graph *g = p->g;
-  if (p->standing) {
-    sum_up(p, mean_var, out[1], 1);
-    sum_up(p, var_var, out[2], unbias);
-    return;
-  }
   const duel_val mean = duel_shards_mean(p->shards, out[1]), var = duel_shards_mean(p->shards, out[2]);
   duel_val moved[2];
   if (mean == DUEL_NONE) return; // other shards are to come
+  if (p->standing) {
+    sum_up(p, mean_var, mean, 1);
+    sum_up(p, var_var, var, unbias);
+    return;
+  }
   duel_running(g, duel_state(g, mean_var), duel_state(g, var_var), mean, var, momentum, unbias, moved);
 }
 

@@ -31,7 +31,7 @@ typedef struct duel_pass {
   int number; // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + slot
   int slot;   // next draw of this pass
   bool again; // it was made before in this step: no state advances
-  duel_shards *shards; // in training mode: x is a shard's rows
+  duel_shards *shards; // in training mode, and standing: x is a shard's rows
   duel_val *view;      // the net's parameters, one value a tensor: what forwards read and gradients name
   int cursor;          // next tensor of the net
   char prefix[96];     // "G.3": path of the layer at hand
