@@ -269,7 +269,7 @@ static void everything_said(void **state) {
   assert_string_equal(block->value[SKIP].layers->layer[0].path, "G.2.skip.0");
   assert_int_equal(r->net[NET_G].layers.layer[3].value[SKIP].n, 0);
   assert_string_equal(r->net[NET_D].layers.layer[1].save, "out");
-  assert_true(r->net[NET_D].ema.on && r->net[NET_D].ema.half_life.n == 3);
+  assert_true(r->net[NET_D].ema.on && r->net[NET_D].ema.half_life.from == 3);
   assert_true(r->train.seed == UINT64_MAX && r->net[NET_G].ema.on && r->net[NET_G].ema.half_life.unit == DUEL_KIMG);
   assert_true(is_named(&r->net[NET_G].optim, "sgd") && is_named(&r->net[NET_D].optim, "adam"));
   assert_null(body->layer[1].value[2].chosen); // as the recipe says

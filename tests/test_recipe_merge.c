@@ -48,7 +48,7 @@ static void settings_reach_everything(void **state) {
   assert_true(value_of(&r->net[NET_G].optim, "momentum")->number[0] == 0 &&
               value_of(&r->net[NET_D].optim, "momentum")->number[0] == 0.7);
   assert_true(value_of(&r->net[NET_G].init, "std")->number[0] == 0.02 &&
-              value_of(&r->net[NET_D].init, "std")->number[0] == 0.3 && r->net[NET_G].ema.half_life.n == 4);
+              value_of(&r->net[NET_D].init, "std")->number[0] == 0.3 && r->net[NET_G].ema.half_life.from == 4);
   duel_recipe_close(r);
 
   r = SET(text, "G.optim=sgd", "optim.lr.from=0.2", "optim.lr.warmup=5", "ema=null", "G=[dense: 3]");

@@ -229,7 +229,7 @@ static void of_a_net(void **state) {
   assert_true(value_of(&r->net[NET_D].init, "mean")->number[0] == 2);
   assert_true(value_of(&r->net[NET_D].init, "std")->number[0] == 0.1);
   assert_true(value_of(&r->net[NET_G].init, "std")->number[0] == 0.02);
-  assert_true(r->net[NET_G].ema.half_life.n == 5 && r->net[NET_D].ema.half_life.n == 3); // the top's is G's
+  assert_true(r->net[NET_G].ema.half_life.from == 5 && r->net[NET_D].ema.half_life.from == 3); // the top's is G's
   duel_recipe_close(r);
   // A list, {layers: list}, and a setting that says what the top says are the same.
   r = recipe_from(TOP "G: [dense: 784]\nD: [dense: 1]\n");
@@ -368,6 +368,15 @@ static void lengths(void **state) {
                  "t:7:16: output.tick: 0 is out of range: it must be more than 0 and at most 4294967295");
   recipe_refuses(HEAD "ema: {half_life: 0}\n",
                  "t:7:18: ema.half_life: 0 is out of range: it must be more than 0 and at most 4294967295");
+  recipe_refuses(HEAD "ema: {half_life: {from: 0, to: 9 kimg, over: 0}}\n",
+                 "t:7:46: ema.half_life.over: 0 is out of range: it must be more than 0 and at most 4294967295");
+  recipe_refuses(HEAD "ema: {half_life: {from: 3 steps, to: 9 kimg}}\n",
+                 "t:7:18: ema.half_life: `from` and `to` have two units; give both in kimg");
+  duel_recipe *r = recipe_from(HEAD "ema: {half_life: {from: 0, to: 9 kimg, over: 2 epochs}}\n");
+  const duel_schedule *s = &r->net[NET_G].ema.half_life;
+  assert_true(s->from == 0 && s->to == 9 && s->unit == DUEL_KIMG && s->curve == DUEL_CURVE_LINEAR && s->over.n == 2);
+  assert_non_null(strstr(r->text, "  half_life: {from: 0, to: 9 kimg, curve: linear, over: 2 epochs}\n"));
+  duel_recipe_close(r);
   REFUSES_SET(HEAD, "--steps: train.length: 0 is out of range: it must be more than 0 and at most 4294967295",
               "--steps train.length=0");
 }

@@ -56,7 +56,8 @@ static void fill_average(const duel_step_input *in, const duel_instant *now, voi
   const duel_model *m = in->ctx;
   const duel_net *net = &m->recipe->net[in->net];
   const double past = (double)now->step * (double)now->per_step; // images
-  double half_life = duel_length_images(net->ema.half_life, now->per_step, now->items);
+  const duel_length length = {duel_scheduled(&net->ema.half_life, now), net->ema.half_life.unit};
+  double half_life = duel_length_images(length, now->per_step, now->items);
   if (net->ema.ramp_up > 0) half_life = fmin(half_life, net->ema.ramp_up * past);
   const double kept = half_life > 0 ? pow(0.5, (double)now->per_step / half_life) : 0;
   *(float *)dst = (float)(1 - kept);

@@ -201,8 +201,12 @@ static bool is_new_name(duel_reading *rd, const duel_yaml *vars, const duel_yaml
   return true;
 }
 
+static bool is_curve(const duel_key *word) {
+  return word->type == DUEL_KEY_SCHEDULE || word->type == DUEL_KEY_LENGTHS;
+}
+
 static void merge_map(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *value, const char *path) {
-  const char *main = word->type == DUEL_KEY_SCHEDULE ? "from" : main_of(word);
+  const char *main = is_curve(word) ? "from" : main_of(word);
   if (duel_yaml_is_null(slot)) {
     duel_yaml empty = *value;
     empty.child = NULL;
@@ -226,7 +230,7 @@ static void merge_map(duel_reading *rd, duel_yaml *slot, const duel_key *word, d
 
 static bool takes_keys(const duel_key *word) {
   return main_of(word) || word->type == DUEL_KEY_SECTION || word->type == DUEL_KEY_ENTRIES ||
-         word->type == DUEL_KEY_NAMES || word->type == DUEL_KEY_SCHEDULE;
+         word->type == DUEL_KEY_NAMES || is_curve(word);
 }
 
 // The mistake in merging these, if it is one of a path; the reader finds those of values.

@@ -22,6 +22,7 @@ typedef struct duel_length {
 typedef enum duel_curve { DUEL_CURVE_CONSTANT, DUEL_CURVE_LINEAR, DUEL_CURVE_COSINE } duel_curve;
 typedef struct duel_schedule {
   double from, to;
+  duel_unit unit; // of both, where they are lengths
   duel_curve curve;
   duel_length over;   // counted from the end of the warm-up; n 0: to the end of the run
   duel_length warmup; // from 0 up to `from`, linearly; n 0: none
@@ -41,6 +42,7 @@ typedef enum duel_key_type {
   DUEL_KEY_BYTES,    // 64M; auto: 0
   DUEL_KEY_LENGTH,   // min 0 allows 0, for never
   DUEL_KEY_SCHEDULE, // a number, or {from, to, …}, or the word `of`
+  DUEL_KEY_LENGTHS,  // the same of lengths
   DUEL_KEY_LAYERS,   // a list of layers
   DUEL_KEY_INIT,     // a row of duel_init_kinds: its name, or {name: …, its keys}
   DUEL_KEY_CHOSEN,   // the same of the duel_table `of`; absent: the first row
@@ -100,7 +102,7 @@ struct duel_key_value {
     double number[DUEL_MAX_LIST]; // INT, NUMBER, BOOL, CHOICE (index of the word), INTS, NUMBERS, EXTENT, BYTES
     uint64_t seed;
     duel_length length;
-    duel_schedule schedule;
+    duel_schedule schedule; // SCHEDULE, LENGTHS
     const duel_layers *layers;
     const duel_chosen *chosen; // INIT, CHOSEN, SECTION; of ENTRIES n of them
   };
@@ -140,8 +142,8 @@ typedef struct duel_net {
   duel_chosen init, optim;
   struct {
     int on;
-    duel_length half_life;
-    double ramp_up; // the half-life is at most so much of the past; 0: there is no such bound
+    duel_schedule half_life; // of lengths
+    double ramp_up;          // the half-life is at most so much of the past; 0: there is no such bound
     int buffers;
   } ema;
 } duel_net;

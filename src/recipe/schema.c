@@ -63,7 +63,8 @@ static const duel_key keys_data[] = {
 
 enum { HALF_LIFE, RAMP_UP, BUFFERS };
 static const duel_key keys_ema[] = {
-    {"half_life", DUEL_KEY_LENGTH, NULL, DUEL_ABOVE_0, 0, NULL, "how long until half of a net's moving average is new"},
+    {"half_life", DUEL_KEY_LENGTHS, NULL, DUEL_ABOVE_0, 0, NULL,
+     "how long until half of a net's moving average is new"},
     {"ramp_up", DUEL_KEY_NUMBER, "0", 0, 1e6, NULL,
      "half_life is at most this times the past; 0: from the start as it is"},
     {"buffers", DUEL_KEY_CHOICE, "copy", 0, 0, "copy|average|standing",
@@ -221,7 +222,7 @@ static void take_net(duel_recipe *r, const duel_game_kind *game, duel_net *net) 
   if (!ema->n && game->generator && !strcmp(game->generator, net->name)) ema = value_of(&r->root, "ema");
   net->ema.on = ema->n;
   if (!ema->n) return;
-  net->ema.half_life = ema->chosen->value[HALF_LIFE].length;
+  net->ema.half_life = ema->chosen->value[HALF_LIFE].schedule;
   net->ema.ramp_up = ema->chosen->value[RAMP_UP].number[0];
   net->ema.buffers = (int)ema->chosen->value[BUFFERS].number[0];
 }

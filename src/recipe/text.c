@@ -51,13 +51,20 @@ static void put_length(writer *w, const char *before, duel_length l) {
   put(w, "%s%s", before, text);
 }
 
-static void put_schedule(writer *w, const duel_schedule *s) {
+static void put_end(writer *w, bool lengths, double n, duel_unit unit) {
+  if (lengths)
+    put_length(w, "", (duel_length){n, unit});
+  else
+    put_number(w, n);
+}
+
+static void put_schedule(writer *w, bool lengths, const duel_schedule *s) {
   static const char *const curves[] = {"constant", "linear", "cosine"};
   bool constant = s->curve == DUEL_CURVE_CONSTANT, plain = constant && s->warmup.n == 0;
   if (!plain) put(w, "{from: ");
-  put_number(w, s->from);
+  put_end(w, lengths, s->from, s->unit);
   if (plain) return;
-  if (!constant) put(w, ", to: "), put_number(w, s->to);
+  if (!constant) put(w, ", to: "), put_end(w, lengths, s->to, s->unit);
   put(w, ", curve: %s", curves[s->curve]);
   if (s->over.n > 0) put_length(w, ", over: ", s->over);
   if (s->warmup.n > 0) put_length(w, ", warmup: ", s->warmup);
@@ -110,10 +117,11 @@ static void put_value(writer *w, const duel_key *key, const duel_key_value *v) {
     put_length(w, "", v->length);
     break;
   case DUEL_KEY_SCHEDULE:
+  case DUEL_KEY_LENGTHS:
     if (v->text)
       put(w, "%s", v->text);
     else
-      put_schedule(w, &v->schedule);
+      put_schedule(w, key->type == DUEL_KEY_LENGTHS, &v->schedule);
     break;
   case DUEL_KEY_INIT:
   case DUEL_KEY_CHOSEN:

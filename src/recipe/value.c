@@ -346,10 +346,24 @@ void duel_length_text(char dst[48], duel_length l) {
 
 // ---- schedules
 
+// The values that a curve begins and ends with.
+static bool read_ends(const duel_place *p, bool lengths, const duel_key_value *from, const duel_key_value *to,
+                      duel_schedule *dst) {
+  *dst = (duel_schedule){.from = from->number[0], .to = to->number[0]};
+  if (!lengths) return true;
+  const duel_length a = from->length, b = to->length;
+  *dst = (duel_schedule){.from = a.n, .to = b.n, .unit = b.n > 0 ? b.unit : a.unit};
+  return a.n == 0 || b.n == 0 || a.unit == b.unit ||
+         duel_problem_of(p, "`from` and `to` have two units; give both in %s", units[b.unit]);
+}
+
 static bool read_curve(const duel_place *p, const duel_key *key, duel_schedule *dst) {
   enum { FROM, TO, CURVE, OVER, WARMUP };
-  const duel_key keys[] = {{"from", DUEL_KEY_NUMBER, NULL, key->min, key->max, NULL, "the value to begin with"},
-                           {"to", DUEL_KEY_NUMBER, "", key->min, key->max, NULL, "the value to end with"},
+  const bool lengths = key->type == DUEL_KEY_LENGTHS;
+  const duel_key_type type = lengths ? DUEL_KEY_LENGTH : DUEL_KEY_NUMBER;
+  const double min = lengths ? 0 : key->min;
+  const duel_key keys[] = {{"from", type, NULL, min, key->max, NULL, "the value to begin with"},
+                           {"to", type, "", min, key->max, NULL, "the value to end with"},
                            {"curve", DUEL_KEY_CHOICE, "", 0, 0, "constant|linear|cosine", "how it gets there"},
                            {"over", DUEL_KEY_LENGTH, "", DUEL_ABOVE_0, 0, NULL, "how long it takes; the whole run"},
                            {"warmup", DUEL_KEY_LENGTH, "", 0, 0, NULL, "how long it first rises from 0"},
@@ -358,7 +372,8 @@ static bool read_curve(const duel_place *p, const duel_key *key, duel_schedule *
   const int problems = p->rd->problems + p->rd->more;
   const duel_key_value *v = duel_read_keys(p, &kind, p->node, NULL);
   if (!v || p->rd->problems + p->rd->more > problems) return false;
-  duel_schedule s = {.from = v[FROM].number[0], .to = v[v[TO].n ? TO : FROM].number[0]};
+  duel_schedule s;
+  if (!read_ends(p, lengths, &v[FROM], &v[v[TO].n ? TO : FROM], &s)) return false;
   s.over = v[OVER].length;
   s.warmup = v[WARMUP].length;
   s.curve = v[CURVE].n ? (duel_curve)v[CURVE].number[0] : v[TO].n ? DUEL_CURVE_LINEAR : DUEL_CURVE_CONSTANT;
@@ -381,14 +396,23 @@ static bool read_schedule(const duel_place *p, const duel_key *key, duel_key_val
   return true;
 }
 
+static bool read_lengths(const duel_place *p, const duel_key *key, duel_key_value *v) {
+  duel_key_value one = {0};
+  if (p->node->type == DUEL_YAML_MAP) return read_curve(p, key, &v->schedule);
+  if (!read_length(p, key, &one)) return false;
+  v->schedule = (duel_schedule){.from = one.length.n, .to = one.length.n, .unit = one.length.unit};
+  return true;
+}
+
 // ---- any of them
 
 bool duel_read_single(const duel_place *p, const duel_key *key, duel_key_value *v) {
   static duel_reader *const readers[] = {
-      [DUEL_KEY_INT] = read_int,       [DUEL_KEY_NUMBER] = read_number, [DUEL_KEY_BOOL] = read_bool,
-      [DUEL_KEY_CHOICE] = read_choice, [DUEL_KEY_INTS] = read_ints,     [DUEL_KEY_NUMBERS] = read_pair,
-      [DUEL_KEY_TEXT] = read_text,     [DUEL_KEY_SEED] = read_seed,     [DUEL_KEY_EXTENT] = read_extent,
-      [DUEL_KEY_BYTES] = read_bytes,   [DUEL_KEY_LENGTH] = read_length, [DUEL_KEY_SCHEDULE] = read_schedule};
+      [DUEL_KEY_INT] = read_int,        [DUEL_KEY_NUMBER] = read_number, [DUEL_KEY_BOOL] = read_bool,
+      [DUEL_KEY_CHOICE] = read_choice,  [DUEL_KEY_INTS] = read_ints,     [DUEL_KEY_NUMBERS] = read_pair,
+      [DUEL_KEY_TEXT] = read_text,      [DUEL_KEY_SEED] = read_seed,     [DUEL_KEY_EXTENT] = read_extent,
+      [DUEL_KEY_BYTES] = read_bytes,    [DUEL_KEY_LENGTH] = read_length, [DUEL_KEY_SCHEDULE] = read_schedule,
+      [DUEL_KEY_LENGTHS] = read_lengths};
   *v = (duel_key_value){.n = 1};
   return readers[key->type](p, key, v);
 }

@@ -52,7 +52,8 @@ static bool find_spanning(const duel_chosen *c, char *path, size_t n) {
     const duel_key_value *v = &c->value[k];
     if (!v->n) continue;
     snprintf(path + length, n - length, "%s%s", length ? "." : "", key->name);
-    if (key->type == DUEL_KEY_SCHEDULE && !v->text && spans_the_run(&v->schedule)) return true;
+    if ((key->type == DUEL_KEY_SCHEDULE || key->type == DUEL_KEY_LENGTHS) && !v->text && spans_the_run(&v->schedule))
+      return true;
     if ((key->type == DUEL_KEY_SECTION || key->type == DUEL_KEY_CHOSEN) && find_spanning(v->chosen, path, n))
       return true;
     for (int i = 0; key->type == DUEL_KEY_ENTRIES && i < v->n; i++) {

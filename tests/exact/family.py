@@ -173,19 +173,19 @@ def set_rates(optimizer, keys, step, steps):
             group["betas"] = (group["betas"][0], scheduled(keys["beta2"], step, steps))
 
 
-def scheduled(value, step, steps):
-    """A number that may change over time; lengths are in steps."""
+def scheduled(value, step, steps, number=lambda x: x):
+    """A number that may change over time; lengths are in steps. number: of what it begins and ends with."""
     if not isinstance(value, dict):
-        return value
-    warmup = value.get("warmup", 0)
+        return number(value)
+    warmup, first, last = value.get("warmup", 0), number(value["from"]), number(value.get("to", value["from"]))
     if step < warmup:
-        return value["from"] * step / warmup
+        return first * step / warmup
     if "to" not in value:
-        return value["from"]
+        return first
     part = min(1, (step - warmup) / (value.get("over") or steps - warmup))
     if value["curve"] == "cosine":
         part = 0.5 * (1 - np.cos(np.pi * part))
-    return value["from"] + (value["to"] - value["from"]) * part
+    return first + (last - first) * part
 
 
 def penalties(recipe):

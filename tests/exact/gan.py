@@ -15,6 +15,12 @@ from nets import initial, keys, minibatch_stddev, pair, self_attention, sizes, t
 from recipes import choice, layers, nets, of_net, training
 
 
+def in_images(length):
+    """Of a length: 0, "100 images", "2 kimg"."""
+    number, unit = f"{length} images".split()[:2]
+    return int(number) * dict(images=1, kimg=1000)[unit]
+
+
 class Run:
     """The nets, from given tensors. `images` are uint8 [items, C, H, W] or float32 points [items, n]."""
 
@@ -143,8 +149,8 @@ class Run:
     def average(self):
         if "ema" not in self.r:
             return
-        (half_life, unit), keys = self.r["ema"]["half_life"].split(), self.r["ema"]
-        images, half_life = self.batch * self.train["d_steps"], int(half_life) * dict(images=1, kimg=1000)[unit]
+        images, keys = self.batch * self.train["d_steps"], self.r["ema"]
+        half_life = family.scheduled(keys["half_life"], self.step_number, self.steps, in_images)
         if keys.get("ramp_up"):
             half_life = min(half_life, keys["ramp_up"] * self.step_number * images)
         w = 1 - 0.5 ** (images / half_life) if half_life else 1

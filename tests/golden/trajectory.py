@@ -163,6 +163,8 @@ OPTIMIZERS = {
         "from": 0.9, "to": 0.99, "curve": "cosine", "over": 12}}}, "points"),
 }
 AVERAGES = {
+    # As R3GAN's: from nothing, so that it begins as a copy.
+    "half-life": ({**SMALL, "ema": dict(half_life={"from": 0, "to": "300 images", "curve": "cosine", "over": 15})}, "points"),
     "average": ({**SMALL, "ema": dict(half_life="200 images", ramp_up=0.5, buffers="average")}, "points"),
     "standing": ({**SMALL, "ema": dict(half_life="100 images", buffers="standing")}, "points"),
 }

@@ -168,7 +168,8 @@ static bool average(const start *s) {
   const duel_net *net = &t->recipe->net[s->net];
   const int64_t per_step = duel_trainer_items_per_step(t);
   if (!net->ema.on || t->steps < TRIAL) return false;
-  const double half_life = duel_length_images(net->ema.half_life, per_step, t->items) / (double)per_step;
+  const duel_length end = {net->ema.half_life.to, net->ema.half_life.unit};
+  const double half_life = duel_length_images(end, per_step, t->items) / (double)per_step;
   if (half_life <= (double)t->steps) return false;
   return SAY(s,
              "the moving average of %s, which pictures and generate show, hardly moves: half of it is new after %.6g "
