@@ -141,6 +141,11 @@ cure 'belongs to an update on real items and fakes together' 2 's/.*set (--set t
   'd $T --set penalty.gp=10 $cure'
 cure 'let its ema.buffers be copy or average' 2 's/.*let its ema\.(buffers) be (copy|average) or.*/\1: \2/p' \
   "$T --set 'D.ema={half_life: 9, buffers: standing}'" 'd $T --set "D.ema={half_life: 9, $cure}"'
+cure 'own follows one update on both sides' 2 's/.*set (--set train\.d_update=joint)$/\1/p' "$T --set penalty.r1.update=own" \
+  'd $T --set penalty.r1.update=own $cure'
+cure 'share the update of their own, but not `every`' 2 's/.*; set (--set penalty\.r2\.every=4)$/\1/p' \
+  "$T --set train.d_update=joint --set 'penalty={r1: {update: own, every: 4}, r2: {update: own}}'" \
+  'd $T --set train.d_update=joint --set "penalty={r1: {update: own, every: 4}, r2: {update: own}}" $cure'
 cure 'auto is 0.0002*H*W/batch, but the data are points' 2 's/.*set a number, (--set penalty\.r1\.weight=1)$/\1/p' \
   "train --recipe ring --steps 2 --set penalty.r1=auto" 'd train --recipe ring --steps 2 $cure'
 cat >judge.yaml <<END

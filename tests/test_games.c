@@ -65,7 +65,8 @@ static void train(duel_step *s) {
     const duel_val on_fake = duel_bce_logits(g, duel_step_forward(s, D, fake), 0);
     const duel_val d_loss = duel_add(g, on_real, on_fake);
     duel_step_report(s, "d_loss", "D loss", DUEL_LAST, d_loss, DUEL_REPORT_SUM, 0.5);
-    const duel_penalty_at at = {D, 0, real, fake, on_real, on_fake, true};
+    const duel_penalty_at at = {
+        .net = D, .real = real, .fake = fake, .on_real = on_real, .on_fake = on_fake, .last = true};
     duel_step_descend(s, D, duel_penalties_add(s, d_loss, &at));
   }
   duel_step_update(s, D);
@@ -97,8 +98,9 @@ static duel_val steepness(duel_step *s, const duel_chosen *penalty, const duel_p
   return squared(s->g, slope);
 }
 static const duel_key steep_keys[] = {DUEL_PENALTY_KEYS("1", NULL), {.name = NULL}};
-static const duel_penalty steep[] = {{{"steep", "weight", steep_keys, "D's slope"}, DUEL_ON_BOTH, 1, true, steepness},
-                                     {.kind = {.name = NULL}}};
+static const duel_penalty steep[] = {
+    {.kind = {"steep", "weight", steep_keys, "D's slope"}, .sides = DUEL_ON_BOTH, .passes = 1, .build = steepness},
+    {.kind = {.name = NULL}}};
 static const duel_table penalties = {steep, sizeof *steep, "penalty"};
 
 static const duel_game mirror = {.kind = {.kind = {"mirror", NULL, keys, "G, its mirror E, and D"},

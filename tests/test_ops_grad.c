@@ -5,7 +5,7 @@
 //
 // The comparison sees signs, and NaN fails. The inputs keep away from kinks: a step that would cross one (which the
 // oracle tells) means other random numbers. The problems are the op cases, then whole losses with gradients inside,
-// then layers of recipes, by their items and parameters, and their penalties, by the parameters of D.
+// then layers of recipes, by their items and parameters, and penalties, by the parameters of the net that moves.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@
 #include "recipe_help.h"
 #include "run_case.h"
 
-enum { MAX_IN = 16, MAX_ELEMENTS = 6000 };
+enum { MAX_IN = 20, MAX_ELEMENTS = 6000 };
 static const double step = 2e-5;
 
 typedef struct problem {
@@ -514,52 +514,74 @@ static void test_layers(void **state) {
 }
 
 // ---- penalties
-// Of a D on N items, beside a loss; by its parameters.
+// Beside a loss of D, or of G, on N items; by the parameters of the net that moves.
 static const char *const judges[] = {"flatten, dense: 7, tanh, dense: 5, silu, dense: 1",
                                      "conv: {out: 3, pad: 1}, instancenorm, silu, conv: {out: 2, kernel: 2}, "
                                      "layernorm, tanh, flatten, dense: 1",
                                      "conv: 4, tanh, minibatch_stddev: {group: 3}, avgpool: 2, flatten, dense: 1"};
-static const char *const penalties[] = {"gp: 3", "dragan: 2", "r1: {weight: auto, every: 16}", "r2: 5",
-                                        "gp: 1, dragan: 1, r1: 1, r2: 1"};
-enum { REAL, FAKE, KEY, JUDGE }; // inputs: items of both sides, the key of draws, and D's parameters
+static const char *const penalties[] = {"gp: {}",
+                                        "dragan: {}",
+                                        "r1: auto",
+                                        "r2: {}",
+                                        "lecam: {}",
+                                        "consistency: {z: 1, radius: 0.3}",
+                                        "gp: {}, dragan: {}, r1: {}, r2: {}, lecam: {}, consistency: {z: 1}"};
+enum { REAL, FAKE, Z, KEY, PARAMETERS }; // inputs: items of both sides, latents, the key of draws; of G, then of D
 
-static void build_penalty(duel_graph *g, const void *ctx, const duel_val *in, duel_val *out) {
-  duel_model model = *(const duel_model *)ctx;
+typedef struct penalized {
+  const duel_model *model;
+  int net; // that moves
+} penalized;
+
+static void build_penalties(duel_graph *g, const void *ctx, const duel_val *in, duel_val *out) {
+  const penalized *p = ctx;
+  duel_model model = *p->model;
   duel_step_vars vars = {.n_every = 0};
   const duel_shards whole = {.g = g, .n = 1};
-  duel_step s = {.g = g, .vars = &vars, .m = &model, .r = model.recipe, .key = in[KEY], .shards = whole, .on = 1};
+  duel_step s = {.g = g, .vars = &vars, .m = &model, .r = model.recipe, .key = in[KEY], .shards = whole};
   duel_val view[MAX_IN];
-  memcpy(view, in + JUDGE, (MAX_IN - JUDGE) * sizeof *view);
-  s.view[1] = view;
-  duel_penalty_at at = {.net = 1, .sub_step = 1, .real = in[REAL], .fake = in[FAKE], .last = true};
-  at.on_real = duel_step_forward(&s, 1, at.real);
-  at.on_fake = duel_step_forward(&s, 1, at.fake);
-  out[0] = duel_penalties_add(&s, duel_sub(g, duel_mean(g, at.on_fake), duel_mean(g, at.on_real)), &at);
+  memcpy(view, in + PARAMETERS, (MAX_IN - PARAMETERS) * sizeof *view);
+  s.view[NET_G] = view;
+  s.view[NET_D] = view + model.net[NET_G].n;
+  for (int i = 0; i < 2; i++) s.lecam[i] = duel_constant(g, DUEL_SCALAR, i ? -0.2 : 0.1);
+  duel_penalty_at at = {.net = p->net, .sub_step = 1, .z = in[Z], .real = in[REAL], .fake = in[FAKE]};
+  if (p->net == NET_G) at.fake = duel_step_forward(&s, NET_G, at.z);
+  at.on_real = duel_step_forward(&s, NET_D, at.real);
+  at.on_fake = duel_step_forward(&s, NET_D, at.fake);
+  out[0] = duel_sub(g, duel_mean(g, at.on_fake), duel_mean(g, at.on_real));
+  for (int i = 0; i < s.r->n_penalties; i++) {
+    const duel_chosen *penalty = &s.r->penalty[i];
+    duel_penalty_term *term = p->net == NET_G ? duel_penalty_of(penalty)->build_g : duel_penalty_of(penalty)->build;
+    if (term) out[0] = duel_add(g, out[0], duel_affine(g, term(&s, penalty, &at), 3, 0));
+  }
 }
 
-static void check_penalty(const char *judge, const char *penalty, int *failures) {
+static void check_penalties(const char *judge, const char *penalty, int net, int *failures) {
   static const double key[] = {3, 0, 5, 0};
   char text[512], name[256];
   snprintf(text, sizeof text,
-           "recipe: 1\ndata: x\nlatent: 1\nG: [dense: 32, reshape: [2, 4, 4]]\nD: [%s]\n"
+           "recipe: 1\ndata: x\nlatent: 3\nG: [dense: 5, tanh, dense: 32, reshape: [2, 4, 4]]\nD: [%s]\n"
            "train: {length: 1, batch: 6}\npenalty: {%s}\n",
            judge, penalty);
-  snprintf(name, sizeof name, "%s of %s", penalty, judge);
+  snprintf(name, sizeof name, "%s of %s", penalty, net == NET_G ? "G" : judge);
   duel_recipe *r = recipe_from(text);
   duel_vars vars = {0};
   duel_model model;
   assert_int_equal(duel_model_open(&model, r, DUEL_SCALAR, 0, &vars, DUEL_F64), DUEL_OK);
-  const duel_model_net *own = &model.net[1];
-  problem p = {.name = name, .n_in = JUDGE + own->n, .n_out = 1, .out = {DUEL_SCALAR}, .build = build_penalty};
-  p.ctx = &model;
-  assert_true(p.n_in < MAX_IN);
-  for (int i = 0; i < p.n_in; i++) {
-    p.wrt[i] = i >= JUDGE;
-    p.in[i] = random_like(i >= JUDGE ? own->param[i - JUDGE].shape : DUEL_SHAPE(6, 2, 4, 4), 700 + (uint32_t)i);
-  }
-  duel_ref_free(&p.in[KEY]);
+  const penalized ctx = {&model, net};
+  problem p = {
+      .name = name, .n_in = PARAMETERS, .n_out = 1, .out = {DUEL_SCALAR}, .build = build_penalties, .ctx = &ctx};
+  for (int i = 0; i < KEY; i++)
+    p.in[i] = random_like(i == Z ? DUEL_SHAPE(6, 3) : DUEL_SHAPE(6, 2, 4, 4), 700 + (uint32_t)i);
   p.in[KEY] = duel_ref_new(DUEL_I32, DUEL_SHAPE(4));
   memcpy(p.in[KEY].data, key, sizeof key);
+  for (int owner = 0; owner < 2; owner++)
+    for (int i = 0; i < model.net[owner].n; i++) {
+      assert_true(p.n_in < MAX_IN);
+      p.wrt[p.n_in] = owner == net;
+      p.in[p.n_in] = random_like(model.net[owner].param[i].shape, 700 + (uint32_t)p.n_in);
+      p.n_in++;
+    }
   for (int i = 0; i < 2; i++) {
     trial t = {0};
     draw_directions(&t, &p, 33);
@@ -577,8 +599,11 @@ static void test_penalties(void **state) {
   const int64_t before = comparisons;
   int failures = 0;
   worst = 0;
-  for (size_t j = 0; j < sizeof judges / sizeof *judges; j++)
-    for (size_t k = 0; k < sizeof penalties / sizeof *penalties; k++) check_penalty(judges[j], penalties[k], &failures);
+  for (size_t k = 0; k < sizeof penalties / sizeof *penalties; k++) {
+    for (size_t j = 0; j < sizeof judges / sizeof *judges; j++)
+      check_penalties(judges[j], penalties[k], NET_D, &failures);
+    if (strstr(penalties[k], "consistency")) check_penalties(judges[0], penalties[k], NET_G, &failures);
+  }
   print_message("%lld derivatives of penalties compared, worst error ÷ tolerance %.2g\n",
                 (long long)(comparisons - before), worst);
   assert_int_equal(failures, 0);

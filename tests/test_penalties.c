@@ -14,9 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/plan/plan.h"
 #include "duel.h"
 #include "io/safetensors.h"
 #include "io_help.h"
+#include "run/run.h"
 
 enum { MOST_SET = 8 };
 static const char *backend = "cpu";
@@ -146,6 +148,110 @@ static void between_periods(void **state) {
   resumes(SET(apart, "train.d_update=separate"), SET(apart, "train.d_update=separate", "run.capture=off"));
 }
 
+static void with_state(void **state) {
+  (void)state;
+  const char *const lecam = "penalty={lecam: {start: 5, every: 2}, consistency: {z: 20, every: 3}}";
+  resumes(SET(lecam, "train.d_steps=2"), SET(lecam, "train.d_steps=2", "run.capture=off"));
+  const char *const own = "penalty={r1: {weight: 1, every: 4, update: own}, r2: {every: 4, update: own}}";
+  resumes(SET(own, "train.d_steps=2"), SET(own, "train.d_steps=2", "run.capture=off"));
+}
+
+static double tensor(const char *name, const char *tensor) {
+  duel_tensor_file f;
+  must(duel_tensors_read(&f, scratch(name)));
+  const duel_entry *e = duel_tensors_find(&f, tensor);
+  if (!e) fail_msg("%s has no %s", name, tensor);
+  const double value = (double)*(const float *)e->data;
+  duel_tensors_close(&f);
+  return value;
+}
+
+// Averages move from step 0 on, the term is added from `start` on; what a checkpoint lacks of them is missed.
+static void lecam(void **state) {
+  (void)state;
+  const char *const *set = SET("optim={lr: 0}", "penalty={lecam: {start: 3}}");
+  duel_run *run = open_run(NULL, set);
+  double real = 0, fake = 0;
+  for (int t = 0; t < 6; t++) {
+    must(duel_run_advance(run, 1));
+    real = 0.99 * real + 0.01 * duel_run_scalar(run, "score_real");
+    fake = 0.99 * fake + 0.01 * duel_run_scalar(run, "score_fake");
+    assert_true((duel_run_scalar(run, "penalty.lecam") > 0) == (t >= 3));
+    const duel_scalar *list;
+    int n;
+    must(duel_run_scalars(run, 1, &list, &n));
+  }
+  must(duel_run_save(run, scratch("six")));
+  duel_run_close(run);
+  near(tensor("six", "penalty.lecam.real"), real);
+  near(tensor("six", "penalty.lecam.fake"), fake);
+
+  duel_tensor_file f;
+  char path[4096];
+  must(duel_tensors_read(&f, scratch("six")));
+  duel_entry *entry = malloc((size_t)f.n * sizeof *entry);
+  duel_meta meta[32];
+  int n = 0, n_meta = 0;
+  for (int i = 0; i < f.n; i++)
+    if (strcmp(f.entry[i].name, "penalty.lecam.fake") != 0) entry[n++] = f.entry[i];
+  for (int i = 0; i < f.n_meta; i++)
+    if (strcmp(f.meta[i].key, "crc32c") != 0) meta[n_meta++] = f.meta[i];
+  snprintf(path, sizeof path, "%s", scratch("less"));
+  must(duel_tensors_write(path, entry, n, meta, n_meta));
+  free(entry);
+  duel_tensors_close(&f);
+  assert_int_equal(try_run(&run, path, set), DUEL_ERR_DATA);
+  assert_message("has no tensor penalty.lecam.fake, which the recipe needs");
+
+  // A new run from these weights counts from 0.
+  must(duel_run_open(&run, &(duel_run_options){.recipe = scratch("ring.yaml"),
+                                               .backend = backend,
+                                               .init = scratch("six"),
+                                               .init_optimizer = 1,
+                                               .set = &(duel_set){"penalty", "{lecam: {}}", NULL},
+                                               .n_set = 1}));
+  must(duel_run_save(run, scratch("new")));
+  duel_run_close(run);
+  assert_true(tensor("new", "penalty.lecam.real") == 0 && tensor("new", "penalty.lecam.fake") == 0);
+}
+
+// n updates on the loss and one of the penalty's own move as n would: rate and betas are n/(n + 1) of what is said.
+static void updates_of_its_own(void **state) {
+  (void)state;
+  duel_run *run = open_run(NULL, SET("penalty={r1: {weight: 1, every: 3, update: own}}", "optim.lr=0.004"));
+  must(duel_run_advance(run, 7)); // steps 0, 3 and 6 have one more
+  near(duel_run_scalar(run, "lr_d"), 0.003);
+  near(duel_run_scalar(run, "lr_g"), 0.004);
+  must(duel_run_save(run, scratch("seven")));
+  duel_run_close(run);
+  duel_tensor_file f;
+  must(duel_tensors_read(&f, scratch("seven")));
+  assert_string_equal(duel_tensors_meta(&f, "updates.D"), "10");
+  assert_string_equal(duel_tensors_meta(&f, "updates.G"), "7");
+  duel_tensors_close(&f);
+}
+
+// Products in the plan of a step in which all is due.
+static int products(const char *penalty) {
+  duel_run *run = open_run(NULL, SET("D=[dense: 16, leaky_relu, dense: 1]", penalty));
+  const duel_graph *g = run->trainer->variant[0].plan->graph;
+  int n = 0;
+  for (int i = 0; i < g->n_nodes; i++) n += duel_op_records[g->node[i]->op]->kind == DUEL_KIND_PRODUCT;
+  duel_run_close(run);
+  return n;
+}
+
+// D has two layers. The gradient in an item takes a product of each; its own gradient one of each by its weight, and
+// the lower layer's by what comes into it. r1 and r2 take the loss's pass of D. gp makes one, in which nobody reads
+// what the last layer yields.
+static void nothing_twice(void **state) {
+  (void)state;
+  const int none = products("penalty={}");
+  assert_int_equal(products("penalty={r1: 1}") - none, 2 + 2 + 1);
+  assert_int_equal(products("penalty={r2: {every: 4}}") - none, 2 + 2 + 1);
+  assert_int_equal(products("penalty={gp: 1}") - none, 1 + 2 + 2 + 1);
+}
+
 static void refused(void **state) {
   (void)state;
   duel_run *run;
@@ -160,6 +266,12 @@ static void refused(void **state) {
       try_run(&run, NULL, SET("penalty={gp: {every: 2}, dragan: {every: 3}, r1: {every: 4}, r2: {every: 5}}")),
       DUEL_ERR_USAGE);
   assert_message("a recipe has at most 3 different n in `every: n`");
+  assert_int_equal(try_run(&run, NULL, SET("penalty={r1: {update: own}}", "train.d_update=separate")), DUEL_ERR_USAGE);
+  assert_message("penalty.r1.update: own follows one update on both sides, but train.d_update: separate has two; set "
+                 "train.d_update=joint");
+  assert_int_equal(try_run(&run, NULL, SET("penalty={r1: {update: own, every: 4}, r2: {update: own}}")),
+                   DUEL_ERR_USAGE);
+  assert_message("penalty.r1 and penalty.r2 share the update of their own, but not `every`; set penalty.r2.every=4");
 }
 
 static int set_up(void **state) {
@@ -173,6 +285,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(scheduled, set_up, scratch_teardown),
       cmocka_unit_test_setup_teardown(several_periods, set_up, scratch_teardown),
       cmocka_unit_test_setup_teardown(between_periods, set_up, scratch_teardown),
+      cmocka_unit_test_setup_teardown(with_state, set_up, scratch_teardown),
+      cmocka_unit_test_setup_teardown(lecam, set_up, scratch_teardown),
+      cmocka_unit_test_setup_teardown(updates_of_its_own, set_up, scratch_teardown),
+      cmocka_unit_test_setup_teardown(nothing_twice, set_up, scratch_teardown),
       cmocka_unit_test_setup_teardown(refused, set_up, scratch_teardown),
   };
   return cmocka_run_group_tests_name("penalties", tests, NULL, NULL);

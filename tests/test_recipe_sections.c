@@ -152,10 +152,12 @@ static void required(void **state) {
 static void without_keys(void **state) {
   (void)state;
   recipe_refuses(HEAD "penalty: {squares: 10}\naugment: {flip: true}\neval: {metrics: [frechet]}\n",
-                 "t:7:11: penalty.squares: no such penalty; there are gp, dragan, r1, r2\n"
+                 "t:7:11: penalty.squares: no such penalty; there are gp, dragan, r1, r2, lecam, consistency\n"
                  "t:8:11: augment.flip: no such key; it has none\n"
                  "t:9:8: eval.metrics: no such key; it has none");
-  REFUSES_SET(HEAD, "--set penalty.squares.weight=10: penalty.squares: no such penalty; there are gp, dragan, r1, r2",
+  REFUSES_SET(HEAD,
+              "--set penalty.squares.weight=10: penalty.squares: no such penalty; there are gp, dragan, r1, r2, lecam, "
+              "consistency",
               "penalty.squares.weight=10");
   recipe_refuses(HEAD "penalty: {gp: -1, dragan: {weight: .inf}, r1: {every: 0}, r2: auto}\n",
                  "t:7:15: penalty.gp.weight: -1 is out of range: it must be at least 0 and at most 1000000000\n"
@@ -177,7 +179,7 @@ static void of_penalties(void **state) {
   assert_true(value_of(&r->penalty[0], "weight")->schedule.from == 10);
   assert_string_equal(value_of(&r->penalty[1], "weight")->text, "auto");
   assert_int_equal(value_of(&r->penalty[2], "weight")->schedule.curve, DUEL_CURVE_LINEAR);
-  assert_non_null(strstr(r->text, "\n  r1: {weight: auto, every: 1}\n"));
+  assert_non_null(strstr(r->text, "\n  r1: {weight: auto, every: 1, update: shared}\n"));
   duel_recipe_close(r);
 }
 

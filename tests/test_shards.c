@@ -36,6 +36,12 @@ static const struct {
     {"penalties", HEAD SMOOTH "loss: wasserstein\npenalty: {gp: 10, r1: {weight: 1, every: 2}, r2: 2}\n"
                               "train: {length: 99, batch: 16, d_steps: 2}\n"},
     {"pairs", HEAD SMOOTH "loss: rpgan\ntrain: {length: 99, batch: 16}\n"},
+    {"lazy",
+     HEAD SMOOTH "penalty: {gp: {weight: 1, every: 2}, r1: {weight: 1, every: 3, update: own}, lecam: {start: 2},\n"
+                 "  r2: {weight: 1, every: 3, update: own}, consistency: {z: 20, every: 2}}\n"
+                 "train: {length: 99, batch: 16, d_steps: 2}\n"},
+    {"apart", HEAD SMOOTH "penalty: {r1: 1, r2: {weight: 1, every: 2}}\n"
+                          "train: {length: 99, batch: 16, d_update: separate, latents: fresh}\n"},
     {"classifier", "recipe: 1\ngame: classifier\ndata: {path: synthetic:shapes, limit: 150}\n"
                    "C: [flatten, dense: 24, silu, dropout: 0.1, dense: $classes]\n"
                    "train: {length: 99, batch: 16, noise: 0.2}\n"},
@@ -45,7 +51,7 @@ static const struct {
      "recipe: 1\ngame: classifier\ndata: {path: synthetic:shapes, limit: 150}\n"
      "C: [flatten, dense: 24, batchnorm, relu, dense: $classes]\ntrain: {length: 99, batch: 64}\n"},
 };
-enum { SMOOTH_ONES = 5, RECIPES = sizeof recipes / sizeof *recipes };
+enum { SMOOTH_ONES = 7, RECIPES = sizeof recipes / sizeof *recipes };
 
 static int set_up(void **state) {
   if (getenv("DUEL_TEST_BACKENDS")) backend = getenv("DUEL_TEST_BACKENDS");

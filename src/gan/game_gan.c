@@ -51,7 +51,7 @@ static duel_status declare(duel_model *m, duel_shape item) {
     return duel_fail(DUEL_ERR_USAGE,
                      "D yields %s an item but must yield one number (a logit); let it end with dense: 1",
                      duel_shape_text(logit));
-  return duel_penalties_check(m, !joint(m->recipe));
+  return duel_penalties_declare(m, D, !joint(m->recipe));
 }
 
 static int64_t items(const duel_recipe *r) {
@@ -59,7 +59,7 @@ static int64_t items(const duel_recipe *r) {
 }
 
 static int updates(const duel_recipe *r, int net) {
-  return net == G ? 1 : d_steps(r) * (joint(r) ? 1 : 2);
+  return net == G ? 1 : d_steps(r) * ((joint(r) ? 1 : 2) + duel_penalties_updates(r));
 }
 
 // The mean of a pass's scores and that of their signs.
@@ -97,8 +97,14 @@ static duel_val sum_of(duel_graph *g, duel_loss_terms t) {
 static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, duel_val fake, duel_logits x) {
   const duel_loss_terms terms = loss->d(s->g, x, &s->r->loss);
   const bool last = j == d_steps(s->r) - 1;
-  const duel_penalty_at at = {
-      .net = D, .sub_step = j, .real = real, .fake = fake, .on_real = x.real, .on_fake = x.fake, .last = last};
+  const duel_penalty_at at = {.net = D,
+                              .sub_step = j,
+                              .z = duel_step_latents(s, (uint32_t)j),
+                              .real = real,
+                              .fake = fake,
+                              .on_real = x.real,
+                              .on_fake = x.fake,
+                              .last = last};
   if (last) {
     report_loss(s, "d_loss_real", terms.real, loss->reported);
     report_loss(s, "d_loss_fake", terms.fake, loss->reported);
@@ -107,6 +113,19 @@ static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, d
     report_scores(s, "score_fake", "sign_fake", x.fake);
   }
   duel_step_descend(s, D, duel_penalties_add(s, sum_of(s->g, terms), &at));
+}
+
+// An update of D down penalties alone, on these sides.
+static void train_apart(duel_step *s, int j, int sides, duel_fakes *fakes) {
+  while (duel_step_shard(s)) {
+    duel_penalty_at at = {.net = D, .sub_step = j, .z = DUEL_NONE, .last = j == d_steps(s->r) - 1};
+    at.real = sides & DUEL_ON_REAL ? duel_step_real(s, j) : DUEL_NONE;
+    at.fake = sides & DUEL_ON_FAKE ? duel_step_fake(s, fakes) : DUEL_NONE;
+    at.on_real = sides & DUEL_ON_REAL ? duel_step_forward(s, D, at.real) : DUEL_NONE;
+    at.on_fake = sides & DUEL_ON_FAKE ? duel_step_forward(s, D, at.fake) : DUEL_NONE;
+    duel_step_descend(s, D, duel_penalties_own_loss(s, &at));
+  }
+  update_d(s, false);
 }
 
 // Sub-step j: trains D. Yields G(z_j).
@@ -128,6 +147,8 @@ static duel_fakes train_d(duel_step *s, const duel_loss *loss, int j) {
     learn_d(s, loss, j, real, fake, x);
   }
   update_d(s, last);
+  const int apart = duel_penalties_own(s);
+  if (apart) train_apart(s, j, apart, &fakes);
   return fakes;
 }
 
@@ -138,7 +159,15 @@ static void train_g(duel_step *s, const duel_loss *loss, duel_fakes *fakes) {
     if (loss->compares) x.real = duel_step_forward(s, D, duel_step_real(s, d_steps(r) - 1));
     const duel_val g_loss = loss->g(s->g, x, &r->loss);
     duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
-    duel_step_descend(s, G, g_loss);
+    const duel_penalty_at at = {.net = G,
+                                .sub_step = d_steps(r),
+                                .z = duel_step_latents(s, fakes->k),
+                                .real = DUEL_NONE,
+                                .fake = duel_step_fake(s, fakes),
+                                .on_real = x.real,
+                                .on_fake = x.fake,
+                                .last = true};
+    duel_step_descend(s, G, duel_penalties_add_g(s, g_loss, &at));
   }
   report_norm(s, "grad_norm_g", duel_step_update(s, G));
 }

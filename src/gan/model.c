@@ -36,6 +36,18 @@ duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape
   return status;
 }
 
+duel_status duel_model_state(duel_model *m, const char *name) {
+  if (m->n_states == DUEL_MAX_STATES) return duel_fail(DUEL_ERR_INTERNAL, "%s: no room for more state", name);
+  m->state[m->n_states++] = (duel_model_state_row){.name = name};
+  return DUEL_OK;
+}
+
+duel_val duel_model_state_of(const duel_model *m, duel_graph *g, const char *name) {
+  for (int i = 0; i < m->n_states; i++)
+    if (!strcmp(m->state[i].name, name)) return duel_state(g, m->state[i].var);
+  return duel_graph_error(g, "%s: no such state", name);
+}
+
 // Offsets of the net's parameters in its slab, and all its variables.
 static duel_status place_net(duel_model *m, int net, duel_vars *vars, duel_dtype real) {
   duel_model_net *own = &m->net[net];
@@ -102,10 +114,15 @@ static void name_net(duel_model_net *p, const char *name) {
 static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars) {
   const duel_recipe *r = m->recipe;
   DUEL_TRY(duel_shards_check(r->train.batch, r->train.shards));
-  for (int net = 0; net < r->n_nets; net++) name_net(&m->net[net], r->net[net].name);
+  for (int net = 0; net < r->n_nets; net++) {
+    name_net(&m->net[net], r->net[net].name);
+    m->net[net].share = 1;
+  }
   DUEL_TRY(m->game->declare(m, item));
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(check_average(m, net));
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(place_net(m, net, vars, m->real));
+  for (int i = 0; i < m->n_states; i++)
+    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, m->state[i].name, m->real, DUEL_SCALAR, &m->state[i].var));
   return DUEL_OK;
 }
 

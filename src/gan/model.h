@@ -42,9 +42,16 @@ typedef struct duel_model_net {
   int slab, ema;     // variables; -1 where there is none
   int moment[DUEL_MAX_MOMENTS];
   duel_shape reads; // without the batch
+  double share;     // of a usual update that each of its updates is, where others come between them; else 1
   duel_layer_row *row;
   int n_rows, cap_rows;
 } duel_model_net;
+
+typedef struct duel_model_state_row { // a number that outlives a step and is no net's; begins as 0
+  const char *name;                   // in checkpoints
+  int var;
+} duel_model_state_row;
+enum { DUEL_MAX_STATES = 8 };
 
 typedef struct duel_model {
   const duel_recipe *recipe;
@@ -53,6 +60,8 @@ typedef struct duel_model {
   duel_shape item;                   // of the data, and of samples; without the batch
   int64_t classes;                   // of the data; 0: they have no labels
   int64_t ordinals;
+  duel_model_state_row state[DUEL_MAX_STATES];
+  int n_states;
   duel_dtype real;
 } duel_model;
 
@@ -66,6 +75,9 @@ void duel_model_close(duel_model *m);
 bool duel_model_stands(const duel_model *m);
 // For games: walks a net on items of the shape `in`; yields the shape of what comes out, both without the batch.
 duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape *out);
+// For games: the model has such a number; its newest version in a graph.
+duel_status duel_model_state(duel_model *m, const char *name);
+duel_val duel_model_state_of(const duel_model *m, duel_graph *g, const char *name);
 
 // The initial value of a parameter (float32, shape's count) for the seed.
 void duel_param_init(const duel_param *p, uint64_t seed, float *dst);

@@ -21,6 +21,11 @@ enum { ADAM_LR, ADAM_BETAS, ADAM_EPS, ADAM_DECAY, ADAM_BETA2 };
   }
 static const duel_key keys_adam[] = {ADAM_KEYS("0")}, keys_adamw[] = {ADAM_KEYS("0.01")};
 
+// What is left of a moment after a share of a usual update; pow(x, 1) is x, but nobody promises it.
+static double kept(double beta, double share) {
+  return share < 1 ? pow(beta, share) : beta;
+}
+
 static double beta2_of(const duel_key_value *betas, const duel_key_value *beta2, const duel_instant *now) {
   return beta2->n ? duel_scheduled(&beta2->schedule, now) : betas->number[1];
 }
@@ -33,9 +38,10 @@ static void put_betas(double row[DUEL_COEF], double beta1, double beta2) {
 }
 
 // A beta2 that changes corrects as if it had been the present one all along, as in PyTorch.
-static void coef_adam(const duel_chosen *o, const duel_instant *now, double lr, int64_t update, double row[DUEL_COEF]) {
-  const double beta1 = o->value[ADAM_BETAS].number[0];
-  const double beta2 = beta2_of(&o->value[ADAM_BETAS], &o->value[ADAM_BETA2], now);
+static void coef_adam(const duel_chosen *o, const duel_instant *now, double lr, double share, int64_t update,
+                      double row[DUEL_COEF]) {
+  const double beta1 = kept(o->value[ADAM_BETAS].number[0], share);
+  const double beta2 = kept(beta2_of(&o->value[ADAM_BETAS], &o->value[ADAM_BETA2], now), share);
   const double correct1 = 1 - pow(beta1, (double)update), correct2 = 1 - pow(beta2, (double)update);
   row[0] = lr / correct1;
   row[1] = 1 / sqrt(correct2);
@@ -60,14 +66,14 @@ static const duel_key keys_rmsprop[] = {
     WEIGHT_DECAY("0"),
     {.name = NULL}};
 
-static void coef_rmsprop(const duel_chosen *o, const duel_instant *now, double lr, int64_t update,
+static void coef_rmsprop(const duel_chosen *o, const duel_instant *now, double lr, double share, int64_t update,
                          double row[DUEL_COEF]) {
   (void)now, (void)update;
   row[0] = lr;
   row[1] = 1;
   row[2] = o->value[RMSPROP_EPS].number[0];
   row[3] = 1 - lr * o->value[RMSPROP_DECAY].number[0];
-  put_betas(row, 0, o->value[RMSPROP_ALPHA].number[0]);
+  put_betas(row, 0, kept(o->value[RMSPROP_ALPHA].number[0], share));
 }
 
 // ---- lion: Chen et al. 2023, arXiv:2302.06675, algorithm 2
@@ -79,11 +85,13 @@ static const duel_key keys_lion[] = {
     BETA2,
     {.name = NULL}};
 
-static void coef_lion(const duel_chosen *o, const duel_instant *now, double lr, int64_t update, double row[DUEL_COEF]) {
+static void coef_lion(const duel_chosen *o, const duel_instant *now, double lr, double share, int64_t update,
+                      double row[DUEL_COEF]) {
   (void)update;
   row[0] = lr;
   row[3] = 1 - lr * o->value[LION_DECAY].number[0];
-  put_betas(row, o->value[LION_BETAS].number[0], beta2_of(&o->value[LION_BETAS], &o->value[LION_BETA2], now));
+  put_betas(row, kept(o->value[LION_BETAS].number[0], share),
+            kept(beta2_of(&o->value[LION_BETAS], &o->value[LION_BETA2], now), share));
 }
 
 // a·coef[i] + b·coef[i + 1]
@@ -115,11 +123,12 @@ static const duel_key keys_sgd[] = {
     WEIGHT_DECAY("0"),
     {.name = NULL}};
 
-static void coef_sgd(const duel_chosen *o, const duel_instant *now, double lr, int64_t update, double row[DUEL_COEF]) {
+static void coef_sgd(const duel_chosen *o, const duel_instant *now, double lr, double share, int64_t update,
+                     double row[DUEL_COEF]) {
   (void)now, (void)update;
   row[0] = lr;
   row[3] = 1 - lr * o->value[SGD_DECAY].number[0];
-  row[4] = o->value[SGD_MOMENTUM].number[0];
+  row[4] = kept(o->value[SGD_MOMENTUM].number[0], share);
 }
 
 static duel_val build_sgd(duel_graph *g, duel_val p, const duel_val moment[DUEL_MAX_MOMENTS], duel_val grad,

@@ -10,8 +10,10 @@ typedef struct duel_optimizer {
   duel_kind kind; // the first key is lr
   int moments;
   bool bounded; // it moves no number by much more than its rate, whatever the gradient
-  // The coefficients of update number `update`, from 1, in the step `now`; the caller rounds them to float once.
-  void (*coef)(const duel_chosen *o, const duel_instant *now, double lr, int64_t update, double row[DUEL_COEF]);
+  // The coefficients of update number `update`, from 1, in the step `now`; the caller rounds them to float once. share:
+  // of a usual update that each is, which lr has already; what is kept of a moment is kept to its power.
+  void (*coef)(const duel_chosen *o, const duel_instant *now, double lr, double share, int64_t update,
+               double row[DUEL_COEF]);
   // Moves the slab p along the flat gradient. Yields the parts of Σ grad².
   duel_val (*build)(duel_graph *g, duel_val p, const duel_val moment[DUEL_MAX_MOMENTS], duel_val grad, duel_val coef);
 } duel_optimizer;

@@ -1,8 +1,11 @@
 #include "gan/penalties.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/rng.h"
+#include "gan/game.h"
 
 // ---- what D yields, differentiated by what it read
 
@@ -69,8 +72,8 @@ static duel_val dragan(duel_step *s, const duel_chosen *penalty, const duel_pena
 // that the loss made
 
 static const char AUTO[] = "auto";
-static const duel_key keys_r1[] = {DUEL_PENALTY_KEYS("10", AUTO), {.name = NULL}};
-static const duel_key keys_r2[] = {DUEL_PENALTY_KEYS("10", NULL), {.name = NULL}};
+static const duel_key keys_r1[] = {DUEL_PENALTY_KEYS("10", AUTO), DUEL_PENALTY_UPDATE, {.name = NULL}};
+static const duel_key keys_r2[] = {DUEL_PENALTY_KEYS("10", NULL), DUEL_PENALTY_UPDATE, {.name = NULL}};
 
 static duel_val flatness(duel_graph *g, duel_val x, duel_val y) {
   return duel_affine(g, duel_sum(g, squared_slope(g, x, y)), 0.5 / (double)duel_val_shape(g, x).dim[0], 0);
@@ -84,11 +87,118 @@ static duel_val r2(duel_step *s, const duel_chosen *penalty, const duel_penalty_
   return flatness(s->g, at->fake, at->on_fake);
 }
 
+// ---- lecam: Tseng et al. 2021, arXiv:2104.03310: E relu(r − α_F)² + E relu(α_R − f)², as their codes have it. α_R and
+// α_F are averages of E r and of E f, from 0, divided by the share that they have seen so far; all sub-steps of a step
+// read them as they stood before it
+
+enum { LECAM_START = DUEL_PENALTY_OWN };
+static const duel_key keys_lecam[] = {
+    DUEL_PENALTY_KEYS("0.3", NULL),
+    {"start", DUEL_KEY_LENGTH, "1000 steps", 0, 0, NULL, "the averages run so long before the term is added"},
+    {.name = NULL}};
+static const char *const state_lecam[] = {"penalty.lecam.real", "penalty.lecam.fake", NULL};
+static const double LECAM_KEPT = 0.99; // of an average's old value
+
+static void fill_unbias(const duel_step_input *in, const duel_instant *now, void *dst) {
+  const duel_recipe *r = in->ctx;
+  const double moves = (double)now->step * (double)(now->per_step / r->train.batch);
+  *(float *)dst = (float)(moves > 0 ? 1 / (1 - pow(LECAM_KEPT, moves)) : 0);
+}
+
+static void fill_lecam(const duel_step_input *in, const duel_instant *now, void *dst) {
+  const duel_key_value *value = ((const duel_chosen *)in->ctx)->value;
+  const bool begun = now->step >= duel_length_steps(value[LECAM_START].length, now->per_step, now->items);
+  const duel_schedule *weight = &value[DUEL_PENALTY_WEIGHT].schedule;
+  *(float *)dst = begun ? (float)duel_schedule_at(weight, now->step, now->steps, now->per_step, now->items) : 0;
+}
+
+static void watch_lecam(duel_step *s, const duel_penalty_at *at) {
+  duel_graph *g = s->g;
+  const duel_val unbias =
+      duel_step_number(s, (duel_step_input){.name = "lecam.unbias", .fill = fill_unbias, .ctx = s->r});
+  const duel_val moves = duel_constant(g, DUEL_SCALAR, 1 - LECAM_KEPT), on[2] = {at->on_real, at->on_fake};
+  for (int i = 0; i < 2; i++) {
+    const duel_val average = duel_model_state_of(s->m, g, state_lecam[i]);
+    if (at->sub_step == 0 && s->shards.at <= 0) s->lecam[i] = duel_mul(g, average, unbias);
+    const duel_val mean = duel_step_mean(s, duel_mean(g, on[i]));
+    if (mean != DUEL_NONE) duel_ema(g, average, mean, moves);
+  }
+}
+
+static duel_val squared_excess(duel_graph *g, duel_val x, duel_val over) {
+  const duel_val excess = duel_leaky_relu(g, duel_sub(g, x, over), 0);
+  return duel_mean(g, duel_mul(g, excess, excess));
+}
+static duel_val lecam(duel_step *s, const duel_chosen *penalty, const duel_penalty_at *at) {
+  (void)penalty;
+  return duel_add(s->g, squared_excess(s->g, at->on_real, s->lecam[1]), squared_excess(s->g, s->lecam[0], at->on_fake));
+}
+
+// ---- consistency: zCR (Zhao et al. 2021, arXiv:2002.04724): D yields the same, and G something else, where the
+// latents change a little. Mean squares of the difference, G's negative; gradients flow into both sides
+
+enum { CONSISTENCY_G = DUEL_PENALTY_OWN, CONSISTENCY_RADIUS };
+static const duel_key keys_consistency[] = {
+    {"z", DUEL_KEY_SCHEDULE, NULL, 0, 1e9, NULL, "the weight of D's term where latents change a little; 20"},
+    DUEL_PENALTY_KEY_EVERY,
+    {"generator", DUEL_KEY_SCHEDULE, "0.5", 0, 1e9, NULL, "the weight of G's term, which rewards another item"},
+    {"radius", DUEL_KEY_NUMBER, "0.05", DUEL_ABOVE_0, 1e6, NULL, "how far latents change: the standard deviation"},
+    {.name = NULL}};
+
+static duel_val mean_square(duel_graph *g, duel_val x) {
+  return duel_mean(g, duel_mul(g, x, x));
+}
+
+// G on latents nearby.
+static duel_val neighbor(duel_step *s, const duel_chosen *penalty, const duel_penalty_at *at) {
+  const uint32_t k = (uint32_t)(4096 * at->sub_step + 2);
+  const duel_val normal = duel_step_normal(s, DUEL_PURPOSE_PENALTY, k, duel_val_shape(s->g, at->z));
+  const duel_val moved = duel_affine(s->g, normal, penalty->value[CONSISTENCY_RADIUS].number[0], 0);
+  return duel_step_forward(s, s->m->game->samples, duel_add(s->g, at->z, moved));
+}
+static duel_val consistency(duel_step *s, const duel_chosen *penalty, const duel_penalty_at *at) {
+  const duel_val beside = duel_step_forward(s, at->net, neighbor(s, penalty, at));
+  return mean_square(s->g, duel_sub(s->g, at->on_fake, beside));
+}
+static duel_val consistency_g(duel_step *s, const duel_chosen *penalty, const duel_penalty_at *at) {
+  const duel_val beside = neighbor(s, penalty, at);
+  return duel_affine(s->g, mean_square(s->g, duel_sub(s->g, at->fake, beside)), -1, 0);
+}
+
 static const duel_penalty rows[] = {
-    {{"gp", "weight", keys_gp, "D's slope is 1 between real items and fakes"}, DUEL_ON_BOTH, 1, true, gp},
-    {{"dragan", "weight", keys_gp, "D's slope is 1 around real items"}, DUEL_ON_BOTH, 1, true, dragan},
-    {{"r1", "weight", keys_r1, "D is flat at real items"}, DUEL_ON_REAL, 0, true, r1},
-    {{"r2", "weight", keys_r2, "D is flat at fakes"}, DUEL_ON_FAKE, 0, true, r2},
+    {.kind = {"gp", "weight", keys_gp, "D's slope is 1 between real items and fakes"},
+     .sides = DUEL_ON_BOTH,
+     .passes = 1,
+     .slope = true,
+     .build = gp},
+    {.kind = {"dragan", "weight", keys_gp, "D's slope is 1 around real items"},
+     .sides = DUEL_ON_BOTH,
+     .passes = 1,
+     .slope = true,
+     .build = dragan},
+    {.kind = {"r1", "weight", keys_r1, "D is flat at real items"},
+     .sides = DUEL_ON_REAL,
+     .slope = true,
+     .apart = true,
+     .build = r1},
+    {.kind = {"r2", "weight", keys_r2, "D is flat at fakes"},
+     .sides = DUEL_ON_FAKE,
+     .slope = true,
+     .apart = true,
+     .build = r2},
+    {.kind = {"lecam", "weight", keys_lecam, "D's output keeps near the other side's average"},
+     .sides = DUEL_ON_BOTH,
+     .build = lecam,
+     .watch = watch_lecam,
+     .weight = fill_lecam,
+     .state = state_lecam},
+    {.kind = {"consistency", NULL, keys_consistency, "D yields the same where latents change a little"},
+     .sides = DUEL_ON_BOTH,
+     .passes = 2,
+     .build = consistency,
+     .build_g = consistency_g,
+     .passes_g = 1,
+     .weight_g = CONSISTENCY_G},
     {.kind = {.name = NULL}}};
 const duel_table duel_penalties = {rows, sizeof *rows, "penalty"};
 
@@ -108,12 +218,24 @@ void duel_penalties_note(const duel_model *m, char *text, size_t n) {
                (long long)m->item.dim[1], (long long)m->item.dim[2], (long long)r->train.batch);
 }
 
+static bool is_apart(const duel_chosen *penalty) {
+  return duel_penalty_of(penalty)->apart && penalty->value[DUEL_PENALTY_OWN].number[0] != 0;
+}
+static int64_t every_of(const duel_chosen *penalty) {
+  return (int64_t)penalty->value[DUEL_PENALTY_EVERY].number[0];
+}
+
 static duel_status check(const duel_model *m, const duel_chosen *penalty, bool separate) {
   const char *name = penalty->kind->name;
   if (separate && duel_penalty_of(penalty)->sides == DUEL_ON_BOTH)
     return duel_fail(DUEL_ERR_USAGE,
                      "penalty.%s belongs to an update on real items and fakes together, but train.d_update: separate "
                      "has none; set train.d_update=joint",
+                     name);
+  if (separate && is_apart(penalty))
+    return duel_fail(DUEL_ERR_USAGE,
+                     "penalty.%s.update: own follows one update on both sides, but train.d_update: separate has two; "
+                     "set train.d_update=joint",
                      name);
   if (penalty->value[DUEL_PENALTY_WEIGHT].text && m->item.rank != 3)
     return duel_fail(DUEL_ERR_USAGE,
@@ -123,38 +245,111 @@ static duel_status check(const duel_model *m, const duel_chosen *penalty, bool s
   return DUEL_OK;
 }
 
-duel_status duel_penalties_check(const duel_model *m, bool separate) {
-  for (int i = 0; i < m->recipe->n_penalties; i++) DUEL_TRY(check(m, &m->recipe->penalty[i], separate));
+// An own update comes after n on the loss: rate and betas are StyleGAN2's (Karras et al. 2020, arXiv:1912.04958,
+// appendix B), so that n + 1 updates move as n would.
+static duel_status set_share(duel_model *m, int net, const duel_chosen *penalty, const duel_chosen **first) {
+  if (!is_apart(penalty)) return DUEL_OK;
+  if (!*first) *first = penalty;
+  const int64_t n = every_of(*first);
+  if (every_of(penalty) != n)
+    return duel_fail(
+        DUEL_ERR_USAGE,
+        "penalty.%s and penalty.%s share the update of their own, but not `every`; set penalty.%s.every=%lld",
+        (*first)->kind->name, penalty->kind->name, penalty->kind->name, (long long)n);
+  m->net[net].share = (double)n / (double)(n + 1);
   return DUEL_OK;
 }
 
-static duel_val weight_of(duel_step *s, const duel_chosen *penalty) {
+duel_status duel_penalties_declare(duel_model *m, int net, bool separate) {
+  const duel_chosen *first = NULL;
+  for (int i = 0; i < m->recipe->n_penalties; i++) {
+    const duel_chosen *penalty = &m->recipe->penalty[i];
+    DUEL_TRY(check(m, penalty, separate));
+    DUEL_TRY(set_share(m, net, penalty, &first));
+    const char *const *state = duel_penalty_of(penalty)->state;
+    for (; state && *state; state++) DUEL_TRY(duel_model_state(m, *state));
+  }
+  return DUEL_OK;
+}
+
+int duel_penalties_updates(const duel_recipe *r) {
+  for (int i = 0; i < r->n_penalties; i++)
+    if (is_apart(&r->penalty[i])) return 1;
+  return 0;
+}
+
+static duel_val weight_of(duel_step *s, const duel_chosen *penalty, int key, const char *suffix) {
   char name[DUEL_SCALAR_NAME];
-  const duel_key_value *weight = &penalty->value[DUEL_PENALTY_WEIGHT];
+  const duel_key_value *weight = &penalty->value[key];
+  duel_filler *fill = duel_penalty_of(penalty)->weight;
   if (weight->text) return duel_constant(s->g, DUEL_SCALAR, automatic(s->m));
-  snprintf(name, sizeof name, "weight.%.30s", penalty->kind->name);
+  snprintf(name, sizeof name, "weight.%.30s%s", penalty->kind->name, suffix);
+  if (fill) return duel_step_number(s, (duel_step_input){.name = name, .fill = fill, .ctx = penalty});
   return duel_step_scheduled(s, name, &weight->schedule);
 }
 
+// loss + weight·n·value; a loss of DUEL_NONE is 0.
+static duel_val add(duel_step *s, duel_val loss, const duel_chosen *penalty, const duel_penalty_at *at, bool of_g) {
+  const duel_penalty *row = duel_penalty_of(penalty);
+  const char *suffix = of_g ? "_g" : "";
+  char name[DUEL_SCALAR_NAME];
+  duel_scope(s->g, "%s", row->kind.name);
+  const duel_val term = (of_g ? row->build_g : row->build)(s, penalty, at);
+  duel_val value = duel_mul(s->g, weight_of(s, penalty, of_g ? row->weight_g : DUEL_PENALTY_WEIGHT, suffix), term);
+  snprintf(name, sizeof name, "penalty.%.30s%s", row->kind.name, suffix);
+  if (at->last) duel_step_report(s, name, NULL, DUEL_MEAN, value, DUEL_REPORT_SUM, 1);
+  if (every_of(penalty) > 1) value = duel_affine(s->g, value, (double)every_of(penalty), 0);
+  duel_scope(s->g, "%s", "");
+  return loss == DUEL_NONE ? value : duel_add(s->g, loss, value);
+}
+
+static int sides_of(const duel_penalty_at *at) {
+  return (at->on_real != DUEL_NONE ? DUEL_ON_REAL : 0) | (at->on_fake != DUEL_NONE ? DUEL_ON_FAKE : 0);
+}
+
 duel_val duel_penalties_add(duel_step *s, duel_val loss, const duel_penalty_at *at) {
-  const duel_recipe *r = s->r;
-  const int sides = (at->on_real != DUEL_NONE ? DUEL_ON_REAL : 0) | (at->on_fake != DUEL_NONE ? DUEL_ON_FAKE : 0);
-  for (int i = 0; i < r->n_penalties; i++) {
-    const duel_chosen *penalty = &r->penalty[i];
+  for (int i = 0; i < s->r->n_penalties; i++) {
+    const duel_chosen *penalty = &s->r->penalty[i];
     const duel_penalty *row = duel_penalty_of(penalty);
-    const int64_t every = (int64_t)penalty->value[DUEL_PENALTY_EVERY].number[0];
-    char name[DUEL_SCALAR_NAME];
-    if (row->sides & ~sides) continue;
-    if (!duel_step_every(s, every)) {
+    if ((row->sides & ~sides_of(at)) || is_apart(penalty)) continue;
+    if (row->watch) row->watch(s, at);
+    if (duel_step_every(s, every_of(penalty)))
+      loss = add(s, loss, penalty, at, false);
+    else
       s->forwards += row->passes;
-      continue;
-    }
-    duel_scope(s->g, "%s", row->kind.name);
-    const duel_val value = duel_mul(s->g, weight_of(s, penalty), row->build(s, penalty, at));
-    snprintf(name, sizeof name, "penalty.%.30s", row->kind.name);
-    if (at->last) duel_step_report(s, name, NULL, DUEL_MEAN, value, DUEL_REPORT_SUM, 1);
-    loss = duel_add(s->g, loss, every > 1 ? duel_affine(s->g, value, (double)every, 0) : value);
-    duel_scope(s->g, "%s", "");
+  }
+  return loss;
+}
+
+int duel_penalties_own(duel_step *s) {
+  int sides = 0;
+  bool due = true;
+  for (int i = 0; i < s->r->n_penalties; i++) {
+    const duel_chosen *penalty = &s->r->penalty[i];
+    if (!is_apart(penalty)) continue;
+    sides |= duel_penalty_of(penalty)->sides;
+    due = duel_step_every(s, every_of(penalty));
+  }
+  if (due) return sides;
+  s->forwards += (sides & DUEL_ON_REAL ? 1 : 0) + (sides & DUEL_ON_FAKE ? 1 : 0);
+  return 0;
+}
+
+duel_val duel_penalties_own_loss(duel_step *s, const duel_penalty_at *at) {
+  duel_val loss = DUEL_NONE;
+  for (int i = 0; i < s->r->n_penalties; i++)
+    if (is_apart(&s->r->penalty[i])) loss = add(s, loss, &s->r->penalty[i], at, false);
+  return loss;
+}
+
+duel_val duel_penalties_add_g(duel_step *s, duel_val loss, const duel_penalty_at *at) {
+  for (int i = 0; i < s->r->n_penalties; i++) {
+    const duel_penalty *row = duel_penalty_of(&s->r->penalty[i]);
+    if (!row->build_g) continue;
+    if (duel_step_every(s, every_of(&s->r->penalty[i])))
+      loss = add(s, loss, &s->r->penalty[i], at, true);
+    else
+      s->forwards += row->passes_g;
   }
   return loss;
 }

@@ -36,18 +36,18 @@ static void fill_as_they_come(const duel_step_input *in, const duel_instant *now
   for (int64_t i = 0; i < now->per_step; i++) ((int32_t *)dst)[i] = (int32_t)i;
 }
 
-double duel_step_rate(const duel_recipe *r, int net, const duel_instant *now) {
-  return duel_scheduled(duel_optimizer_lr(&r->net[net].optim), now);
+double duel_step_rate(const duel_model *m, int net, const duel_instant *now) {
+  return m->net[net].share * duel_scheduled(duel_optimizer_lr(&m->recipe->net[net].optim), now);
 }
 
 static void fill_coef(const duel_step_input *in, const duel_instant *now, void *dst) {
   const duel_model *m = in->ctx;
   const int updates = m->game->updates(m->recipe, in->net);
-  const double lr = duel_step_rate(m->recipe, in->net, now);
+  const double lr = duel_step_rate(m, in->net, now);
   const duel_chosen *optim = &m->recipe->net[in->net].optim;
   for (int i = 0; i < updates; i++) {
     double row[DUEL_COEF] = {0}; // formed in double and rounded once
-    duel_optimizer_of(optim)->coef(optim, now, lr, now->updates[in->net] + i + 1, row);
+    duel_optimizer_of(optim)->coef(optim, now, lr, m->net[in->net].share, now->updates[in->net] + i + 1, row);
     for (int k = 0; k < DUEL_COEF; k++) ((float *)dst)[i * DUEL_COEF + k] = (float)row[k];
   }
 }

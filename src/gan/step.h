@@ -68,6 +68,7 @@ typedef struct duel_step {
   int forwards;                  // training-mode forwards so far: numbers the draws of dropout
   int before;                    // those before the loop at hand
   unsigned on;                   // bit i: this step is one of those of every[i]
+  duel_val lecam[2];             // the penalty's averages as they stood before the step
   duel_step_told told, of_shard; // of the step; of the shard at hand, where there are several
   uint64_t reported;             // slots of scalars that it makes
 } duel_step;
@@ -120,7 +121,7 @@ duel_val duel_step_number(duel_step *s, duel_step_input in);
 duel_val duel_step_scheduled(duel_step *s, const char *name, const duel_schedule *schedule);
 
 // ---- for runs
-double duel_step_rate(const duel_recipe *r, int net, const duel_instant *now); // the net's learning rate
+double duel_step_rate(const duel_model *m, int net, const duel_instant *now); // the net's learning rate
 typedef struct duel_step_data {
   duel_dtype dtype;
   int64_t items;

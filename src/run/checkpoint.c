@@ -1,7 +1,8 @@
 // A trainer's whole state as one safetensors file, and back.
 //
-// Tensors: NET.* (parameters and buffers), NET_ema.*, opt.NET.*.m and .v. Strings: everything else that a
-// bit-exact resume needs. No clock, host or path goes in, so equal states are equal bytes.
+// Tensors: NET.* (parameters and buffers), NET_ema.*, opt.NET.*.m and .v, and what is no net's, such as
+// penalty.lecam.real. Strings: everything else that a bit-exact resume needs. No clock, host or path goes in, so equal
+// states are equal bytes.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ typedef struct item {
   int64_t offset;  // elements into the variable
   char plain[160]; // of a moving average: its net's tensor; else empty
   int net;
-  bool moment;
+  bool moment, own; // own: it belongs to its training alone, and no new run begins with it
 } item;
 
 typedef struct items {
@@ -59,6 +60,7 @@ static void add_tensor(items *all, const duel_trainer *t, int net, const duel_pa
 static duel_status list_items(const duel_trainer *t, bool full, bool in_place, items *all) {
   size_t most = 0;
   for (int net = 0; net < t->recipe->n_nets; net++) most += 4 * (size_t)t->model.net[net].n;
+  most += (size_t)t->model.n_states;
   *all = (items){.n = 0};
   all->list = duel_pool_alloc(&all->pool, most * sizeof *all->list);
   all->copy = duel_pool_alloc(&all->pool, (size_t)t->vars.n * sizeof *all->copy);
@@ -66,6 +68,11 @@ static duel_status list_items(const duel_trainer *t, bool full, bool in_place, i
   for (int net = 0; net < t->recipe->n_nets; net++) {
     const duel_model_net *own = &t->model.net[net];
     for (int i = 0; i < own->n; i++) add_tensor(all, t, net, &own->param[i], full);
+  }
+  for (int i = 0; i < t->model.n_states && full; i++) {
+    item *it = &all->list[all->n++];
+    *it = (item){.var = t->model.state[i].var, .own = true};
+    snprintf(it->name, sizeof it->name, "%s", t->model.state[i].name);
   }
   for (int i = 0; i < all->n; i++) {
     void **copy = &all->copy[all->list[i].var];
@@ -324,6 +331,7 @@ static void choose_moments(taking *k, const duel_recipe *is, const duel_recipe *
 static void take_what_fits(taking *k, const duel_tensor_file *f) {
   for (int i = 0; i < k->all.n; i++) {
     const item *it = &k->all.list[i];
+    if (it->own) continue;
     const duel_entry *e = source_of(f, it);
     if (it->moment && !k->moments[it->net]) e = NULL;
     if (e) memcpy(place_of(&k->all, it), e->data, e->bytes);
@@ -341,7 +349,7 @@ static void list_left(taking *k, const duel_tensor_file *f, bool full) {
     if (!strncmp(e->name, "opt.", 4) && !full) continue;
     for (int i = 0; i < k->all.n && !taken; i++) {
       const item *it = &k->all.list[i];
-      taken = !strcmp(it->name, e->name) && fits(it, e) && (!it->moment || k->moments[it->net]);
+      taken = !strcmp(it->name, e->name) && fits(it, e) && (!it->moment || k->moments[it->net]) && !it->own;
     }
     if (!taken) add_name(&k->left, e->name, shape_of(e));
   }

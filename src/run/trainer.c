@@ -154,6 +154,8 @@ duel_status duel_trainer_init(duel_trainer *t) {
     duel_free(slab);
     DUEL_TRY(status);
   }
+  for (int i = 0; i < t->model.n_states; i++)
+    DUEL_TRY(duel_memory_write(&t->memory, t->model.state[i].var, &(float){0}));
   return DUEL_OK;
 }
 
@@ -175,7 +177,7 @@ static duel_status take_scalars(duel_trainer *t, const float *reported) {
   const uint64_t set = t->variant[duel_trainer_variant(t, t->settled)].made.reported;
   DUEL_TRY(duel_scalars_take(&v->scalars, reported, set, t->settled));
   for (int net = 0; net < t->recipe->n_nets; net++)
-    duel_scalars_put(&v->scalars, v->rate[net], duel_step_rate(t->recipe, net, &then));
+    duel_scalars_put(&v->scalars, v->rate[net], duel_step_rate(&t->model, net, &then));
   t->settled++;
   return DUEL_OK;
 }

@@ -2,6 +2,8 @@
 
 `keys` are those that the recipe gives; a row knows the defaults of the others.
 """
+from typing import Callable, NamedTuple, Optional
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -78,9 +80,20 @@ def loss(keys):
     return lambda r, f: d(r, f, keys), lambda r, f: g(r, f, keys), share, compares
 
 
-# ---- penalties: the sides that the update learns from, and (run, keys, at) -> the scalar that the weight multiplies. at
-# has the sub-step j, the items real and fake and D's output on_real and on_fake. A row may call run.forward("D", x): a
-# pass of its own. They are in the engine's order.
+# ---- penalties, in the engine's order
+
+class Penalty(NamedTuple):
+    """sides: of D's output, those that its update learns from; terms: (run, keys, at) -> the scalar that the weight
+    multiplies, beside D's loss and beside G's, the latter with its weight's key and default; passes: of both, whose numbers
+    are kept in steps without it; watch: called in each sub-step. at has the sub-step j, latents z, the items real and fake,
+    D's output on_real and on_fake. A term may call run.forward("D", x): a pass of its own."""
+    sides: tuple
+    term: Callable
+    of_g: Optional[Callable] = None
+    weight_g: tuple = ()
+    passes: tuple = (0, 0)
+    watch: Optional[Callable] = None
+
 
 BOTH, SLOT = ("on_real", "on_fake"), 4096
 
@@ -119,22 +132,63 @@ def r2(run, keys, at):
     return 0.5 * slope(at.fake, at.on_fake).square().sum(1).mean()
 
 
-PENALTIES = {"gp": (BOTH, gp), "dragan": (BOTH, dragan), "r1": (("on_real",), r1), "r2": (("on_fake",), r2)}
+def watch_lecam(run, at, kept=0.99):
+    """All sub-steps of a step see the averages as they stood before it."""
+    if at.j == 0:
+        n = run.step_number * run.train["d_steps"]
+        run.lecam = getattr(run, "lecam", [torch.zeros((), dtype=run.dtype)] * 2)
+        run.before = [a / (1 - kept ** n) if n else a for a in run.lecam]
+    run.lecam = [kept * a + (1 - kept) * on.detach().mean() for a, on in zip(run.lecam, (at.on_real, at.on_fake))]
 
 
-# ---- optimizers: (parameters, keys) -> one of PyTorch's; its rate is set before each update, by set_rates.
+def lecam(run, keys, at, excess=F.relu):
+    if run.step_number < keys.get("start", 1000):
+        return torch.zeros((), dtype=run.dtype)
+    real, fake = run.before
+    return excess(at.on_real - fake).square().mean() + excess(real - at.on_fake).square().mean()
 
-def adam(parameters, keys):
-    return torch.optim.AdamW(parameters, 0.0, keys.get("betas", (0.9, 0.999)), keys.get("eps", 1e-8),
+
+def neighbor(run, keys, at):
+    """G's items on latents nearby."""
+    return run.forward("G", at.z + keys.get("radius", 0.05) * run.normal(spec.PENALTY, SLOT * at.j + 2, at.z.shape))
+
+
+def consistency(run, keys, at):
+    return (at.on_fake - run.forward("D", neighbor(run, keys, at))).square().mean()
+
+
+def consistency_g(run, keys, at):
+    return -(at.fake - neighbor(run, keys, at)).square().mean()
+
+
+PENALTIES = {"gp": Penalty(BOTH, gp, passes=(1, 0)), "dragan": Penalty(BOTH, dragan, passes=(1, 0)),
+             "r1": Penalty(("on_real",), r1), "r2": Penalty(("on_fake",), r2),
+             "lecam": Penalty(BOTH, lecam, watch=watch_lecam),
+             "consistency": Penalty(BOTH, consistency, consistency_g, ("generator", 0.5), (2, 1))}
+MAIN = {"consistency": "z"}  # the key of a penalty's weight, if not that
+
+
+def share(recipe, net):
+    """Of a usual update that each one of the net is: n of n + 1, where penalties have one of their own in n steps."""
+    every = [own["every"] for _, own in penalties(recipe) if own.get("update") == "own"]
+    return every[0] / (every[0] + 1) if every and net == "D" else 1
+
+
+# ---- optimizers: (parameters, keys, share of a usual update) -> one of PyTorch's; its rate is set before each update, by
+# set_rates.
+
+def adam(parameters, keys, share):
+    betas = [beta ** share for beta in keys.get("betas", (0.9, 0.999))]
+    return torch.optim.AdamW(parameters, 0.0, betas, keys.get("eps", 1e-8),
                              weight_decay=keys.get("weight_decay", 0))
 
 
-def adamw(parameters, keys):
-    return adam(parameters, {"weight_decay": 0.01, **keys})
+def adamw(parameters, keys, share):
+    return adam(parameters, {"weight_decay": 0.01, **keys}, share)
 
 
-def rmsprop(parameters, keys):
-    return torch.optim.RMSprop(parameters, 0.0, alpha=keys.get("alpha", 0.99), eps=keys.get("eps", 1e-8))
+def rmsprop(parameters, keys, share):
+    return torch.optim.RMSprop(parameters, 0.0, alpha=keys.get("alpha", 0.99) ** share, eps=keys.get("eps", 1e-8))
 
 
 class Lion(torch.optim.Optimizer):
@@ -154,23 +208,23 @@ class Lion(torch.optim.Optimizer):
                 m.mul_(beta2).add_((1 - beta2) * p.grad)
 
 
-def lion(parameters, keys):
-    return Lion(parameters, keys.get("betas", (0.9, 0.99)), keys.get("weight_decay", 0))
+def lion(parameters, keys, share):
+    return Lion(parameters, [beta ** share for beta in keys.get("betas", (0.9, 0.99))], keys.get("weight_decay", 0))
 
 
-def sgd(parameters, keys):
-    return torch.optim.SGD(parameters, 0.0, momentum=keys.get("momentum", 0))
+def sgd(parameters, keys, share):
+    return torch.optim.SGD(parameters, 0.0, momentum=keys.get("momentum", 0) ** share)
 
 
 OPTIMIZERS = {"adam": adam, "adamw": adamw, "rmsprop": rmsprop, "lion": lion, "sgd": sgd}
 
 
-def set_rates(optimizer, keys, step, steps):
+def set_rates(optimizer, keys, step, steps, share):
     """What changes from step to step."""
     for group in optimizer.param_groups:
-        group["lr"] = scheduled(keys.get("lr", 2e-4), step, steps)
+        group["lr"] = share * scheduled(keys.get("lr", 2e-4), step, steps)
         if "beta2" in keys:
-            group["betas"] = (group["betas"][0], scheduled(keys["beta2"], step, steps))
+            group["betas"] = (group["betas"][0], scheduled(keys["beta2"], step, steps) ** share)
 
 
 def scheduled(value, step, steps, number=lambda x: x):
@@ -191,4 +245,4 @@ def scheduled(value, step, steps, number=lambda x: x):
 def penalties(recipe):
     """(name, keys) of the recipe's, in the table's order."""
     given = recipe.get("penalty", {})
-    return [(name, recipes.choice(given[name], "weight")) for name in PENALTIES if name in given]
+    return [(name, recipes.choice(given[name], MAIN.get(name, "weight"))) for name in PENALTIES if name in given]

@@ -36,10 +36,14 @@ class Run:
         for net in nets(recipe):
             own = [t.requires_grad_() for n, t in self.t.items() if n[0] == net and "running" not in n]
             optim = of_net(recipe, net, "optim")
-            self.optim[net] = family.OPTIMIZERS[optim["name"]](own, optim)
+            self.optim[net] = family.OPTIMIZERS[optim["name"]](own, optim, self.share(net))
         if "ema" in recipe:
             self.averaged = nets(recipe)[0]
             self.ema = {n: t.detach().clone() for n, t in self.t.items() if n[0] == self.averaged}
+
+    def share(self, net):
+        """Of a usual update, that each of the net's is."""
+        return family.share(self.r, net)
 
     def shards(self, x):
         """The shards of a value's rows."""
@@ -129,12 +133,13 @@ class Run:
         return [t for n, t in self.t.items() if t.requires_grad and n[0] == net]
 
     def gradients(self, net, loss):
-        return torch.autograd.grad(loss, self.parameters(net), retain_graph=True)
+        return torch.autograd.grad(loss, self.parameters(net), retain_graph=True, materialize_grads=True)
 
     def update(self, net, loss):
         for t, g in zip(self.parameters(net), self.gradients(net, loss)):
             t.grad = g
-        family.set_rates(self.optim[net], of_net(self.r, net, "optim"), self.step_number, self.steps)
+        optim = of_net(self.r, net, "optim")
+        family.set_rates(self.optim[net], optim, self.step_number, self.steps, self.share(net))
         self.optim[net].step()
 
     def items(self, j):
@@ -194,17 +199,54 @@ class Gan(Run):
     def scores(self, real, fake):
         return self.forward("D", real), self.forward("D", fake)
 
-    def penalized(self, loss, at, told):
-        """The loss and what the recipe's penalties add to it that belong to an update on these sides."""
-        for name, own in family.penalties(self.r):
-            sides, term = self.penalties[name]
-            every = own.get("every", 1)
-            if self.step_number % every or any(getattr(at, side) is None for side in sides):
+    def penalized(self, loss, at, told, own=False):
+        """The loss and what the recipe's penalties add to it that belong to an update on these sides. own: those with an
+        update of their own."""
+        for name, keys in family.penalties(self.r):
+            row = self.penalties[name]
+            if any(getattr(at, side) is None for side in row.sides) or own != (keys.get("update") == "own"):
                 continue
-            value = self.weight(own) * term(self, own, at)
-            told["penalty." + name] = value.item()
-            loss = loss + every * value
+            if row.watch:
+                row.watch(self, at)
+            if not self.is_due(keys):
+                self.forwards += row.passes[0]
+                continue
+            weight = keys[family.MAIN.get(name, "weight")]
+            loss = self.add(loss, "penalty." + name, weight, keys, row.term(self, keys, at), told)
         return loss
+
+    def penalized_g(self, loss, at, told):
+        for name, keys in family.penalties(self.r):
+            row = self.penalties[name]
+            if not row.of_g or not self.is_due(keys):
+                self.forwards += row.passes[1]
+                continue
+            loss = self.add(loss, f"penalty.{name}_g", keys.get(*row.weight_g), keys, row.of_g(self, keys, at), told)
+        return loss
+
+    def is_due(self, keys):
+        return self.step_number % keys.get("every", 1) == 0
+
+    def add(self, loss, name, weight, keys, term, told):
+        if weight == "auto":
+            weight = 0.0002 * np.prod(self.images.shape[2:]) / self.batch
+        value = family.scheduled(weight, self.step_number, self.steps) * term
+        told[name] = value.item()
+        return loss + keys.get("every", 1) * value
+
+    def own_update(self, at, told):
+        """Of the penalties that have one, after that on the loss: D once more on their sides."""
+        apart = [(name, keys) for name, keys in family.penalties(self.r) if keys.get("update") == "own"]
+        sides = {side for name, _ in apart for side in self.penalties[name].sides}
+        at.on_real = at.on_fake = None
+        if not apart or not self.is_due(apart[0][1]):
+            self.forwards += len(sides)
+            return
+        if "on_real" in sides:
+            at.on_real = self.forward("D", at.real)
+        if "on_fake" in sides:
+            at.on_fake = self.forward("D", at.fake)
+        self.update("D", self.penalized(0, at, told, True))
 
     def update(self, net, loss):
         super().update(net, loss)
@@ -212,18 +254,13 @@ class Gan(Run):
             for t in self.parameters("D"):
                 t.data.clamp_(-self.loss["clip"], self.loss["clip"])
 
-    def weight(self, own):
-        weight = own.get("weight", 10)
-        if weight == "auto":
-            return 0.0002 * np.prod(self.images.shape[2:]) / self.batch
-        return family.scheduled(weight, self.step_number, self.steps)
-
     def d_turn(self, j, told):
         """Sub-step j; yields its real items and G's."""
         d_loss, _, share, _ = family.loss(self.loss)
-        real, fake = self.real(j).requires_grad_(), self.forward("G", self.latent(j))
+        z = self.latent(j)
+        real, fake = self.real(j).requires_grad_(), self.forward("G", z)
         seen = self.fakes_of_d(fake)
-        at = SimpleNamespace(j=j, real=real, fake=seen, on_real=None, on_fake=None)
+        at = SimpleNamespace(j=j, z=z, real=real, fake=seen, on_real=None, on_fake=None)
         if self.train["d_update"] == "separate":
             r = at.on_real = self.forward("D", real)
             terms = self.by_shards(d_loss, r, None)
@@ -237,6 +274,7 @@ class Gan(Run):
             r, f = at.on_real, at.on_fake = self.scores(real, seen)
             terms = self.by_shards(d_loss, r, f)
             self.update("D", self.penalized(sum(terms.values()), at, told))
+        self.own_update(at, told)
         told |= {name: term.item() for name, term in terms.items() if name}
         told |= dict(d_loss=share * sum(terms.values()).item(), score_real=r.mean().item(), score_fake=f.mean().item())
         return real, fake
@@ -252,10 +290,12 @@ class Gan(Run):
         self.forwards, told = 0, {}
         for j in range(self.train["d_steps"]):
             real, fake = self.d_turn(j, told)
+        last = self.train["d_steps"] - (self.train["latents"] == "shared")
+        z = self.latent(last)
         if self.train["latents"] == "fresh":
-            fake = self.forward("G", self.latent(self.train["d_steps"]))
+            fake = self.forward("G", z)
         g_loss = self.g_loss(real, fake)
-        self.update("G", g_loss)
+        self.update("G", self.penalized_g(g_loss, SimpleNamespace(j=self.train["d_steps"], z=z, fake=fake), told))
         self.average()
         self.step_number += 1
         return told | dict(g_loss=g_loss.item())

@@ -146,6 +146,17 @@ PENALTIES = {
     "r1-r2": ({**NORMED, "D": [("dense", 16), ("tanh",), ("dense", dict(out=12, bias=False)), *NORMED["D"][3:]], "penalty": {
         "r1": dict(weight={"from": 5, "to": 0.5, "curve": "cosine"}),
         "r2": dict(weight={"from": 2, "to": 4, "curve": "linear", "over": 12, "warmup": 4}, every=3)}}, "points"),
+    # An update of their own after D's, of which dropout tells the passes apart.
+    "own": ({**SMALL, "D": [("dense", 16), ("tanh",), ("dropout", 0.2), ("dense", 1)],
+             "penalty": dict(r1=dict(weight=5, every=3, update="own"), r2=dict(weight=1, every=3, update="own")),
+             "train": dict(batch=16, d_steps=2)}, "points"),
+    "lecam": ({**SMALL, "loss": "hinge", "penalty": dict(lecam=dict(weight=3, every=2, start=5)),
+               "train": dict(batch=16, d_steps=2)}, "points"),
+    "consistency": ({**SMALL, "D": [("dense", 16), ("tanh",), ("dropout", 0.2), ("dense", 1)],
+                     "penalty": dict(gp=dict(weight=1, every=3), consistency=dict(z=20, generator=0.5, radius=0.3, every=2)),
+                     "train": dict(batch=16, d_steps=2)}, "points"),
+    "consistency-fresh": ({**SMALL, "penalty": dict(consistency=dict(z={"from": 0, "to": 20, "curve": "linear"}, radius=0.3)),
+                           "train": dict(batch=16, latents="fresh")}, "points"),
 }
 
 # Without biases before batchnorm: their gradient is rounding alone, and lion moves by its sign.
@@ -251,9 +262,9 @@ class LateClip(gan.Gan):
         gan.Run.update(self, net, loss)
 
 
-def penalized(name, sides, term):
+def penalized(name, **changed):
     """With another penalty of that name."""
-    return type("Mistaken", (gan.Gan,), dict(penalties={**family.PENALTIES, name: (sides, term)}))
+    return type("Mistaken", (gan.Gan,), dict(penalties={**family.PENALTIES, name: family.PENALTIES[name]._replace(**changed)}))
 
 
 def between(run, at, share, least=1e-12):
@@ -278,6 +289,27 @@ def r1_not_halved(run, keys, at):
 
 def r1_of_the_mean(run, keys, at):
     return 0.5 * family.slope(at.real, at.on_real / len(at.real)).square().sum(1).mean()
+
+
+def lecam_of_squares(run, keys, at):
+    return family.lecam(run, keys, at, lambda x: x)
+
+
+def lecam_biased(run, at):
+    family.watch_lecam(run, at)
+    if at.j == 0:
+        run.before = run.lecam
+
+
+def consistency_on_one_side(run, keys, at):
+    return (at.on_fake - run.forward("D", family.neighbor(run, keys, at)).detach()).square().mean()
+
+
+class Uncorrected(gan.Gan):
+    """An update more in some steps, and rate and betas as if there were none."""
+
+    def share(self, net):
+        return 1
 
 
 class Shrunk(gan.Gan):
@@ -324,16 +356,20 @@ MISTAKES = [
     ("hinge", "a margin for G", HingeG),
     ("lsgan", "squares of probabilities", Probabilities),
     ("clip", "clamped before the update", LateClip),
-    ("gp", "a share for each number", penalized("gp", family.BOTH, gp_of_elements)),
-    ("gp-lazy", "a share for each pixel", penalized("gp", family.BOTH, gp_of_elements)),
-    ("gp", "a normal share", penalized("gp", family.BOTH, gp_of_normals)),
-    ("gp-flat", "no constant in the root", penalized("gp", family.BOTH, gp_without_constant)),
-    ("r1", "not halved", penalized("r1", ("on_real",), r1_not_halved)),
+    ("gp", "a share for each number", penalized("gp", term=gp_of_elements)),
+    ("gp-lazy", "a share for each pixel", penalized("gp", term=gp_of_elements)),
+    ("gp", "a normal share", penalized("gp", term=gp_of_normals)),
+    ("gp-flat", "no constant in the root", penalized("gp", term=gp_without_constant)),
+    ("r1", "not halved", penalized("r1", term=r1_not_halved)),
+    ("r1", "the gradient of D's mean", penalized("r1", term=r1_of_the_mean)),
+    ("own", "rate and betas not corrected", Uncorrected),
+    ("consistency", "no gradient on one side", penalized("consistency", term=consistency_on_one_side)),
+    ("lecam", "squares on both sides", penalized("lecam", term=lecam_of_squares)),
+    ("lecam", "averages that still begin", penalized("lecam", watch=lecam_biased)),
     ("adamw", "decay in the gradient", Shrunk),
     ("rmsprop", "eps within the root", RootOfBoth),
     ("average", "statistics copied", Copied),
     ("standing", "statistics copied", Copied),
-    ("r1", "the gradient of D's mean", penalized("r1", ("on_real",), r1_of_the_mean)),
 ]
 
 

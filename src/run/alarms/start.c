@@ -323,7 +323,6 @@ static const struct {
             {"label_smoothing", false, smoothing},
             {"unbounded", false, unbounded},
             {"clip", false, clipped_with_momentum},
-
             {"penalty_batchnorm", true, penalty_batchnorm}};
 
 void duel_alarms_start(const duel_trainer *t, const duel_look *look, duel_alarm_tell *tell, void *ctx) {
