@@ -1,7 +1,13 @@
-// The batch op: rows of the resident data set, by item index. Numbers become real; i32, which labels are, stays. No
-// gradient flows into the data.
+// Rows by index. batch takes those of the resident data set: numbers become real; i32, which labels are, stays; no
+// gradient flows into the data. embedding takes rows of a table; embedding_grad, its adjoint, adds rows up where they
+// came from. Each is linear and the other's gradient, so the pair is closed under differentiation. one_hot turns
+// indices into rows of a unit matrix.
+//
+// The host sees to it that indices are in range. One that is not reads and writes nothing: its row is NaN from
+// embedding, so that it shows, and zeros from one_hot; embedding_grad leaves it out.
 #include "core/ops/op.h"
 
+// ---- batch: (data [M, ...], index i32[B]) -> [B, ...]
 static void infer_batch(DUEL_INFER_ARGS) {
   duel_shape data = duel_in_shape(g, n, 0), index = duel_in_shape(g, n, 1);
   duel_dtype type = g->value[n->in[0]].dtype;
@@ -25,4 +31,87 @@ DUEL_RECORD(batch, .infer = infer_batch, .vjp = duel_no_grad, .cost = cost_batch
 
 duel_val duel_batch(duel_graph *g, duel_val data, duel_val index) {
   return duel_apply(g, DUEL_OP_BATCH, 2, (duel_val[]){data, index}, NULL, NULL);
+}
+
+// Input i is a list of indices; `rows` of them unless that is −1.
+static bool check_index(duel_graph *g, const duel_node *n, int i, int64_t rows) {
+  const duel_shape index = duel_in_shape(g, n, i);
+  if (!duel_need_dtype(g, n, i, DUEL_I32)) return false;
+  if (index.rank == 1 && (rows < 0 || index.dim[0] == rows)) return true;
+  duel_graph_error(g, "%s: the indices are %s and must be a list, one a row", duel_op_name(n->op),
+                   duel_shape_text(index));
+  return false;
+}
+
+// ---- embedding: (table [V, ...], index i32[B]) -> [B, ...]
+static void infer_embedding(DUEL_INFER_ARGS) {
+  duel_shape rows = duel_in_shape(g, n, 0);
+  if (!duel_need_dtype(g, n, 0, g->real) || !check_index(g, n, 1, -1)) return;
+  if (rows.rank < 1) {
+    duel_graph_error(g, "embedding needs a table of rows, not one number");
+    return;
+  }
+  rows.dim[0] = duel_in_shape(g, n, 1).dim[0];
+  duel_set_out(g, n, 0, g->real, rows);
+}
+
+static void vjp_embedding(DUEL_VJP_ARGS) {
+  d_in[0] = duel_embedding_grad(g, d_out[0], n->in[1], duel_in_shape(g, n, 0).dim[0]);
+}
+
+static duel_cost cost_embedding(const duel_graph *g, const duel_node *n) { // only the rows taken are read
+  return (duel_cost){0, 2 * duel_bytes(g, n->out[0]) + duel_bytes(g, n->in[1])};
+}
+
+DUEL_RECORD(embedding, .infer = infer_embedding, .vjp = vjp_embedding, .cost = cost_embedding);
+
+duel_val duel_embedding(duel_graph *g, duel_val table, duel_val index) {
+  return duel_apply(g, DUEL_OP_EMBEDDING, 2, (duel_val[]){table, index}, NULL, NULL);
+}
+
+// ---- embedding_grad: (d_y [B, ...], index i32[B]) -> [V, ...]
+static void infer_embedding_grad(DUEL_INFER_ARGS) {
+  duel_shape d_y = duel_in_shape(g, n, 0);
+  if (!duel_need_dtype(g, n, 0, g->real) || !check_index(g, n, 1, d_y.rank > 0 ? d_y.dim[0] : -1)) return;
+  bool fits = d_y.rank >= 1 && shape->rank == d_y.rank;
+  for (int i = 1; fits && i < d_y.rank; i++) fits = d_y.dim[i] == shape->dim[i];
+  if (!fits) {
+    duel_graph_error(g, "embedding_grad cannot add rows of %s to a table %s", duel_shape_text(d_y),
+                     duel_shape_text(*shape));
+    return;
+  }
+  duel_set_out(g, n, 0, g->real, *shape);
+}
+
+static void vjp_embedding_grad(DUEL_VJP_ARGS) {
+  d_in[0] = duel_embedding(g, d_out[0], n->in[1]);
+}
+
+static duel_cost cost_embedding_grad(const duel_graph *g, const duel_node *n) {
+  return duel_cost_streams(g, n, duel_elements(g, n->in[0]));
+}
+
+DUEL_RECORD(embedding_grad, .infer = infer_embedding_grad, .vjp = vjp_embedding_grad, .cost = cost_embedding_grad);
+
+duel_val duel_embedding_grad(duel_graph *g, duel_val d_y, duel_val index, int64_t rows) {
+  duel_shape table = duel_val_shape(g, d_y);
+  if (table.rank > 0) table.dim[0] = rows;
+  return duel_apply(g, DUEL_OP_EMBEDDING_GRAD, 2, (duel_val[]){d_y, index}, NULL, &table);
+}
+
+// ---- one_hot: index i32[B] -> [B, classes]
+static void infer_one_hot(DUEL_INFER_ARGS) {
+  if (check_index(g, n, 0, -1)) duel_set_out(g, n, 0, g->real, *shape);
+}
+
+static duel_cost cost_one_hot(const duel_graph *g, const duel_node *n) {
+  return duel_cost_streams(g, n, 0);
+}
+
+DUEL_RECORD(one_hot, .infer = infer_one_hot, .vjp = duel_no_grad, .cost = cost_one_hot);
+
+duel_val duel_one_hot(duel_graph *g, duel_val index, int64_t classes) {
+  const duel_shape list = duel_val_shape(g, index);
+  const duel_shape shape = DUEL_SHAPE(list.rank == 1 ? list.dim[0] : 0, classes);
+  return duel_apply(g, DUEL_OP_ONE_HOT, 1, &index, NULL, &shape);
 }

@@ -1,26 +1,32 @@
-// The batch: rows of the resident data set by index. uint8 becomes x/127.5 − 1, floats and i32 are taken as they are.
+// Rows by index. A piece owns rows of the output. batch: uint8 becomes x/127.5 − 1, floats and i32 are taken as they
+// are. embedding_grad adds to each row in the order of the indices. An index out of range reads and writes nothing: NaN
+// from embedding, zeros from one_hot, nothing from embedding_grad.
 #include "cpu/kernels/cpu_kernel.h"
 
 enum { GRAIN = 8192 };
 
-static int64_t row_length(const duel_call *call) {
-  int64_t n = 1;
-  for (int i = 1; i < call->in[0].shape.rank; i++) n *= call->in[0].shape.dim[i];
-  return n;
-}
-
-static int batch_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static int cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
   pieces[0] = duel_min(duel_pieces(duel_count(&call->out[0]), GRAIN), call->out[0].shape.dim[0]);
   return 1;
 }
 
+static duel_span rows_of(const duel_call *call, int64_t piece) {
+  int64_t pieces[DUEL_MAX_PHASE];
+  cut(call, pieces);
+  return duel_piece(call->out[0].shape.dim[0], 1, pieces[0], piece);
+}
+
+static int64_t row_length(const duel_call *call) {
+  int64_t n = 1;
+  for (int i = 1; i < call->out[0].shape.rank; i++) n *= call->out[0].shape.dim[i];
+  return n;
+}
+
 static void batch_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
-  int64_t pieces[DUEL_MAX_PHASE];
-  batch_cut(call, pieces);
   const duel_operand *in = &call->in[0], *out = &call->out[0];
   const int64_t n = row_length(call);
-  const duel_span r = duel_piece(out->shape.dim[0], 1, pieces[0], piece);
+  const duel_span r = rows_of(call, piece);
   const int32_t *index = call->in[1].data;
   for (int64_t row = r.begin; row < r.end; row++) {
     const int64_t at = index[row] * n;
@@ -38,4 +44,48 @@ static void batch_run(const duel_call *call, int phase, int64_t piece) {
     }
   }
 }
-const duel_cpu_kernel DUEL_CPU_NAME(batch) = {.cut = batch_cut, .run = batch_run};
+const duel_cpu_kernel DUEL_CPU_NAME(batch) = {.cut = cut, .run = batch_run};
+
+static void embedding_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  const duel_span r = rows_of(call, piece);
+  const int64_t n = row_length(call), rows = call->in[0].shape.dim[0];
+  const int32_t *index = call->in[1].data;
+  for (int64_t i = r.begin; i < r.end; i++) {
+    real *dst = (real *)call->out[0].data + i * n;
+    if (index[i] >= 0 && index[i] < rows)
+      memcpy(dst, (const real *)call->in[0].data + index[i] * n, (size_t)n * sizeof *dst);
+    else
+      for (int64_t j = 0; j < n; j++) dst[j] = (real)NAN;
+  }
+}
+const duel_cpu_kernel DUEL_CPU_NAME(embedding) = {.cut = cut, .run = embedding_run};
+
+static void embedding_grad_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  const duel_span r = rows_of(call, piece);
+  const int64_t n = row_length(call), rows = call->in[1].shape.dim[0];
+  const int32_t *index = call->in[1].data;
+  real *table = call->out[0].data;
+  memset(table + r.begin * n, 0, (size_t)((r.end - r.begin) * n) * sizeof *table);
+  for (int64_t i = 0; i < rows; i++) {
+    if (index[i] < r.begin || index[i] >= r.end) continue;
+    const real *src = (const real *)call->in[0].data + i * n;
+    real *dst = table + index[i] * n;
+    DUEL_SIMD for (int64_t j = 0; j < n; j++) dst[j] += src[j];
+  }
+}
+const duel_cpu_kernel DUEL_CPU_NAME(embedding_grad) = {.cut = cut, .run = embedding_grad_run};
+
+static void one_hot_run(const duel_call *call, int phase, int64_t piece) {
+  (void)phase;
+  const duel_span r = rows_of(call, piece);
+  const int64_t n = row_length(call);
+  const int32_t *index = call->in[0].data;
+  for (int64_t i = r.begin; i < r.end; i++) {
+    real *dst = (real *)call->out[0].data + i * n;
+    memset(dst, 0, (size_t)n * sizeof *dst);
+    if (index[i] >= 0 && index[i] < n) dst[index[i]] = 1;
+  }
+}
+const duel_cpu_kernel DUEL_CPU_NAME(one_hot) = {.cut = cut, .run = one_hot_run};
