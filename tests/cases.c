@@ -59,6 +59,7 @@ const duel_case *duel_cases(int *n) {
     duel_cases_product();
     duel_cases_conv();
     duel_cases_norm();
+    duel_cases_spectral();
     duel_cases_resample();
     duel_cases_other();
     const char *most = getenv("DUEL_TEST_MOST");
@@ -124,6 +125,8 @@ static const duel_op_rule rules[DUEL_OP_COUNT] = {
     [DUEL_OP_BATCHNORM_GRAD] = {.rounding = DUEL_ROUNDS_SUM},
     [DUEL_OP_GROUPNORM] = {.rounding = DUEL_ROUNDS_SUM},
     [DUEL_OP_GROUPNORM_GRAD] = {.rounding = DUEL_ROUNDS_SUM},
+    [DUEL_OP_SPECTRAL] = {.rounding = DUEL_ROUNDS_SUM},
+    [DUEL_OP_SPECTRAL_GRAD] = {.rounding = DUEL_ROUNDS_SUM},
     [DUEL_OP_BCE_LOGITS] = {.rounding = DUEL_ROUNDS_CANCELS},
     [DUEL_OP_BCE_LOGITS_GRAD] = {.rounding = DUEL_ROUNDS_CANCELS},
     [DUEL_OP_SOFTMAX_CE] = {.rounding = DUEL_ROUNDS_CANCELS},
@@ -233,6 +236,8 @@ const char *duel_case_name(const duel_case *c, char text[256]) {
     snprintf(text + at, 256 - at, "%s", acts[c->attr.batchnorm.act]);
   else if (at < 200 && (c->op == DUEL_OP_GROUPNORM || c->op == DUEL_OP_GROUPNORM_GRAD))
     snprintf(text + at, 256 - at, " groups %d", (int)c->attr.groupnorm.groups);
+  else if (at < 200 && (c->op == DUEL_OP_SPECTRAL || c->op == DUEL_OP_SPECTRAL_GRAD))
+    snprintf(text + at, 256 - at, " axis %d%s", c->attr.spectral.axis, c->attr.spectral.advance ? " advance" : "");
   else if (at < 200 && c->shape.rank)
     snprintf(text + at, 256 - at, " -> %s", duel_shape_text(c->shape));
   else if (at < 200 && (c->op == DUEL_OP_REDUCE_SUM || c->op == DUEL_OP_REDUCE_MAX))

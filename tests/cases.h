@@ -97,6 +97,7 @@ void duel_cases_movement(void);
 void duel_cases_product(void);
 void duel_cases_conv(void);
 void duel_cases_norm(void);
+void duel_cases_spectral(void);
 void duel_cases_resample(void);
 void duel_cases_other(void); // reductions, batchnorm, bce, draws, batch, writers, leaves
 

@@ -77,6 +77,13 @@ static double terms(const duel_case *c, int output) {
   case DUEL_OP_GROUPNORM_GRAD:
     for (int i = 1; i < a.rank; i++) n *= (double)a.dim[i];
     return n / (double)c->attr.groupnorm.groups;
+  case DUEL_OP_SPECTRAL:
+  case DUEL_OP_SPECTRAL_GRAD:
+  case DUEL_OP_BCE_LOGITS:
+  case DUEL_OP_ADAM:
+  case DUEL_OP_SGD:
+    for (int i = 0; i < a.rank; i++) n *= (double)a.dim[i];
+    return n;
   case DUEL_OP_SOFTMAX_CE:
   case DUEL_OP_SOFTMAX_CE_GRAD: // classes
     return (double)a.dim[1];
@@ -89,11 +96,6 @@ static double terms(const duel_case *c, int output) {
       for (int k = 0; k < c->in[i].shape.rank; k++) elements *= (double)c->in[i].shape.dim[k];
       n += elements;
     }
-    return n;
-  case DUEL_OP_BCE_LOGITS:
-  case DUEL_OP_ADAM:
-  case DUEL_OP_SGD:
-    for (int i = 0; i < a.rank; i++) n *= (double)a.dim[i];
     return n;
   default:
     return 1;

@@ -354,6 +354,35 @@ static void make_groupnorm_grad_elements(duel_box *b) {
   make_groupnorm_grad_of(b, DUEL_SHAPE(131, 203), DUEL_SHAPE(203), 1);
 }
 
+static void make_spectral_of(duel_box *b, duel_shape w, int axis) {
+  const duel_shape u = DUEL_SHAPE(w.dim[axis]), v = DUEL_SHAPE(duel_shape_count(w) / w.dim[axis]);
+  duel_box_in(b, w);
+  duel_box_in(b, u);
+  duel_box_in(b, v);
+  duel_box_out(b, w);
+  duel_box_out(b, u);
+  duel_box_out(b, v);
+  duel_box_out(b, DUEL_SCALAR);
+  b->attr.spectral.axis = axis;
+  b->attr.spectral.advance = true;
+}
+static void make_spectral(duel_box *b) {
+  make_spectral_of(b, DUEL_SHAPE(130, 70, 3, 5), 0);
+}
+static void make_spectral_across(duel_box *b) {
+  make_spectral_of(b, DUEL_SHAPE(130, 70, 3, 5), 1);
+}
+
+static void make_spectral_grad(duel_box *b) {
+  const duel_shape w = DUEL_SHAPE(130, 70, 3, 5);
+  duel_box_in(b, w);
+  duel_box_in(b, w);
+  duel_box_in(b, DUEL_SHAPE(130));
+  duel_box_in(b, DUEL_SHAPE(1050));
+  duel_box_in(b, DUEL_SCALAR);
+  duel_box_out(b, w);
+}
+
 static void make_bce(duel_box *b) {
   duel_box_in(b, DUEL_SHAPE(20011, 1));
   duel_box_out(b, DUEL_SCALAR);
@@ -540,6 +569,9 @@ const duel_large_call duel_large_calls[] = {
     {DUEL_OP_GROUPNORM, "elements", make_groupnorm_elements},
     {DUEL_OP_GROUPNORM_GRAD, "", make_groupnorm_grad},
     {DUEL_OP_GROUPNORM_GRAD, "elements", make_groupnorm_grad_elements},
+    {DUEL_OP_SPECTRAL, "", make_spectral},
+    {DUEL_OP_SPECTRAL, "across", make_spectral_across},
+    {DUEL_OP_SPECTRAL_GRAD, "", make_spectral_grad},
     {DUEL_OP_BCE_LOGITS, "", make_bce},
     {DUEL_OP_BCE_LOGITS_GRAD, "", make_bce_grad},
     {DUEL_OP_ADAM, "", make_adam},

@@ -453,6 +453,12 @@ bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_r
   case DUEL_OP_GROUPNORM_GRAD:
     groupnorm_grad(attr, in, out);
     return true;
+  case DUEL_OP_SPECTRAL:
+    duel_ref_spectral(attr, in, out);
+    return true;
+  case DUEL_OP_SPECTRAL_GRAD:
+    out[0] = duel_ref_spectral_grad(attr, in);
+    return true;
   case DUEL_OP_BCE_LOGITS:
     out[0] = bce_logits(attr, in[0]);
     return true;

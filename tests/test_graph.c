@@ -155,6 +155,9 @@ static void decompositions_have_the_shapes_of_their_op(void **state) {
   duel_batchnorm_grad(g, (duel_val[]){x, x, c, out[1], out[2], out[0]}, 1e-5, DUEL_ACT_LEAKY_RELU, 0.2, out);
   duel_groupnorm(g, x, c, c, 2, 1e-5, out);
   duel_groupnorm_grad(g, (duel_val[]){x, x, c, out[1], out[2]}, 2, 1e-5, out);
+  duel_val s[4];
+  duel_spectral(g, zeros(DUEL_SHAPE(3, 5, 2)), zeros(DUEL_SHAPE(5)), zeros(DUEL_SHAPE(6)), 1, true, s);
+  duel_spectral_grad(g, (duel_val[]){s[0], s[0], s[1], s[2], s[3]}, 1);
   duel_bce_logits_grad(g, x, duel_bce_logits(g, x, 0.9), 0.9);
   duel_val labels = duel_input(g, add_var(DUEL_ARENA_INPUT, "labels", DUEL_I32, DUEL_SHAPE(6)));
   duel_softmax_ce_grad(g, x, labels, duel_softmax_ce(g, x, labels, 0.1), 0);
@@ -169,7 +172,7 @@ static void decompositions_have_the_shapes_of_their_op(void **state) {
     for (int k = 0; k < node->n_out; k++) assert_shape(expanded[k], duel_val_shape(g, node->out[k]));
     for (int k = n; k < g->n_nodes; k++) assert_null(duel_op_records[g->node[k]->op]->expand); // primitives only
   }
-  assert_int_equal(fused, 10);
+  assert_int_equal(fused, 12);
 }
 
 static void mistakes_of_convolutions(void **state) {
@@ -196,6 +199,32 @@ static void mistakes_of_convolutions(void **state) {
                  "conv2d_dx: images 8×3×9×8 and weights 6×3×3×3 make 8×6×5×4, not the 8×6×4×4 that are given");
   assert_mistake(duel_conv2d_dw(g, zeros(x), zeros(DUEL_SHAPE(8, 6, 4, 4)), &c, DUEL_SHAPE(6, 3, 5, 3)),
                  "conv2d_dw: images 8×3×7×7 and weights 6×3×5×3 make 8×6×3×4, not the 8×6×4×4 that are given");
+}
+
+// out of spectral norm for a weight, u and v of these shapes.
+static duel_val spectral(duel_shape w, duel_shape u, duel_shape v, int axis, duel_val out[4]) {
+  duel_spectral(g, zeros(w), zeros(u), zeros(v), axis, true, out);
+  return out[0];
+}
+
+static void mistakes_of_spectral_norm(void **state) {
+  (void)state;
+  const duel_shape w = DUEL_SHAPE(3, 5, 2), u = DUEL_SHAPE(5), v = DUEL_SHAPE(6);
+  duel_val out[4];
+  assert_shape(spectral(w, u, v, 1, out), w);
+  assert_shape(out[1], u);
+  assert_shape(out[2], v);
+  assert_shape(out[3], DUEL_SCALAR);
+  assert_shape(duel_spectral_grad(g, (duel_val[]){out[0], out[0], out[1], out[2], out[3]}, 1), w);
+  duel_scope(g, "D.1 %s", "dense");
+  assert_mistake(spectral(u, u, v, 0, out), "D.1 dense: spectral cannot read 5 with rows on axis 0 as a matrix");
+  assert_mistake(spectral(w, u, v, 2, out), "spectral cannot read 3×5×2 with rows on axis 2 as a matrix");
+  assert_mistake(spectral(w, u, v, 0, out), "spectral: u has shape 5 and must have 3");
+  assert_mistake(spectral(w, u, u, 1, out), "spectral: v has shape 5 and must have 6");
+  assert_mistake(duel_spectral_grad(g, (duel_val[]){zeros(v), zeros(w), zeros(u), zeros(v), zeros(DUEL_SCALAR)}, 1),
+                 "spectral_grad: d_y has shape 6 and must have 3×5×2");
+  assert_mistake(duel_spectral_grad(g, (duel_val[]){zeros(w), zeros(w), zeros(u), zeros(v), zeros(u)}, 1),
+                 "spectral_grad: sigma has shape 5 and must have scalar");
 }
 
 static void mistakes_of_resampling(void **state) {
@@ -595,6 +624,7 @@ int main(void) {
       TEST(decompositions_have_the_shapes_of_their_op),
       TEST(mistakes_name_layer_op_and_shapes),
       TEST(mistakes_of_convolutions),
+      TEST(mistakes_of_spectral_norm),
       TEST(mistakes_of_resampling),
       TEST(sizes_are_checked_for_overflow),
       TEST(the_first_mistake_stays),

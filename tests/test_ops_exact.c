@@ -106,6 +106,8 @@ static bool same_on_all_levels(duel_op op) {
   case DUEL_OP_BATCHNORM_GRAD:
   case DUEL_OP_GROUPNORM:
   case DUEL_OP_GROUPNORM_GRAD:
+  case DUEL_OP_SPECTRAL:
+  case DUEL_OP_SPECTRAL_GRAD:
   case DUEL_OP_BCE_LOGITS:
   case DUEL_OP_SOFTMAX_CE:
   case DUEL_OP_SOFTMAX_CE_GRAD:

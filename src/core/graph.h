@@ -122,6 +122,9 @@ typedef struct duel_attr {
       double eps;
     } groupnorm;
     struct {
+      int axis, advance; // of the weight, whose elements are the matrix's rows; whether power iteration moves on
+    } spectral;
+    struct {
       double target;
     } bce;
     struct {
@@ -314,6 +317,10 @@ void duel_groupnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, i
                     duel_val out[3]);
 // in: d_y, x, scale, mean, var; out: d_x, and d_scale and d_shift of each item
 void duel_groupnorm_grad(duel_graph *g, const duel_val in[5], int64_t groups, double eps, duel_val out[3]);
+// w/σ, σ its largest singular value as u and v tell it; w is a matrix whose rows are its elements on `axis` (0 or 1).
+// advance: u and v move on by one power iteration first. out: w/σ, u [rows], v [the rest], σ.
+void duel_spectral(duel_graph *g, duel_val w, duel_val u, duel_val v, int axis, bool advance, duel_val out[4]);
+duel_val duel_spectral_grad(duel_graph *g, const duel_val in[5], int axis); // in: d_y, then what duel_spectral yielded
 duel_val duel_bce_logits(duel_graph *g, duel_val logits, double target);
 duel_val duel_bce_logits_grad(duel_graph *g, duel_val logits, duel_val d_loss, double target);
 // Mean over rows of −Σ t·log softmax(logits), logits [N, K], labels i32 [N]. t is 1 at the label and 0 elsewhere,

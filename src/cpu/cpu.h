@@ -8,7 +8,7 @@
 
 // A kernel runs in phases, each cut into pieces that may run in any order and on any thread; all pieces of a phase end
 // before the next phase begins. The cut depends on shapes alone, so the bits do not depend on the number of threads.
-enum { DUEL_MAX_PHASE = 3 };
+enum { DUEL_MAX_PHASE = 4 };
 typedef struct duel_cpu_kernel {
   duel_status (*check)(const duel_call *call);                       // whether it can run this call; NULL: any
   size_t (*scratch)(const duel_call *call);                          // bytes; NULL: none
