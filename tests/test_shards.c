@@ -42,6 +42,10 @@ static const struct {
                  "train: {length: 99, batch: 16, d_steps: 2}\n"},
     {"apart", HEAD SMOOTH "penalty: {r1: 1, r2: {weight: 1, every: 2}}\n"
                           "train: {length: 99, batch: 16, d_update: separate, latents: fresh}\n"},
+    {"spectral",
+     HEAD "G: {layers: [dense: 24, silu, dense: $C*$H*$W, tanh, reshape: [$C, $H, $W]], constraint: spectral}\n"
+          "D: {layers: [flatten, dense: 20, silu, dense: 1], constraint: spectral}\n"
+          "loss: hinge\ntrain: {length: 99, batch: 16, d_steps: 2}\n"},
     {"classifier", "recipe: 1\ngame: classifier\ndata: {path: synthetic:shapes, limit: 150}\n"
                    "C: [flatten, dense: 24, silu, dropout: 0.1, dense: $classes]\n"
                    "train: {length: 99, batch: 16, noise: 0.2}\n"},
@@ -51,7 +55,7 @@ static const struct {
      "recipe: 1\ngame: classifier\ndata: {path: synthetic:shapes, limit: 150}\n"
      "C: [flatten, dense: 24, batchnorm, relu, dense: $classes]\ntrain: {length: 99, batch: 64}\n"},
 };
-enum { SMOOTH_ONES = 7, RECIPES = sizeof recipes / sizeof *recipes };
+enum { SMOOTH_ONES = 8, RECIPES = sizeof recipes / sizeof *recipes };
 
 static int set_up(void **state) {
   if (getenv("DUEL_TEST_BACKENDS")) backend = getenv("DUEL_TEST_BACKENDS");

@@ -48,40 +48,64 @@ duel_val duel_model_state_of(const duel_model *m, duel_graph *g, const char *nam
   return duel_graph_error(g, "%s: no such state", name);
 }
 
-// Offsets of the net's parameters in its slab, and all its variables.
+// A tensor's place in a slab, which grows by it.
+static int64_t place(int64_t *size, duel_shape shape, duel_dtype real) {
+  const int64_t align = DUEL_ALIGN / (int64_t)duel_dtype_size(real), at = *size;
+  *size += (duel_shape_count(shape) + align - 1) / align * align;
+  return at;
+}
+
+// A slab and its moving average, where there is one.
+static duel_status add_slab(duel_vars *vars, const duel_net *n, duel_arena arena, const char *what, duel_dtype real,
+                            int64_t size, int *var, int *ema) {
+  char name[160];
+  const duel_shape slab = DUEL_SHAPE(size);
+  *var = *ema = -1;
+  if (size == 0) return DUEL_OK;
+  snprintf(name, sizeof name, "%s%s", n->name, what);
+  DUEL_TRY(duel_vars_add(vars, arena, name, real, slab, var));
+  snprintf(name, sizeof name, "%s_ema%s", n->name, what);
+  return n->ema.on ? duel_vars_add(vars, arena, name, real, slab, ema) : DUEL_OK;
+}
+
+static duel_status add_buffer(duel_vars *vars, const duel_net *n, duel_param *p, duel_dtype real) {
+  char name[160];
+  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, p->name, real, p->shape, &p->var));
+  snprintf(name, sizeof name, "%s_ema%s", n->name, p->name + strlen(n->name));
+  return n->ema.on ? duel_vars_add(vars, DUEL_ARENA_BUFFER, name, real, p->shape, &p->ema_var) : DUEL_OK;
+}
+
+// Where the net's tensors lie in their slabs, and all its variables.
 static duel_status place_net(duel_model *m, int net, duel_vars *vars, duel_dtype real) {
   duel_model_net *own = &m->net[net];
   const duel_net *n = &m->recipe->net[net];
-  int64_t align = DUEL_ALIGN / (int64_t)duel_dtype_size(real);
   char name[160];
-  own->slab = own->ema = -1;
-  for (int k = 0; k < DUEL_MAX_MOMENTS; k++) own->moment[k] = -1;
   for (int i = 0; i < own->n; i++) {
     duel_param *p = &own->param[i];
-    if (p->buffer) {
-      DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, p->name, real, p->shape, &p->var));
-      if (!n->ema.on) continue;
-      snprintf(name, sizeof name, "%s_ema%s", n->name, p->name + strlen(n->name));
-      DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, name, real, p->shape, &p->ema_var));
-      continue;
-    }
-    int64_t count = duel_shape_count(p->shape);
+    if (p->vector) p->offset = place(&own->vectors_size, p->shape, real);
+    if (p->buffer && !p->vector) DUEL_TRY(add_buffer(vars, n, p, real));
+    if (p->buffer) continue;
     p->ordinal = m->ordinals++;
-    p->offset = own->slab_size;
-    own->params += count;
-    own->slab_size += (count + align - 1) / align * align;
+    p->offset = place(&own->slab_size, p->shape, real);
+    own->params += duel_shape_count(p->shape);
     if (own->slab_size > INT64_C(1) << 34)
       return duel_fail(DUEL_ERR_USAGE, "%s has more than 2^34 parameters", n->name);
   }
   if (own->params == 0)
     return duel_fail(DUEL_ERR_USAGE, "%s has no parameters to learn; give it at least one dense layer", n->name);
-  duel_shape slab = DUEL_SHAPE(own->slab_size);
-  DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, n->name, real, slab, &own->slab));
-  snprintf(name, sizeof name, "%s_ema", n->name);
-  if (n->ema.on) DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_PARAM, name, real, slab, &own->ema));
-  for (int k = 0; k < duel_optimizer_of(&n->optim)->moments; k++) {
+  DUEL_TRY(add_slab(vars, n, DUEL_ARENA_PARAM, "", real, own->slab_size, &own->slab, &own->ema));
+  DUEL_TRY(add_slab(vars, n, DUEL_ARENA_BUFFER, ".vectors", real, own->vectors_size, &own->vectors, &own->vectors_ema));
+  for (int i = 0; i < own->n; i++) {
+    duel_param *p = &own->param[i];
+    if (p->buffer && !p->vector) continue;
+    p->var = p->vector ? own->vectors : own->slab;
+    p->ema_var = p->vector ? own->vectors_ema : own->ema;
+  }
+  for (int k = 0; k < DUEL_MAX_MOMENTS; k++) {
+    own->moment[k] = -1;
     snprintf(name, sizeof name, "opt.%s.%c", n->name, "mv"[k]);
-    DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, slab, &own->moment[k]));
+    if (k < duel_optimizer_of(&n->optim)->moments)
+      DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, DUEL_SHAPE(own->slab_size), &own->moment[k]));
   }
   return DUEL_OK;
 }
@@ -90,7 +114,7 @@ bool duel_model_stands(const duel_model *m) {
   const int net = m->game->samples;
   if (net < 0 || !m->recipe->net[net].ema.on || m->recipe->net[net].ema.buffers != DUEL_BUFFERS_STANDING) return false;
   for (int i = 0; i < m->net[net].n; i++)
-    if (m->net[net].param[i].buffer) return true;
+    if (m->net[net].param[i].buffer && !m->net[net].param[i].vector) return true;
   return false;
 }
 
@@ -123,6 +147,9 @@ static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars) {
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(place_net(m, net, vars, m->real));
   for (int i = 0; i < m->n_states; i++)
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, m->state[i].name, m->real, DUEL_SCALAR, &m->state[i].var));
+  for (int net = 0; net < r->n_nets; net++)
+    for (int i = 0; i < m->net[net].n; i++)
+      if (m->net[net].param[i].vector) m->net[net].param[i].ordinal = m->ordinals++;
   return DUEL_OK;
 }
 

@@ -2,7 +2,7 @@
 //
 // The parameters of a net are one flat slab (a variable of the net's name), each tensor at an offset aligned to
 // DUEL_ALIGN; so are the optimizer's moments and the moving average, with the same layout. Buffers (running statistics)
-// are variables of their own.
+// are variables of their own, but for the vectors of spectral norm, which are a slab too.
 #ifndef DUEL_GAN_MODEL_H
 #define DUEL_GAN_MODEL_H
 
@@ -19,12 +19,15 @@ typedef struct duel_start {
 typedef struct duel_param { // one named tensor of a net
   char name[128];           // "G.0.weight"
   duel_shape shape;
-  bool buffer;      // running statistics: no gradient, own variable
-  int64_t offset;   // parameter: elements into the slab
-  int var, ema_var; // buffer: its variable, and the moving average's (-1: none)
+  bool buffer;      // state beside the parameters: no gradient
+  bool vector;      // buffer: u or v of the spectral norm of the weight before it, in the slab of vectors
+  bool spectral;    // parameter: the next two tensors are its u and v
+  int axis;         // parameter: of a weight, that of the outputs
+  int var, ema_var; // where it lies, and where in the moving average (-1: none)
+  int64_t offset;   // elements into both
   duel_start start;
   int64_t fan_in, fan_out;
-  int64_t ordinal; // among the parameters of the model, net after net: k of its initial draw
+  int64_t ordinal; // k of its initial draw: parameters of the model, net after net; then the vectors
 } duel_param;
 
 typedef struct duel_layer_row { // a line of the layer table
@@ -37,9 +40,11 @@ typedef struct duel_model_net {
   char lower[16], coef_name[24], average_name[24]; // "g", "coef.G", "average.G": in names of scalars and inputs
   duel_param *param;
   int n, cap;
-  int64_t params;    // numbers in parameters
-  int64_t slab_size; // elements, gaps included
-  int slab, ema;     // variables; -1 where there is none
+  int64_t params;       // numbers in parameters
+  int64_t slab_size;    // elements, gaps included
+  int slab, ema;        // variables; -1 where there is none
+  int64_t vectors_size; // likewise of the vectors of spectral norm
+  int vectors, vectors_ema;
   int moment[DUEL_MAX_MOMENTS];
   duel_shape reads; // without the batch
   double share;     // of a usual update that each of its updates is, where others come between them; else 1

@@ -187,6 +187,19 @@ duel_val duel_step_latents(duel_step *s, uint32_t k) {
   return duel_step_normal(s, DUEL_PURPOSE_LATENT, k, DUEL_SHAPE(duel_step_rows(s), s->r->latent));
 }
 
+// What the layers of a pass read of the net: the same in all shards, in the first of which its vectors advance.
+static duel_val *weights_of(duel_step *s, int net, int number) {
+  const duel_pass_view *w = s->weights;
+  if (!duel_has_pass_weights(&s->m->net[net])) return s->view[net];
+  while (w && w->number != number) w = w->next;
+  if (w) return w->view;
+  duel_pass_view *made = duel_graph_alloc(s->g, sizeof *made);
+  if (!made) return NULL;
+  *made = (duel_pass_view){number, duel_pass_weights(s->g, &s->m->net[net], s->view[net], true, false), s->weights};
+  s->weights = made;
+  return made->view;
+}
+
 static duel_val forward(duel_step *s, int net, duel_val x, int number, bool again) {
   duel_pass pass = {.g = s->g,
                     .model = s->m,
@@ -196,7 +209,7 @@ static duel_val forward(duel_step *s, int net, duel_val x, int number, bool agai
                     .number = number,
                     .again = again,
                     .shards = &s->shards,
-                    .view = s->view[net]};
+                    .view = weights_of(s, net, number)};
   return in_loop(s) ? duel_forward(&pass, x) : DUEL_NONE;
 }
 
@@ -283,8 +296,9 @@ void duel_step_average(duel_step *s, int net) {
   duel_scope(g, "%s_ema", s->r->net[net].name);
   const duel_val share = duel_input(g, s->vars->average[net]);
   duel_ema(g, duel_state(g, own->ema), duel_state(g, own->slab), share);
+  if (own->vectors >= 0) duel_assign(g, duel_state(g, own->vectors_ema), duel_state(g, own->vectors));
   for (int i = 0; i < own->n; i++)
-    if (own->param[i].buffer) average_buffer(s, net, &own->param[i], share);
+    if (own->param[i].buffer && !own->param[i].vector) average_buffer(s, net, &own->param[i], share);
   duel_scope(g, "%s", "");
 }
 
@@ -388,7 +402,7 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
 // A net in inference mode, with its moving average where there is one.
 static duel_val infer(duel_graph *g, duel_model *m, int net, duel_val x) {
   duel_pass pass = {.g = g, .model = m, .net = net, .ema = m->net[net].ema >= 0, .key = DUEL_NONE};
-  pass.view = duel_parameters(g, &m->net[net], pass.ema);
+  pass.view = duel_pass_weights(g, &m->net[net], duel_parameters(g, &m->net[net], pass.ema), false, pass.ema);
   return duel_forward(&pass, x);
 }
 
@@ -406,7 +420,7 @@ duel_status duel_step_stand(duel_graph **g, duel_step_vars *v, duel_model *m, co
   const duel_shape latents = DUEL_SHAPE(m->recipe->train.batch / shards.n, m->recipe->latent);
   duel_pass pass = {.g = *g, .model = m, .net = net, .ema = true, .standing = true, .key = DUEL_NONE};
   pass.keep = duel_input(*g, v->standing_keep);
-  pass.view = duel_parameters(*g, &m->net[net], true);
+  pass.view = duel_pass_weights(*g, &m->net[net], duel_parameters(*g, &m->net[net], true), false, true);
   pass.shards = &shards;
   while (duel_shards_next(&shards))
     duel_forward(&pass, duel_shards_draw(&shards, DUEL_OP_RANDOM_NORMAL, key, DUEL_PURPOSE_EVAL, 1, latents));

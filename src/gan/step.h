@@ -54,6 +54,13 @@ typedef struct duel_step_told {
   duel_report_term term[DUEL_REPORT_TERMS];
 } duel_step_told;
 
+// What a pass's layers read, where that is not the parameters themselves.
+typedef struct duel_pass_view {
+  int number;
+  duel_val *view;
+  struct duel_pass_view *next;
+} duel_pass_view;
+
 // A step under construction.
 typedef struct duel_step {
   duel_graph *g;
@@ -63,6 +70,7 @@ typedef struct duel_step {
   duel_val key;
   duel_shards shards;
   duel_val *view[DUEL_MAX_NETS]; // parameters at their newest version
+  duel_pass_view *weights;       // of passes so far
   duel_val grad[DUEL_MAX_NETS];  // of what a net descends in its next update; DUEL_NONE: nothing yet
   int updates[DUEL_MAX_NETS];    // so far
   int forwards;                  // training-mode forwards so far: numbers the draws of dropout

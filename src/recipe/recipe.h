@@ -85,7 +85,7 @@ const duel_kind *duel_table_find(const duel_table *t, const char *name);
 int duel_table_names(const duel_table *t, const char **names, int most); // yields how many
 
 // src/gan has these.
-extern const duel_table duel_layer_kinds, duel_init_kinds, duel_optim_kinds, duel_game_kinds;
+extern const duel_table duel_layer_kinds, duel_init_kinds, duel_constraint_kinds, duel_optim_kinds, duel_game_kinds;
 extern const char duel_backend_choices[]; // src/run has this: "|auto|…"
 
 typedef struct duel_key_value duel_key_value;
@@ -140,6 +140,7 @@ typedef struct duel_net {
   const char *name; // as the game names it
   duel_layers layers;
   duel_chosen init, optim;
+  const duel_chosen *constraint; // of its weights; NULL: none
   struct {
     int on;
     duel_schedule half_life; // of lengths

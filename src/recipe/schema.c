@@ -77,6 +77,7 @@ static const duel_key keys_net[] = {
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how its parameters begin, if not as the recipe's init"},
     {"optim", DUEL_KEY_CHOSEN, "", 0, 0, &duel_optim_kinds, "what moves them, if not the recipe's optim"},
     {"ema", DUEL_KEY_SECTION, "", 0, 0, &kind_ema, "its moving average"},
+    {"constraint", DUEL_KEY_CHOSEN, "", 0, 0, &duel_constraint_kinds, "what its weights are held to"},
     {.name = NULL}};
 const duel_kind duel_net_kind = {"net", "layers", keys_net, "one network"};
 
@@ -219,6 +220,7 @@ static void take_net(duel_recipe *r, const duel_game_kind *game, duel_net *net) 
   net->layers = *v[DUEL_NET_LAYERS].layers;
   net->init = v[DUEL_NET_INIT].n ? *v[DUEL_NET_INIT].chosen : *value_of(&r->root, "init")->chosen;
   net->optim = v[DUEL_NET_OPTIM].n ? *v[DUEL_NET_OPTIM].chosen : *value_of(&r->root, "optim")->chosen;
+  net->constraint = v[DUEL_NET_CONSTRAINT].n ? v[DUEL_NET_CONSTRAINT].chosen : NULL;
   if (!ema->n && game->generator && !strcmp(game->generator, net->name)) ema = value_of(&r->root, "ema");
   net->ema.on = ema->n;
   if (!ema->n) return;

@@ -206,9 +206,9 @@ static bool is_own(writer *w, const duel_recipe *r, const char *net, const duel_
 }
 
 static void put_net(writer *w, const duel_recipe *r, const char *name, const duel_chosen *net) {
-  duel_key_value own[DUEL_NET_EMA + 1] = {net->value[DUEL_NET_LAYERS]};
+  duel_key_value own[DUEL_NET_KEYS] = {net->value[DUEL_NET_LAYERS]};
   bool any = false;
-  for (int k = DUEL_NET_INIT; k <= DUEL_NET_EMA; k++) {
+  for (int k = DUEL_NET_INIT; k < DUEL_NET_KEYS; k++) {
     if (!is_own(w, r, name, &net->kind->keys[k], &net->value[k])) continue;
     own[k] = net->value[k];
     any = true;

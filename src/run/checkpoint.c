@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "gan/constraints.h"
 #include "run/places.h"
 #include "run/trainer.h"
 
@@ -21,7 +22,8 @@ typedef struct item {
   int64_t offset;  // elements into the variable
   char plain[160]; // of a moving average: its net's tensor; else empty
   int net;
-  bool moment, own; // own: it belongs to its training alone, and no new run begins with it
+  const duel_param *param; // NULL: no net's; it belongs to its training alone, and no new run begins with it
+  bool moment, taken;      // taken: from another run's checkpoint
 } item;
 
 typedef struct items {
@@ -33,7 +35,7 @@ typedef struct items {
 
 static item *add_item(items *all, int net, const duel_param *p, int var) {
   item *i = &all->list[all->n++];
-  *i = (item){.shape = p->shape, .var = var, .offset = p->offset, .net = net};
+  *i = (item){.shape = p->shape, .var = var, .offset = p->offset, .net = net, .param = p};
   snprintf(i->name, sizeof i->name, "%s", p->name);
   return i;
 }
@@ -41,9 +43,9 @@ static item *add_item(items *all, int net, const duel_param *p, int var) {
 static void add_tensor(items *all, const duel_trainer *t, int net, const duel_param *p, bool full) {
   const duel_model_net *own = &t->model.net[net];
   const char *name = t->recipe->net[net].name;
-  add_item(all, net, p, p->buffer ? p->var : own->slab);
-  if (own->ema >= 0) {
-    item *i = add_item(all, net, p, p->buffer ? p->ema_var : own->ema);
+  add_item(all, net, p, p->var);
+  if (p->ema_var >= 0) {
+    item *i = add_item(all, net, p, p->ema_var);
     snprintf(i->plain, sizeof i->plain, "%s", p->name);
     snprintf(i->name, sizeof i->name, "%s_ema%s", name, p->name + strlen(name));
   }
@@ -71,7 +73,7 @@ static duel_status list_items(const duel_trainer *t, bool full, bool in_place, i
   }
   for (int i = 0; i < t->model.n_states && full; i++) {
     item *it = &all->list[all->n++];
-    *it = (item){.var = t->model.state[i].var, .own = true};
+    *it = (item){.var = t->model.state[i].var};
     snprintf(it->name, sizeof it->name, "%s", t->model.state[i].name);
   }
   for (int i = 0; i < all->n; i++) {
@@ -202,7 +204,11 @@ static const char *shape_of(const duel_entry *e) {
 }
 
 static duel_status misfit(const item *it, const duel_entry *e, const char *path) {
-  if (!e) return duel_fail(DUEL_ERR_DATA, "%s has no tensor %s, which the recipe needs", path, it->name);
+  if (!e)
+    return duel_fail(DUEL_ERR_DATA, "%s has no tensor %s, %s", path, it->name,
+                     it->param && it->param->vector
+                         ? "a vector of spectral norm, without which its weight means another one"
+                         : "which the recipe needs");
   return duel_fail(DUEL_ERR_DATA, "%s: tensor %s is %s %s, but the recipe makes it f32 %s", path, e->name,
                    duel_dtype_name(e->dtype), shape_of(e), duel_shape_text(it->shape));
 }
@@ -331,15 +337,36 @@ static void choose_moments(taking *k, const duel_recipe *is, const duel_recipe *
 static void take_what_fits(taking *k, const duel_tensor_file *f) {
   for (int i = 0; i < k->all.n; i++) {
     const item *it = &k->all.list[i];
-    if (it->own) continue;
+    if (!it->param) continue;
     const duel_entry *e = source_of(f, it);
     if (it->moment && !k->moments[it->net]) e = NULL;
     if (e) memcpy(place_of(&k->all, it), e->data, e->bytes);
+    k->all.list[i].taken = e != NULL;
     if (it->moment || *it->plain) continue;
     if (!e) add_name(&k->drawn, it->name, duel_shape_text(it->shape));
     k->tensors += e != NULL;
     k->weights[it->net] += e && it->shape.rank > 1;
   }
+}
+
+// A vector of the weight, or of its moving average.
+static const item *vector_of(const items *all, const item *weight, int which) {
+  const item *it = all->list;
+  while (it->param != weight->param + which || !*it->plain != !*weight->plain) it++;
+  return it;
+}
+
+// Vectors of spectral norm belong to their weight: they begin anew where it does, and with it where the file has none.
+static duel_status begin_vectors(const duel_trainer *t, const items *all) {
+  for (int i = 0; i < all->n; i++) {
+    const item *w = &all->list[i];
+    if (w->moment || !w->param || !w->param->spectral) continue;
+    const item *u = vector_of(all, w, 1), *v = vector_of(all, w, 2);
+    if (w->taken && u->taken && v->taken) continue;
+    DUEL_TRY(duel_spectral_start(w->param, place_of(all, w), duel_spectral_warmup(&t->recipe->net[w->net]),
+                                 t->recipe->train.seed, place_of(all, u), place_of(all, v)));
+  }
+  return DUEL_OK;
 }
 
 static void list_left(taking *k, const duel_tensor_file *f, bool full) {
@@ -349,7 +376,7 @@ static void list_left(taking *k, const duel_tensor_file *f, bool full) {
     if (!strncmp(e->name, "opt.", 4) && !full) continue;
     for (int i = 0; i < k->all.n && !taken; i++) {
       const item *it = &k->all.list[i];
-      taken = !strcmp(it->name, e->name) && fits(it, e) && (!it->moment || k->moments[it->net]) && !it->own;
+      taken = !strcmp(it->name, e->name) && fits(it, e) && (!it->moment || k->moments[it->net]) && it->param;
     }
     if (!taken) add_name(&k->left, e->name, shape_of(e));
   }
@@ -387,6 +414,7 @@ static duel_status begin_from(duel_trainer *t, taking *k, const duel_tensor_file
   list_left(k, f, was != NULL);
   for (int net = 0; net < t->recipe->n_nets; net++) weights += k->weights[net];
   if (!weights) return none_fits(k, f, path, cure);
+  DUEL_TRY(begin_vectors(t, &k->all));
   DUEL_TRY(take_counts(t, k, f, path));
   return write_all(t, &k->all);
 }

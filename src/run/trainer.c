@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "gan/constraints.h"
 #include "gan/game.h"
 #include "gan/layers/layers.h"
 
@@ -129,28 +130,45 @@ void duel_trainer_close(duel_trainer *t) {
 
 // ---- the first weights
 
-static duel_status init_net(duel_trainer *t, const duel_model_net *own, float *slab) {
+static duel_status write_both(duel_trainer *t, int var, int ema_var, const float *value) {
+  DUEL_TRY(duel_memory_write(&t->memory, var, value));
+  return ema_var >= 0 ? duel_memory_write(&t->memory, ema_var, value) : DUEL_OK;
+}
+
+static duel_status init_vectors(duel_trainer *t, const duel_net *net, const duel_model_net *own, const float *slab,
+                                float *vectors) {
   for (int i = 0; i < own->n; i++) {
     const duel_param *p = &own->param[i];
-    if (!p->buffer) continue;
-    duel_param_init(p, 0, slab); // running statistics: as many as channels, which fit in the slab
-    DUEL_TRY(duel_memory_write(&t->memory, p->var, slab));
-    if (p->ema_var >= 0) DUEL_TRY(duel_memory_write(&t->memory, p->ema_var, slab));
+    if (p->spectral)
+      DUEL_TRY(duel_spectral_start(p, slab + p->offset, duel_spectral_warmup(net), t->recipe->train.seed,
+                                   vectors + p[1].offset, vectors + p[2].offset));
   }
-  memset(slab, 0, (size_t)own->slab_size * sizeof *slab);
+  return own->vectors >= 0 ? write_both(t, own->vectors, own->vectors_ema, vectors) : DUEL_OK;
+}
+
+static duel_status init_net(duel_trainer *t, const duel_net *net, const duel_model_net *own, float *slab) {
+  const size_t size = (size_t)own->slab_size;
+  for (int i = 0; i < own->n; i++) {
+    const duel_param *p = &own->param[i];
+    if (!p->buffer || p->vector) continue;
+    duel_param_init(p, 0, slab); // running statistics: as many as channels, which fit in the slab
+    DUEL_TRY(write_both(t, p->var, p->ema_var, slab));
+  }
+  memset(slab, 0, (size + (size_t)own->vectors_size) * sizeof *slab);
   for (int i = 0; i < own->n; i++)
     if (!own->param[i].buffer) duel_param_init(&own->param[i], t->recipe->train.seed, slab + own->param[i].offset);
-  DUEL_TRY(duel_memory_write(&t->memory, own->slab, slab));
-  return own->ema >= 0 ? duel_memory_write(&t->memory, own->ema, slab) : DUEL_OK;
+  DUEL_TRY(write_both(t, own->slab, own->ema, slab));
+  return init_vectors(t, net, own, slab, slab + size);
 }
 
 duel_status duel_trainer_init(duel_trainer *t) {
   t->stood = -1;
   for (int net = 0; net < t->recipe->n_nets; net++) {
     const duel_model_net *own = &t->model.net[net];
-    float *slab = duel_malloc((size_t)own->slab_size * sizeof *slab);
-    if (!slab) return duel_fail_memory("the first weights", (size_t)own->slab_size * sizeof *slab);
-    const duel_status status = init_net(t, own, slab);
+    const size_t bytes = (size_t)(own->slab_size + own->vectors_size) * sizeof(float);
+    float *slab = duel_malloc(bytes);
+    if (!slab) return duel_fail_memory("the first weights", bytes);
+    const duel_status status = init_net(t, &t->recipe->net[net], own, slab);
     duel_free(slab);
     DUEL_TRY(status);
   }

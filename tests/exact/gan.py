@@ -11,7 +11,8 @@ import torch.nn.functional as F
 
 import family
 import spec
-from nets import initial, keys, minibatch_stddev, pair, self_attention, sizes, tensors  # noqa: F401
+from nets import (as_matrix, initial, keys, minibatch_stddev, pair, self_attention, sizes, spectral,  # noqa: F401
+                  tensors)
 from recipes import choice, layers, nets, of_net, training
 
 
@@ -19,6 +20,10 @@ def in_images(length):
     """Of a length: 0, "100 images", "2 kimg"."""
     number, unit = f"{length} images".split()[:2]
     return int(number) * dict(images=1, kimg=1000)[unit]
+
+
+def is_buffer(name):
+    return "running" in name or name.endswith(("_u", "_v"))
 
 
 class Run:
@@ -34,7 +39,7 @@ class Run:
         self.t = {n: torch.tensor(v, dtype=dtype) for n, v in start.items()}
         self.optim, self.momentum = {}, 0.1
         for net in nets(recipe):
-            own = [t.requires_grad_() for n, t in self.t.items() if n[0] == net and "running" not in n]
+            own = [t.requires_grad_() for n, t in self.t.items() if n[0] == net and not is_buffer(n)]
             optim = of_net(recipe, net, "optim")
             self.optim[net] = family.OPTIMIZERS[optim["name"]](own, optim, self.share(net))
         if "ema" in recipe:
@@ -80,11 +85,11 @@ class Run:
             name = f"{path}.{i}."
             at = {n: self.t.get(name + n) for n in ("weight", "bias", "running_mean", "running_var")}
             if kind == "dense":
-                x = F.linear(x, at["weight"], at["bias"])
+                x = F.linear(x, self.read(name + "weight"), at["bias"])
             elif kind == "conv":
-                x = F.conv2d(x, at["weight"], at["bias"], **sizes(keys(layer))[1])
+                x = F.conv2d(x, self.read(name + "weight"), at["bias"], **sizes(keys(layer))[1])
             elif kind == "conv_transpose":
-                x = F.conv_transpose2d(x, at["weight"], at["bias"], output_padding=pair(keys(layer).get("output_pad", 0)),
+                x = F.conv_transpose2d(x, self.read(name + "weight"), at["bias"], output_padding=pair(keys(layer).get("output_pad", 0)),
                                        **sizes(keys(layer))[1])
             elif kind == "batchnorm":
                 x = self.batchnorm(x, **at)
@@ -103,8 +108,8 @@ class Run:
             elif kind == "minibatch_stddev":
                 x = torch.cat([minibatch_stddev(part, **(value[0] if value else {})) for part in self.shards(x)])
             elif kind == "self_attention":
-                weights = [self.t[f"{name}{part}"] for part in ("f.weight", "g.weight", "h.weight", "v.weight", "gamma")]
-                x = self_attention(x, *weights, keys(layer).get("pool", 2))
+                weights = [self.read(f"{name}{part}.weight") for part in "fghv"]
+                x = self_attention(x, *weights, self.t[name + "gamma"], keys(layer).get("pool", 2))
             elif kind == "residual":
                 for copy in range(layer[2].get("repeat", 1)):
                     body = self.run(layer[1], f"{name}{copy}.residual", x)
@@ -114,6 +119,18 @@ class Run:
             else:
                 raise SystemExit(f"nobody has written the layer {kind} in PyTorch yet")
         return x
+
+    def read(self, name):
+        """A weight as a layer reads it. Spectral norm: torch.nn.utils.spectral_norm's; its vectors move on."""
+        w, axis = self.t[name], spectral(self.r, name)
+        return w if axis is None else w / self.largest(name, as_matrix(w, axis))
+
+    def largest(self, name, m):
+        """The largest singular value, by one more power iteration."""
+        with torch.no_grad():
+            self.t[name + "_v"] = v = F.normalize(m.T @ self.t[name + "_u"], dim=0, eps=1e-12)
+            self.t[name + "_u"] = u = F.normalize(m @ v, dim=0, eps=1e-12)
+        return u @ m @ v
 
     def normal(self, purpose, k, shape):
         """Of the step, all rows of the batch in the order of this run's."""
@@ -161,7 +178,8 @@ class Run:
         w = 1 - 0.5 ** (images / half_life) if half_life else 1
         for n, e in self.ema.items():
             new = self.t[n].detach()
-            e.copy_(new) if "running" in n and keys.get("buffers", "copy") != "average" else e.add_(new - e, alpha=w)
+            copied = is_buffer(n) and (keys.get("buffers", "copy") != "average" or "running" not in n)
+            e.copy_(new) if copied else e.add_(new - e, alpha=w)
 
     @torch.no_grad()
     def stand(self):
@@ -341,6 +359,6 @@ def errors(result, exact, start):
     moved = {n: norm(exact[n] - start[n.replace("_ema", "")]) for n in exact}
     out = {}
     for n in exact:
-        median = np.median([m for other, m in moved.items() if other[:2] == n[0] + "." and "running" not in other])
+        median = np.median([m for other, m in moved.items() if other[:2] == n[0] + "." and not is_buffer(other)])
         out[n] = norm(result[n] - exact[n]) / moved[n] if moved[n] >= 1e-3 * median else None
     return out

@@ -39,12 +39,50 @@ def convolved(layer, shape):
 
 
 def tensors(recipe, item):
-    """(name, shape, init) of all tensors, in the order in which parameters are numbered: G then D, weight before bias."""
+    """(name, shape, init) of all tensors, in the order in which parameters are numbered: G then D, weight before bias; then
+    the vectors of spectral norm, u before v."""
     out = []
     for net in recipes.nets(recipe):
         init, shape = recipes.of_net(recipe, net, "init"), (recipe["latent"],) if net == "G" else tuple(item)
         declare(recipes.layers(recipe, net), init, net, shape, out)
-    return out
+    return out + [(name + f"_{v}", (size,), "vector") for name, shape, init in out for v, size in
+                  vectors(recipe, name, shape).items()]
+
+
+def spectral(recipe, name):
+    """The axis of a weight's rows, where it has spectral norm; else None. Blocks within blocks are not looked into."""
+    net, *path = name.split(".")
+    layers = recipes.layers(recipe, net)
+    while len(path) > 3 and path[2] in ("residual", "skip"):
+        block, _, part, *path = path
+        layers = layers[int(block)][1] if part == "residual" else layers[int(block)][2]["skip"]
+    kind, k = layers[int(path[0])][0], keys(layers[int(path[0])])
+    product = path[-1] == "weight" and kind in ("dense", "conv", "conv_transpose", "self_attention")
+    if not product or not k.get("spectral", recipes.own(recipe, net, "constraint") is not None):
+        return None
+    return int(kind == "conv_transpose")
+
+
+def as_matrix(w, axis):
+    """Rows are on that axis; of numpy or torch."""
+    return w.swapaxes(0, axis).reshape(w.shape[axis], -1)
+
+
+def vectors(recipe, name, shape):
+    """The sizes of a weight's u and v, or none."""
+    axis = spectral(recipe, name)
+    return {} if axis is None else {"u": shape[axis], "v": int(np.prod(shape)) // shape[axis]}
+
+
+def first_vectors(w, axis, warmup, u, v):
+    """Drawn, normalized, and moved on by power iterations, in float64."""
+    w, u, v = as_matrix(w.astype(np.float64), axis), *(x / np.linalg.norm(x) for x in (u, v))
+    for _ in range(warmup):
+        v = w.T @ u
+        v /= np.linalg.norm(v)
+        u = w @ v
+        u /= np.linalg.norm(u)
+    return u.astype(np.float32), v.astype(np.float32)
 
 
 def declare(layers, init, path, shape, out):
@@ -113,6 +151,12 @@ def initial(recipe, item, seed):
                 std = np.sqrt(2 / (fan_in + fan_out if init == "glorot_normal" else fan_in))
             draw = spec.normal(seed, spec.INIT, 0, k, int(np.prod(shape))).reshape(shape)
             out[name] = draw.astype(np.float32) * np.float32(std) + np.float32(mean)
+        elif init == "vector":
+            out[name] = spec.normal(seed, spec.INIT, 0, k, shape[0]).astype(np.float32).astype(np.float64)
+            if name.endswith("_v"):
+                weight, u = name[:-2], name[:-1] + "u"
+                warmup = recipes.choice(recipes.own(recipe, name[0], "constraint") or {}).get("warmup", 15)
+                out[u], out[name] = first_vectors(out[weight], spectral(recipe, weight), warmup, out[u], out[name])
         elif init == "glorot_uniform":
             out[name] = spec.uniform_within(np.sqrt(6.0 / (shape[0] + shape[1])), seed, k, shape)
         elif init[0] == "torch" or init == "torch":

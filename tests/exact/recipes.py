@@ -39,6 +39,11 @@ def layers(recipe, net):
     return recipe[net]["layers"] if isinstance(recipe[net], dict) else recipe[net]
 
 
+def own(recipe, net, key):
+    """A key that a net alone has."""
+    return recipe[net].get(key) if isinstance(recipe[net], dict) else None
+
+
 def of_net(recipe, net, key):
     """`init` or `optim` of a net: its own, or that of all."""
     own, common = recipe[net].get(key) if isinstance(recipe[net], dict) else None, recipe[key]

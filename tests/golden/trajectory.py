@@ -179,7 +179,25 @@ AVERAGES = {
     "average": ({**SMALL, "ema": dict(half_life="200 images", ramp_up=0.5, buffers="average")}, "points"),
     "standing": ({**SMALL, "ema": dict(half_life="100 images", buffers="standing")}, "points"),
 }
-CASES = {**ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES}
+
+# What holds weights, with convolutions either way and attention.
+IMAGES = {**SMALL,
+          "G": [("dense", 45), ("reshape", (5, 3, 3)), ("batchnorm",), ("tanh",),
+                ("conv_transpose", dict(out=4, kernel=4, stride=2, pad=1)), ("tanh",),
+                ("conv", dict(out=1, kernel=3, pad=1)), ("tanh",)],
+          "D": [("conv", dict(out=6, kernel=4, stride=2, pad=1)), ("tanh",), ("self_attention", dict(pool=1)),
+                ("conv", dict(out=8, kernel=3, pad=1)), ("tanh",), ("flatten",), ("dense", 1)]}
+SPECTRAL = {**IMAGES, "loss": "hinge", "ema": dict(half_life="100 images"),
+            "G": [(kind, dict(*more, spectral=True)) if kind == "conv_transpose" else (kind, *more)
+                  for kind, *more in IMAGES["G"]],
+            "D": dict(layers=IMAGES["D"][:-1] + [("dense", dict(out=1, spectral=False))],
+                      constraint=dict(name="spectral", warmup=3)),
+            "train": dict(batch=16, d_steps=2)}
+WEIGHTS = {
+    "spectral": (SPECTRAL, "images"),
+    "spectral-separate": ({**SEPARATE, "D": dict(layers=SEPARATE["D"], constraint="spectral")}, "images"),
+}
+CASES = {**ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
 
 
 class Attached(gan.Gan):
@@ -345,6 +363,35 @@ class Copied(gan.Gan):
         super().__init__({**recipe, "ema": {**recipe["ema"], "buffers": "copy"}}, *args)
 
 
+class ConstantSigma(gan.Gan):
+    """No gradient goes through the largest singular value."""
+
+    def largest(self, name, m):
+        return super().largest(name, m).detach()
+
+
+class StillVectors(gan.Gan):
+    """A power iteration a step, in its first pass, not one a pass."""
+
+    def largest(self, name, m):
+        kept = self.t[name + "_u"], self.t[name + "_v"]
+        sigma = super().largest(name, m)
+        if self.forwards > 1:
+            self.t[name + "_u"], self.t[name + "_v"] = kept
+            sigma = kept[0] @ m @ kept[1]
+        return sigma
+
+
+class RowsOfInputs(gan.Gan):
+    """A transposed convolution's rows are its inputs, as they lie in memory."""
+
+    def largest(self, name, m):
+        w = self.t[name]
+        if name != "G.4.weight":
+            return super().largest(name, m)
+        return torch.linalg.matrix_norm(w.reshape(len(w), -1), 2)
+
+
 MISTAKES = [
     ("bce", "fakes not detached", Attached),
     ("bce", "statistics of real and fake together", Together),
@@ -370,6 +417,9 @@ MISTAKES = [
     ("rmsprop", "eps within the root", RootOfBoth),
     ("average", "statistics copied", Copied),
     ("standing", "statistics copied", Copied),
+    ("spectral", "σ taken for a constant", ConstantSigma),
+    ("spectral", "one power iteration a step", StillVectors),
+    ("spectral", "rows of a transposed convolution its inputs", RowsOfInputs),
 ]
 
 

@@ -10,11 +10,26 @@ typedef struct duel_layer_kind {
   duel_val (*forward)(duel_pass *, const duel_layer *, duel_val x); // x [N, ...] -> [N, ...]
 } duel_layer_kind;
 
+// ---- layers_tensors.c
 // The next parameter of the net, as a value.
 duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_start start, int64_t fan_in,
                               int64_t fan_out);
 // The same for a bias: zeros, or drawn as the layer's weights are where their initializer draws biases too.
 duel_val duel_layer_bias(duel_pass *p, duel_shape shape, duel_start weights, int64_t fan_in, int64_t fan_out);
+// The weights of a product, which the net's constraint holds for. Its layer's keys end with DUEL_WEIGHT_KEYS.
+typedef struct duel_weight {
+  const char *name;
+  duel_shape shape;
+  int init; // the layer's key
+  int axis; // that of the outputs: 0 or 1
+} duel_weight;
+duel_val duel_layer_weight(duel_pass *p, const duel_layer *l, duel_weight w, int64_t fan_in, int64_t fan_out);
+#define DUEL_WEIGHT_KEYS                                                                                               \
+  { "spectral", DUEL_KEY_BOOL, "", 0, 0, NULL, "spectral normalization, if not as the net's constraint" }
+// A buffer that begins as `value` everywhere. Yields its variable, or -1 in the declaring walk.
+int duel_layer_buffer(duel_pass *p, const char *name, duel_shape shape, double value);
+
+// ---- layers.c
 // Applies a list of layers; the prefix names it.
 duel_val duel_walk(duel_pass *p, const duel_layers *layers, duel_val x);
 // A line of the layer table; its parameters are those since `first`.

@@ -9,71 +9,13 @@
 #include "base/rng.h"
 #include "gan/inits.h"
 
-// ---- asking for tensors
-
-// The next tensor of the net: declared on the first walk, looked up by position on all later ones.
-static duel_param *next_tensor(duel_pass *p, const char *name, duel_shape shape) {
-  duel_model_net *own = &p->model->net[p->net];
-  if (p->declare) {
-    if (own->n == own->cap) {
-      int cap = own->cap ? 2 * own->cap : 32;
-      duel_param *grown = duel_realloc(own->param, (size_t)cap * sizeof *grown);
-      if (!grown) {
-        duel_graph_error(p->g, "out of memory for the model's tensors");
-        return NULL;
-      }
-      own->param = grown;
-      own->cap = cap;
-    }
-    duel_param *t = &own->param[own->n];
-    *t = (duel_param){.shape = shape, .var = -1, .ema_var = -1};
-    int length = snprintf(t->name, sizeof t->name, "%s.%s", p->prefix, name);
-    if (length < 0 || (size_t)length >= sizeof t->name) {
-      duel_graph_error(p->g, "the tensor name %s.%s is too long", p->prefix, name);
-      return NULL;
-    }
-    own->n++;
-  }
-  return &own->param[p->cursor++];
-}
-
-duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_start start, int64_t fan_in,
-                              int64_t fan_out) {
-  int64_t count;
-  if (!duel_shape_checked_count(shape, &count)) // before anybody multiplies the sizes
-    return duel_graph_error(p->g, "%s has too many numbers (%s)", name, duel_shape_text(shape));
-  duel_param *t = next_tensor(p, name, shape);
-  if (!t) return DUEL_NONE;
-  if (!p->declare) return p->view[p->cursor - 1];
-  t->start = start;
-  t->fan_in = fan_in;
-  t->fan_out = fan_out;
-  return duel_constant(p->g, shape, 0);
-}
+static const duel_start zeros = {NULL, 0};
 
 bool duel_layer_has_images(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_shape in = duel_val_shape(p->g, x);
   if (in.rank == 4) return true;
   duel_graph_error(p->g, "%s reads images, but gets %s; put reshape before it", l->kind->name, duel_shape_text(in));
   return false;
-}
-
-// A buffer that begins as `value` everywhere. Yields its variable, or -1 in the declaring walk.
-static int buffer(duel_pass *p, const char *name, duel_shape shape, double value) {
-  duel_param *t = next_tensor(p, name, shape);
-  if (!t) return -1;
-  if (p->declare) {
-    t->buffer = true;
-    t->start = (duel_start){NULL, value};
-    return -1;
-  }
-  return p->ema ? t->ema_var : t->var;
-}
-
-static const duel_start zeros = {NULL, 0};
-
-duel_val duel_layer_bias(duel_pass *p, duel_shape shape, duel_start weights, int64_t fan_in, int64_t fan_out) {
-  return duel_layer_parameter(p, "bias", shape, duel_init_of(weights.init)->biases ? weights : zeros, fan_in, fan_out);
 }
 
 // ---- forward functions: x [N, ...] -> [N, ...]
@@ -87,7 +29,8 @@ static duel_val forward_dense(duel_pass *p, const duel_layer *l, duel_val x) {
                             duel_shape_text(in));
   int64_t inputs = in.dim[1], outputs = duel_layer_int(l, DENSE_OUT);
   const duel_start start = duel_layer_weights(p, l, DENSE_INIT);
-  duel_val weight = duel_layer_parameter(p, "weight", DUEL_SHAPE(outputs, inputs), start, inputs, outputs);
+  const duel_weight w = {.name = "weight", .shape = DUEL_SHAPE(outputs, inputs), .init = DENSE_INIT};
+  duel_val weight = duel_layer_weight(p, l, w, inputs, outputs);
   duel_val y = duel_matmul(p->g, x, weight, false, true);
   if (!duel_layer_int(l, DENSE_BIAS)) return y;
   return duel_add(p->g, y, duel_layer_bias(p, DUEL_SHAPE(outputs), start, inputs, outputs));
@@ -141,7 +84,8 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
   double eps = duel_layer_number(l, 0), momentum = duel_layer_number(l, 1);
   duel_val scale = duel_layer_parameter(p, "weight", shape, duel_layer_init(l, 2, 1), 0, 0);
   duel_val shift = duel_layer_parameter(p, "bias", shape, zeros, 0, 0);
-  int mean_var = buffer(p, "running_mean", shape, 0), var_var = buffer(p, "running_var", shape, 1);
+  int mean_var = duel_layer_buffer(p, "running_mean", shape, 0);
+  int var_var = duel_layer_buffer(p, "running_var", shape, 1);
 
   if (p->declare || p->train || p->standing) {
     const int64_t shards = p->model->recipe->train.shards;
@@ -202,6 +146,7 @@ static const duel_key keys_dense[] = {
     {"out", DUEL_KEY_INT, NULL, 1, 1 << 24, NULL, "numbers an item"},
     {"bias", DUEL_KEY_BOOL, "true", 0, 0, NULL, "add a learnt bias"},
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
+    DUEL_WEIGHT_KEYS,
     {.name = NULL}};
 static const duel_key keys_leaky_relu[] = {{"slope", DUEL_KEY_NUMBER, "0.01", 0, 1, NULL, "slope of the negative side"},
                                            {.name = NULL}};
@@ -315,17 +260,6 @@ duel_val duel_walk(duel_pass *p, const duel_layers *layers, duel_val x) {
     p->prefix[length] = 0;
   }
   return x;
-}
-
-duel_val *duel_parameters(duel_graph *g, const duel_model_net *own, bool ema) {
-  duel_val *view = duel_graph_alloc(g, (size_t)own->n * sizeof *view);
-  if (!view) return NULL;
-  duel_val slab = duel_state(g, ema ? own->ema : own->slab);
-  for (int i = 0; i < own->n; i++) {
-    const duel_param *p = &own->param[i];
-    view[i] = p->buffer ? DUEL_NONE : duel_view(g, slab, p->offset, p->shape);
-  }
-  return view;
 }
 
 duel_val duel_forward(duel_pass *p, duel_val x) {

@@ -43,6 +43,12 @@ typedef struct duel_pass {
 // own->param; DUEL_NONE for buffers. NULL without memory (the graph knows).
 duel_val *duel_parameters(duel_graph *g, const duel_model_net *own, bool ema);
 
+// Whether layers read something else than the parameters themselves.
+bool duel_has_pass_weights(const duel_model_net *own);
+// What a pass's layers read of them: weights under a constraint are changed, and a pass in training mode advances its
+// vectors. ema: the moving average's vectors.
+duel_val *duel_pass_weights(duel_graph *g, const duel_model_net *own, duel_val *view, bool train, bool ema);
+
 // Applies all layers of the net to x [N, ...]. Mistakes end up in the graph's error, named by layer.
 duel_val duel_forward(duel_pass *p, duel_val x);
 

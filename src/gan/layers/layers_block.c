@@ -58,13 +58,14 @@ const duel_key duel_keys_self_attention[] = {
     {"pool", DUEL_KEY_INT, "2", 1, 1 << 14, NULL,
      "keys and values are maxima of squares of so many pixels a side; 1: no pooling"},
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
+    DUEL_WEIGHT_KEYS,
     {.name = NULL}};
 
 static duel_val conv_1x1(duel_pass *p, const duel_layer *l, const char *name, duel_val x, int64_t out) {
   const int64_t in = duel_val_shape(p->g, x).dim[1];
   const duel_conv c = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
-  const duel_start start = duel_layer_weights(p, l, INIT);
-  return duel_conv2d(p->g, x, duel_layer_parameter(p, name, DUEL_SHAPE(out, in, 1, 1), start, in, out), &c);
+  const duel_weight w = {.name = name, .shape = DUEL_SHAPE(out, in, 1, 1), .init = INIT};
+  return duel_conv2d(p->g, x, duel_layer_weight(p, l, w, in, out), &c);
 }
 
 static duel_val pooled(duel_graph *g, duel_val x, int64_t size) {

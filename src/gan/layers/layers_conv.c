@@ -20,6 +20,7 @@ const duel_key duel_keys_conv[] = {
     {"groups", DUEL_KEY_INT, "1", 1, 1 << 24, NULL, "channels are cut into so many groups that do not meet"},
     {"bias", DUEL_KEY_BOOL, "true", 0, 0, NULL, "add a learnt bias"},
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
+    DUEL_WEIGHT_KEYS,
     {.name = NULL}};
 const duel_key duel_keys_conv_transpose[] = {
     KEYS,
@@ -29,6 +30,7 @@ const duel_key duel_keys_conv_transpose[] = {
     {"bias", DUEL_KEY_BOOL, "true", 0, 0, NULL, "add a learnt bias"},
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
     {"output_pad", DUEL_KEY_INTS, "0", 0, 1 << 16, NULL, "more rows and columns of the result, below and at the right"},
+    DUEL_WEIGHT_KEYS,
     {.name = NULL}};
 
 bool duel_layer_sides(duel_pass *p, const duel_layer *l, int key, int64_t dst[2]) {
@@ -82,8 +84,8 @@ duel_val duel_forward_conv(duel_pass *p, const duel_layer *l, duel_val x) {
   if (!read_common(p, l, x, kernel, &c) || !duel_layer_pads(p, l, PAD, c.pad)) return DUEL_NONE;
   const int64_t out = duel_layer_int(l, OUT), inputs = in.dim[1] / c.groups, taps = kernel[0] * kernel[1];
   const int64_t fan_in = inputs * taps, fan_out = out * taps;
-  duel_val weight = duel_layer_parameter(p, "weight", DUEL_SHAPE(out, inputs, kernel[0], kernel[1]),
-                                         duel_layer_weights(p, l, INIT), fan_in, fan_out);
+  const duel_weight w = {.name = "weight", .shape = DUEL_SHAPE(out, inputs, kernel[0], kernel[1]), .init = INIT};
+  const duel_val weight = duel_layer_weight(p, l, w, fan_in, fan_out);
   return add_bias(p, l, duel_conv2d(p->g, x, weight, &c), fan_in, fan_out);
 }
 
@@ -109,7 +111,8 @@ duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val
                               duel_shape_text(in), image.dim[2 + i], i ? "columns" : "rows");
   }
   const int64_t fan_in = out / c.groups * taps, fan_out = in.dim[1] * taps;
-  duel_val weight = duel_layer_parameter(p, "weight", DUEL_SHAPE(in.dim[1], out / c.groups, kernel[0], kernel[1]),
-                                         duel_layer_weights(p, l, INIT), fan_in, fan_out);
+  const duel_weight w = {
+      .name = "weight", .shape = DUEL_SHAPE(in.dim[1], out / c.groups, kernel[0], kernel[1]), .init = INIT, .axis = 1};
+  const duel_val weight = duel_layer_weight(p, l, w, fan_in, fan_out);
   return add_bias(p, l, duel_conv2d_dx(p->g, x, weight, &c, image), fan_in, fan_out);
 }

@@ -1,0 +1,232 @@
+// What recipes say of weights, in whole runs: spectral norm. On the backend of the environment's DUEL_TEST_BACKENDS.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "duel.h"
+#include "io/safetensors.h"
+#include "io_help.h"
+#include "run/run.h"
+
+static const char *backend = "cpu";
+static char told[2048]; // the note of the last opening
+
+// Rows on either axis, an average, and a weight that a layer leaves out of its net's constraint.
+static const char spectral_recipe[] =
+    "recipe: 1\n"
+    "data: synthetic:shapes\n"
+    "latent: 6\n"
+    "G: [dense: 98, reshape: [2, 7, 7], conv_transpose: {out: 3, kernel: 4, stride: 4, spectral: true}, batchnorm,\n"
+    "    conv: 1, tanh, upsample: {size: [28, 28]}]\n"
+    "D: {layers: [conv: {out: 4, kernel: 4, stride: 4}, tanh, self_attention, flatten,\n"
+    "    dense: {out: 5, spectral: false}, tanh, dense: 1], constraint: spectral}\n"
+    "init: glorot_uniform\n"
+    "ema: {half_life: 20 images}\n"
+    "train: {length: 100 steps, batch: 4}\n";
+
+static int set_up(void **state) {
+  if (getenv("DUEL_TEST_BACKENDS")) backend = getenv("DUEL_TEST_BACKENDS");
+  scratch_setup(state);
+  scratch_put("spectral.yaml", spectral_recipe, sizeof spectral_recipe - 1);
+  return 0;
+}
+
+static void listen(void *ctx, const char *text) {
+  (void)ctx;
+  snprintf(told, sizeof told, "%s", text);
+}
+
+static duel_status open_run(duel_run **run, const char *recipe, const char *checkpoint, const char *init,
+                            const char *key, const char *value) {
+  const duel_set set = {key, value, "--set"};
+  *told = 0;
+  return duel_run_open(run, &(duel_run_options){.recipe = recipe,
+                                                .checkpoint = checkpoint,
+                                                .init = init,
+                                                .backend = backend,
+                                                .set = &set,
+                                                .n_set = key != NULL,
+                                                .on_note = listen});
+}
+
+// The checkpoint of a run that has just begun.
+static duel_tensor_file begin(const char *init, const char *key, const char *value) {
+  duel_run *run;
+  duel_tensor_file f;
+  must(open_run(&run, scratch("spectral.yaml"), NULL, init, key, value));
+  must(duel_run_save(run, scratch("begun")));
+  duel_run_close(run);
+  must(duel_tensors_read(&f, scratch("begun")));
+  return f;
+}
+
+static const float *values(const duel_tensor_file *f, const char *name) {
+  const duel_entry *e = duel_tensors_find(f, name);
+  if (!e) fail_msg("no tensor %s", name);
+  return e->data;
+}
+
+// ---- spectral norm
+
+// Its weights in the order of the tensors, their matrices, and how many rows of pixels there are to a row of them.
+typedef struct weight {
+  const char *name;
+  int rows, blocks, run; // element (r, b·run + i) at [b][r][i]
+} weight;
+static const weight weights[] = {{"G.2.weight", 3, 2, 16},  {"D.0.weight", 4, 1, 16},  {"D.2.f.weight", 1, 1, 4},
+                                 {"D.2.g.weight", 1, 1, 4}, {"D.2.h.weight", 2, 1, 4}, {"D.2.v.weight", 4, 1, 2},
+                                 {"D.6.weight", 1, 1, 5}};
+enum { WEIGHTS = sizeof weights / sizeof *weights, PARAMETERS = 8 + 2 + 5 + 2 + 2, MOST = 64 };
+
+static void draw(int ordinal, int n, double *x) {
+  float drawn[MOST];
+  double squares = 0;
+  duel_draw_normal((duel_draw){.seed = 0, .purpose = DUEL_PURPOSE_INIT, .k = (uint32_t)ordinal}, 0, n, drawn);
+  for (int i = 0; i < n; i++) squares += (double)drawn[i] * (double)drawn[i];
+  for (int i = 0; i < n; i++) x[i] = (double)drawn[i] / sqrt(squares);
+}
+
+// u or v becomes the product of the weight with the other, of length 1.
+static void iterate(const weight *w, const float *value, bool to_u, double *u, double *v) {
+  const int rest = w->blocks * w->run, n = to_u ? w->rows : rest;
+  double *to = to_u ? u : v, squares = 0;
+  for (int i = 0; i < n; i++) to[i] = 0;
+  for (int r = 0; r < w->rows; r++)
+    for (int c = 0; c < rest; c++)
+      to[to_u ? r : c] += (double)value[(c / w->run * w->rows + r) * w->run + c % w->run] * (to_u ? v[c] : u[r]);
+  for (int i = 0; i < n; i++) squares += to[i] * to[i];
+  for (int i = 0; i < n; i++) to[i] /= sqrt(squares);
+}
+
+static void assert_near(const float *got, const double *want, int n) {
+  for (int i = 0; i < n; i++)
+    if (!(fabs((double)got[i] - want[i]) <= 1e-7 * fabs(want[i]))) fail_msg("%d: %.9g, not %.9g", i, got[i], want[i]);
+}
+
+// Every u and v is what `warmup` iterations on its weight, in the same file, make of its draw.
+static void assert_first_vectors(const duel_tensor_file *f, int warmup) {
+  for (int k = 0; k < WEIGHTS; k++) {
+    const weight *w = &weights[k];
+    double u[MOST], v[MOST];
+    char name[64];
+    draw(PARAMETERS + 2 * k, w->rows, u);
+    draw(PARAMETERS + 2 * k + 1, w->blocks * w->run, v);
+    for (int i = 0; i < warmup; i++) {
+      iterate(w, values(f, w->name), false, u, v);
+      iterate(w, values(f, w->name), true, u, v);
+    }
+    snprintf(name, sizeof name, "%s_u", w->name);
+    assert_near(values(f, name), u, w->rows);
+    snprintf(name, sizeof name, "%s_v", w->name);
+    assert_near(values(f, name), v, w->blocks * w->run);
+  }
+}
+
+static void test_first_vectors(void **state) {
+  (void)state;
+  duel_tensor_file f = begin(NULL, NULL, NULL);
+  assert_first_vectors(&f, 15);
+  assert_memory_equal(values(&f, "G.2.weight_v"), values(&f, "G_ema.2.weight_v"), 32 * sizeof(float));
+  assert_null(duel_tensors_find(&f, "D.4.weight_u")); // spectral: false
+  assert_null(duel_tensors_find(&f, "G.4.weight_u"));
+  duel_tensors_close(&f);
+  f = begin(NULL, "D.constraint.warmup", "0");
+  double u[MOST];
+  draw(PARAMETERS + 2, 4, u);
+  assert_near(values(&f, "D.0.weight_u"), u, 4);
+  duel_tensors_close(&f);
+}
+
+// In half as many steps each of two runs: the vectors are in the checkpoint. Drawing samples moves none of them.
+static void test_resume(void **state) {
+  (void)state;
+  static const uint64_t seeds[] = {1, 2};
+  float before[2 * 28 * 28], after[2 * 28 * 28];
+  duel_run *run;
+  must(open_run(&run, scratch("spectral.yaml"), NULL, NULL, NULL, NULL));
+  must(duel_run_advance(run, 3));
+  must(duel_run_save(run, scratch("half")));
+  must(duel_generate(run, seeds, 2, before));
+  must(duel_generate(run, seeds, 2, after));
+  assert_memory_equal(before, after, sizeof before);
+  must(duel_run_save(run, scratch("sampled")));
+  assert_true(scratch_same("half", "sampled"));
+  must(duel_run_advance(run, 3));
+  must(duel_run_save(run, scratch("whole")));
+  duel_run_close(run);
+  must(open_run(&run, NULL, scratch("half"), NULL, NULL, NULL));
+  must(duel_run_advance(run, 3));
+  must(duel_run_save(run, scratch("rest")));
+  duel_run_close(run);
+  assert_true(scratch_same("whole", "rest"));
+  must(duel_run_open(&run, &(duel_run_options){.checkpoint = scratch("half"), .sample_only = 1, .backend = backend}));
+  must(duel_generate(run, seeds, 2, after));
+  duel_run_close(run);
+  assert_memory_equal(before, after, sizeof before);
+}
+
+// The file without the tensors whose name ends so.
+static void leave_out(const char *from, const char *ending, const char *to) {
+  duel_tensor_file f;
+  int n = 0;
+  must(duel_tensors_read(&f, scratch(from)));
+  for (int i = 0; i < f.n; i++) {
+    const size_t length = strlen(f.entry[i].name), end = strlen(ending);
+    if (length < end || strcmp(f.entry[i].name + length - end, ending) != 0) f.entry[n++] = f.entry[i];
+  }
+  assert_true(n < f.n);
+  must(duel_tensors_write(scratch(to), f.entry, n, f.meta, f.n_meta - 1)); // the checksum is the last
+  duel_tensors_close(&f);
+}
+
+static void test_missing_vectors(void **state) {
+  (void)state;
+  duel_run *run;
+  must(open_run(&run, scratch("spectral.yaml"), NULL, NULL, NULL, NULL));
+  must(duel_run_advance(run, 2));
+  must(duel_run_save(run, scratch("trained")));
+  duel_run_close(run);
+  leave_out("trained", ".weight_u", "without");
+  assert_int_equal(open_run(&run, NULL, scratch("without"), NULL, NULL, NULL), DUEL_ERR_DATA);
+  assert_message("has no tensor G.2.weight_u, a vector of spectral norm, without which its weight means another one");
+  assert_int_equal(duel_run_open(&run, &(duel_run_options){.checkpoint = scratch("without"), .sample_only = 1}),
+                   DUEL_ERR_DATA);
+  assert_message("G.2.weight_u, a vector of spectral norm");
+
+  // A new run takes the weights of either; without vectors theirs begin anew.
+  duel_tensor_file f = begin(scratch("without"), NULL, NULL), was;
+  assert_non_null(strstr(told, "drawn anew: G.2.weight_u"));
+  must(duel_tensors_read(&was, scratch("trained")));
+  assert_memory_equal(values(&f, "G.2.weight"), values(&was, "G.2.weight"), 96 * sizeof(float));
+  assert_first_vectors(&f, 15);
+  duel_tensors_close(&f);
+  f = begin(scratch("trained"), NULL, NULL);
+  assert_memory_equal(values(&f, "G.2.weight_u"), values(&was, "G.2.weight_u"), 3 * sizeof(float));
+  duel_tensors_close(&f);
+  duel_tensors_close(&was);
+}
+
+static void test_zero_weight(void **state) {
+  (void)state;
+  duel_run *run;
+  assert_int_equal(open_run(&run, scratch("spectral.yaml"), NULL, NULL, "D.6.dense.init", "zeros"), DUEL_ERR_USAGE);
+  assert_message("D.6.weight is 0 everywhere, and spectral norm divides it by its largest singular value, which is 0 "
+                 "too; give its layer another init, or `spectral: false`");
+  must(open_run(&run, scratch("spectral.yaml"), NULL, NULL, "D.6", "{dense: {out: 1, init: zeros, spectral: false}}"));
+  duel_run_close(run);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_vectors), cmocka_unit_test(test_resume),
+                                     cmocka_unit_test(test_missing_vectors), cmocka_unit_test(test_zero_weight)};
+  return cmocka_run_group_tests_name("weights", tests, set_up, scratch_teardown);
+}
