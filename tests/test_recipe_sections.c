@@ -68,7 +68,7 @@ static void layers(void **state) {
                  "t:6:24: D.0.repeats: no such key; did you mean repeat?");
   recipe_refuses("recipe: 1\ndata: x\nlatent: 1\ntrain: {length: 1}\nG: dense\nD: {dense: 1}\n",
                  "t:5:4: G: dense is not a list of layers\nt:6:4: D: missing (the list of layers)\n"
-                 "t:6:5: D.dense: no such key; there are layers, init, optim, ema");
+                 "t:6:5: D.dense: no such key; there are layers, init, optim, ema, constraint");
 }
 
 static void too_many_layers(void **state) {
@@ -260,15 +260,16 @@ static void of_what_is_chosen(void **state) {
   recipe_refuses(HEAD "init: constant\n", "t:7:7: init.value: missing (every number)");
   recipe_refuses(HEAD "init: {name: zeros, std: 1}\n", "t:7:21: init.std: no such key of zeros; it has none");
   recipe_refuses(HEAD "init: {std: 1}\n", "t:7:8: init.std: no such key of torch; it has none");
-  recipe_refuses(HEAD "optim: {momentum: 0.5}\n",
-                 "t:7:9: optim.momentum: no such key of adam; there are lr, betas, eps, weight_decay, beta2");
+  recipe_refuses(
+      HEAD "optim: {momentum: 0.5}\n",
+      "t:7:9: optim.momentum: no such key of adam; there are lr, clip_norm, betas, eps, weight_decay, beta2");
   recipe_refuses(HEAD "optim: {name: sgd, betas: [0, 0]}\n",
-                 "t:7:20: optim.betas: no such key of sgd; there are lr, momentum, weight_decay");
+                 "t:7:20: optim.betas: no such key of sgd; there are lr, clip_norm, momentum, weight_decay");
   recipe_refuses(HEAD "optim: adamm\n", "t:7:8: optim: adamm: no such optimizer; did you mean adam?");
   recipe_refuses(HEAD "optim: {name: rmsprop, betas: [0, 0]}\n",
                  "t:7:24: optim.betas: no such key of rmsprop; there are lr, alpha, eps, weight_decay");
   recipe_refuses(HEAD "optim: {name: lion, eps: 0}\n",
-                 "t:7:21: optim.eps: no such key of lion; there are lr, betas, weight_decay, beta2");
+                 "t:7:21: optim.eps: no such key of lion; there are lr, clip_norm, betas, weight_decay, beta2");
   recipe_refuses(HEAD "optim: {beta2: {from: 0.9, to: 1, over: 3}}\n",
                  "t:7:32: optim.beta2.to: 1 is out of range: it must be at least 0 and less than 1");
   recipe_refuses(HEAD "optim: {beta2: {from: 0.9, to: 0.99, over: 0}}\n",

@@ -1,4 +1,5 @@
-// What recipes say of weights, in whole runs: spectral norm. On the backend of the environment's DUEL_TEST_BACKENDS.
+// What recipes say of weights, in whole runs: spectral norm, clipping of gradients. On the backend of the environment's
+// DUEL_TEST_BACKENDS.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,10 +34,19 @@ static const char spectral_recipe[] =
     "ema: {half_life: 20 images}\n"
     "train: {length: 100 steps, batch: 4}\n";
 
+static const char clip_recipe[] = "recipe: 1\n"
+                                  "data: synthetic:ring\n"
+                                  "latent: 3\n"
+                                  "G: [dense: 16, tanh, dense: 2]\n"
+                                  "D: {layers: [dense: 16, tanh, dense: 1], optim: {clip_norm: 1.0e+9}}\n"
+                                  "optim: {name: sgd, lr: 0.5}\n"
+                                  "train: {length: 10 steps, batch: 8}\n";
+
 static int set_up(void **state) {
   if (getenv("DUEL_TEST_BACKENDS")) backend = getenv("DUEL_TEST_BACKENDS");
   scratch_setup(state);
   scratch_put("spectral.yaml", spectral_recipe, sizeof spectral_recipe - 1);
+  scratch_put("clip.yaml", clip_recipe, sizeof clip_recipe - 1);
   return 0;
 }
 
@@ -225,8 +235,47 @@ static void test_zero_weight(void **state) {
   duel_run_close(run);
 }
 
+// ---- clipping by the global norm
+// ‖a − b‖ over the tensors of a net.
+static double distance(const duel_tensor_file *a, const duel_tensor_file *b, const char *net) {
+  double squares = 0;
+  for (int i = 0; i < a->n; i++) {
+    const duel_entry *e = &a->entry[i];
+    if (strncmp(e->name, net, 2) != 0) continue;
+    const float *x = e->data, *y = values(b, e->name);
+    for (size_t k = 0; k < e->bytes / sizeof *x; k++) squares += pow((double)x[k] - (double)y[k], 2);
+  }
+  return sqrt(squares);
+}
+
+static void test_clip_norm(void **state) {
+  (void)state;
+  duel_run *run;
+  duel_tensor_file f[3]; // the start, a step with a bound for G, one without
+  for (int i = 0; i < 3; i++) {
+    char name[8];
+    snprintf(name, sizeof name, "clip%d", i);
+    must(open_run(&run, scratch("clip.yaml"), NULL, NULL, i == 1 ? "G.optim.clip_norm" : NULL, "0.001"));
+    if (i > 0) must(duel_run_advance(run, 1));
+    if (i == 1) {
+      const double norm = duel_run_scalar(run, "grad_norm_g"), factor = duel_run_scalar(run, "clip_g");
+      assert_true(norm > 0.01 && fabs(factor - 0.001 / norm) <= 2e-4 * factor); // ‖grad‖ + 1e-6
+      assert_true(duel_run_scalar(run, "clip_d") == 1);
+    }
+    if (i == 2) assert_true(isnan(duel_run_scalar(run, "clip_g")));
+    must(duel_run_save(run, scratch(name)));
+    duel_run_close(run);
+    must(duel_tensors_read(&f[i], scratch(name)));
+  }
+  assert_true(fabs(distance(&f[0], &f[1], "G.") - 0.5 * 0.001) < 1e-6);
+  assert_true(distance(&f[0], &f[2], "G.") > 0.005);
+  assert_true(distance(&f[1], &f[2], "D.") == 0); // D's bound is never met
+  for (int i = 0; i < 3; i++) duel_tensors_close(&f[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_vectors), cmocka_unit_test(test_resume),
-                                     cmocka_unit_test(test_missing_vectors), cmocka_unit_test(test_zero_weight)};
+                                     cmocka_unit_test(test_missing_vectors), cmocka_unit_test(test_zero_weight),
+                                     cmocka_unit_test(test_clip_norm)};
   return cmocka_run_group_tests_name("weights", tests, set_up, scratch_teardown);
 }

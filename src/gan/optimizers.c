@@ -2,8 +2,11 @@
 
 #include <math.h>
 
-#define LR                                                                                                             \
-  { "lr", DUEL_KEY_SCHEDULE, "0.0002", 0, 1e6, NULL, "learning rate" }
+#define FIRST_KEYS                                                                                                     \
+  {"lr", DUEL_KEY_SCHEDULE, "0.0002", 0, 1e6, NULL, "learning rate"}, {                                                \
+    "clip_norm", DUEL_KEY_NUMBER, "", DUEL_ABOVE_0, 1e9, NULL,                                                         \
+        "a net's gradient of a larger norm is scaled down to it"                                                       \
+  }
 #define WEIGHT_DECAY(standard)                                                                                         \
   { "weight_decay", DUEL_KEY_NUMBER, standard, 0, 1e6, NULL, "decoupled: weights shrink by lr times this" }
 
@@ -12,9 +15,9 @@
 
 // ---- adam: Kingma and Ba 2015, arXiv:1412.6980; adamw: Loshchilov and Hutter 2019, arXiv:1711.05101, the same rule
 // with PyTorch's share of decay
-enum { ADAM_LR, ADAM_BETAS, ADAM_EPS, ADAM_DECAY, ADAM_BETA2 };
+enum { ADAM_BETAS = DUEL_OPTIM_KEYS, ADAM_EPS, ADAM_DECAY, ADAM_BETA2 };
 #define ADAM_KEYS(decay)                                                                                               \
-  LR, {"betas", DUEL_KEY_NUMBERS, "[0.9, 0.999]", 0, DUEL_BELOW_1, NULL, "decay of the two moments"},                  \
+  FIRST_KEYS, {"betas", DUEL_KEY_NUMBERS, "[0.9, 0.999]", 0, DUEL_BELOW_1, NULL, "decay of the two moments"},          \
       {"eps", DUEL_KEY_NUMBER, "1.0e-8", DUEL_ABOVE_0, 1, NULL, "added to the root of the second moment"},             \
       WEIGHT_DECAY(decay), BETA2, {                                                                                    \
     .name = NULL                                                                                                       \
@@ -58,9 +61,9 @@ static duel_val build_adam(duel_graph *g, duel_val p, const duel_val moment[DUEL
 }
 
 // ---- rmsprop, as in PyTorch: adam without its first moment and corrections
-enum { RMSPROP_LR, RMSPROP_ALPHA, RMSPROP_EPS, RMSPROP_DECAY };
+enum { RMSPROP_ALPHA = DUEL_OPTIM_KEYS, RMSPROP_EPS, RMSPROP_DECAY };
 static const duel_key keys_rmsprop[] = {
-    LR,
+    FIRST_KEYS,
     {"alpha", DUEL_KEY_NUMBER, "0.99", 0, DUEL_BELOW_1, NULL, "decay of the mean of squares"},
     {"eps", DUEL_KEY_NUMBER, "1.0e-8", DUEL_ABOVE_0, 1, NULL, "added to the root of the mean of squares"},
     WEIGHT_DECAY("0"),
@@ -77,9 +80,9 @@ static void coef_rmsprop(const duel_chosen *o, const duel_instant *now, double l
 }
 
 // ---- lion: Chen et al. 2023, arXiv:2302.06675, algorithm 2
-enum { LION_LR, LION_BETAS, LION_DECAY, LION_BETA2 };
+enum { LION_BETAS = DUEL_OPTIM_KEYS, LION_DECAY, LION_BETA2 };
 static const duel_key keys_lion[] = {
-    LR,
+    FIRST_KEYS,
     {"betas", DUEL_KEY_NUMBERS, "[0.9, 0.99]", 0, DUEL_BELOW_1, NULL, "the momentum's shares of a move and of itself"},
     WEIGHT_DECAY("0"),
     BETA2,
@@ -116,9 +119,9 @@ static duel_val build_lion(duel_graph *g, duel_val p, const duel_val moment[DUEL
 }
 
 // ---- sgd, with momentum as in PyTorch
-enum { SGD_LR, SGD_MOMENTUM, SGD_DECAY };
+enum { SGD_MOMENTUM = DUEL_OPTIM_KEYS, SGD_DECAY };
 static const duel_key keys_sgd[] = {
-    LR,
+    FIRST_KEYS,
     {"momentum", DUEL_KEY_NUMBER, "0", 0, DUEL_BELOW_1, NULL, "share of the last move that goes on"},
     WEIGHT_DECAY("0"),
     {.name = NULL}};

@@ -6,8 +6,10 @@
 
 enum { DUEL_COEF = 8, DUEL_MAX_MOMENTS = 2 }; // numbers a row of the coefficient block; slabs beside the parameters
 
+enum { DUEL_OPTIM_LR, DUEL_OPTIM_CLIP_NORM, DUEL_OPTIM_KEYS }; // what its keys begin with, and its own from there on
+
 typedef struct duel_optimizer {
-  duel_kind kind; // the first key is lr
+  duel_kind kind; // its keys begin with lr and clip_norm
   int moments;
   bool bounded; // it moves no number by much more than its rate, whatever the gradient
   // The coefficients of update number `update`, from 1, in the step `now`; the caller rounds them to float once. share:
@@ -22,7 +24,10 @@ static inline const duel_optimizer *duel_optimizer_of(const duel_chosen *o) {
   return (const duel_optimizer *)(const void *)o->kind;
 }
 static inline const duel_schedule *duel_optimizer_lr(const duel_chosen *o) {
-  return &o->value[0].schedule;
+  return &o->value[DUEL_OPTIM_LR].schedule;
+}
+static inline double duel_optimizer_clip_norm(const duel_chosen *o) { // 0: none
+  return o->value[DUEL_OPTIM_CLIP_NORM].n ? o->value[DUEL_OPTIM_CLIP_NORM].number[0] : 0;
 }
 
 #endif

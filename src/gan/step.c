@@ -254,20 +254,34 @@ void duel_step_descend(duel_step *s, int net, duel_val loss) {
   duel_scope(g, "%s", "");
 }
 
+// grad·min(1, most/(‖grad‖ + 1e-6)) over all of a net's parameters, as torch.nn.utils.clip_grad_norm_; squares becomes
+// ‖grad‖² (Pascanu et al. 2013, arXiv:1211.5063).
+static duel_val clipped(duel_step *s, int net, duel_val grad, double most, duel_val *squares) {
+  duel_graph *g = s->g;
+  const duel_val one = duel_constant(g, DUEL_SCALAR, 1);
+  *squares = duel_sum(g, duel_mul(g, grad, grad));
+  const duel_val times = duel_affine(g, duel_sqrt(g, *squares), 1 / most, 1e-6 / most); // larger than it may be
+  s->clip[net] = duel_div(g, one, duel_select(g, duel_less_equal(g, times, one), one, times));
+  return duel_mul(g, grad, s->clip[net]);
+}
+
 duel_val duel_step_update(duel_step *s, int net) {
   duel_graph *g = s->g;
   const duel_model_net *own = &s->m->net[net];
+  const double most = duel_optimizer_clip_norm(&s->r->net[net].optim);
+  duel_val grad = s->grad[net], before = DUEL_NONE;
   duel_scope(g, "%s update", s->r->net[net].name);
+  if (most > 0) grad = clipped(s, net, grad, most, &before);
   const int64_t row = s->updates[net]++;
   duel_val coef = duel_view(g, duel_input(g, s->vars->coef[net]), row * DUEL_COEF, DUEL_SHAPE(DUEL_COEF));
   const duel_optimizer *optim = duel_optimizer_of(&s->r->net[net].optim);
   duel_val moment[DUEL_MAX_MOMENTS];
   for (int k = 0; k < DUEL_MAX_MOMENTS; k++) moment[k] = k < optim->moments ? duel_state(g, own->moment[k]) : DUEL_NONE;
-  const duel_val squares = optim->build(g, duel_state(g, own->slab), moment, s->grad[net], coef);
+  const duel_val squares = optim->build(g, duel_state(g, own->slab), moment, grad, coef);
   s->grad[net] = DUEL_NONE;
   duel_scope(g, "%s", "");
   s->view[net] = duel_parameters(g, own, false);
-  return squares;
+  return before == DUEL_NONE ? squares : before;
 }
 
 void duel_step_clip(duel_step *s, int net, double bound) {
@@ -382,16 +396,26 @@ static duel_status finished(duel_graph **g) {
   return status;
 }
 
+static void report_clips(duel_step *s) {
+  char name[DUEL_SCALAR_NAME];
+  for (int net = 0; net < s->r->n_nets; net++) {
+    if (s->clip[net] == DUEL_NONE) continue;
+    snprintf(name, sizeof name, "clip_%s", s->m->net[net].lower);
+    duel_step_report(s, name, NULL, DUEL_MEAN, s->clip[net], DUEL_REPORT_SUM, 1);
+  }
+}
+
 duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real,
                             duel_step_made *made) {
   duel_step s = {.vars = v, .m = m, .r = m->recipe, .on = made->on};
   DUEL_TRY(duel_graph_open(g, vars, real));
   s.g = *g;
   s.shards = (duel_shards){.g = s.g, .n = s.r->train.shards, .at = -1};
-  for (int net = 0; net < DUEL_MAX_NETS; net++) s.grad[net] = DUEL_NONE;
+  for (int net = 0; net < DUEL_MAX_NETS; net++) s.grad[net] = s.clip[net] = DUEL_NONE;
   s.key = duel_input(s.g, v->key);
   for (int net = 0; net < s.r->n_nets; net++) s.view[net] = duel_parameters(s.g, &m->net[net], false);
   m->game->train(&s);
+  report_clips(&s);
   duel_scope(s.g, "%s", "scalars");
   duel_report(s.g, duel_state(s.g, v->reported), s.told.n, s.told.x, s.told.term);
   made->reported = s.reported;

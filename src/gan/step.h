@@ -72,6 +72,7 @@ typedef struct duel_step {
   duel_val *view[DUEL_MAX_NETS]; // parameters at their newest version
   duel_pass_view *weights;       // of passes so far
   duel_val grad[DUEL_MAX_NETS];  // of what a net descends in its next update; DUEL_NONE: nothing yet
+  duel_val clip[DUEL_MAX_NETS];  // what its last gradient was multiplied by; DUEL_NONE: it is not clipped
   int updates[DUEL_MAX_NETS];    // so far
   int forwards;                  // training-mode forwards so far: numbers the draws of dropout
   int before;                    // those before the loop at hand
@@ -111,7 +112,7 @@ duel_val duel_step_fake(duel_step *s, duel_fakes *fakes);
 duel_val duel_step_mean(duel_step *s, duel_val x);
 // Adds to what the net's next update descends: the mean of the shards' losses.
 void duel_step_descend(duel_step *s, int net, duel_val loss);
-// Moves the net's parameters. Yields the parts of Σ grad².
+// Moves the net's parameters. Yields the parts of Σ grad², before it is clipped.
 duel_val duel_step_update(duel_step *s, int net);
 // Clamps the net's parameters to ±bound.
 void duel_step_clip(duel_step *s, int net, double bound);

@@ -152,10 +152,15 @@ class Run:
     def gradients(self, net, loss):
         return torch.autograd.grad(loss, self.parameters(net), retain_graph=True, materialize_grads=True)
 
+    def clip(self, parameters, most):
+        torch.nn.utils.clip_grad_norm_(parameters, most)
+
     def update(self, net, loss):
+        optim = of_net(self.r, net, "optim")
         for t, g in zip(self.parameters(net), self.gradients(net, loss)):
             t.grad = g
-        optim = of_net(self.r, net, "optim")
+        if "clip_norm" in optim:
+            self.clip(self.parameters(net), optim["clip_norm"])
         family.set_rates(self.optim[net], optim, self.step_number, self.steps, self.share(net))
         self.optim[net].step()
 

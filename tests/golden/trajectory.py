@@ -196,6 +196,10 @@ SPECTRAL = {**IMAGES, "loss": "hinge", "ema": dict(half_life="100 images"),
 WEIGHTS = {
     "spectral": (SPECTRAL, "images"),
     "spectral-separate": ({**SEPARATE, "D": dict(layers=SEPARATE["D"], constraint="spectral")}, "images"),
+    # Gradients that are longer in some updates and shorter in others; D's two updates are each clipped.
+    "clip-norm": ({**SMALL, "optim": dict(name="sgd", lr=0.2, momentum=0.5, clip_norm=0.7),
+                   "D": dict(layers=SMALL["D"], optim=dict(lr=0.4, clip_norm=1.0)),
+                   "train": dict(batch=16, d_update="separate")}, "points"),
 }
 CASES = {**ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
 
@@ -392,6 +396,14 @@ class RowsOfInputs(gan.Gan):
         return torch.linalg.matrix_norm(w.reshape(len(w), -1), 2)
 
 
+class ClippedApart(gan.Gan):
+    """Each tensor by a norm of its own."""
+
+    def clip(self, parameters, most):
+        for t in parameters:
+            super().clip([t], most)
+
+
 MISTAKES = [
     ("bce", "fakes not detached", Attached),
     ("bce", "statistics of real and fake together", Together),
@@ -417,6 +429,7 @@ MISTAKES = [
     ("rmsprop", "eps within the root", RootOfBoth),
     ("average", "statistics copied", Copied),
     ("standing", "statistics copied", Copied),
+    ("clip-norm", "each tensor by its own norm", ClippedApart),
     ("spectral", "σ taken for a constant", ConstantSigma),
     ("spectral", "one power iteration a step", StillVectors),
     ("spectral", "rows of a transposed convolution its inputs", RowsOfInputs),
