@@ -267,7 +267,7 @@ static void of_what_is_chosen(void **state) {
                  "t:7:20: optim.betas: no such key of sgd; there are lr, clip_norm, momentum, weight_decay");
   recipe_refuses(HEAD "optim: adamm\n", "t:7:8: optim: adamm: no such optimizer; did you mean adam?");
   recipe_refuses(HEAD "optim: {name: rmsprop, betas: [0, 0]}\n",
-                 "t:7:24: optim.betas: no such key of rmsprop; there are lr, alpha, eps, weight_decay");
+                 "t:7:24: optim.betas: no such key of rmsprop; there are lr, clip_norm, alpha, eps, weight_decay");
   recipe_refuses(HEAD "optim: {name: lion, eps: 0}\n",
                  "t:7:21: optim.eps: no such key of lion; there are lr, clip_norm, betas, weight_decay, beta2");
   recipe_refuses(HEAD "optim: {beta2: {from: 0.9, to: 1, over: 3}}\n",
