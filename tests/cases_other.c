@@ -267,6 +267,8 @@ static void optimizers(void) {
     c->n_in = 3;
     c->in[2] = (duel_case_in){SCALAR, DUEL_FILL_UNIT, DUEL_REAL};
     duel_case_add2(DUEL_OP_ASSIGN, shapes[i], DUEL_FILL_UNIFORM, shapes[i], DUEL_FILL_UNIFORM);
+    c = duel_case_add2(DUEL_OP_ASSIGN, shapes[i], DUEL_FILL_UNIFORM, shapes[i], DUEL_FILL_UNIFORM);
+    c->attr.assign.bound = 0.375;
   }
   // gradient and moments zero, as in the gaps of a slab: they stay zero
   duel_case *c = duel_case_add2(DUEL_OP_ADAM, (duel_shape)S(65), DUEL_FILL_ZERO, (duel_shape)S(65), DUEL_FILL_ZERO);

@@ -442,6 +442,11 @@ static void make_assign(duel_box *b) {
   add_out_over(b, 0);
 }
 
+static void make_clamp(duel_box *b) {
+  make_assign(b);
+  b->attr.assign.bound = 0.25;
+}
+
 static void make_random(duel_box *b) {
   b->in[b->call.n_in] = duel_box_operand(DUEL_I32, DUEL_SHAPE(4));
   memcpy(b->in[b->call.n_in++].data, (int32_t[4]){-5, 77, 12, 0}, 16);
@@ -580,6 +585,7 @@ const duel_large_call duel_large_calls[] = {
     {DUEL_OP_RUNNING, "", make_running},
     {DUEL_OP_REPORT, "", make_report},
     {DUEL_OP_ASSIGN, "", make_assign},
+    {DUEL_OP_ASSIGN, "clamped", make_clamp},
     {DUEL_OP_RANDOM_NORMAL, "", make_random},
     {DUEL_OP_RANDOM_UNIFORM, "", make_random},
     {DUEL_OP_BATCH, "", make_batch},

@@ -491,7 +491,10 @@ bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_r
     return true;
   case DUEL_OP_ASSIGN:
     out[0] = duel_ref_new(in[0].dtype, in[0].shape);
-    memcpy(out[0].data, in[1].data, sizeof(double) * (size_t)in[1].count);
+    for (int64_t i = 0; i < in[1].count; i++) {
+      const double x = in[1].data[i], bound = attr->assign.bound;
+      out[0].data[i] = bound > 0 && fabs(x) > bound ? copysign(bound, x) : x;
+    }
     return true;
   default:
     return false;

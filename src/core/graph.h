@@ -142,6 +142,9 @@ typedef struct duel_attr {
       double weight, unbias;
     } running;
     struct {
+      double bound;
+    } assign; // numbers are clamped to ±bound; 0: they are not
+    struct {
       int32_t id;
     } input; // which input block
   };
@@ -345,6 +348,7 @@ void duel_adam(duel_graph *g, duel_val p, duel_val m, duel_val v, duel_val grad,
 void duel_sgd(duel_graph *g, duel_val p, duel_val m, duel_val grad, duel_val coef, duel_val out[3]);
 duel_val duel_ema(duel_graph *g, duel_val e, duel_val x, duel_val w);
 duel_val duel_assign(duel_graph *g, duel_val old, duel_val x);
+duel_val duel_clamp(duel_graph *g, duel_val old, double bound); // assigns old, clamped to ±bound
 // Running statistics [C] move by the weight towards a batch's mean and unbias times its variance.
 void duel_running(duel_graph *g, duel_val mean, duel_val var, duel_val batch_mean, duel_val batch_var, double weight,
                   double unbias, duel_val out[2]);

@@ -287,10 +287,7 @@ duel_val duel_step_update(duel_step *s, int net) {
 void duel_step_clip(duel_step *s, int net, double bound) {
   duel_graph *g = s->g;
   duel_scope(g, "%s clip", s->r->net[net].name);
-  const duel_val slab = duel_state(g, s->m->net[net].slab);
-  const duel_val low = duel_constant(g, DUEL_SCALAR, -bound), high = duel_constant(g, DUEL_SCALAR, bound);
-  const duel_val raised = duel_select(g, duel_less_equal(g, low, slab), slab, low);
-  duel_assign(g, slab, duel_select(g, duel_less_equal(g, raised, high), raised, high));
+  duel_clamp(g, duel_state(g, s->m->net[net].slab), bound);
   duel_scope(g, "%s", "");
   s->view[net] = duel_parameters(g, &s->m->net[net], false);
 }

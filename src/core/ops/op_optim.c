@@ -127,6 +127,13 @@ duel_val duel_assign(duel_graph *g, duel_val old, duel_val x) {
   return duel_apply(g, DUEL_OP_ASSIGN, 2, (duel_val[]){old, x}, NULL, NULL);
 }
 
+duel_val duel_clamp(duel_graph *g, duel_val old, double bound) {
+  duel_attr attr;
+  memset(&attr, 0, sizeof attr);
+  attr.assign.bound = bound;
+  return duel_apply(g, DUEL_OP_ASSIGN, 2, (duel_val[]){old, old}, &attr, NULL);
+}
+
 void duel_output(duel_graph *g, int var, duel_val v) {
   if (g->status != DUEL_OK) return;
   if (!g->vars || var < 0 || var >= g->vars->n || g->vars->var[var].arena != DUEL_ARENA_OUTPUT) {

@@ -134,11 +134,18 @@ static void running_run(const duel_call *call, int phase, int64_t piece) {
 }
 const duel_cpu_kernel DUEL_CPU_NAME(running) = {.cut = flat_cut, .run = running_run};
 
+static void clamp(const duel_call *call, duel_span r, real bound) {
+  const real *x = call->in[1].data;
+  real *dst = call->out[0].data;
+  DUEL_SIMD for (int64_t i = r.begin; i < r.end; i++) dst[i] = x[i] > bound ? bound : x[i] < -bound ? -bound : x[i];
+}
+
 // A copy, of any element type. The value may have been computed in place already.
 static void assign_run(const duel_call *call, int phase, int64_t piece) {
   (void)phase;
-  if (call->out[0].data == call->in[1].data) return;
   const duel_span r = duel_piece(duel_count(&call->in[0]), DUEL_SUM_LANES, flat_pieces(call), piece);
+  if (call->attr->assign.bound > 0) clamp(call, r, (real)call->attr->assign.bound);
+  if (call->attr->assign.bound > 0 || call->out[0].data == call->in[1].data) return;
   const size_t size = duel_dtype_size(call->out[0].dtype);
   memcpy((char *)call->out[0].data + (size_t)r.begin * size, (const char *)call->in[1].data + (size_t)r.begin * size,
          (size_t)(r.end - r.begin) * size);

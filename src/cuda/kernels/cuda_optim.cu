@@ -183,8 +183,18 @@ static void running_run(const duel_call *call) {
 }
 const duel_cuda_kernel duel_cuda_running = {nullptr, running_run};
 
+struct clamp_of { // (old, x): reads 8 bytes an element and writes 4; NaN stays
+  enum { INPUTS = 2 };
+  float bound;
+  __device__ float operator()(const float *in) const { return in[1] > bound ? bound : in[1] < -bound ? -bound : in[1]; }
+};
+
 // The value may have been computed in place already.
 static void assign_run(const duel_call *call) {
+  if (call->attr->assign.bound > 0) {
+    duel_element_wise(call, clamp_of{(float)call->attr->assign.bound});
+    return;
+  }
   float *dst = (float *)call->out[0].data;
   const float *src = (const float *)call->in[1].data;
   if (dst != src) duel_cuda_copy(duel_lane_of(call), dst, src, duel_count(&call->in[1]));
