@@ -146,6 +146,11 @@ cure 'own follows one update on both sides' 2 's/.*set (--set train\.d_update=jo
 cure 'share the update of their own, but not `every`' 2 's/.*; set (--set penalty\.r2\.every=4)$/\1/p' \
   "$T --set train.d_update=joint --set 'penalty={r1: {update: own, every: 4}, r2: {update: own}}'" \
   'd $T --set train.d_update=joint --set "penalty={r1: {update: own, every: 4}, r2: {update: own}}" $cure'
+cure 'compares real items with fakes' 2 's/.*set (--set train\.d_update=joint)$/\1/p' "$T --set loss=rpgan --set train.d_update=separate" \
+  'd $T --set loss=rpgan $cure'
+cure 'items; set it to at most' 2 's/.*set it to at most ([0-9]+)$/\1/p' "$T --set train.top_k=1000" 'd $T --set train.top_k=$cure'
+cure 'a warmup begins with 0 items' 2 's/.*(leave it out)$/\1/p' "$T --set train.top_k='{from: 2, warmup: 3}'" \
+  "d $T --set train.top_k=2"
 cure 'auto is 0.0002*H*W/batch, but the data are points' 2 's/.*set a number, (--set penalty\.r1\.weight=1)$/\1/p' \
   "train --recipe ring --steps 2 --set penalty.r1=auto" 'd train --recipe ring --steps 2 $cure'
 cat >judge.yaml <<END
@@ -311,7 +316,6 @@ except 'needs a GPU, or one that is broken' 'see nvidia-smi' 'update it, build w
   'build them together'
 except 'needs a CPU or library that is not here' 'take run.precision=fp32' 'OPENBLAS_CORETYPE=Haswell' 'raise the limit of memory' \
   'install libzip (libzip-dev)'
-except 'no loss of these recipes needs it yet; tests/test_losses.c has the sentence' 'set train.d_update=joint'
 except 'no game of these recipes needs it; tests/test_shards.c has the sentence' 'reads the whole batch at once; set train.shards=1'
 except 'needs another process, a full disk or a limit' 'wait for it or stop it' 'free some space there' 'choose another folder' \
   'check the permissions of the file' 'use a shorter name' 'close some files or raise the limit' 'check its permissions' \

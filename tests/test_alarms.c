@@ -280,14 +280,21 @@ static void test_losses_tell_their_levels(void **state) {
   (void)state;
   static const struct {
     const char *name;
-    double smoothing, blind, won;
-  } level[] = {{"bce", 0, 0.693147, 0},  {"bce", 0.1, 0.693147, 0.162542}, {"hinge", 0, 1, 0},
-               {"lsgan", 0, 0.25, 0},    {"lsgan", 0.2, 0.16, 0},          {"rpgan", 0, 0.693147, 0},
-               {"ragan", 0, 0.693147, 0}};
+    double keys[2], blind, won;
+  } level[] = {{"bce", {0}, 0.693147, 0},
+               {"bce", {0.1}, 0.693147, 0.162542},
+               {"bce", {0.1, 0.2}, 0.693147, 0.532173},
+               {"hinge", {0}, 1, 0},
+               {"hinge", {0.2}, 1, 0.4},
+               {"lsgan", {0}, 0.25, 0},
+               {"lsgan", {0.2}, 0.16, 0},
+               {"lsgan", {0.2, 0.1}, 0.16, 0.0576},
+               {"rpgan", {0}, 0.693147, 0},
+               {"ragan", {0}, 0.693147, 0}};
   for (size_t i = 0; i < sizeof level / sizeof *level; i++) {
     const duel_kind *kind = duel_table_find(&duel_losses, level[i].name);
-    duel_key_value value = {.n = 1, .number = {level[i].smoothing}};
-    const duel_chosen chosen = {.kind = kind, .value = &value};
+    duel_key_value value[3] = {{.n = 1, .number = {level[i].keys[0]}}, {.n = 1, .number = {level[i].keys[1]}}};
+    const duel_chosen chosen = {.kind = kind, .value = value};
     const duel_loss_ends is = duel_loss_of(&chosen)->ends(&chosen);
     assert_true(fabs(is.blind - level[i].blind) < 1e-6 && fabs(is.won - level[i].won) < 1e-6);
     duel_alarms a = gan(is.blind, is.won);
@@ -461,7 +468,12 @@ static const start_case starts[] = {
      "clip",
      "a momentum of 0.5, which Arjovsky",
      {"loss={name: wasserstein, clip: 0.01}", "D.optim.betas=[0, 0.99]"}},
-    {"good.npy", {"loss.label_smoothing=0.6"}, "label_smoothing", "hardly tell", {"loss.label_smoothing=0.1"}},
+    {"good.npy", {"loss.label_smoothing=0.6"}, "labels", "hardly tell", {"loss.label_smoothing=0.1"}},
+    {"good.npy",
+     {"loss={name: hinge, label_flips: 0.5}"},
+     "labels",
+     "set loss.label_flips=0.1",
+     {"loss={name: hinge, label_flips: 0.1}"}},
     {"good.npy",
      {"G=[dense: 16, {batchnorm: {momentum: 0.0001}}, relu, dense: $C*$H*$W, tanh, reshape: [$C, $H, $W]]"},
      "batchnorm",

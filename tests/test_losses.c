@@ -24,11 +24,24 @@ static double relu(double x) {
   return x > 0 ? x : 0;
 }
 
+static void near(double got, double want) {
+  if (!(fabs(got - want) <= 1e-14 * fmax(1, fabs(want))) && !(isnan(got) && isnan(want)))
+    fail_msg("%.17g is not %.17g", got, want);
+}
+
 typedef struct computed {
   double real, fake, pairs, g; // NaN: the loss has no such term
 } computed;
 
-// What D and G descend by the loss; that it is the same with D's sides apart, if they may be.
+static duel_logits logits(duel_val x, duel_val y) {
+  duel_logits all = duel_no_logits;
+  all.real = x;
+  all.fake = y;
+  return all;
+}
+
+// What D and G descend by the loss; that it is the same with D's sides apart, if they may be, with no label flipped,
+// and with the same share of each row.
 static computed compute(const char *text) {
   char recipe[512];
   snprintf(recipe, sizeof recipe, "%sloss: %s\n", HEAD, text);
@@ -36,7 +49,7 @@ static computed compute(const char *text) {
   const duel_loss *loss = duel_loss_of(&r->loss);
   duel_backend *b;
   duel_rig rig;
-  enum { VALUES = 6 };
+  enum { VALUES = 9 };
   int in[2], out[VALUES];
   must(duel_cpu_f64_backend.open(&b, &(duel_backend_options){.threads = 1}));
   must(duel_rig_open(&rig, &duel_cpu_f64_backend, b));
@@ -45,15 +58,27 @@ static computed compute(const char *text) {
   must(duel_rig_graph(&rig));
   duel_graph *g = rig.graph;
   const duel_val x = duel_input(g, in[0]), y = duel_input(g, in[1]);
-  const duel_loss_terms both = loss->d(g, (duel_logits){x, y}, &r->loss);
+  const duel_loss_terms both = loss->d(g, logits(x, y), &r->loss);
   duel_loss_terms on_real = both, on_fake = both;
   if (!loss->compares) {
-    on_real = loss->d(g, (duel_logits){x, DUEL_NONE}, &r->loss);
-    on_fake = loss->d(g, (duel_logits){DUEL_NONE, y}, &r->loss);
+    on_real = loss->d(g, logits(x, DUEL_NONE), &r->loss);
+    on_fake = loss->d(g, logits(DUEL_NONE, y), &r->loss);
     assert_true(on_real.fake == DUEL_NONE && on_fake.real == DUEL_NONE);
   }
-  const duel_val g_loss = loss->g(g, (duel_logits){loss->compares ? x : DUEL_NONE, y}, &r->loss);
-  const duel_val value[VALUES] = {both.real, both.fake, both.pairs, g_loss, on_real.real, on_fake.fake};
+  const duel_val g_loss = loss->g(g, logits(loss->compares ? x : DUEL_NONE, y), &r->loss);
+  duel_logits same = logits(x, y);
+  same.flip_real = same.flip_fake = duel_constant(g, DUEL_SHAPE(N, 1), 0);
+  same.share = duel_constant(g, DUEL_SHAPE(N, 1), 1.0 / N);
+  const duel_loss_terms none_flipped = loss->d(g, same, &r->loss);
+  const duel_val value[VALUES] = {both.real,
+                                  both.fake,
+                                  both.pairs,
+                                  g_loss,
+                                  on_real.real,
+                                  on_fake.fake,
+                                  none_flipped.real,
+                                  none_flipped.fake,
+                                  loss->g(g, same, &r->loss)};
   double got[VALUES];
   for (int i = 0; i < VALUES; i++)
     duel_output(g, out[i], value[i] == DUEL_NONE ? duel_constant(g, DUEL_SCALAR, 0) : value[i]);
@@ -68,13 +93,12 @@ static computed compute(const char *text) {
   duel_rig_close(&rig);
   duel_cpu_f64_backend.close(b);
   duel_recipe_close(r);
-  assert_true(isnan(got[0]) || (got[0] == got[4] && got[1] == got[5]));
+  if (!isnan(got[0])) {
+    assert_true(got[0] == got[4] && got[1] == got[5]);
+    near(got[6], got[0]), near(got[7], got[1]);
+  }
+  near(got[8], got[3]);
   return (computed){got[0], got[1], got[2], got[3]};
-}
-
-static void near(double got, double want) {
-  if (!(fabs(got - want) <= 1e-14 * fmax(1, fabs(want))) && !(isnan(got) && isnan(want)))
-    fail_msg("%.17g is not %.17g", got, want);
 }
 
 static void check(const char *text, computed want) {

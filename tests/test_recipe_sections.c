@@ -287,7 +287,7 @@ static void of_losses(void **state) {
   duel_recipe_close(r);
   recipe_refuses(HEAD "loss: hing\n", "t:7:7: loss: hing: no such loss; did you mean hinge?");
   recipe_refuses(HEAD "loss: {name: hinge, label_smoothing: 0.1}\n",
-                 "t:7:21: loss.label_smoothing: no such key of hinge; it has none");
+                 "t:7:21: loss.label_smoothing: no such key of hinge; there is label_flips");
 }
 
 // ---- a game of this file's own: one net, no latents, no losses

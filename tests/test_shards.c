@@ -31,11 +31,13 @@ static const char *backend = "cpu";
 static const struct {
   const char *name, *text;
 } recipes[] = {
-    {"separate", HEAD SMOOTH "train: {length: 99, batch: 16, d_update: separate}\n"},
+    {"separate",
+     HEAD SMOOTH "loss: {name: bce, label_flips: 0.2}\n"
+                 "train: {length: 99, batch: 16, d_update: separate, noise: {from: 0.2, to: 0, over: 12}}\n"},
     {"joint", HEAD SMOOTH "loss: hinge\ntrain: {length: 99, batch: 16, d_steps: 2, latents: fresh}\n"},
     {"penalties", HEAD SMOOTH "loss: wasserstein\npenalty: {gp: 10, r1: {weight: 1, every: 2}, r2: 2}\n"
                               "train: {length: 99, batch: 16, d_steps: 2}\n"},
-    {"pairs", HEAD SMOOTH "loss: rpgan\ntrain: {length: 99, batch: 16}\n"},
+    {"pairs", HEAD SMOOTH "loss: {name: rpgan, reals: fresh}\ntrain: {length: 99, batch: 16}\n"},
     {"lazy",
      HEAD SMOOTH "penalty: {gp: {weight: 1, every: 2}, r1: {weight: 1, every: 3, update: own}, lecam: {start: 2},\n"
                  "  r2: {weight: 1, every: 3, update: own}, consistency: {z: 20, every: 2}}\n"
@@ -50,7 +52,7 @@ static const struct {
                    "C: [flatten, dense: 24, silu, dropout: 0.1, dense: $classes]\n"
                    "train: {length: 99, batch: 16, noise: 0.2}\n"},
     {"normed", HEAD NORMED "train: {length: 99, batch: 64, d_steps: 2, d_update: separate}\n"},
-    {"normed-joint", HEAD NORMED "train: {length: 99, batch: 64, latents: fresh}\n"},
+    {"normed-joint", HEAD NORMED "train: {length: 99, batch: 64, latents: fresh, top_k: {from: 60.5, to: 20}}\n"},
     {"normed-classifier",
      "recipe: 1\ngame: classifier\ndata: {path: synthetic:shapes, limit: 150}\n"
      "C: [flatten, dense: 24, batchnorm, relu, dense: $classes]\ntrain: {length: 99, batch: 64}\n"},

@@ -5,21 +5,32 @@
 //                separate:  D on real_j, update D;  D on fake_j, update D
 //                joint:     D on real_j, D on fake_j, one update on the sum of both terms
 //                penalties are part of the update that learns from their side
-//   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it and, if the loss compares, once
-//                more on the last sub-step's real items;  update G;  moving averages
+//   then G:      fake of the last sub-step (shared) or of new latents (fresh);  D on it and, if the loss compares, on
+//   real
+//                items, those of the last sub-step (shared) or others (fresh);  update G, for which all of its items
+//                count or the top k;  moving averages
+//   each pass of D adds noise of its own to what it sees
+#include <math.h>
+
+#include "base/rng.h"
 #include "gan/game.h"
 #include "gan/losses.h"
 #include "gan/penalties.h"
 
 enum { G, D };
 
-enum { D_STEPS, D_UPDATE, LATENTS };
-static const duel_key keys[] = {{"d_steps", DUEL_KEY_INT, "1", 1, 1000, NULL, "rounds of D for one of G"},
-                                {"d_update", DUEL_KEY_CHOICE, "joint", 0, 0, "separate|joint",
-                                 "D moves once for real and fake together, or once for each"},
-                                {"latents", DUEL_KEY_CHOICE, "shared", 0, 0, "fresh|shared",
-                                 "G learns from the fakes that D just saw, or from fresh ones"},
-                                {.name = NULL}};
+enum { D_STEPS, D_UPDATE, LATENTS, NOISE, TOP_K };
+enum { SLOT_NOISE = 4095 }; // of purpose 9, in a pass of D
+static const duel_key keys[] = {
+    {"d_steps", DUEL_KEY_INT, "1", 1, 1000, NULL, "rounds of D for one of G"},
+    {"d_update", DUEL_KEY_CHOICE, "joint", 0, 0, "separate|joint",
+     "D moves once for real and fake together, or once for each"},
+    {"latents", DUEL_KEY_CHOICE, "shared", 0, 0, "fresh|shared",
+     "G learns from the fakes that D just saw, or from fresh ones"},
+    {"noise", DUEL_KEY_SCHEDULE, "0", 0, 1e6, NULL, "deviation of normal noise on all items that D sees"},
+    {"top_k", DUEL_KEY_SCHEDULE, "", 1, 1e9, NULL,
+     "G learns from so many of a batch, those that D takes for real the most"},
+    {.name = NULL}};
 static const char *const nets[] = {"G", "D", NULL};
 
 static int d_steps(const duel_recipe *r) {
@@ -32,8 +43,22 @@ static bool shared(const duel_recipe *r) {
   return r->game.value[LATENTS].number[0] != 0;
 }
 
+static duel_status check_top_k(const duel_recipe *r) {
+  const duel_key_value *k = &r->game.value[TOP_K];
+  if (!k->n) return DUEL_OK;
+  const double most = fmax(k->schedule.from, k->schedule.to);
+  if (most > (double)r->train.batch)
+    return duel_fail(DUEL_ERR_USAGE, "train.top_k is %g, but a batch has %lld items; set it to at most %lld", most,
+                     (long long)r->train.batch, (long long)r->train.batch);
+  if (k->schedule.warmup.n > 0)
+    return duel_fail(DUEL_ERR_USAGE,
+                     "train.top_k: a warmup begins with 0 items, from which G learns nothing; leave it out");
+  return DUEL_OK;
+}
+
 static duel_status declare(duel_model *m, duel_shape item) {
   duel_shape logit = {0};
+  DUEL_TRY(check_top_k(m->recipe));
   DUEL_TRY(duel_loss_check(duel_loss_of(&m->recipe->loss), !joint(m->recipe)));
   DUEL_TRY(duel_model_declare(m, G, DUEL_SHAPE(m->recipe->latent), &m->item));
   if (item.rank > 0 && !duel_shape_equal(item, m->item))
@@ -55,7 +80,7 @@ static duel_status declare(duel_model *m, duel_shape item) {
 }
 
 static int64_t items(const duel_recipe *r) {
-  return d_steps(r) * r->train.batch;
+  return (d_steps(r) + duel_loss_fresh(&r->loss)) * r->train.batch;
 }
 
 static int updates(const duel_recipe *r, int net) {
@@ -93,8 +118,42 @@ static duel_val sum_of(duel_graph *g, duel_loss_terms t) {
   return t.real == DUEL_NONE ? t.fake : t.fake == DUEL_NONE ? t.real : duel_add(g, t.real, t.fake);
 }
 
+// x as the coming pass of D sees it.
+static duel_val noisy(duel_step *s, duel_val x) {
+  const duel_schedule *noise = &s->r->game.value[NOISE].schedule;
+  if (noise->from == 0 && noise->to == 0) return x;
+  const uint32_t k = (uint32_t)(4096 * s->forwards + SLOT_NOISE);
+  const duel_val normal = duel_step_normal(s, DUEL_PURPOSE_NOISE, k, duel_val_shape(s->g, x));
+  return duel_add(s->g, x, duel_mul(s->g, duel_step_scheduled(s, "noise", noise), normal));
+}
+
+// 1 where a row's label is flipped, else 0; of sub-step j, real items or fakes.
+static duel_val flips(duel_step *s, int j, bool fake) {
+  const double share = duel_loss_flips(&s->r->loss);
+  if (share == 0) return DUEL_NONE;
+  const uint32_t k = (uint32_t)(4096 * (j + 1) + fake);
+  const duel_val drawn = duel_step_uniform(s, DUEL_PURPOSE_LABEL, k, DUEL_SHAPE(duel_step_rows(s), 1));
+  return duel_less_equal(s->g, drawn, duel_constant(s->g, DUEL_SCALAR, share));
+}
+
+// What each row of G's counts, by D's output [rows, 1]: 1/n for the n that are among the top k or level with them, 0
+// for the others. A row is one of them if more than rows − k are not above it.
+static duel_val top_share(duel_step *s, duel_val x) {
+  duel_graph *g = s->g;
+  const duel_key_value *k = &s->r->game.value[TOP_K];
+  const int64_t rows = duel_step_rows(s);
+  if (!k->n) return DUEL_NONE;
+  const duel_val not_above = duel_less_equal(g, duel_reshape(g, x, DUEL_SHAPE(1, rows)), x); // [i, j]: x_j ≤ x_i
+  const double part = 1 / (double)s->r->train.shards;
+  const duel_val others = duel_affine(g, duel_step_scheduled(s, "top_k", &k->schedule), -part, (double)rows);
+  const duel_val top = duel_affine(g, duel_less_equal(g, duel_reduce_sum(g, not_above, 2), others), -1, 1);
+  return duel_div(g, top, duel_sum(g, top));
+}
+
 // What D learns from a shard of sub-step j; its output on real items or on fakes may be DUEL_NONE.
 static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, duel_val fake, duel_logits x) {
+  if (x.real != DUEL_NONE) x.flip_real = flips(s, j, false);
+  if (x.fake != DUEL_NONE) x.flip_fake = flips(s, j, true);
   const duel_loss_terms terms = loss->d(s->g, x, &s->r->loss);
   const bool last = j == d_steps(s->r) - 1;
   const duel_penalty_at at = {.net = D,
@@ -119,10 +178,9 @@ static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, d
 static void train_apart(duel_step *s, int j, int sides, duel_fakes *fakes) {
   while (duel_step_shard(s)) {
     duel_penalty_at at = {.net = D, .sub_step = j, .z = DUEL_NONE, .last = j == d_steps(s->r) - 1};
-    at.real = sides & DUEL_ON_REAL ? duel_step_real(s, j) : DUEL_NONE;
-    at.fake = sides & DUEL_ON_FAKE ? duel_step_fake(s, fakes) : DUEL_NONE;
-    at.on_real = sides & DUEL_ON_REAL ? duel_step_forward(s, D, at.real) : DUEL_NONE;
-    at.on_fake = sides & DUEL_ON_FAKE ? duel_step_forward(s, D, at.fake) : DUEL_NONE;
+    at.real = at.fake = at.on_real = at.on_fake = DUEL_NONE;
+    if (sides & DUEL_ON_REAL) at.on_real = duel_step_forward(s, D, at.real = noisy(s, duel_step_real(s, j)));
+    if (sides & DUEL_ON_FAKE) at.on_fake = duel_step_forward(s, D, at.fake = noisy(s, duel_step_fake(s, fakes)));
     duel_step_descend(s, D, duel_penalties_own_loss(s, &at));
   }
   update_d(s, false);
@@ -134,16 +192,18 @@ static duel_fakes train_d(duel_step *s, const duel_loss *loss, int j) {
   const bool last = j == d_steps(r) - 1;
   duel_fakes fakes = duel_step_fakes(s, G, (uint32_t)j);
   while (!joint(r) && duel_step_shard(s)) {
-    const duel_val real = duel_step_real(s, j);
+    const duel_val real = noisy(s, duel_step_real(s, j));
+    duel_logits x = duel_no_logits;
     if (r->train.shards == 1) duel_step_fake(s, &fakes); // they are kept anyway, and may be made beside D's work
-    learn_d(s, loss, j, real, DUEL_NONE, (duel_logits){duel_step_forward(s, D, real), DUEL_NONE});
+    x.real = duel_step_forward(s, D, real);
+    learn_d(s, loss, j, real, DUEL_NONE, x);
   }
   if (!joint(r)) update_d(s, last);
   while (duel_step_shard(s)) {
-    const duel_val real = joint(r) ? duel_step_real(s, j) : DUEL_NONE, fake = duel_step_fake(s, &fakes);
-    duel_logits x = {DUEL_NONE, DUEL_NONE};
-    if (joint(r)) x.real = duel_step_forward(s, D, real);
-    x.fake = duel_step_forward(s, D, fake);
+    duel_val real = joint(r) ? duel_step_real(s, j) : DUEL_NONE, fake = duel_step_fake(s, &fakes);
+    duel_logits x = duel_no_logits;
+    if (joint(r)) x.real = duel_step_forward(s, D, real = noisy(s, real));
+    x.fake = duel_step_forward(s, D, fake = noisy(s, fake));
     learn_d(s, loss, j, real, fake, x);
   }
   update_d(s, last);
@@ -155,15 +215,19 @@ static duel_fakes train_d(duel_step *s, const duel_loss *loss, int j) {
 static void train_g(duel_step *s, const duel_loss *loss, duel_fakes *fakes) {
   const duel_recipe *r = s->r;
   while (duel_step_shard(s)) {
-    duel_logits x = {DUEL_NONE, duel_step_forward(s, D, duel_step_fake(s, fakes))};
-    if (loss->compares) x.real = duel_step_forward(s, D, duel_step_real(s, d_steps(r) - 1));
+    const duel_val fake = duel_step_fake(s, fakes);
+    duel_logits x = duel_no_logits;
+    x.fake = duel_step_forward(s, D, noisy(s, fake));
+    x.share = top_share(s, x.fake);
+    if (loss->compares)
+      x.real = duel_step_forward(s, D, noisy(s, duel_step_real(s, d_steps(r) - !duel_loss_fresh(&r->loss))));
     const duel_val g_loss = loss->g(s->g, x, &r->loss);
     duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
     const duel_penalty_at at = {.net = G,
                                 .sub_step = d_steps(r),
                                 .z = duel_step_latents(s, fakes->k),
                                 .real = DUEL_NONE,
-                                .fake = duel_step_fake(s, fakes),
+                                .fake = fake,
                                 .on_real = x.real,
                                 .on_fake = x.fake,
                                 .last = true};

@@ -9,7 +9,10 @@
 // (d_update: separate), and real in G's turn under a loss that does not compare.
 typedef struct duel_logits {
   duel_val real, fake;
+  duel_val flip_real, flip_fake; // [N, 1], for D: 1 where the label is the other side's, else 0; DUEL_NONE: nowhere
+  duel_val share;                // [N, 1], for G: what each fake counts, 1 in all; DUEL_NONE: all alike
 } duel_logits;
+extern const duel_logits duel_no_logits;
 
 typedef struct duel_loss_terms { // scalars: D's terms on real items, on fakes, and on pairs of both
   duel_val real, fake, pairs;    // DUEL_NONE: there is none
@@ -30,8 +33,10 @@ typedef struct duel_loss {
   duel_loss_ends (*ends)(const duel_chosen *loss);
 } duel_loss;
 
-double
-duel_loss_clip(const duel_chosen *loss); // D's parameters are clamped to ± this after each update; 0: they are not
+// Of the losses that have such a key; else 0.
+double duel_loss_clip(const duel_chosen *loss);  // D's parameters are clamped to ± this after each update
+double duel_loss_flips(const duel_chosen *loss); // share of the labels that D is told wrong
+bool duel_loss_fresh(const duel_chosen *loss);   // G's turn has real items of its own
 
 extern const duel_table duel_losses; // of the game gan
 

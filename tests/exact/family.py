@@ -19,13 +19,13 @@ softplus = F.softplus
 # sides, and G's turn shows D real items too. Else r or f may be None.
 
 def apart(on_real, on_fake):
-    """D's terms of a loss that looks at the sides one by one."""
-    def d(r, f, keys):
+    """D's terms of a loss that looks at the sides one by one. wrong_…: rows of a side whose label is the other one's."""
+    def d(r, f, keys, wrong_real=torch.tensor(False), wrong_fake=torch.tensor(False)):
         terms = {}
         if r is not None:
-            terms["d_loss_real"] = on_real(r, keys).mean()
+            terms["d_loss_real"] = torch.where(wrong_real, on_fake(r, keys), on_real(r, keys)).mean()
         if f is not None:
-            terms["d_loss_fake"] = on_fake(f, keys).mean()
+            terms["d_loss_fake"] = torch.where(wrong_fake, on_real(f, keys), on_fake(f, keys)).mean()
         return terms
 
     return d
@@ -77,7 +77,7 @@ LOSSES = {
 def loss(keys):
     """A row of the table, D's and G's functions with their keys."""
     d, g, share, compares = LOSSES[keys["name"]]
-    return lambda r, f: d(r, f, keys), lambda r, f: g(r, f, keys), share, compares
+    return lambda r, f, *wrong: d(r, f, keys, *wrong), lambda r, f: g(r, f, keys), share, compares
 
 
 # ---- penalties, in the engine's order

@@ -33,6 +33,7 @@ class Run:
         self.r, self.seed, self.dtype, self.steps = recipe, seed, dtype, steps
         self.train, self.loss = training(recipe), choice(recipe["loss"])
         self.batch = self.train["batch"]
+        self.batches = self.train["d_steps"] + (self.loss.get("reals") == "fresh")  # of real items in a step
         self.images, self.order, self.step_number = images, spec.Order(seed, len(images)), 0
         # a permutation of the rows of every batch: another summation order, the same mathematics
         self.rows = np.arange(self.batch) if rows is None else rows
@@ -167,7 +168,7 @@ class Run:
     def items(self, j):
         """Which ones real batch number j of the step has."""
         n = self.batch
-        return self.order.batch((self.step_number * self.train["d_steps"] + j) * n, n)[self.rows]
+        return self.order.batch((self.step_number * self.batches + j) * n, n)[self.rows]
 
     def real(self, j):
         x = torch.tensor(self.images[self.items(j)]).to(self.dtype)
@@ -176,7 +177,7 @@ class Run:
     def average(self):
         if "ema" not in self.r:
             return
-        images, keys = self.batch * self.train["d_steps"], self.r["ema"]
+        images, keys = self.batch * self.batches, self.r["ema"]
         half_life = family.scheduled(keys["half_life"], self.step_number, self.steps, in_images)
         if keys.get("ramp_up"):
             half_life = min(half_life, keys["ramp_up"] * self.step_number * images)
@@ -219,8 +220,24 @@ class Gan(Run):
         """What D learns from: no gradient reaches G."""
         return fake.detach().requires_grad_()
 
-    def scores(self, real, fake):
-        return self.forward("D", real), self.forward("D", fake)
+    def noisy(self, x):
+        """As the coming pass of D sees it."""
+        level = family.scheduled(self.train["noise"], self.step_number, self.steps)
+        return x + level * self.normal(spec.NOISE, 4096 * self.forwards + 4095, x.shape) if level else x
+
+    def show(self, at, sides):
+        """D sees these sides, one after the other."""
+        for side in sides:
+            x = self.noisy(at.items[side])
+            setattr(at, side, x)
+            setattr(at, "on_" + side, self.forward("D", x))
+
+    def d_terms(self, at):
+        """What D descends, without penalties."""
+        share, k, wrong = self.loss.get("label_flips", 0), family.SLOT * (at.j + 1), []
+        if share:
+            wrong = [self.uniform(spec.LABEL, k + side, (self.batch, 1)) <= share for side in range(2)]
+        return self.by_shards(family.loss(self.loss)[0], at.on_real, at.on_fake, *wrong)
 
     def penalized(self, loss, at, told, own=False):
         """The loss and what the recipe's penalties add to it that belong to an update on these sides. own: those with an
@@ -261,14 +278,10 @@ class Gan(Run):
         """Of the penalties that have one, after that on the loss: D once more on their sides."""
         apart = [(name, keys) for name, keys in family.penalties(self.r) if keys.get("update") == "own"]
         sides = {side for name, _ in apart for side in self.penalties[name].sides}
-        at.on_real = at.on_fake = None
         if not apart or not self.is_due(apart[0][1]):
             self.forwards += len(sides)
             return
-        if "on_real" in sides:
-            at.on_real = self.forward("D", at.real)
-        if "on_fake" in sides:
-            at.on_fake = self.forward("D", at.fake)
+        self.show(at, [side for side in at.items if "on_" + side in sides])
         self.update("D", self.penalized(0, at, told, True))
 
     def update(self, net, loss):
@@ -279,34 +292,36 @@ class Gan(Run):
 
     def d_turn(self, j, told):
         """Sub-step j; yields its real items and G's."""
-        d_loss, _, share, _ = family.loss(self.loss)
         z = self.latent(j)
         real, fake = self.real(j).requires_grad_(), self.forward("G", z)
-        seen = self.fakes_of_d(fake)
-        at = SimpleNamespace(j=j, z=z, real=real, fake=seen, on_real=None, on_fake=None)
-        if self.train["d_update"] == "separate":
-            r = at.on_real = self.forward("D", real)
-            terms = self.by_shards(d_loss, r, None)
-            self.update("D", self.penalized(sum(terms.values()), at, told))
-            at.on_real = None
-            f = at.on_fake = self.forward("D", seen)
-            more = self.by_shards(d_loss, None, f)
-            self.update("D", self.penalized(sum(more.values()), at, told))
-            terms |= more
-        else:
-            r, f = at.on_real, at.on_fake = self.scores(real, seen)
-            terms = self.by_shards(d_loss, r, f)
-            self.update("D", self.penalized(sum(terms.values()), at, told))
+        at = SimpleNamespace(j=j, z=z, items=dict(real=real, fake=self.fakes_of_d(fake)), on_real=None, on_fake=None)
+        terms, scores = {}, {}
+        for sides in [["real"], ["fake"]] if self.train["d_update"] == "separate" else [["real", "fake"]]:
+            self.show(at, sides)
+            now = self.d_terms(at)
+            self.update("D", self.penalized(sum(now.values()), at, told))
+            scores |= {"score_" + side: getattr(at, "on_" + side).mean().item() for side in sides}
+            terms |= {name: term.item() for name, term in now.items()}
+            at.on_real = at.on_fake = None
         self.own_update(at, told)
-        told |= {name: term.item() for name, term in terms.items() if name}
-        told |= dict(d_loss=share * sum(terms.values()).item(), score_real=r.mean().item(), score_fake=f.mean().item())
+        told |= {name: term for name, term in terms.items() if name} | scores
+        told |= dict(d_loss=family.loss(self.loss)[2] * sum(terms.values()))
         return real, fake
 
     def g_loss(self, real, fake):
         """What G descends; a loss that compares sees D on real items too, after D on fakes."""
         _, loss, _, compares = family.loss(self.loss)
-        f = self.forward("D", fake)
-        return self.by_shards(loss, self.forward("D", real).detach() if compares else None, f)
+        f, r = self.forward("D", self.noisy(fake)), None
+        if compares:
+            real = self.real(self.train["d_steps"]) if self.loss.get("reals") == "fresh" else real
+            r = self.forward("D", self.noisy(real)).detach()
+        k = family.scheduled(self.train["top_k"] or self.batch, self.step_number, self.steps)
+
+        def of_shard(r, f):
+            best = torch.topk(f.flatten(), int(np.ceil(k * len(f) / self.batch))).indices
+            return loss(r[best] if self.loss["name"] == "rpgan" else r, f[best])
+
+        return self.by_shards(of_shard, r, f)
 
     def step(self):
         """One update of both players; yields what the engine reports."""

@@ -58,7 +58,7 @@ def choice(value, main="name"):
 
 def training(recipe):
     """The section `train`, with what the game gan has for keys that are not there."""
-    return dict(d_steps=1, d_update="joint", latents="shared") | recipe["train"]
+    return dict(d_steps=1, d_update="joint", latents="shared", noise=0, top_k=None) | recipe["train"]
 
 
 def smooth(recipe):

@@ -260,15 +260,15 @@ static bool logits(const start *s) {
              name, reach.layer, t->recipe->loss.kind->name, reach.layer);
 }
 
-static bool smoothing(const start *s) {
+static bool labels(const start *s) {
   const duel_chosen *loss = &s->t->recipe->loss;
   if (!s->t->model.game->kind.losses) return false;
-  for (int k = 0; loss->kind->keys[k].name; k++)
-    if (!strcmp(loss->kind->keys[k].name, "label_smoothing") && loss->value[k].number[0] >= MUCH)
-      return SAY(
-          s,
-          "with loss.label_smoothing=%g the targets hardly tell one side from the other; set loss.label_smoothing=0.1",
-          loss->value[k].number[0]);
+  for (int k = 0; loss->kind->keys[k].name; k++) {
+    const char *name = loss->kind->keys[k].name;
+    if (!strncmp(name, "label_", 6) && loss->value[k].number[0] >= MUCH)
+      return SAY(s, "with loss.%s=%g the targets hardly tell one side from the other; set loss.%s=0.1", name,
+                 loss->value[k].number[0], name);
+  }
   return false;
 }
 
@@ -320,7 +320,7 @@ static const struct {
             {"average_statistics", true, average_statistics},
             {"batchnorm", false, batchnorm},
             {"logits", true, logits},
-            {"label_smoothing", false, smoothing},
+            {"labels", false, labels},
             {"unbounded", false, unbounded},
             {"clip", false, clipped_with_momentum},
             {"penalty_batchnorm", true, penalty_batchnorm}};
