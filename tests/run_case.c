@@ -1,6 +1,8 @@
 // The guarded runner of graphs and cases.
 #include "run_case.h"
 
+#include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,12 @@ enum { MAX_BACKENDS = 4 };
 
 const duel_backend_api *duel_test_backends[MAX_BACKENDS];
 int duel_test_backends_n;
+
+// Large blocks stay in the heap from case to case: glibc would give them back to the kernel, and have each page anew.
+__attribute__((constructor)) static void keep_large_blocks(void) {
+  mallopt(M_MMAP_THRESHOLD, INT_MAX);
+  mallopt(M_TRIM_THRESHOLD, INT_MAX);
+}
 
 // Whoever asks for a backend wants it tested: that it does not work is a failure.
 __attribute__((constructor)) static void find_backends(void) {
@@ -216,35 +224,33 @@ void duel_rig_close(duel_rig *r) {
 // ---- contents
 void duel_rig_set(duel_rig *r, int var, const double *src) {
   const duel_var *v = &r->vars->var[var];
-  unsigned char *dst = r->before[v->arena] + v->offset;
-  const size_t size = duel_dtype_size(v->dtype);
-  for (size_t i = 0; i < v->bytes / size; i++) switch (v->dtype) {
-    case DUEL_F32:
-      memcpy(dst + i * size, &(float){(float)src[i]}, size);
-      break;
-    case DUEL_F64:
-      memcpy(dst + i * size, &src[i], size);
-      break;
-    case DUEL_I32:
-      memcpy(dst + i * size, &(int32_t){(int32_t)src[i]}, size);
-      break;
-    case DUEL_U8:
-      dst[i] = (unsigned char)src[i];
-      break;
-    default:
-      abort();
-    }
+  void *dst = r->before[v->arena] + v->offset;
+  const size_t n = v->bytes / duel_dtype_size(v->dtype);
+  switch (v->dtype) {
+  case DUEL_F32:
+    for (size_t i = 0; i < n; i++) ((float *)dst)[i] = (float)src[i];
+    break;
+  case DUEL_F64:
+    memcpy(dst, src, v->bytes);
+    break;
+  case DUEL_I32:
+    for (size_t i = 0; i < n; i++) ((int32_t *)dst)[i] = (int32_t)src[i];
+    break;
+  case DUEL_U8:
+    for (size_t i = 0; i < n; i++) ((unsigned char *)dst)[i] = (unsigned char)src[i];
+    break;
+  default:
+    abort();
+  }
 }
 
 void duel_rig_get(const duel_rig *r, int var, double *dst) {
   const duel_var *v = &r->vars->var[var];
-  const unsigned char *src = r->after[v->arena] + v->offset;
-  const size_t size = duel_dtype_size(v->dtype);
-  for (size_t i = 0; i < v->bytes / size; i++) {
-    float f;
-    memcpy(v->dtype == DUEL_F64 ? (void *)&dst[i] : (void *)&f, src + i * size, size);
-    if (v->dtype != DUEL_F64) dst[i] = (double)f;
-  }
+  const void *src = r->after[v->arena] + v->offset;
+  if (v->dtype == DUEL_F64)
+    memcpy(dst, src, v->bytes);
+  else
+    for (size_t i = 0; i < v->bytes / sizeof(float); i++) dst[i] = (double)((const float *)src)[i];
 }
 
 // ---- running
@@ -298,15 +304,33 @@ static bool is_written(const duel_case *c, int i) {
   return duel_case_is_state(c, i) && c->op != DUEL_OP_STATE;
 }
 
+// The case's inputs as variables, the graph, and the op's values in it.
+static duel_status declare_inputs(const duel_case *c, duel_rig *r, int *var) {
+  for (int i = 0; i < c->n_in; i++)
+    DUEL_TRY(duel_rig_var(r, arena_of(c, i), c->in[i].dtype, c->in[i].shape, is_written(c, i), &var[i]));
+  return DUEL_OK;
+}
+
+static duel_status build(const duel_case *c, duel_rig *r, bool copy_inputs, const int *var, duel_val *made) {
+  duel_val value[DUEL_CASE_MAX_IN];
+  DUEL_TRY(duel_rig_graph(r));
+  for (int i = 0; i < c->n_in; i++) {
+    const bool state = duel_case_is_state(c, i);
+    value[i] = state ? duel_state(r->graph, var[i]) : duel_input(r->graph, var[i]);
+    if (copy_inputs && !state && duel_case_is_real(c, i))
+      value[i] = duel_slice(r->graph, value[i], (int64_t[DUEL_MAX_RANK]){0}, c->in[i].shape); // exact, even of −0
+  }
+  duel_case_build(r->graph, c, value, made);
+  return duel_graph_status(r->graph);
+}
+
 static duel_status run_case(const duel_case *c, duel_rig *r, duel_case_mode mode, const duel_ref *in,
                             const duel_ref *want, duel_ref *out) {
   enum { LABELS = 256 };
   int var[DUEL_CASE_MAX_IN], result[DUEL_MAX_OUT], ramp = -1;
-  duel_val value[DUEL_CASE_MAX_IN], made[DUEL_MAX_OUT];
+  duel_val made[DUEL_MAX_OUT];
   const int n_out = duel_case_outputs(c);
-  for (int i = 0; i < c->n_in; i++) {
-    DUEL_TRY(duel_rig_var(r, arena_of(c, i), c->in[i].dtype, c->in[i].shape, is_written(c, i), &var[i]));
-  }
+  DUEL_TRY(declare_inputs(c, r, var));
   for (int i = 0; i < n_out; i++)
     if (is_written(c, i))
       result[i] = var[i];
@@ -314,14 +338,7 @@ static duel_status run_case(const duel_case *c, duel_rig *r, duel_case_mode mode
       DUEL_TRY(duel_rig_var(r, DUEL_ARENA_OUTPUT, DUEL_REAL, want[i].shape, true, &result[i]));
   if (want[0].dtype == DUEL_I32) // only real numbers come out of a graph: labels do as those of a ramp
     DUEL_TRY(duel_rig_var(r, DUEL_ARENA_INPUT, DUEL_REAL, DUEL_SHAPE(LABELS), false, &ramp));
-  DUEL_TRY(duel_rig_graph(r));
-  for (int i = 0; i < c->n_in; i++) {
-    const bool state = duel_case_is_state(c, i);
-    value[i] = state ? duel_state(r->graph, var[i]) : duel_input(r->graph, var[i]);
-    if (mode.copy_inputs && !state && duel_case_is_real(c, i))
-      value[i] = duel_slice(r->graph, value[i], (int64_t[DUEL_MAX_RANK]){0}, c->in[i].shape); // exact, even of −0
-  }
-  duel_case_build(r->graph, c, value, made);
+  DUEL_TRY(build(c, r, mode.copy_inputs, var, made));
   if (want[0].dtype == DUEL_I32) made[0] = duel_embedding(r->graph, duel_input(r->graph, ramp), made[0]);
   for (int i = 0; i < n_out; i++)
     if (!is_written(c, i)) duel_output(r->graph, result[i], made[i]);
@@ -338,6 +355,20 @@ static duel_status run_case(const duel_case *c, duel_rig *r, duel_case_mode mode
     duel_rig_get(r, result[i], out[i].data);
   }
   return DUEL_OK;
+}
+
+void duel_case_shapes(const duel_case *c, duel_ref *want) {
+  duel_rig r;
+  int var[DUEL_CASE_MAX_IN];
+  duel_val made[DUEL_MAX_OUT];
+  if (duel_rig_open(&r, duel_test_backends[0], NULL) != DUEL_OK || declare_inputs(c, &r, var) != DUEL_OK ||
+      build(c, &r, false, var, made) != DUEL_OK)
+    abort();
+  for (int i = 0; i < duel_case_outputs(c); i++) {
+    const duel_value *v = &r.graph->value[made[i]];
+    want[i] = (duel_ref){.dtype = v->dtype, .shape = v->shape, .count = duel_shape_count(v->shape)};
+  }
+  duel_rig_close(&r);
 }
 
 duel_status duel_case_run(const duel_case *c, const duel_backend_api *api, duel_backend *b, duel_case_mode mode,

@@ -52,6 +52,9 @@ typedef struct duel_case_mode {
 duel_status duel_case_run(const duel_case *c, const duel_backend_api *api, duel_backend *b, duel_case_mode mode,
                           const duel_ref *in, const duel_ref *want, duel_ref *out);
 
+// The outputs' types, shapes and counts as the graph has them; the oracle has its own, but takes its time.
+void duel_case_shapes(const duel_case *c, duel_ref *want);
+
 // The backends under test that compute in float: those of the environment's DUEL_TEST_BACKENDS ("cpu,cuda"), else cpu.
 extern const duel_backend_api *duel_test_backends[];
 extern int duel_test_backends_n;

@@ -125,7 +125,7 @@ static void check_bits(const duel_case *c) {
   duel_ref level[DUEL_MAX_OUT] = {{0}}, first[DUEL_MAX_OUT] = {{0}}; // of this level's first setup, of the very first
   const int n_out = duel_case_outputs(c);
   for (int i = 0; i < c->n_in; i++) in[i] = duel_case_fill(c, i, false, 3);
-  duel_case_expect(c, in, want); // for the shapes
+  duel_case_shapes(c, want);
   for (int s = 0; s < n_setups; s++) {
     if (duel_case_run(c, setups[s].api, setups[s].backend, (duel_case_mode){0}, in, want, out) != DUEL_OK) {
       complain(&thread_failures, c, setups[s].name, duel_last_error());
