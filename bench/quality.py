@@ -1,17 +1,20 @@
-"""Are duel's pictures as good as PyTorch's? Trains mlp or dcgan on Fashion-MNIST with both, some seeds each, and compares.
+"""Are duel's pictures as good as PyTorch's? Trains a recipe on Fashion-MNIST with both, some seeds each, and compares.
 
     python bench/quality.py --duel build/duel                    # mlp: about half an hour on two cores
     python bench/quality.py --duel build/duel --recipe dcgan     # about an hour
+    python bench/quality.py --duel build/duel --recipe wgan-gp   # and sngan-32: hours; on a GPU --device cuda
     python bench/quality.py --duel build/duel --seeds 0 --steps 1876
 
 The measure is the Fréchet distance between generated and real pictures in the features of a small classifier, and each
 class's share of the generated pictures by a second one; this script trains both on the real training set first. The
 second learns on pictures with noise, since a dense GAN's pictures have speckles, and the first calls speckled garments
 shirts: real ones too, as the table says that is printed first.
-PyTorch's model is that of bench/peers/peer_torch.py. What is finished stays in --work (the classifiers, and each
+PyTorch's models are those of bench/peers/peer_torch.py and torch_family.py; wgan-gp and sngan-32 run for a quarter of
+their recipes' steps, at the end of which sngan-32's rate is 0. What is finished stays in --work (the classifiers, and each
 trainer's numbers of a seed, of duel's for the same program and flags), so that the script goes on where it was stopped.
-Exit status 1 unless duel's mean distance is at most --limit times PyTorch's at every number of steps, and every class has
-at least --share of duel's pictures at the last.
+Exit status 1 unless duel's mean distance is at most --limit times PyTorch's at every number of steps (of wgan-gp and sngan-32
+at most PyTorch's and two standard errors of the difference), and every class has at least --share of duel's pictures at
+the last.
 """
 import argparse
 import glob
@@ -25,15 +28,17 @@ import tempfile
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, interpolate
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 import models  # noqa: E402
 import peer_torch  # noqa: E402
 import protocol  # noqa: E402
+import torch_family  # noqa: E402
 
 # steps and seeds
-DEFAULTS = {"mlp": ([1876, 4690, 18760], [0, 1, 2]), "dcgan": ([469, 1172, 2345, 4690], [0, 1])}
+DEFAULTS = {"mlp": ([1876, 4690, 18760], [0, 1, 2]), "dcgan": ([469, 1172, 2345, 4690], [0, 1]),
+            "wgan-gp": ([2500], [0, 1, 2]), "sngan-32": ([750], [0, 1, 2])}
 FEATURES = 64
 # noise (the most, in units of -1 to 1; a picture's own level is uniform up to it), epochs, learning rate to 0 or constant
 CLASSIFIERS = {"features": (0, 4, False), "shares": (0.4, 10, True)}
@@ -41,11 +46,11 @@ CLASSIFIERS = {"features": (0, 4, False), "shares": (0.4, 10, True)}
 
 # ---- the classifiers
 class Classifier(nn.Module):
-    def __init__(self):
+    def __init__(self, side):
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(),
-            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64 * 49, FEATURES), nn.ReLU())
+            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * side * side, FEATURES), nn.ReLU())
         self.classes = nn.Linear(FEATURES, 10)
 
     def forward(self, x):
@@ -62,14 +67,14 @@ def with_noise(x, level):
 
 def train_classifier(name, x, y):
     torch.manual_seed(1)
-    model, batch, (noise, epochs, anneal) = Classifier(), 128, CLASSIFIERS[name]
+    model, batch, (noise, epochs, anneal) = Classifier(x.shape[-1]).to(x.device), 128, CLASSIFIERS[name]
     optim = torch.optim.Adam(model.parameters(), 1e-3)
     rate = torch.optim.lr_scheduler.LambdaLR(optim, lambda epoch: 1 - epoch / epochs if anneal else 1)
     for epoch in range(epochs):
-        for rows in torch.randperm(len(x)).split(batch):
+        for rows in torch.randperm(len(x), device=x.device).split(batch):
             src = to_input(x[rows])
             if noise:
-                src = with_noise(src, noise * torch.rand(len(rows), 1, 1, 1))
+                src = with_noise(src, noise * torch.rand(len(rows), 1, 1, 1, device=x.device))
             optim.zero_grad()
             cross_entropy(model(src), y[rows]).backward()
             optim.step()
@@ -84,13 +89,14 @@ def replace(path, save):
     os.replace(path + ".new", path)
 
 
-def classifier(name, work):
-    path, model = os.path.join(work, f"classifier-{name}.pt"), Classifier()
+def classifier(name, train, args):
+    side = train.shape[-1]
+    path, model = os.path.join(args.work, f"classifier-{name}{'' if side == 28 else f'-{side}'}.pt"), Classifier(side)
     if os.path.exists(path):
         model.load_state_dict(torch.load(path, weights_only=True))
     else:
         labels = torch.tensor(protocol.spec.fashion_mnist("train-labels-idx1-ubyte"), dtype=torch.int64)
-        model = train_classifier(name, peer_torch.images(), labels)
+        model = train_classifier(name, train.to(args.device), labels.to(args.device)).cpu()
         replace(path, lambda new: torch.save(model.state_dict(), new))
     return model.eval()
 
@@ -138,8 +144,29 @@ def to_bytes(pictures):
     return ((pictures + 1) * 127.5).round().clip(0, 255).to(torch.uint8)
 
 
+def images_of(recipe, name="train-images-idx3-ubyte"):
+    """uint8 [items, 1, side, side], at the recipe's size."""
+    images, side = peer_torch.images(name), torch_family.SIDE.get(recipe, 28)
+    if side == 28:
+        return images
+    larger = interpolate(images.float(), (side, side), mode="bilinear", align_corners=False)
+    return larger.round().clip(0, 255).to(torch.uint8)
+
+
 # ---- the two trainers: each yields (steps, pictures)
+def family_pictures(args, seed):
+    trainer, done = torch_family.Trainer(images_of(args.recipe), args.recipe, seed, args.steps[-1], args.device), 0
+    for target in args.steps:
+        for _ in range(target - done):
+            trainer.step()
+        done = target
+        yield target, to_bytes(trainer.pictures(args.samples))
+
+
 def torch_pictures(args, seed):
+    if args.recipe in torch_family.NAMES:
+        yield from family_pictures(args, seed)
+        return
     trainer, done = peer_torch.Trainer(peer_torch.images(), args.recipe, seed=seed), 0
     for target in args.steps:
         for _ in range(target - done):
@@ -163,13 +190,14 @@ def duel_pictures(args, seed):
     with tempfile.TemporaryDirectory() as folder:
         threads, out = ["--threads", str(args.threads)] * bool(args.threads), os.path.join(folder, "samples.npy")
         how = ["--recipe", args.recipe, "--data", "fashion-mnist", "--batch", "64", "--seed", str(seed), "--outdir", folder,
-               "--sample", "0", "--checkpoint", "0", *args.flags]
+               "--sample", "0", "--checkpoint", "0", "--backend", args.backend, *args.flags]
         for target in args.steps:  # in legs, of which each leaves a checkpoint: the same bits as in one go
             duel(args.duel, "train", *how, "--steps", str(target), *threads, "-q")
             run, = glob.glob(os.path.join(folder, "0*"))
             how = ["--resume", run]
             duel(args.duel, "generate", run, "--count", str(args.samples), "--out", out, "-q")
-            yield target, to_bytes(torch.tensor(np.load(out)).reshape(-1, 1, 28, 28))
+            pictures = np.load(out)
+            yield target, to_bytes(torch.tensor(pictures).reshape(len(pictures), 1, *pictures.shape[-2:]))
 
 
 TRAINERS = {"torch": torch_pictures, "duel": duel_pictures}
@@ -180,9 +208,9 @@ def results(args, trainer, seed, networks, real):
     key = [args.recipe, trainer, seed, args.steps, args.samples, args.real, CLASSIFIERS]
     if trainer == "duel":
         with open(args.duel, "rb") as f:
-            key += [hashlib.sha256(f.read()).hexdigest(), args.flags]
+            key += [hashlib.sha256(f.read()).hexdigest(), args.backend, args.flags]
     else:
-        key.append(torch.__version__)
+        key += [torch.__version__, args.device]
     name = f"{args.recipe}-{trainer}-{seed}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]}.json"
     path, rows = os.path.join(args.work, name), []
     if os.path.exists(path):
@@ -200,14 +228,28 @@ def results(args, trainer, seed, networks, real):
     replace(path, save)
 
 
+def deviation(x):
+    return x.std(ddof=1) if len(x) > 1 else 0.0
+
+
+def bound(args, ours, theirs):
+    """What duel's mean may be, and why."""
+    if args.recipe in torch_family.NAMES:
+        error = np.sqrt(deviation(ours) ** 2 / len(ours) + deviation(theirs) ** 2 / len(theirs))
+        return theirs.mean() + 2 * error, "PyTorch's and two standard errors"
+    return args.limit * theirs.mean(), f"{args.limit:g} of PyTorch's"
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--duel", default="build/duel", help="the command (default %(default)s)")
     p.add_argument("--recipe", choices=list(DEFAULTS), default="mlp")
     p.add_argument("--steps", type=int, nargs="+", help="where to look (default: " +
                    "; ".join(f"{r} {' '.join(map(str, d[0]))}" for r, d in DEFAULTS.items()) + ")")
-    p.add_argument("--seeds", type=int, nargs="+", help="default: mlp 0 1 2, dcgan 0 1")
+    p.add_argument("--seeds", type=int, nargs="+", help="default: 0 1 2, of dcgan 0 1")
     p.add_argument("--threads", type=int, help="of both (default: each one's own)")
+    p.add_argument("--backend", default="auto", help="of duel")
+    p.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of PyTorch; mlp and dcgan take the CPU")
     p.add_argument("--samples", type=int, default=10000)
     p.add_argument("--real", choices=("test", "train"), default="test", help="what they are compared with")
     p.add_argument("--limit", type=float, default=1.05)
@@ -221,8 +263,8 @@ def main():
         torch.set_num_threads(args.threads)
     os.makedirs(args.work, exist_ok=True)
 
-    train, test = peer_torch.images(), peer_torch.images("t10k-images-idx3-ubyte")
-    networks = {name: classifier(name, args.work) for name in CLASSIFIERS}
+    train, test = images_of(args.recipe), images_of(args.recipe, "t10k-images-idx3-ubyte")
+    networks = {name: classifier(name, train, args) for name in CLASSIFIERS}
     check(networks, test, protocol.spec.fashion_mnist("t10k-labels-idx1-ubyte"))
     of_train, of_test = features(networks, train), features(networks, test)
     real = of_test if args.real == "test" else of_train
@@ -238,12 +280,14 @@ def main():
                 print(f"{target:6} {seed:4} {name:<8} {far:8.2f}  {100 * rare:9.1f} %", flush=True)
 
     good = True
-    print(f"\n{'steps':>6} {'duel':>8} {'torch':>8} {'ratio':>6}")
+    print(f"\n{'steps':>6} {'duel':>8} {'deviation':>9} {'torch':>8} {'deviation':>9} {'ratio':>6}")
     for target in args.steps:
-        ours, theirs = (np.mean(distance[name, target]) for name in ("duel", "torch"))
-        ok = ours <= args.limit * theirs
+        ours, theirs = (np.array(distance[name, target]) for name in ("duel", "torch"))
+        most, why = bound(args, ours, theirs)
+        ok = ours.mean() <= most
         good &= ok
-        print(f"{target:6} {ours:8.2f} {theirs:8.2f} {ours / theirs:6.3f}  {'ok' if ok else 'FAIL'}: at most {args.limit:g}")
+        print(f"{target:6} {ours.mean():8.2f} {deviation(ours):9.2f} {theirs.mean():8.2f} {deviation(theirs):9.2f} "
+              f"{ours.mean() / theirs.mean():6.3f}  {'ok' if ok else 'FAIL'}: at most {most:.2f}, {why}")
     share = min(least["duel", args.steps[-1]])
     ok = share >= args.share
     print(f"least class of duel after {args.steps[-1]} steps: {100 * share:.1f} %  {'ok' if ok else 'FAIL'}: "
