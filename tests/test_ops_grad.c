@@ -447,6 +447,7 @@ static const char *const layers[] = {
     "minibatch_stddev",
     "minibatch_stddev: {group: 10, channels: 3}",
     "self_attention",
+    "conv: {out: 3, equalized: 1.5, lr_mul: 0.5}, tanh",
     "conv: 9, self_attention: {pool: 1}",
     "layernorm",
     "flatten, layernorm: {affine: false}",
@@ -470,7 +471,8 @@ static void build_layers(duel_graph *g, const void *ctx, const duel_val *in, due
   duel_val view[MAX_IN];
   memcpy(view, in + 1, (MAX_IN - 1) * sizeof *view);
   duel_shards whole = {.g = g, .n = 1};
-  duel_pass pass = {.g = g, .model = &model, .net = 1, .train = true, .key = DUEL_NONE, .shards = &whole, .view = view};
+  duel_pass pass = {.g = g, .model = &model, .net = 1, .train = true, .key = DUEL_NONE, .shards = &whole};
+  pass.view = duel_pass_weights(g, &model.net[1], view, true, false);
   out[0] = duel_forward(&pass, in[0]);
 }
 

@@ -1,4 +1,5 @@
-// What recipes say of weights, in whole runs: spectral norm, clipping of gradients. On the backend of the environment's
+// What recipes say of weights, in whole runs: spectral norm, equalized learning rates, clipping of
+// gradients. On the backend of the environment's
 // DUEL_TEST_BACKENDS.
 #include <math.h>
 #include <setjmp.h>
@@ -235,6 +236,37 @@ static void test_zero_weight(void **state) {
   duel_run_close(run);
 }
 
+// ---- equalized learning rates
+static double deviation(const duel_tensor_file *f, const char *name) {
+  const duel_entry *e = duel_tensors_find(f, name);
+  const float *x = values(f, name);
+  const size_t n = e->bytes / sizeof *x;
+  double squares = 0;
+  for (size_t i = 0; i < n; i++) squares += (double)x[i] * (double)x[i];
+  return sqrt(squares / (double)n);
+}
+
+static void test_equalized(void **state) {
+  (void)state;
+  duel_run *run;
+  must(open_run(&run, scratch("clip.yaml"), NULL, NULL, "D",
+                "{layers: [dense: 500, tanh, dense: {out: 500, lr_mul: 2, init: {name: constant, value: 3}}, "
+                "dense: {out: 500, equalized: 0}, dense: 1], equalized: 1.5, lr_mul: 0.25, init: torch}"));
+  must(duel_run_save(run, scratch("begun")));
+  duel_run_close(run);
+  duel_tensor_file f;
+  must(duel_tensors_read(&f, scratch("begun")));
+  assert_true(fabs(deviation(&f, "D.0.weight") / 4 - 1) < 0.1); // N(0, 1)/lr_mul
+  assert_true(deviation(&f, "D.0.bias") == 0);
+  assert_true(fabs(deviation(&f, "D.2.weight") - 1.5) < 1e-6);                     // its own init, by its own lr_mul
+  assert_true(fabs(deviation(&f, "D.3.weight") / (4 / sqrt(3 * 500)) - 1) < 0.02); // as torch draws, by lr_mul
+  duel_tensors_close(&f);
+  assert_int_equal(open_run(&run, scratch("spectral.yaml"), NULL, NULL, "D.equalized", "1"), DUEL_ERR_USAGE);
+  assert_message("D.0 conv: spectral norm takes out again what equalized scales; leave one of them out");
+  assert_int_equal(open_run(&run, scratch("spectral.yaml"), NULL, NULL, "D.6.dense.lr_mul", "0.5"), DUEL_ERR_USAGE);
+  assert_message("D.6 dense: spectral norm takes out again what lr_mul scales; leave one of them out");
+}
+
 // ---- clipping by the global norm
 // ‖a − b‖ over the tensors of a net.
 static double distance(const duel_tensor_file *a, const duel_tensor_file *b, const char *net) {
@@ -274,8 +306,8 @@ static void test_clip_norm(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_vectors), cmocka_unit_test(test_resume),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_vectors),   cmocka_unit_test(test_resume),
                                      cmocka_unit_test(test_missing_vectors), cmocka_unit_test(test_zero_weight),
-                                     cmocka_unit_test(test_clip_norm)};
+                                     cmocka_unit_test(test_clip_norm),       cmocka_unit_test(test_equalized)};
   return cmocka_run_group_tests_name("weights", tests, set_up, scratch_teardown);
 }

@@ -56,3 +56,10 @@ static const duel_init_kind rows[] = {
     {{"constant", NULL, keys_constant, "all value"}, fill_constant, false},
     {.kind = {.name = NULL}}};
 const duel_table duel_init_kinds = {rows, sizeof *rows, "initializer"};
+
+static duel_filling fill_standard_normal(const duel_chosen *init, double fan_in, double fan_out) {
+  (void)init, (void)fan_in, (void)fan_out;
+  return (duel_filling){DUEL_NORMAL, 0, 1};
+}
+static const duel_init_kind standard_normal = {{"normal", NULL, duel_no_keys, "N(0, 1)"}, fill_standard_normal, false};
+const duel_chosen duel_init_standard_normal = {&standard_normal.kind, NULL};

@@ -17,6 +17,8 @@ typedef struct duel_init_kind {
   bool biases; // drawn as well; else they begin as zeros
 } duel_init_kind;
 
+extern const duel_chosen duel_init_standard_normal; // N(0, 1)
+
 static inline const duel_init_kind *duel_init_of(const duel_chosen *init) {
   return (const duel_init_kind *)(const void *)init->kind;
 }

@@ -178,6 +178,8 @@ void duel_param_init(const duel_param *p, uint64_t seed, float *dst) {
   duel_filling f = {DUEL_FIXED, (float)p->start.value, 0};
   if (init) f = duel_init_of(init)->fill(init, (double)p->fan_in, (double)p->fan_out);
   duel_draw draw = {.seed = seed, .t = 0, .purpose = DUEL_PURPOSE_INIT, .k = (uint32_t)p->ordinal};
+  f.offset = (float)((double)f.offset * p->start_scale);
+  f.scale = (float)((double)f.scale * p->start_scale);
   if (f.draw == DUEL_UNIFORM) {
     duel_draw_uniform(draw, 0, count, dst);
     for (int64_t i = 0; i < count; i++) dst[i] = (2 * dst[i] - 1) * f.scale + f.offset;

@@ -23,11 +23,13 @@ typedef struct duel_param { // one named tensor of a net
   bool vector;      // buffer: u or v of the spectral norm of the weight before it, in the slab of vectors
   bool spectral;    // parameter: the next two tensors are its u and v
   int axis;         // parameter: of a weight, that of the outputs
+  double scale;     // parameter: what layers read is this times it
   int var, ema_var; // where it lies, and where in the moving average (-1: none)
   int64_t offset;   // elements into both
   duel_start start;
   int64_t fan_in, fan_out;
-  int64_t ordinal; // k of its initial draw: parameters of the model, net after net; then the vectors
+  double start_scale; // times what is drawn
+  int64_t ordinal;    // k of its initial draw: parameters of the model, net after net; then the vectors
 } duel_param;
 
 typedef struct duel_layer_row { // a line of the layer table
@@ -40,6 +42,7 @@ typedef struct duel_model_net {
   char lower[16], coef_name[24], average_name[24]; // "g", "coef.G", "average.G": in names of scalars and inputs
   duel_param *param;
   int n, cap;
+  bool scaled;          // some are read with a scale
   int64_t params;       // numbers in parameters
   int64_t slab_size;    // elements, gaps included
   int slab, ema;        // variables; -1 where there is none

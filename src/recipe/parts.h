@@ -77,7 +77,16 @@ const duel_key *duel_key_find(const duel_key *keys, const char *name);
 const duel_table *duel_key_table(const duel_key *key);             // of INIT, CHOSEN and ENTRIES; else NULL
 void duel_take_fields(duel_recipe *r, const duel_game_kind *game); // from r->root
 extern const duel_kind duel_net_kind;
-enum { DUEL_NET_LAYERS, DUEL_NET_INIT, DUEL_NET_OPTIM, DUEL_NET_EMA, DUEL_NET_CONSTRAINT, DUEL_NET_KEYS };
+enum {
+  DUEL_NET_LAYERS,
+  DUEL_NET_INIT,
+  DUEL_NET_OPTIM,
+  DUEL_NET_EMA,
+  DUEL_NET_CONSTRAINT,
+  DUEL_NET_EQUALIZED,
+  DUEL_NET_LR_MUL,
+  DUEL_NET_KEYS
+};
 
 // ---- problem.c
 // All yield false. "PATH: …" where the value stands; without the path; where its key stands.

@@ -78,6 +78,9 @@ static const duel_key keys_net[] = {
     {"optim", DUEL_KEY_CHOSEN, "", 0, 0, &duel_optim_kinds, "what moves them, if not the recipe's optim"},
     {"ema", DUEL_KEY_SECTION, "", 0, 0, &kind_ema, "its moving average"},
     {"constraint", DUEL_KEY_CHOSEN, "", 0, 0, &duel_constraint_kinds, "what its weights are held to"},
+    {"equalized", DUEL_KEY_NUMBER, "", 0, 1e6, NULL,
+     "its weights begin as N(0, 1) and are read times this gain/sqrt(inputs); 0: they are not"},
+    {"lr_mul", DUEL_KEY_NUMBER, "", DUEL_ABOVE_0, 1e6, NULL, "its weights and biases learn at this times the rate"},
     {.name = NULL}};
 const duel_kind duel_net_kind = {"net", "layers", keys_net, "one network"};
 
@@ -221,6 +224,8 @@ static void take_net(duel_recipe *r, const duel_game_kind *game, duel_net *net) 
   net->init = v[DUEL_NET_INIT].n ? *v[DUEL_NET_INIT].chosen : *value_of(&r->root, "init")->chosen;
   net->optim = v[DUEL_NET_OPTIM].n ? *v[DUEL_NET_OPTIM].chosen : *value_of(&r->root, "optim")->chosen;
   net->constraint = v[DUEL_NET_CONSTRAINT].n ? v[DUEL_NET_CONSTRAINT].chosen : NULL;
+  net->equalized = v[DUEL_NET_EQUALIZED].number[0];
+  net->lr_mul = v[DUEL_NET_LR_MUL].n ? v[DUEL_NET_LR_MUL].number[0] : 1;
   if (!ema->n && game->generator && !strcmp(game->generator, net->name)) ema = value_of(&r->root, "ema");
   net->ema.on = ema->n;
   if (!ema->n) return;

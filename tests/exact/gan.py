@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 import family
 import spec
-from nets import (as_matrix, initial, keys, minibatch_stddev, pair, self_attention, sizes, spectral,  # noqa: F401
-                  tensors)
+from nets import (as_matrix, initial, keys, lr_mul, minibatch_stddev, pair, scale, self_attention,  # noqa: F401
+                  sizes, spectral, tensors)
 from recipes import choice, layers, nets, of_net, training
 
 
@@ -86,12 +86,12 @@ class Run:
             name = f"{path}.{i}."
             at = {n: self.t.get(name + n) for n in ("weight", "bias", "running_mean", "running_var")}
             if kind == "dense":
-                x = F.linear(x, self.read(name + "weight"), at["bias"])
+                x = F.linear(x, self.read(name + "weight"), self.bias(name + "bias"))
             elif kind == "conv":
-                x = F.conv2d(x, self.read(name + "weight"), at["bias"], **sizes(keys(layer))[1])
+                x = F.conv2d(x, self.read(name + "weight"), self.bias(name + "bias"), **sizes(keys(layer))[1])
             elif kind == "conv_transpose":
-                x = F.conv_transpose2d(x, self.read(name + "weight"), at["bias"], output_padding=pair(keys(layer).get("output_pad", 0)),
-                                       **sizes(keys(layer))[1])
+                x = F.conv_transpose2d(x, self.read(name + "weight"), self.bias(name + "bias"),
+                                       output_padding=pair(keys(layer).get("output_pad", 0)), **sizes(keys(layer))[1])
             elif kind == "batchnorm":
                 x = self.batchnorm(x, **at)
             elif kind == "dropout":
@@ -124,7 +124,10 @@ class Run:
     def read(self, name):
         """A weight as a layer reads it. Spectral norm: torch.nn.utils.spectral_norm's; its vectors move on."""
         w, axis = self.t[name], spectral(self.r, name)
-        return w if axis is None else w / self.largest(name, as_matrix(w, axis))
+        return w * scale(self.r, name, w.shape) if axis is None else w / self.largest(name, as_matrix(w, axis))
+
+    def bias(self, name):
+        return lr_mul(self.r, name) * self.t[name] if name in self.t else None
 
     def largest(self, name, m):
         """The largest singular value, by one more power iteration."""

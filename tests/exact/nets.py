@@ -45,22 +45,55 @@ def tensors(recipe, item):
     for net in recipes.nets(recipe):
         init, shape = recipes.of_net(recipe, net, "init"), (recipe["latent"],) if net == "G" else tuple(item)
         declare(recipes.layers(recipe, net), init, net, shape, out)
+    out = [(name, shape, dict(std=1) if gain(recipe, name) and "init" not in layer_of(recipe, name)[1] else init)
+           for name, shape, init in out]
     return out + [(name + f"_{v}", (size,), "vector") for name, shape, init in out for v, size in
                   vectors(recipe, name, shape).items()]
 
 
-def spectral(recipe, name):
-    """The axis of a weight's rows, where it has spectral norm; else None. Blocks within blocks are not looked into."""
+PRODUCTS = ("dense", "conv", "conv_transpose", "self_attention")
+
+
+def layer_of(recipe, name):
+    """The kind and keys of the layer that has the tensor. Blocks within blocks are not looked into."""
     net, *path = name.split(".")
     layers = recipes.layers(recipe, net)
     while len(path) > 3 and path[2] in ("residual", "skip"):
         block, _, part, *path = path
         layers = layers[int(block)][1] if part == "residual" else layers[int(block)][2]["skip"]
-    kind, k = layers[int(path[0])][0], keys(layers[int(path[0])])
-    product = path[-1] == "weight" and kind in ("dense", "conv", "conv_transpose", "self_attention")
-    if not product or not k.get("spectral", recipes.own(recipe, net, "constraint") is not None):
+    layer = layers[int(path[0])]
+    return layer[0], keys(layer)
+
+
+def held(recipe, name, key, standard):
+    """What the layer says of its weights, or its net, or nobody."""
+    own = recipes.own(recipe, name[0], key)
+    return layer_of(recipe, name)[1].get(key, standard if own is None else own)
+
+
+def spectral(recipe, name):
+    """The axis of a weight's rows, where it has spectral norm; else None."""
+    kind, k = layer_of(recipe, name)
+    if kind not in PRODUCTS or not name.endswith(".weight"):
         return None
-    return int(kind == "conv_transpose")
+    return int(kind == "conv_transpose") if k.get("spectral", recipes.own(recipe, name[0], "constraint")) else None
+
+
+def gain(recipe, name):
+    """Of a weight with an equalized learning rate; else 0."""
+    product = layer_of(recipe, name)[0] in PRODUCTS and name.endswith(".weight")
+    return held(recipe, name, "equalized", 0) if product else 0
+
+
+def lr_mul(recipe, name):
+    product = layer_of(recipe, name)[0] in PRODUCTS and not name.endswith("gamma")
+    return held(recipe, name, "lr_mul", 1) if product else 1
+
+
+def scale(recipe, name, shape):
+    """What a layer reads is the parameter times this."""
+    inputs = int(np.prod(shape)) // shape[layer_of(recipe, name)[0] == "conv_transpose"]
+    return lr_mul(recipe, name) * (gain(recipe, name) / np.sqrt(inputs) if gain(recipe, name) else 1)
 
 
 def as_matrix(w, axis):
@@ -150,7 +183,7 @@ def initial(recipe, item, seed):
                 fan_in, fan_out = shape[1] * taps, shape[0] * taps
                 std = np.sqrt(2 / (fan_in + fan_out if init == "glorot_normal" else fan_in))
             draw = spec.normal(seed, spec.INIT, 0, k, int(np.prod(shape))).reshape(shape)
-            out[name] = draw.astype(np.float32) * np.float32(std) + np.float32(mean)
+            out[name] = draw.astype(np.float32) * np.float32(std / lr_mul(recipe, name)) + np.float32(mean)
         elif init == "vector":
             out[name] = spec.normal(seed, spec.INIT, 0, k, shape[0]).astype(np.float32).astype(np.float64)
             if name.endswith("_v"):

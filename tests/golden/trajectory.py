@@ -30,6 +30,7 @@ import family  # noqa: E402
 import gan  # noqa: E402
 import recipes  # noqa: E402
 import spec  # noqa: E402
+import nets  # noqa: E402
 from nets import initial  # noqa: E402
 from recipes import of_net  # noqa: E402
 
@@ -213,6 +214,10 @@ SPECTRAL = {**IMAGES, "loss": "hinge", "ema": dict(half_life="100 images"),
 WEIGHTS = {
     "spectral": (SPECTRAL, "images"),
     "spectral-separate": ({**SEPARATE, "D": dict(layers=SEPARATE["D"], constraint="spectral")}, "images"),
+    # As StyleGAN's: all of G and, with a gain that is no number of a float, two layers of D; a slow beginning of G.
+    "equalized": ({**IMAGES, "G": dict(layers=[("dense", dict(out=20, lr_mul=0.25)), ("tanh",), *IMAGES["G"]], equalized=1),
+                   "D": [("conv", dict(out=6, kernel=4, stride=2, pad=1, equalized=1.3)), *IMAGES["D"][1:3],
+                         ("conv", dict(out=8, kernel=3, pad=1, equalized=1.3, lr_mul=2)), *IMAGES["D"][4:]]}, "images"),
     # Gradients that are longer in some updates and shorter in others; D's two updates are each clipped.
     "clip-norm": ({**SMALL, "optim": dict(name="sgd", lr=0.2, momentum=0.5, clip_norm=0.7),
                    "D": dict(layers=SMALL["D"], optim=dict(lr=0.4, clip_norm=1.0)),
@@ -413,6 +418,19 @@ class RowsOfInputs(gan.Gan):
         return torch.linalg.matrix_norm(w.reshape(len(w), -1), 2)
 
 
+class ScaledOnce(gan.Gan):
+    """Weights are drawn small, and not scaled again as they are read: no learning rate is equal."""
+
+    def __init__(self, recipe, start, *args):
+        super().__init__(recipe, start, *args)
+        for name, t in self.t.items():
+            if t.requires_grad and nets.gain(recipe, name):
+                t.data.mul_(nets.scale(recipe, name, t.shape))
+
+    def read(self, name):
+        return self.t[name] if nets.gain(self.r, name) else super().read(name)
+
+
 class ClippedApart(gan.Gan):
     """Each tensor by a norm of its own."""
 
@@ -446,6 +464,7 @@ MISTAKES = [
     ("rmsprop", "eps within the root", RootOfBoth),
     ("average", "statistics copied", Copied),
     ("standing", "statistics copied", Copied),
+    ("equalized", "scaled at the beginning", ScaledOnce),
     ("clip-norm", "each tensor by its own norm", ClippedApart),
     ("spectral", "σ taken for a constant", ConstantSigma),
     ("spectral", "one power iteration a step", StillVectors),

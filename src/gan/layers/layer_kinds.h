@@ -14,18 +14,24 @@ typedef struct duel_layer_kind {
 // The next parameter of the net, as a value.
 duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_start start, int64_t fan_in,
                               int64_t fan_out);
-// The same for a bias: zeros, or drawn as the layer's weights are where their initializer draws biases too.
-duel_val duel_layer_bias(duel_pass *p, duel_shape shape, duel_start weights, int64_t fan_in, int64_t fan_out);
-// The weights of a product, which the net's constraint holds for. Its layer's keys end with DUEL_WEIGHT_KEYS.
+// The weights of a product, which the net's constraint and learning rates hold for. Its layer's keys end with
+// DUEL_WEIGHT_KEYS.
 typedef struct duel_weight {
   const char *name;
   duel_shape shape;
-  int init; // the layer's key
-  int axis; // that of the outputs: 0 or 1
+  int init;       // the layer's key
+  int axis;       // that of the outputs: 0 or 1
+  int64_t inputs; // that an output adds up; 0: fan_in
 } duel_weight;
 duel_val duel_layer_weight(duel_pass *p, const duel_layer *l, duel_weight w, int64_t fan_in, int64_t fan_out);
 #define DUEL_WEIGHT_KEYS                                                                                               \
-  { "spectral", DUEL_KEY_BOOL, "", 0, 0, NULL, "spectral normalization, if not as the net's constraint" }
+  {"spectral", DUEL_KEY_BOOL, "", 0, 0, NULL, "spectral normalization, if not as the net's constraint"},               \
+      {"equalized", DUEL_KEY_NUMBER, "", 0, 1e6, NULL, "equalized learning rate, if not as the net's"}, {              \
+    "lr_mul", DUEL_KEY_NUMBER, "", DUEL_ABOVE_0, 1e6, NULL, "times the learning rate, if not the net's"                \
+  }
+// Its bias: zeros, or drawn as the weights are where their initializer draws biases too. init: the layer's key.
+duel_val duel_layer_bias(duel_pass *p, const duel_layer *l, int init, duel_shape shape, int64_t fan_in,
+                         int64_t fan_out);
 // A buffer that begins as `value` everywhere. Yields its variable, or -1 in the declaring walk.
 int duel_layer_buffer(duel_pass *p, const char *name, duel_shape shape, double value);
 

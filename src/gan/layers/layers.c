@@ -28,12 +28,11 @@ static duel_val forward_dense(duel_pass *p, const duel_layer *l, duel_val x) {
     return duel_graph_error(p->g, "dense reads one row of numbers an item, but gets %s; put flatten before it",
                             duel_shape_text(in));
   int64_t inputs = in.dim[1], outputs = duel_layer_int(l, DENSE_OUT);
-  const duel_start start = duel_layer_weights(p, l, DENSE_INIT);
   const duel_weight w = {.name = "weight", .shape = DUEL_SHAPE(outputs, inputs), .init = DENSE_INIT};
   duel_val weight = duel_layer_weight(p, l, w, inputs, outputs);
   duel_val y = duel_matmul(p->g, x, weight, false, true);
   if (!duel_layer_int(l, DENSE_BIAS)) return y;
-  return duel_add(p->g, y, duel_layer_bias(p, DUEL_SHAPE(outputs), start, inputs, outputs));
+  return duel_add(p->g, y, duel_layer_bias(p, l, DENSE_INIT, DUEL_SHAPE(outputs), inputs, outputs));
 }
 
 static duel_val forward_leaky_relu(duel_pass *p, const duel_layer *l, duel_val x) {

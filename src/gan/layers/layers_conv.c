@@ -73,7 +73,7 @@ static bool read_common(duel_pass *p, const duel_layer *l, duel_val x, int64_t k
 static duel_val add_bias(duel_pass *p, const duel_layer *l, duel_val y, int64_t fan_in, int64_t fan_out) {
   if (y == DUEL_NONE || !duel_layer_int(l, BIAS)) return y;
   const int64_t out = duel_layer_int(l, OUT);
-  const duel_val bias = duel_layer_bias(p, DUEL_SHAPE(out), duel_layer_weights(p, l, INIT), fan_in, fan_out);
+  const duel_val bias = duel_layer_bias(p, l, INIT, DUEL_SHAPE(out), fan_in, fan_out);
   return duel_add(p->g, y, duel_reshape(p->g, bias, DUEL_SHAPE(out, 1, 1)));
 }
 
@@ -111,8 +111,11 @@ duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val
                               duel_shape_text(in), image.dim[2 + i], i ? "columns" : "rows");
   }
   const int64_t fan_in = out / c.groups * taps, fan_out = in.dim[1] * taps;
-  const duel_weight w = {
-      .name = "weight", .shape = DUEL_SHAPE(in.dim[1], out / c.groups, kernel[0], kernel[1]), .init = INIT, .axis = 1};
+  const duel_weight w = {.name = "weight",
+                         .shape = DUEL_SHAPE(in.dim[1], out / c.groups, kernel[0], kernel[1]),
+                         .init = INIT,
+                         .axis = 1,
+                         .inputs = in.dim[1] / c.groups * taps};
   const duel_val weight = duel_layer_weight(p, l, w, fan_in, fan_out);
   return add_bias(p, l, duel_conv2d_dx(p->g, x, weight, &c, image), fan_in, fan_out);
 }

@@ -1,11 +1,11 @@
 // How layers ask for tensors: declared on the first walk, looked up by position on all later ones. And what stands
 // between a parameter in its slab and the value that a layer reads: the scale of an equalized learning rate, and
 // spectral normalization.
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "gan/constraints.h"
 #include "gan/inits.h"
 #include "gan/layers/layer_kinds.h"
 
@@ -24,7 +24,7 @@ static duel_param *next_tensor(duel_pass *p, const char *name, duel_shape shape)
       own->cap = cap;
     }
     duel_param *t = &own->param[own->n];
-    *t = (duel_param){.shape = shape, .var = -1, .ema_var = -1};
+    *t = (duel_param){.shape = shape, .var = -1, .ema_var = -1, .scale = 1, .start_scale = 1};
     int length = snprintf(t->name, sizeof t->name, "%s.%s", p->prefix, name);
     if (length < 0 || (size_t)length >= sizeof t->name) {
       duel_graph_error(p->g, "the tensor name %s.%s is too long", p->prefix, name);
@@ -60,11 +60,6 @@ int duel_layer_buffer(duel_pass *p, const char *name, duel_shape shape, double v
   return p->ema ? t->ema_var : t->var;
 }
 
-duel_val duel_layer_bias(duel_pass *p, duel_shape shape, duel_start weights, int64_t fan_in, int64_t fan_out) {
-  const duel_start zeros = {NULL, 0};
-  return duel_layer_parameter(p, "bias", shape, duel_init_of(weights.init)->biases ? weights : zeros, fan_in, fan_out);
-}
-
 // ---- weights of products
 
 // The layer's value of a key, by its name; NULL: it has no such key, or the recipe leaves it out.
@@ -74,9 +69,10 @@ static const duel_key_value *given(const duel_layer *l, const char *name) {
   return NULL;
 }
 
-static bool has_spectral(const duel_pass *p, const duel_layer *l) {
-  const duel_key_value *own = given(l, "spectral");
-  return own ? own->number[0] != 0 : p->model->recipe->net[p->net].constraint != NULL;
+// A number of the layer or, without it, the net's.
+static double number_of(const duel_layer *l, const char *name, double net) {
+  const duel_key_value *own = given(l, name);
+  return own ? own->number[0] : net;
 }
 
 // u [rows] and v [the rest] behind their weight.
@@ -91,17 +87,46 @@ static void declare_vectors(duel_pass *p, const duel_weight *w) {
   }
 }
 
+// What the recipe says of a weight that it is not to be as it is.
+static void hold(duel_pass *p, const duel_layer *l, const duel_weight *w, int64_t inputs) {
+  const duel_net *net = &p->model->recipe->net[p->net];
+  duel_model_net *own = &p->model->net[p->net];
+  duel_param *t = &own->param[p->cursor - 1];
+  const double gain = number_of(l, "equalized", net->equalized), lr_mul = number_of(l, "lr_mul", net->lr_mul);
+  t->axis = w->axis;
+  t->spectral = number_of(l, "spectral", net->constraint != NULL) != 0;
+  t->scale = gain > 0 ? lr_mul * gain / sqrt((double)inputs) : lr_mul;
+  t->start_scale = 1 / lr_mul;
+  if (gain > 0 && !l->value[w->init].chosen) t->start.init = &duel_init_standard_normal;
+  own->scaled |= t->scale != 1;
+  if (t->spectral && (gain > 0 || lr_mul != 1))
+    duel_graph_error(p->g, "spectral norm takes out again what %s scales; leave one of them out",
+                     gain > 0 ? "equalized" : "lr_mul");
+  if (t->spectral) declare_vectors(p, w);
+}
+
 duel_val duel_layer_weight(duel_pass *p, const duel_layer *l, duel_weight w, int64_t fan_in, int64_t fan_out) {
   const duel_val value = duel_layer_parameter(p, w.name, w.shape, duel_layer_weights(p, l, w.init), fan_in, fan_out);
   if (value == DUEL_NONE) return DUEL_NONE;
-  duel_param *t = &p->model->net[p->net].param[p->cursor - 1];
-  if (p->declare) {
-    t->axis = w.axis;
-    t->spectral = has_spectral(p, l);
-    if (t->spectral) declare_vectors(p, &w);
-  } else if (t->spectral) {
+  if (p->declare)
+    hold(p, l, &w, w.inputs ? w.inputs : fan_in);
+  else if (p->model->net[p->net].param[p->cursor - 1].spectral)
     p->cursor += 2;
-  }
+  return value;
+}
+
+duel_val duel_layer_bias(duel_pass *p, const duel_layer *l, int init, duel_shape shape, int64_t fan_in,
+                         int64_t fan_out) {
+  const duel_start zeros = {NULL, 0}, weights = duel_layer_weights(p, l, init);
+  const duel_net *net = &p->model->recipe->net[p->net];
+  const bool drawn = duel_init_of(weights.init)->biases && number_of(l, "equalized", net->equalized) == 0;
+  const duel_val value = duel_layer_parameter(p, "bias", shape, drawn ? weights : zeros, fan_in, fan_out);
+  duel_model_net *own = &p->model->net[p->net];
+  if (!p->declare || value == DUEL_NONE) return value;
+  duel_param *t = &own->param[p->cursor - 1];
+  t->scale = number_of(l, "lr_mul", net->lr_mul);
+  t->start_scale = 1 / t->scale;
+  own->scaled |= t->scale != 1;
   return value;
 }
 
@@ -118,21 +143,19 @@ duel_val *duel_parameters(duel_graph *g, const duel_model_net *own, bool ema) {
   return view;
 }
 
-// The weight at i by its largest singular value. The vectors that belong to it become the newest ones, at vector[0] and
+// A weight by its largest singular value. The vectors that belong to it become the newest ones, at vector[0] and
 // vector[1].
-static duel_val normalized(duel_graph *g, const duel_model_net *own, int i, duel_val w, duel_val slab, bool advance,
+static duel_val normalized(duel_graph *g, const duel_param *p, duel_val w, duel_val slab, bool advance,
                            duel_val vector[2]) {
-  const duel_param *p = own->param;
   duel_val out[4];
-  for (int k = 0; k < 2; k++) vector[k] = duel_view(g, slab, p[i + 1 + k].offset, p[i + 1 + k].shape);
-  duel_scope(g, "%s", p[i].name);
-  duel_spectral(g, w, vector[0], vector[1], p[i].axis, advance, out);
+  for (int k = 0; k < 2; k++) vector[k] = duel_view(g, slab, p[1 + k].offset, p[1 + k].shape);
+  duel_spectral(g, w, vector[0], vector[1], p->axis, advance, out);
   memcpy(vector, out + 1, 2 * sizeof *vector);
   return out[0];
 }
 
 bool duel_has_pass_weights(const duel_model_net *own) {
-  return own->vectors >= 0;
+  return own->vectors >= 0 || own->scaled;
 }
 
 duel_val *duel_pass_weights(duel_graph *g, const duel_model_net *own, duel_val *view, bool train, bool ema) {
@@ -141,16 +164,19 @@ duel_val *duel_pass_weights(duel_graph *g, const duel_model_net *own, duel_val *
   duel_val *read = duel_graph_alloc(g, n * sizeof *read), *vector = duel_graph_alloc(g, n * sizeof *vector);
   int64_t *offset = duel_graph_alloc(g, n * sizeof *offset);
   if (!read || !vector || !offset) return NULL;
-  const duel_val slab = duel_state(g, ema ? own->vectors_ema : own->vectors);
+  duel_val slab = DUEL_NONE;
+  if (own->vectors >= 0) slab = duel_state(g, ema ? own->vectors_ema : own->vectors);
   int vectors = 0;
   for (int i = 0; i < own->n; i++) {
-    read[i] = view[i];
-    if (!own->param[i].spectral) continue;
-    for (int k = 0; k < 2; k++) offset[vectors + k] = own->param[i + 1 + k].offset;
-    read[i] = normalized(g, own, i, view[i], slab, train, &vector[vectors]);
+    const duel_param *p = &own->param[i];
+    duel_scope(g, "%s", p->name);
+    read[i] = p->scale != 1 ? duel_affine(g, view[i], p->scale, 0) : view[i];
+    if (!p->spectral) continue;
+    for (int k = 0; k < 2; k++) offset[vectors + k] = p[1 + k].offset;
+    read[i] = normalized(g, p, view[i], slab, train, &vector[vectors]);
     vectors += 2;
   }
-  if (train) duel_assign(g, slab, duel_pack(g, vectors, vector, offset, own->vectors_size));
+  if (train && vectors) duel_assign(g, slab, duel_pack(g, vectors, vector, offset, own->vectors_size));
   duel_scope(g, "%s", "");
   return read;
 }
