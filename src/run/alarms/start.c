@@ -272,13 +272,22 @@ static bool labels(const start *s) {
   return false;
 }
 
-// D's output itself is a loss only while D cannot be steep.
+static bool kept_flat(const duel_trainer *t, int net) {
+  const duel_model_net *own = &t->model.net[net];
+  bool flat = duel_loss_clip(&t->recipe->loss) > 0;
+  for (int i = 0; i < t->recipe->n_penalties; i++) flat = flat || duel_penalty_of(&t->recipe->penalty[i])->slope;
+  for (int i = 0; i < own->n; i++) flat = flat || own->param[i].spectral;
+  return flat;
+}
+
+// A loss without ends has a least value only while D cannot be steep.
 static bool unbounded(const start *s) {
   const duel_recipe *r = s->t->recipe;
-  if (!s->t->model.game->kind.losses || strcmp(r->loss.kind->name, "wasserstein") != 0) return false;
-  if (duel_loss_clip(&r->loss) > 0 || r->n_penalties > 0) return false;
-  return SAY(s, "nothing keeps D from becoming steep, and the loss wasserstein needs that (Arjovsky et al. 2017, "
-                "arXiv:1701.07875, section 3); set loss.clip=0.01");
+  if (s->t->model.game->kind.losses != &duel_losses || duel_loss_of(&r->loss)->ends || kept_flat(s->t, D)) return false;
+  return SAY(s,
+             "nothing keeps D from becoming steep, and the loss %s needs that (Arjovsky et al. 2017, arXiv:1701.07875, "
+             "section 3); set loss.clip=0.01",
+             r->loss.kind->name);
 }
 
 // The share of a net's last move that goes on, and what sets it to none.
