@@ -6,12 +6,12 @@
 #include "base/json.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 enum { DEPTH = 64, MOST_NODES = 1 << 22 };
 
@@ -21,7 +21,6 @@ typedef struct parser {
   duel_json *next_node;
   const duel_json **scratch; // an object's members, to be sorted by key; as many as nodes
   char *out;                 // where the next decoded text goes
-  locale_t c;                // numbers have a point, whatever the process speaks
 } parser;
 
 static duel_status parse_value(parser *p, int depth, duel_json *v);
@@ -42,21 +41,6 @@ static int accept(parser *p, char c) {
 
 static void skip_space(parser *p) {
   while (accept(p, ' ') || accept(p, '\t') || accept(p, '\n') || accept(p, '\r')) {}
-}
-
-int duel_utf8_length(const char *s, size_t n) {
-  const unsigned char *u = (const unsigned char *)s;
-  if (n == 0) return 0;
-  if (u[0] < 0x80) return 1;
-  int length = u[0] < 0xC2 ? 0 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : u[0] < 0xF5 ? 4 : 0;
-  if (length == 0 || (size_t)length > n) return 0;
-  // The second byte's range excludes overlong forms, surrogates and what lies above U+10FFFF.
-  unsigned low = u[0] == 0xE0 ? 0xA0 : u[0] == 0xF0 ? 0x90 : 0x80;
-  unsigned high = u[0] == 0xED ? 0x9F : u[0] == 0xF4 ? 0x8F : 0xBF;
-  if (u[1] < low || u[1] > high) return 0;
-  for (int i = 2; i < length; i++)
-    if (u[i] < 0x80 || u[i] > 0xBF) return 0;
-  return length;
 }
 
 // ---- strings
@@ -154,7 +138,7 @@ static duel_status parse_number(parser *p, duel_json *v) {
   v->text = memcpy(p->out, p->text + start, length);
   p->out += length;
   *p->out++ = 0;
-  v->number = strtod_l(v->text, NULL, p->c);
+  v->number = duel_number_read(v->text);
   if (!isfinite(v->number)) return fail_at(start, "the number is too large");
   errno = 0;
   v->integer = whole ? strtoll(v->text, NULL, 10) : 0;
@@ -248,10 +232,8 @@ duel_status duel_json_parse(duel_json **root, const char *text, size_t n) {
   if (!block) return duel_fail_memory("JSON", bytes);
   parser p = {.text = text, .n = n, .next_node = block + 1, .scratch = (const duel_json **)(block + nodes)};
   p.out = (char *)(p.scratch + nodes);
-  p.c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   memset(block, 0, sizeof *block);
-  duel_status s = p.c ? parse_value(&p, 0, block) : duel_fail_memory("JSON", 0);
-  if (p.c) freelocale(p.c);
+  duel_status s = parse_value(&p, 0, block);
   skip_space(&p);
   if (s == DUEL_OK && p.at < n) s = fail_at(p.at, "something follows the value");
   if (s == DUEL_OK)

@@ -31,7 +31,4 @@ typedef struct duel_json {
 duel_status duel_json_parse(duel_json **root, const char *text, size_t n);
 const duel_json *duel_json_get(const duel_json *object, const char *key); // NULL if absent
 
-// Length of the UTF-8 character at s (n bytes left): 1..4, or 0 if it is none.
-int duel_utf8_length(const char *s, size_t n);
-
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 
 static void put(duel_json_writer *w, const char *bytes, size_t n) {
   if (w->out) fwrite(bytes, 1, n, w->out);
@@ -105,11 +106,6 @@ void duel_json_number(duel_json_writer *w, const char *key, double value) {
     put(w, "null", 4);
     return;
   }
-  snprintf(text, sizeof text, whole ? "%.0f" : "%.9g", value);
-  for (const char *at = text; *at;) { // the decimal point of the program's locale may be anything
-    const size_t plain = strspn(at, "0123456789+-e"), point = strcspn(at + plain, "0123456789+-e");
-    put(w, at, plain);
-    if (point) put(w, ".", 1);
-    at += plain + point;
-  }
+  duel_number_text(text, sizeof text, whole ? "%.0f" : "%.9g", value);
+  put(w, text, strlen(text));
 }

@@ -3,6 +3,7 @@
 // An allocation that is to fail returns NULL before the system is asked; a failed realloc leaves the old block alone.
 #include "base/mem.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -31,6 +32,15 @@ void *duel_calloc(size_t n, size_t bytes) {
 
 void *duel_realloc(void *old, size_t bytes) {
   return fails() ? NULL : realloc(old, bytes ? bytes : 1);
+}
+
+void *duel_grown(void *array, int need, int *room, size_t bytes_each) {
+  int more = *room ? *room : 64;
+  if (need <= *room) return array;
+  while (more < need) more = more > INT_MAX / 2 ? INT_MAX : 2 * more;
+  void *moved = duel_realloc(array, (size_t)more * bytes_each);
+  if (moved) *room = more;
+  return moved;
 }
 
 void *duel_malloc_aligned(size_t align, size_t bytes) {

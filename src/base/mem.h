@@ -6,8 +6,10 @@
 #include <stdint.h>
 
 void *duel_malloc(size_t bytes);
-void *duel_calloc(size_t n, size_t bytes);             // zeroed; n·bytes is checked for overflow
-void *duel_realloc(void *old, size_t bytes);           // NULL leaves old as it was
+void *duel_calloc(size_t n, size_t bytes);   // zeroed; n·bytes is checked for overflow
+void *duel_realloc(void *old, size_t bytes); // NULL leaves old as it was
+// The array with room for `need` elements; it doubles, and may have moved. NULL leaves it as it was.
+void *duel_grown(void *array, int need, int *room, size_t bytes_each);
 void *duel_malloc_aligned(size_t align, size_t bytes); // align a power of two; free with duel_free
 char *duel_strdup(const char *s);
 char *duel_format(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // a fresh string, NULL without memory

@@ -1,14 +1,34 @@
-// Random words to floats, the same bits on every machine: each operation is one correctly rounded float operation, in
-// the order written. A C file that includes this is compiled with -ffp-contract=off; under nvcc the macros forbid
-// contraction. Plain C that is CUDA too, without branches, so that compilers vectorize it in a loop.
+// Random words, and these as floats, the same bits on every machine: each operation on floats is one correctly rounded
+// one, in the order written. A C file that includes this is compiled with -ffp-contract=off; under nvcc the macros
+// forbid contraction. Plain C that is CUDA too, without branches, so that compilers vectorize it in a loop.
 #ifndef DUEL_BASE_NORMAL_H
 #define DUEL_BASE_NORMAL_H
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
-#include "base/philox.h"
+#include "base/hd.h"
 
+// ---- words: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), a counter and a
+// key in, four random words out
+typedef struct duel_block4 { // a counter, or the four words drawn from it: lanes 0 to 3
+  uint32_t x, y, z, w;
+} duel_block4;
+
+DUEL_HD duel_block4 duel_philox(duel_block4 c, uint32_t key_low, uint32_t key_high) {
+  for (int round = 0; round < 10; round++) {
+    uint64_t p0 = (uint64_t)0xD2511F53u * c.x, p1 = (uint64_t)0xCD9E8D57u * c.z;
+    duel_block4 next = {(uint32_t)(p1 >> 32) ^ c.y ^ key_low, (uint32_t)p1, (uint32_t)(p0 >> 32) ^ c.w ^ key_high,
+                        (uint32_t)p0};
+    c = next;
+    key_low += 0x9E3779B9u;
+    key_high += 0xBB67AE85u;
+  }
+  return c;
+}
+
+// ---- floats
 #ifdef __CUDA_ARCH__
 #define DUEL_FADD(a, b) __fadd_rn(a, b)
 #define DUEL_FMUL(a, b) __fmul_rn(a, b)

@@ -5,39 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum { MESSAGE_BYTES = 8192 }; // a path of PATH_MAX and a sentence about it
 
 static _Thread_local char message[MESSAGE_BYTES];
-
-// A cut in the middle of a UTF-8 character would leave half of it.
-static void drop_half_character(char *s) {
-  size_t n = strlen(s), lead = n;
-  while (lead > 0 && ((unsigned char)s[lead - 1] & 0xC0) == 0x80) lead--;
-  if (lead == 0) return;
-  unsigned char c = (unsigned char)s[lead - 1];
-  size_t need = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : c >= 0xC0 ? 1 : 0;
-  if (n - lead < need) s[lead - 1] = 0;
-}
-
-// Length of the UTF-8 character at s: 1..4, or 0 if it is none. A zero ends s.
-static size_t character(const unsigned char *s) {
-  const size_t n = s[0] < 0x80                   ? 1
-                   : s[0] >= 0xC2 && s[0] < 0xE0 ? 2
-                   : s[0] >= 0xE0 && s[0] < 0xF0 ? 3
-                   : s[0] >= 0xF0 && s[0] < 0xF5 ? 4
-                                                 : 0;
-  for (size_t i = 1; i < n; i++)
-    if ((s[i] & 0xC0) != 0x80) return 0;
-  if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F)) return 0; // too long, a surrogate
-  return (s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F) ? 0 : n;
-}
 
 // lines: those of the text count, too.
 static void make_plain(char *dst, size_t room, const char *text, bool lines) {
   size_t at = 0;
   for (const unsigned char *s = (const unsigned char *)text; *s;) {
     char piece[8];
-    size_t n = character(s), length = n;
+    size_t n = (size_t)duel_utf8_length((const char *)s, strnlen((const char *)s, 4)), length = n;
     if (*s == DUEL_LINE[0] || (*s == '\n' && lines)) {
       piece[0] = '\n';
     } else if (n == 0 || *s < 0x20 || *s == 0x7F || (*s == 0xC2 && s[1] < 0xA0)) { // C1 controls are two bytes
@@ -61,7 +40,7 @@ void duel_vplain(char *dst, size_t room, const char *fmt, va_list args) {
     for (char *c = lines; (c = strchr(c, '\n')) != NULL;) *c = DUEL_LINE[0];
     fmt = lines;
   }
-  if (vsnprintf(text, sizeof text, fmt, args) >= (int)sizeof text) drop_half_character(text);
+  if (vsnprintf(text, sizeof text, fmt, args) >= (int)sizeof text) text[duel_utf8_whole(text, sizeof text - 1)] = 0;
   make_plain(dst, room, text, false);
 }
 

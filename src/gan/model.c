@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "gan/game.h"
 #include "gan/inits.h"
 #include "gan/layers/layers.h"
@@ -205,13 +206,6 @@ static const char *grouped(int64_t n, char text[32]) {
   return text;
 }
 
-// Columns are padded by what a reader sees: × takes two bytes but one place.
-static void print_padded(FILE *out, const char *text, int width) {
-  int seen = 0;
-  for (const char *c = text; *c; c++) seen += ((unsigned char)*c & 0xC0) != 0x80;
-  fprintf(out, "%s%*s", text, width > seen ? width - seen : 0, "");
-}
-
 void duel_model_print(const duel_model *m, FILE *out) {
   char text[32];
   int path = 14, kind = 12, output = 10; // widths of the columns
@@ -229,12 +223,12 @@ void duel_model_print(const duel_model *m, FILE *out) {
     fprintf(out, "%-*s  %-*s  %-*s  %10s\n", path, m->recipe->net[net].name, kind, "layer", output, "output",
             "parameters");
     fprintf(out, "%-*s  %-*s  ", path, "reads", kind, "");
-    print_padded(out, duel_shape_text(own->reads), output);
+    duel_print_padded(out, duel_shape_text(own->reads), output);
     fprintf(out, "  %10s\n", "-");
     for (int i = 0; i < own->n_rows; i++) {
       const duel_layer_row *row = &own->row[i];
       fprintf(out, "%-*s  %-*s  ", path, row->path, kind, row->kind);
-      print_padded(out, duel_shape_text(row->output), output);
+      duel_print_padded(out, duel_shape_text(row->output), output);
       fprintf(out, "  %10s\n", row->params ? grouped(row->params, text) : "-");
     }
     fprintf(out, "%-*s  %10s\n\n", path + kind + output + 4, "total", grouped(own->params, text));

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "io/file_calls.h"
 
 // ---- what a file system was found to lack
@@ -98,8 +99,7 @@ static unsigned long next_count(void) {
 
 static void name_temporary(const char *path, char temporary[DUEL_TEMPORARY]) {
   const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-  int n = (int)strnlen(name, MOST_OF_NAME);
-  while (n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80) n--; // not within a character
+  const int n = (int)duel_utf8_whole(name, strnlen(name, MOST_OF_NAME));
   snprintf(temporary, DUEL_TEMPORARY, "%.*s.%.*s.tmp.%ld.%lu", (int)(name - path), path, n, name, (long)getpid(),
            next_count());
 }

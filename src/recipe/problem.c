@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "recipe/parts.h"
 
 enum { MESSAGE_BYTES = 4000, WORD_BYTES = 64 };
@@ -17,14 +18,11 @@ static bool same_text(const char *a, const char *b) {
 
 // path: in front of the text; NULL: none. Yields false.
 static bool add(duel_reading *rd, duel_problem p, const char *path, const char *fmt, va_list args) {
-  size_t end = sizeof p.text - 1;
+  const size_t end = sizeof p.text - 1;
   int named = path ? snprintf(p.text, sizeof p.text / 2, "%s: ", path) : 0;
   if (named > (int)end / 2) named = (int)end / 2;
-  if (vsnprintf(p.text + named, sizeof p.text - (size_t)named, fmt, args) + named > (int)end) {
-    while (end > 0 && ((unsigned char)p.text[end - 1] & 0xC0) == 0x80) end--; // cut, but not within a character
-    if (end > 0 && (unsigned char)p.text[end - 1] >= 0xC0) end--;
-    p.text[end] = 0;
-  }
+  if (vsnprintf(p.text + named, sizeof p.text - (size_t)named, fmt, args) + named > (int)end)
+    p.text[duel_utf8_whole(p.text, end)] = 0;
   p.order = rd->problems;
   for (int i = 0; i < rd->problems; i++) { // one value at the top serves all nets, under their own paths
     duel_problem *old = &rd->problem[i];

@@ -2,13 +2,12 @@
 // libyaml gives text only; nothing here depends on the locale.
 #include "recipe/yaml.h"
 
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/text.h"
 
 static bool one_of(const char *text, const char *a, const char *b, const char *c) {
   return !strcmp(text, a) || !strcmp(text, b) || !strcmp(text, c);
@@ -92,16 +91,10 @@ static bool is_float(const char *s) {
 bool duel_yaml_number_read(const char *text, double *dst) {
   bool negative, integer;
   uint64_t value;
-  char local[256];
   if ((text[0] == '0' && (text[1] == 'o' || text[1] == 'x')) && magnitude(text, &negative, &value, &integer))
     return *dst = (double)value, true;
-  const char *point = strchr(text, '.'), *mark = localeconv()->decimal_point;
-  if (!is_float(text) || strlen(text) + strlen(mark) >= sizeof local / 2) return false;
-  int before = point ? (int)(point - text) : (int)strlen(text);
-  snprintf(local, sizeof local, "%.*s%s%s", before, text, point ? mark : "", point ? point + 1 : "");
-  double x = strtod(local, NULL);
-  if (!isfinite(x)) return false;
-  return *dst = x, true;
+  const double x = is_float(text) ? duel_number_read(text) : (double)NAN;
+  return isfinite(x) ? *dst = x, true : false;
 }
 
 bool duel_yaml_number(const duel_yaml *node, double *dst) {
@@ -109,25 +102,23 @@ bool duel_yaml_number(const duel_yaml *node, double *dst) {
 }
 
 void duel_yaml_number_text(char dst[DUEL_YAML_NUMBER_BYTES], double x) {
-  const char *mark = localeconv()->decimal_point;
   char text[64];
+  x = x == 0 ? 0.0 : x; // -0 is 0
   for (int digits = 1; digits <= 17; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, x == 0 ? 0.0 : x); // -0 is 0
-    if (strtod(text, NULL) == x) break;
+    duel_number_text(text, sizeof text, "%.*g", digits, x);
+    if (duel_number_read(text) == x) break;
   }
   // Whole numbers of up to 15 digits need no exponent.
-  if (fabs(x) < 1e15 && x == floor(x)) snprintf(text, sizeof text, "%.0f", x == 0 ? 0.0 : x);
-  char *point = strstr(text, mark), *power = strchr(text, 'e');
+  if (fabs(x) < 1e15 && x == floor(x)) duel_number_text(text, sizeof text, "%.0f", x);
+  char *point = strchr(text, '.'), *power = strchr(text, 'e');
   int exponent = power ? atoi(power + 1) : 0;
   if (power) *power = 0;
-  const char *part = point ? point + strlen(mark) : "";
+  const char *part = point ? point + 1 : "";
   if (point) *point = 0;
   if (power)
-    snprintf(dst, DUEL_YAML_NUMBER_BYTES, "%.20s.%sE%+d", text, *part ? part : "0", exponent);
+    snprintf(dst, DUEL_YAML_NUMBER_BYTES, "%.20s.%se%+d", text, *part ? part : "0", exponent);
   else
     snprintf(dst, DUEL_YAML_NUMBER_BYTES, "%.20s%s%s", text, point ? "." : "", part);
-  for (char *c = dst; *c; c++)
-    if (*c == 'E') *c = 'e';
 }
 
 // ---- nodes as text
@@ -258,8 +249,7 @@ const char *duel_yaml_show(char *dst, size_t n, const duel_yaml *node) {
     dst[l.used] = 0;
     return dst;
   }
-  size_t end = n > sizeof cut ? n - sizeof cut : 0;
-  while (end > 0 && ((unsigned char)dst[end] & 0xC0) == 0x80) end--; // no half character
+  const size_t end = duel_utf8_whole(dst, n > sizeof cut ? n - sizeof cut : 0);
   snprintf(dst + end, n - end, "%s", cut);
   return dst;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "base/text.h"
 #include "gan/constraints.h"
 #include "run/places.h"
 #include "run/trainer.h"

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "io/data/synthetic.h"
 #include "io/file.h"
 #include "io/files/files.h"
@@ -187,12 +188,13 @@ static int by_name(const void *a, const void *b) {
 static duel_status list_runs(const char *outdir, run_name **names, int *n) {
   *names = NULL;
   *n = 0;
+  int room = 0;
   DIR *dir = opendir(outdir);
   if (!dir) return duel_fail(DUEL_ERR_DATA, "%s: %s", outdir, strerror(errno));
   duel_status status = DUEL_OK;
   for (struct dirent *e; (e = readdir(dir)) && status == DUEL_OK;) {
     if (!duel_rundir_is_name(e->d_name)) continue;
-    run_name *grown = duel_realloc(*names, (size_t)(*n + 1) * sizeof *grown);
+    run_name *grown = duel_grown(*names, *n + 1, &room, sizeof *grown);
     if (!grown) {
       status = duel_fail_memory("the list of runs", (size_t)(*n + 1) * sizeof *grown);
       break;
@@ -208,12 +210,8 @@ static duel_status list_runs(const char *outdir, run_name **names, int *n) {
 
 // What a line about a run shows of its scalars: the losses and accuracies.
 static bool is_shown(const duel_json *scalar) {
-  static const char *const end[] = {"loss", "accuracy"};
-  const size_t n = strlen(scalar->key);
-  bool shown = false;
-  for (int i = 0; i < 2 && scalar->type == DUEL_JSON_NUMBER; i++)
-    shown |= n >= strlen(end[i]) && !strcmp(scalar->key + n - strlen(end[i]), end[i]);
-  return shown;
+  return scalar->type == DUEL_JSON_NUMBER &&
+         (duel_ends_with(scalar->key, "loss") || duel_ends_with(scalar->key, "accuracy"));
 }
 
 static void print_run(FILE *out, duel_json_writer *w, const char *outdir, const char *name) {

@@ -6,15 +6,12 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/text.h"
 #include "io/data/find.h"
 #include "io/file.h"
 #include "recipe/yaml.h"
 
 static const char file_name[] = "places.yaml";
-
-static bool join(char dst[PATH_MAX], const char *folder, const char *name) {
-  return snprintf(dst, PATH_MAX, "%s%s%s", folder, strcmp(folder, "/") ? "/" : "", name) < PATH_MAX;
-}
 
 // The same file under an absolute path. A link keeps its name, since a data set is called by it.
 static bool make_absolute(char dst[PATH_MAX], const char *path) {
@@ -26,7 +23,7 @@ static bool make_absolute(char dst[PATH_MAX], const char *path) {
   const char *slash = strrchr(bare, '/'), *base = slash ? slash + 1 : bare;
   if (!*base || !strcmp(base, ".") || !strcmp(base, "..")) return realpath(bare, dst) != NULL;
   duel_folder_of(bare, folder);
-  return realpath(folder, whole) && join(dst, whole, base);
+  return realpath(folder, whole) && duel_join(dst, PATH_MAX, whole, base);
 }
 
 void duel_place_of(char place[PATH_MAX], const char *spec) {
@@ -72,7 +69,7 @@ duel_status duel_places_write(const char *folder, const duel_places *places) {
   char path[PATH_MAX], real[PATH_MAX];
   duel_pool pool = {0};
   const char *text = head;
-  if (!realpath(folder, real) || !join(path, folder, file_name))
+  if (!realpath(folder, real) || !duel_join(path, PATH_MAX, folder, file_name))
     return duel_fail(DUEL_ERR_IO, "%s cannot be found", folder);
   const bool made = add_place(&pool, real, "data.path", places->data, &text) &&
                     add_place(&pool, real, "data.test", places->test, &text);
@@ -96,31 +93,17 @@ void duel_places_find(char place[PATH_MAX], const char *checkpoint, const char *
   duel_yaml *root;
   *place = 0;
   duel_folder_of(checkpoint, folder);
-  if (join(path, folder, file_name) && access(path, F_OK) == 0 &&
+  if (duel_join(path, PATH_MAX, folder, file_name) && access(path, F_OK) == 0 &&
       duel_file_read(path, DUEL_YAML_MAX_BYTES, &bytes, &n) == DUEL_OK &&
       duel_yaml_parse(&root, &pool, file_name, (const char *)bytes, n) == DUEL_OK) {
     const duel_yaml *value = duel_yaml_get(root, key);
     const bool text = value && value->type == DUEL_YAML_SCALAR && *value->text;
-    if (!text || *value->text == '/' || !join(path, folder, value->text) || duel_find_path(found, path) != DUEL_OK ||
-        !make_absolute(there, path))
+    if (!text || *value->text == '/' || !duel_join(path, PATH_MAX, folder, value->text) ||
+        duel_find_path(found, path) != DUEL_OK || !make_absolute(there, path))
       *there = 0;
     snprintf(place, PATH_MAX, "%s", there);
   }
   duel_clear_error();
   duel_free(bytes);
   duel_pool_close(&pool);
-}
-
-const char *duel_shell_path(char dst[DUEL_SHELL_PATH], const char *path) {
-  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
-  size_t n = 0;
-  snprintf(dst, DUEL_SHELL_PATH, "%s", path);
-  if (*path && !path[strspn(path, plain)]) return dst;
-  dst[n++] = '\'';
-  for (const char *c = path; *c && n + 8 < DUEL_SHELL_PATH; c++) {
-    if (*c == '\'') n += (size_t)sprintf(dst + n, "'\\'");
-    dst[n++] = *c;
-  }
-  snprintf(dst + n, DUEL_SHELL_PATH - n, "'");
-  return dst;
 }

@@ -18,8 +18,4 @@ duel_status duel_places_write(const char *folder, const duel_places *places);
 // What the places.yaml beside a checkpoint says of a key, "data.path": where that is there; else "".
 void duel_places_find(char place[PATH_MAX], const char *checkpoint, const char *key);
 
-// A path as a word for a shell, in messages that tell what to type. Yields dst.
-enum { DUEL_SHELL_PATH = PATH_MAX + 64 };
-const char *duel_shell_path(char dst[DUEL_SHELL_PATH], const char *path);
-
 #endif

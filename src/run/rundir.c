@@ -13,16 +13,13 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "io/file.h"
 
 // ---- names and locks
 
 static duel_status join(char *dst, size_t n, const char *folder, const char *name) {
-  const char *slash = *folder && folder[strlen(folder) - 1] == '/' ? "" : "/";
-  int length = snprintf(dst, n, "%s%s%s", folder, slash, name);
-  if (length < 0 || (size_t)length >= n)
-    return duel_fail(DUEL_ERR_IO, "the path %s%s%s is too long", folder, slash, name);
-  return DUEL_OK;
+  return duel_join(dst, n, folder, name) ? DUEL_OK : duel_fail(DUEL_ERR_IO, "the path %s/%s is too long", folder, name);
 }
 
 duel_status duel_rundir_file(const duel_rundir *d, const char *name, char *text, size_t n) {
@@ -248,19 +245,16 @@ static duel_status list_steps(const char *path, const char *before, const char *
   for (struct dirent *e; (e = readdir(dir));) {
     const int64_t of = step_in(e->d_name, before, behind);
     if (of < 0) continue;
-    if (*n == room) {
-      room = room ? 2 * room : 64;
-      int64_t *grown = duel_realloc(*step, (size_t)room * sizeof *grown);
-      if (!grown) {
-        closedir(dir);
-        duel_free(*step);
-        *step = NULL;
-        *n = 0;
-        return duel_fail_memory("a list of files", (size_t)room * sizeof *grown);
-      }
-      *step = grown;
+    int64_t *grown = duel_grown(*step, *n + 1, &room, sizeof *grown);
+    if (!grown) {
+      closedir(dir);
+      duel_free(*step);
+      *step = NULL;
+      *n = 0;
+      return duel_fail_memory("a list of files", (size_t)room * sizeof *grown);
     }
-    (*step)[(*n)++] = of;
+    *step = grown;
+    grown[(*n)++] = of;
   }
   closedir(dir);
   if (*n) qsort(*step, (size_t)*n, sizeof **step, rising);

@@ -86,11 +86,15 @@ void duel_tell_log(duel_training *t, const char *line) {
   if (t->dir.lock >= 0) (void)duel_rundir_append(&t->dir, "log.txt", line);
 }
 
+void duel_tell_warning(duel_training *t, const char *text) {
+  duel_tell_log(t, text);
+  duel_tell(t, DUEL_EVENT_WARNING, text);
+}
+
 void duel_tell_failure(duel_training *t) {
   char text[1024];
   snprintf(text, sizeof text, "%s", duel_last_error());
-  duel_tell_log(t, text);
-  duel_tell(t, DUEL_EVENT_WARNING, text);
+  duel_tell_warning(t, text);
 }
 
 // What the device does otherwise than asked: at the beginning, and once more if it grows.
@@ -98,9 +102,7 @@ void duel_tell_device(duel_training *t) {
   const char *text = duel_run_describe(t->run).warning;
   const size_t told = t->device_told;
   t->device_told = strlen(text);
-  if (t->device_told <= told) return;
-  duel_tell_log(t, text);
-  duel_tell(t, DUEL_EVENT_WARNING, text);
+  if (t->device_told > told) duel_tell_warning(t, text);
 }
 
 void duel_tell_note(duel_training *t, const char *text) {

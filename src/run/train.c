@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/host.h"
+#include "base/text.h"
 #include "gan/penalties.h"
 #include "io/file.h"
 #include "run/training.h"
@@ -65,21 +66,16 @@ static void tell_penalties(duel_training *t) {
   if (*text) duel_tell_note(t, text);
 }
 
-static void warn(duel_training *t, const char *text) {
-  duel_tell_log(t, text);
-  duel_tell(t, DUEL_EVENT_WARNING, text);
-}
-
 // What the file system of the run directory lacks, as it comes up.
 static void tell_lacks(duel_training *t) {
   char text[8192];
   if (t->dir.unlocked) {
     snprintf(text, sizeof text, "locks do not work on this file system: nothing keeps two trainings apart in %s (%s)",
              t->dir.path, strerror(t->dir.unlocked));
-    warn(t, text);
+    duel_tell_warning(t, text);
     t->dir.unlocked = 0;
   }
-  while (duel_file_lacks(text, sizeof text)) warn(t, text);
+  while (duel_file_lacks(text, sizeof text)) duel_tell_warning(t, text);
 }
 
 static duel_status train(duel_training *t) {

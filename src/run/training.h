@@ -36,6 +36,7 @@ typedef struct duel_training {
 void duel_tell(duel_training *t, int kind, const char *text); // an event
 void duel_tell_log(duel_training *t, const char *line);       // a line of log.txt
 void duel_tell_note(duel_training *t, const char *text);      // both
+void duel_tell_warning(duel_training *t, const char *text);   // both
 void duel_tell_failure(duel_training *t);                     // the thread's last error, as a warning
 void duel_tell_device(duel_training *t); // what the device does otherwise than asked: at first, and if it grows
 void duel_tell_data(void *training, const char *what, int64_t done, int64_t items); // for duel_run_options

@@ -24,13 +24,14 @@ static bool exists(const char *path) {
   return stat(path, &st) == 0;
 }
 
+// path = FOLDER/NAME, if that is there.
+static bool found_in(char path[PATH_MAX], const char *folder, const char *name) {
+  return duel_join(path, PATH_MAX, folder, name) && exists(path);
+}
+
 static bool is_folder(const char *path) {
   struct stat st;
   return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static bool join(char dst[PATH_MAX], const char *folder, const char *name) {
-  return snprintf(dst, PATH_MAX, "%s/%s", folder, name) < PATH_MAX;
 }
 
 // The set's name from its path: the file's, without .gz and the format's habitual endings, or the folder's. Only
@@ -89,8 +90,7 @@ static duel_status clean(char text[PATH_MAX], const char *spec) {
 
 static bool holds_mnist_files(const char *folder) {
   char path[PATH_MAX];
-  return (join(path, folder, "train-images-idx3-ubyte") && exists(path)) ||
-         (join(path, folder, "train-images-idx3-ubyte.gz") && exists(path));
+  return found_in(path, folder, "train-images-idx3-ubyte") || found_in(path, folder, "train-images-idx3-ubyte.gz");
 }
 
 // A path as it stands; a bare name in $DUEL_DATA, here, then where packages put data sets.
@@ -98,13 +98,13 @@ static bool look_for(char path[PATH_MAX], const char *text) {
   const char *data = getenv("DUEL_DATA");
   if (strchr(text, '/')) return snprintf(path, PATH_MAX, "%s", text) < PATH_MAX && exists(path);
   if (data && data[0]) {
-    if (join(path, data, text) && exists(path)) return true;
+    if (found_in(path, data, text)) return true;
     if (!strcmp(text, "fashion-mnist") && holds_mnist_files(data))
       return snprintf(path, PATH_MAX, "%s", data) < PATH_MAX;
   }
   if (!strcmp(text, ".") || !strcmp(text, "..")) return snprintf(path, PATH_MAX, "%s", text) > 0;
-  return (join(path, ".", text) && exists(path)) || (join(path, "/usr/share/datasets", text) && exists(path)) ||
-         (join(path, "/usr/local/share/datasets", text) && exists(path));
+  return found_in(path, ".", text) || found_in(path, "/usr/share/datasets", text) ||
+         found_in(path, "/usr/local/share/datasets", text);
 }
 
 // A path that goes on in a zip file: "set.zip/train" is set.zip and `below` "train".
@@ -255,7 +255,7 @@ static duel_status find_in_files(duel_found *f, const char *path, const char *be
   DUEL_TRY(duel_files_open(&f->files, path, ""));
   if (!*below) return duel_choose(f);
   char whole[PATH_MAX];
-  if (join(whole, path, below) && // one file of it, or one array
+  if (duel_join(whole, PATH_MAX, path, below) && // one file of it, or one array
       (duel_locate(f, whole, &f->file[0]) ||
        (strlen(whole) + 5 < PATH_MAX && duel_locate(f, strcat(whole, ".npy"), &f->file[0]))))
     return find_one(f);
@@ -359,7 +359,7 @@ static bool find_test_folder(const duel_found *f, char path[PATH_MAX]) {
   if (!base || strcmp(base, "/train")) return false;
   *base = 0;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (!join(path, whole, names[i])) continue;
+    if (!duel_join(path, PATH_MAX, whole, names[i])) continue;
     if (!f->files.zip && is_folder(path)) return true;
     duel_files files;
     snprintf(part, sizeof part, "%s", path + strlen(f->path) + (f->files.zip ? 1 : 0));
