@@ -2,6 +2,7 @@
 // deeper than DUEL_YAML_MAX_DEPTH; every refusal names the place.
 #include "recipe/yaml.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <yaml.h>
@@ -26,19 +27,20 @@ typedef struct reader {
   open_node open[DUEL_YAML_MAX_DEPTH];
 } reader;
 
-static duel_status fail_at(const reader *r, size_t line, size_t col, const char *problem) {
+DUEL_PRINTF(3, 4) static duel_status fail_at(const reader *r, yaml_mark_t mark, const char *fmt, ...) {
+  char problem[512];
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(problem, sizeof problem, fmt, args);
+  va_end(args);
   if (r->value) return duel_fail(DUEL_ERR_USAGE, "%s: %s", r->file, problem);
-  return duel_fail(DUEL_ERR_USAGE, "%s:%zu:%zu: %s", r->file, line + 1, col + 1, problem);
+  return duel_fail(DUEL_ERR_USAGE, "%s:%zu:%zu: %s", r->file, mark.line + 1, mark.column + 1, problem);
 }
 
-static duel_status fail_mark(const reader *r, yaml_mark_t mark, const char *problem) {
-  return fail_at(r, mark.line, mark.column, problem);
-}
-
-static duel_status fail_byte(const reader *r, size_t at, const char *problem) {
-  size_t line, col;
-  duel_yaml_position(r->text, at, &line, &col);
-  return fail_at(r, line, col, problem);
+static yaml_mark_t mark_of(const reader *r, size_t byte) {
+  yaml_mark_t mark = {0};
+  duel_yaml_position(r->text, byte, &mark.line, &mark.column);
+  return mark;
 }
 
 // Bytes of the first `index` characters.
@@ -53,13 +55,10 @@ static size_t bytes_of(const reader *r, size_t index) {
 // Bytes that are no characters of YAML, which the reader meets before it parses.
 static duel_status fail_reader(const reader *r, const char *problem) {
   const size_t at = r->parser.problem_offset < r->length ? r->parser.problem_offset : r->length;
-  char text[96];
   if (strstr(problem, "UTF-8"))
-    snprintf(text, sizeof text, "not UTF-8 (%s)%s", problem, r->value ? "" : ": save the file as UTF-8");
-  else
-    snprintf(text, sizeof text, "a character that YAML does not allow (U+%04X): take it out",
-             (unsigned)r->parser.problem_value);
-  return fail_byte(r, at, text);
+    return fail_at(r, mark_of(r, at), "not UTF-8 (%s)%s", problem, r->value ? "" : ": save the file as UTF-8");
+  return fail_at(r, mark_of(r, at), "a character that YAML does not allow (U+%04X): take it out",
+                 (unsigned)r->parser.problem_value);
 }
 
 // What libyaml itself did not like. It gives a byte offset for wrong bytes, and marks for the rest.
@@ -75,7 +74,7 @@ static duel_status fail_parser(const reader *r) {
                        .begin = bytes_of(r, p->context ? p->context_mark.index : p->problem_mark.index)};
   char text[200];
   duel_yaml_explain(&f, text, sizeof text);
-  return fail_byte(r, f.at, text);
+  return fail_at(r, mark_of(r, f.at), "%s", text);
 }
 
 static open_node *innermost(reader *r) {
@@ -84,7 +83,7 @@ static open_node *innermost(reader *r) {
 
 // A new node goes under the innermost open one; a scalar there may be a key.
 static duel_status add(reader *r, duel_yaml_type type, yaml_mark_t mark, duel_yaml **made) {
-  if (++r->nodes > DUEL_YAML_MAX_NODES) return fail_mark(r, mark, "too many values in one file");
+  if (++r->nodes > DUEL_YAML_MAX_NODES) return fail_at(r, mark, "too many values in one file");
   duel_yaml *node = duel_pool_alloc(r->pool, sizeof *node);
   if (!node) return duel_fail_memory("a YAML node", sizeof *node);
   node->type = type;
@@ -114,8 +113,8 @@ static bool wants_key(reader *r) {
 }
 
 static duel_status begin_node(reader *r, duel_yaml_type type, yaml_mark_t mark) {
-  if (wants_key(r)) return fail_mark(r, mark, "a key is a word; here a list or mapping begins");
-  if (r->depth == DUEL_YAML_MAX_DEPTH) return fail_mark(r, mark, "nested too deeply");
+  if (wants_key(r)) return fail_at(r, mark, "a key is a word; here a list or mapping begins");
+  if (r->depth == DUEL_YAML_MAX_DEPTH) return fail_at(r, mark, "nested too deeply");
   duel_yaml *node = NULL;
   DUEL_TRY(add(r, type, mark, &node));
   r->open[r->depth++] = (open_node){.node = node, .end = &node->child};
@@ -123,17 +122,13 @@ static duel_status begin_node(reader *r, duel_yaml_type type, yaml_mark_t mark) 
 }
 
 static duel_status add_key(reader *r, const char *key, yaml_mark_t mark) {
-  char problem[160];
   open_node *map = innermost(r);
-  if (!*key) return fail_mark(r, mark, "a key is missing before ':'");
-  if (!strcmp(key, "<<")) return fail_mark(r, mark, "merging (<<) is not part of this format; base names a parent");
+  if (!*key) return fail_at(r, mark, "a key is missing before ':'");
+  if (!strcmp(key, "<<")) return fail_at(r, mark, "merging (<<) is not part of this format; base names a parent");
   const duel_yaml *same = duel_yaml_get(map->node, key);
-  if (same && r->value) return fail_mark(r, mark, "a key stands there twice: leave one out");
-  if (same) {
-    snprintf(problem, sizeof problem, "%.40s stands here twice; first in line %d: leave one out", key, same->key_line);
-    return fail_mark(r, mark, problem);
-  }
-  if (++map->keys > DUEL_YAML_MAX_KEYS) return fail_mark(r, mark, "too many keys in one mapping");
+  if (same && r->value) return fail_at(r, mark, "a key stands there twice: leave one out");
+  if (same) return fail_at(r, mark, "%.40s stands here twice; first in line %d: leave one out", key, same->key_line);
+  if (++map->keys > DUEL_YAML_MAX_KEYS) return fail_at(r, mark, "too many keys in one mapping");
   map->key = key;
   map->key_line = r->value ? 0 : (int)mark.line + 1;
   map->key_col = r->value ? 0 : (int)mark.column + 1;
@@ -144,29 +139,20 @@ static duel_status add_key(reader *r, const char *key, yaml_mark_t mark) {
 // within a key anywhere.
 static duel_status check_plain(const reader *r, yaml_mark_t mark, const char *text, size_t n, bool key) {
   const char *name, *type;
-  char problem[160];
   for (size_t at = 0; at < n; at++) {
     const size_t length = duel_yaml_lookalike(text + at, n - at, &name, &type);
     if (!length || (!key && at > 0 && at + length < n)) continue;
-    snprintf(problem, sizeof problem,
-             type ? "%s: type %s in its place, or put the text in quotes" : "%s, which does not show: take it out",
-             name, type);
-    return fail_mark(r, mark, problem);
+    if (!type) return fail_at(r, mark, "%s, which does not show: take it out", name);
+    return fail_at(r, mark, "%s: type %s in its place, or put the text in quotes", name, type);
   }
   if (!key || !memchr(text, ':', n)) return DUEL_OK;
-  snprintf(problem, sizeof problem, "a blank is missing after the ':' of %.*s", n < 40 ? (int)n : 40, text);
-  return fail_mark(r, mark, problem);
+  return fail_at(r, mark, "a blank is missing after the ':' of %.*s", n < 40 ? (int)n : 40, text);
 }
 
 static duel_status scalar(reader *r, const yaml_event_t *event) {
   const char *value = (const char *)event->data.scalar.value;
   size_t length = event->data.scalar.length;
-  if (event->data.scalar.anchor)
-    return fail_mark(r, event->start_mark,
-                     "anchors (&name) are not part of this format; text that begins with & stands in quotes");
-  if (event->data.scalar.tag)
-    return fail_mark(r, event->start_mark, "tags (!name) are not part of this format; leave it out");
-  if (memchr(value, 0, length)) return fail_mark(r, event->start_mark, "text may not hold a zero character");
+  if (memchr(value, 0, length)) return fail_at(r, event->start_mark, "text may not hold a zero character");
   if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
     DUEL_TRY(check_plain(r, event->start_mark, value, length, wants_key(r)));
   const char *text = duel_pool_text(r->pool, value, length);
@@ -179,35 +165,36 @@ static duel_status scalar(reader *r, const yaml_event_t *event) {
   return DUEL_OK;
 }
 
+// Of a scalar, a list or a mapping: libyaml's three structures begin alike.
+static duel_status check_properties(const reader *r, const yaml_event_t *event) {
+  if (event->data.scalar.anchor)
+    return fail_at(r, event->start_mark,
+                   "anchors (&name) are not part of this format; text that begins with & stands in quotes");
+  if (event->data.scalar.tag)
+    return fail_at(r, event->start_mark, "tags (!name) are not part of this format; leave it out");
+  return DUEL_OK;
+}
+
 static duel_status handle(reader *r, const yaml_event_t *event) {
   yaml_mark_t mark = event->start_mark;
   switch (event->type) {
   case YAML_DOCUMENT_START_EVENT:
     if (r->root)
-      return fail_mark(r, mark,
-                       "a second document begins here; one file holds one: take this line away, or what follows");
+      return fail_at(r, mark,
+                     "a second document begins here; one file holds one: take this line away, or what follows");
     if (event->data.document_start.version_directive ||
         event->data.document_start.tag_directives.start != event->data.document_start.tag_directives.end)
-      return fail_mark(r, mark, "directives (%NAME) are not part of this format; leave it out");
+      return fail_at(r, mark, "directives (%%NAME) are not part of this format; leave it out");
     return DUEL_OK;
   case YAML_ALIAS_EVENT:
-    return fail_mark(r, mark, "aliases (*name) are not part of this format; write the value again, or text in quotes");
+    return fail_at(r, mark, "aliases (*name) are not part of this format; write the value again, or text in quotes");
   case YAML_SCALAR_EVENT:
+    DUEL_TRY(check_properties(r, event));
     return scalar(r, event);
   case YAML_SEQUENCE_START_EVENT:
-    if (event->data.sequence_start.anchor)
-      return fail_mark(r, mark,
-                       "anchors (&name) are not part of this format; text that begins with & stands in quotes");
-    if (event->data.sequence_start.tag)
-      return fail_mark(r, mark, "tags (!name) are not part of this format; leave it out");
-    return begin_node(r, DUEL_YAML_LIST, mark);
   case YAML_MAPPING_START_EVENT:
-    if (event->data.mapping_start.anchor)
-      return fail_mark(r, mark,
-                       "anchors (&name) are not part of this format; text that begins with & stands in quotes");
-    if (event->data.mapping_start.tag)
-      return fail_mark(r, mark, "tags (!name) are not part of this format; leave it out");
-    return begin_node(r, DUEL_YAML_MAP, mark);
+    DUEL_TRY(check_properties(r, event));
+    return begin_node(r, event->type == YAML_MAPPING_START_EVENT ? DUEL_YAML_MAP : DUEL_YAML_LIST, mark);
   case YAML_SEQUENCE_END_EVENT:
   case YAML_MAPPING_END_EVENT:
     r->depth--;
@@ -232,7 +219,7 @@ static duel_status parse(reader *r, const char *text, size_t n) {
   if (n > DUEL_YAML_MAX_BYTES)
     return duel_fail(DUEL_ERR_USAGE, "%s: %zu bytes are too many; the most is %d", r->file, n, DUEL_YAML_MAX_BYTES);
   const char *foreign = duel_yaml_foreign(text, n);
-  if (*foreign) return fail_at(r, 0, 0, foreign);
+  if (*foreign) return fail_at(r, (yaml_mark_t){0}, "%s", foreign);
   r->text = text;
   r->length = n;
   if (!yaml_parser_initialize(&r->parser)) {
