@@ -76,14 +76,14 @@ static void check_fused_ops(const duel_backend_api *api) {
   const duel_case *list = duel_cases(&n);
   duel_backend *b = open_backend(api);
   for (int i = 0; i < n; i++) {
-    if (!(duel_op_records[list[i].op]->flags & DUEL_FLAG_FUSED)) continue;
+    if (!duel_op_records[list[i].op]->expand) continue;
     for (int k = 0; k < 2; k++) failures += compare_ways(&list[i], api, b, rewrites[k], &numbers);
     run[list[i].op]++;
     cases++;
   }
   api->close(b);
   for (int op = 0; op < DUEL_OP_COUNT; op++)
-    if ((duel_op_records[op]->flags & DUEL_FLAG_FUSED) && !run[op]) {
+    if (duel_op_records[op]->expand && !run[op]) {
       print_error("%s: no case\n", duel_op_name((duel_op)op));
       failures++;
     }

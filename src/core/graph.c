@@ -2,7 +2,7 @@
 //
 // Invariants: values and nodes are appended in topological order and never change; a node is complete or absent (a
 // failed one takes its values back); after the first mistake the graph only remembers it and yields DUEL_NONE.
-// All memory of a graph is a chain of blocks, freed together; only the value, node and version tables are moved.
+// All memory of a graph is one pool; only the value, node and version tables are moved.
 #include "core/graph.h"
 
 #include <inttypes.h>
@@ -24,13 +24,9 @@ duel_status duel_vars_add(duel_vars *vars, duel_arena arena, const char *name, d
       __builtin_add_overflow(bytes, (size_t)(DUEL_ALIGN - 1), &padded) ||
       __builtin_add_overflow(offset, padded & ~(size_t)(DUEL_ALIGN - 1), &end) || end > PTRDIFF_MAX)
     return duel_fail(DUEL_ERR_USAGE, "variable %s: shape %s is impossible or too large", name, duel_shape_text(shape));
-  if (vars->n == vars->cap) {
-    int cap = vars->cap ? 2 * vars->cap : 32;
-    duel_var *var = duel_realloc(vars->var, (size_t)cap * sizeof *var);
-    if (!var) return duel_fail_memory("the table of variables", (size_t)cap * sizeof *var);
-    vars->var = var;
-    vars->cap = cap;
-  }
+  duel_var *var = duel_grown(vars->var, vars->n + 1, &vars->cap, sizeof *var);
+  if (!var) return duel_fail_memory("the table of variables", (size_t)vars->n * sizeof *var);
+  vars->var = var;
   char *copy = duel_strdup(name);
   if (!copy) return duel_fail_memory("the name of a variable", strlen(name) + 1);
   vars->var[vars->n] = (duel_var){copy, arena, dtype, shape, offset, bytes};
@@ -52,14 +48,6 @@ void duel_vars_clear(duel_vars *vars) {
 }
 
 // ---- graph
-typedef struct duel_block { // newest first; data follows
-  struct duel_block *next;
-  size_t used, size;
-} duel_block;
-
-enum { POOL_ALIGN = 16, POOL_HEAD = 32, POOL_BLOCK = 1 << 15 };
-_Static_assert(sizeof(duel_block) <= POOL_HEAD && POOL_HEAD % POOL_ALIGN == 0, "data begins aligned");
-
 duel_status duel_graph_open(duel_graph **out, const duel_vars *vars, duel_dtype real) {
   *out = NULL;
   if (real != DUEL_F32 && real != DUEL_F64)
@@ -79,10 +67,7 @@ duel_status duel_graph_open(duel_graph **out, const duel_vars *vars, duel_dtype 
 
 void duel_graph_close(duel_graph *g) {
   if (!g) return;
-  for (duel_block *b = g->pool, *next; b; b = next) {
-    next = b->next;
-    duel_free(b);
-  }
+  duel_pool_close(&g->pool);
   duel_free(g->value);
   duel_free(g->node);
   duel_free(g->latest);
@@ -102,12 +87,11 @@ void duel_scope(duel_graph *g, const char *fmt, ...) {
   memcpy(g->scope, text, sizeof text);
 }
 
-static duel_val record_error(duel_graph *g, duel_status code, const char *fmt, va_list args) {
-  if (g->status != DUEL_OK) return DUEL_NONE; // the first mistake is the cause of the others
+static void record_error(duel_graph *g, duel_status code, const char *fmt, va_list args) {
+  if (g->status != DUEL_OK) return; // the first mistake is the cause of the others
   g->status = code;
   int n = g->scope[0] ? snprintf(g->error, sizeof g->error, "%s: ", g->scope) : 0;
   vsnprintf(g->error + n, sizeof g->error - (size_t)n, fmt, args);
-  return DUEL_NONE;
 }
 
 duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) {
@@ -118,11 +102,20 @@ duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) {
   return DUEL_NONE;
 }
 
-DUEL_PRINTF(3, 4) static void fail_as(duel_graph *g, duel_status code, const char *fmt, ...) {
+bool duel_graph_refuse(duel_graph *g, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  record_error(g, DUEL_ERR_USAGE, fmt, args);
+  va_end(args);
+  return false;
+}
+
+DUEL_PRINTF(3, 4) static bool fail_as(duel_graph *g, duel_status code, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);
   record_error(g, code, fmt, args);
   va_end(args);
+  return false;
 }
 
 void duel_graph_no_memory(duel_graph *g, size_t bytes) {
@@ -130,39 +123,16 @@ void duel_graph_no_memory(duel_graph *g, size_t bytes) {
 }
 
 void *duel_graph_alloc(duel_graph *g, size_t bytes) {
-  if (bytes > PTRDIFF_MAX / 2) {
-    duel_graph_no_memory(g, bytes);
-    return NULL;
-  }
-  bytes = (bytes + POOL_ALIGN - 1) & ~(size_t)(POOL_ALIGN - 1);
-  duel_block *b = g->pool;
-  if (!b || b->size - b->used < bytes) {
-    size_t size = bytes > POOL_BLOCK ? bytes : POOL_BLOCK;
-    b = duel_calloc(1, POOL_HEAD + size);
-    if (!b) {
-      duel_graph_no_memory(g, POOL_HEAD + size);
-      return NULL;
-    }
-    b->size = size;
-    b->next = g->pool;
-    g->pool = b;
-  }
-  void *p = (char *)b + POOL_HEAD + b->used;
-  b->used += bytes;
+  void *p = duel_pool_alloc(&g->pool, bytes);
+  if (!p) duel_graph_no_memory(g, bytes);
   return p;
 }
 
-// The table, with room for `need` elements; it doubles, and may have moved. NULL: the error is recorded.
+// As duel_grown. NULL: the error is recorded.
 static void *reserve(duel_graph *g, void *table, int *cap, int need, size_t size) {
-  if (need <= *cap) return table;
-  int grown = *cap ? *cap : 64;
-  while (grown < need) grown = grown > INT32_MAX / 2 ? INT32_MAX : 2 * grown;
-  void *moved = duel_realloc(table, (size_t)grown * size);
-  if (moved)
-    *cap = grown;
-  else
-    duel_graph_no_memory(g, (size_t)grown * size);
-  return moved;
+  void *grown = duel_grown(table, need, cap, size);
+  if (!grown) duel_graph_no_memory(g, (size_t)need * size);
+  return grown;
 }
 
 bool duel_grow_latest(duel_graph *g) {
@@ -181,15 +151,11 @@ duel_shape duel_val_shape(const duel_graph *g, duel_val v) {
 
 // ---- nodes
 static bool good_inputs(duel_graph *g, const duel_op_record *r, int n_in, const duel_val *in) {
-  if (n_in < r->min_in || (r->max_in >= 0 && n_in > r->max_in)) {
-    fail_as(g, DUEL_ERR_INTERNAL, "%s cannot take %d inputs", r->name, n_in);
-    return false;
-  }
+  if (n_in < r->min_in || (r->max_in >= 0 && n_in > r->max_in))
+    return fail_as(g, DUEL_ERR_INTERNAL, "%s cannot take %d inputs", r->name, n_in);
   for (int i = 0; i < n_in; i++)
-    if (in[i] < 0 || in[i] >= g->n_values) { // DUEL_NONE without an earlier error is the caller's bug
-      fail_as(g, DUEL_ERR_INTERNAL, "%s: input %d is no value of this graph", r->name, i);
-      return false;
-    }
+    if (in[i] < 0 || in[i] >= g->n_values) // DUEL_NONE without an earlier error is the caller's bug
+      return fail_as(g, DUEL_ERR_INTERNAL, "%s: input %d is no value of this graph", r->name, i);
   return true;
 }
 
@@ -244,14 +210,12 @@ static duel_node *new_node(duel_graph *g, duel_op op, int n_in, const duel_val *
 }
 
 static bool good_outputs(duel_graph *g, const duel_node *n) {
-  if (g->status != DUEL_OK) return false;
   for (int i = 0; i < n->n_out; i++) {
     duel_shape s = g->value[n->out[i]].shape;
     int64_t count;
-    if (!duel_shape_checked_count(s, &count) || count < 1 || count > PTRDIFF_MAX / (int64_t)sizeof(double)) {
-      duel_graph_error(g, "%s: a result of shape %s is empty or too large", duel_op_name(n->op), duel_shape_text(s));
-      return false;
-    }
+    if (!duel_shape_checked_count(s, &count) || count < 1 || count > PTRDIFF_MAX / (int64_t)sizeof(double))
+      return duel_graph_refuse(g, "%s: a result of shape %s is empty or too large", duel_op_name(n->op),
+                               duel_shape_text(s));
   }
   return true;
 }
@@ -275,8 +239,7 @@ duel_node *duel_node_add(duel_graph *g, duel_op op, int n_in, const duel_val *in
   if (!n) return NULL;
   for (int i = 0; i < n->n_out; i++)
     g->value[g->n_values++] = (duel_value){.dtype = g->real, .node = n->id, .out = i, .var = -1};
-  r->infer(g, n, shape);
-  if (!good_outputs(g, n)) {
+  if (!r->infer(g, n, shape) || !good_outputs(g, n)) {
     g->n_values -= n->n_out;
     return NULL;
   }
@@ -300,17 +263,17 @@ duel_shape duel_in_shape(const duel_graph *g, const duel_node *n, int i) {
   return g->value[n->in[i]].shape;
 }
 
-void duel_set_out(duel_graph *g, const duel_node *n, int i, duel_dtype dtype, duel_shape shape) {
+bool duel_set_out(duel_graph *g, const duel_node *n, int i, duel_dtype dtype, duel_shape shape) {
   g->value[n->out[i]].dtype = dtype;
   g->value[n->out[i]].shape = shape;
+  return true;
 }
 
 bool duel_need_dtype(duel_graph *g, const duel_node *n, int i, duel_dtype dtype) {
   duel_dtype has = g->value[n->in[i]].dtype;
   if (has == dtype) return true;
-  duel_graph_error(g, "%s: input %d (%s) is %s and must be %s", duel_op_name(n->op), i,
-                   duel_shape_text(duel_in_shape(g, n, i)), duel_dtype_name(has), duel_dtype_name(dtype));
-  return false;
+  return duel_graph_refuse(g, "%s: input %d (%s) is %s and must be %s", duel_op_name(n->op), i,
+                           duel_shape_text(duel_in_shape(g, n, i)), duel_dtype_name(has), duel_dtype_name(dtype));
 }
 
 bool duel_need_real(duel_graph *g, const duel_node *n) {
@@ -322,9 +285,8 @@ bool duel_need_real(duel_graph *g, const duel_node *n) {
 bool duel_need_shape(duel_graph *g, const duel_node *n, int i, const char *what, duel_shape shape) {
   duel_shape has = duel_in_shape(g, n, i);
   if (duel_shape_equal(has, shape)) return true;
-  duel_graph_error(g, "%s: %s has shape %s and must have %s", duel_op_name(n->op), what, duel_shape_text(has),
-                   duel_shape_text(shape));
-  return false;
+  return duel_graph_refuse(g, "%s: %s has shape %s and must have %s", duel_op_name(n->op), what, duel_shape_text(has),
+                           duel_shape_text(shape));
 }
 
 double duel_elements(const duel_graph *g, duel_val v) {
@@ -342,7 +304,10 @@ duel_cost duel_cost_streams(const duel_graph *g, const duel_node *n, double flop
   return c;
 }
 
-duel_cost duel_cost_none(const duel_graph *g, const duel_node *n) {
-  (void)g, (void)n;
-  return (duel_cost){0};
+duel_cost duel_op_cost(const duel_graph *g, const duel_node *n) {
+  const duel_op_record *r = duel_op_records[n->op];
+  if (r->kind == DUEL_KIND_NONE) return (duel_cost){0};
+  if (r->cost) return r->cost(g, n);
+  const double in = n->n_in > 0 ? r->flops_in * duel_elements(g, n->in[0]) : 0;
+  return duel_cost_streams(g, n, in + r->flops_out * duel_elements(g, n->out[0]));
 }

@@ -11,6 +11,7 @@
 #ifndef DUEL_CORE_GRAPH_H
 #define DUEL_CORE_GRAPH_H
 
+#include "base/pool.h"
 #include "base/status.h"
 #include "base/tensor.h"
 
@@ -212,7 +213,7 @@ typedef struct duel_graph {
   int n_nodes, cap_nodes;
   duel_val *latest; // per var: newest version, DUEL_NONE if the graph does not touch it
   int n_latest;     // vars->n may have grown since: vars from n_latest on are not touched by this graph
-  struct duel_block *pool;
+  duel_pool pool;   // nodes, their inputs and lists, labels
   char scope[128];
   int stretch; // of the nodes that follow; it only grows. A stretch runs to its end before the next one begins, and
                // what it computes is not kept for another that computes the same: shards of a batch are stretches
@@ -225,8 +226,9 @@ void duel_graph_close(duel_graph *g);
 duel_status duel_graph_status(const duel_graph *g); // DUEL_OK, or the first mistake, as the thread's error
 void duel_scope(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3); // label of the nodes that follow; "" ends it
 
-// Records the first mistake and yields DUEL_NONE. For shape rules and builders.
+// Records the first mistake and yields DUEL_NONE. For builders.
 duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3);
+bool duel_graph_refuse(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3); // the same, and yields false: for checks
 
 // The general constructor: checks arity, runs the shape rule, appends. All builders end here; rewrites call it to copy.
 // shape and dtype are only read by ops whose output does not follow from the inputs (constant, reshape, view, slice,
@@ -358,11 +360,10 @@ duel_val duel_report(duel_graph *g, duel_val old, int n, const duel_val *src, co
 
 // ---- op records
 enum {
-  DUEL_FLAG_INPLACE = 1,      // element-wise: output 0 may take the storage of an input of the same size
-  DUEL_FLAG_VIEW = 2,         // output 0 is input 0's storage (at attr.view.offset for view)
-  DUEL_FLAG_WRITER = 4,       // output i is the next version of input i, for each input that is a state version
-  DUEL_FLAG_FUSED = 8,        // has expand
-  DUEL_FLAG_COMMUTATIVE = 16, // for common subexpressions
+  DUEL_FLAG_INPLACE = 1,     // element-wise: output 0 may take the storage of an input of the same size
+  DUEL_FLAG_VIEW = 2,        // output 0 is input 0's storage (at attr.view.offset for view)
+  DUEL_FLAG_WRITER = 4,      // output i is the next version of input i, for each input that is a state version
+  DUEL_FLAG_COMMUTATIVE = 8, // for common subexpressions
 };
 
 typedef struct duel_cost {
@@ -376,19 +377,22 @@ typedef struct duel_op_record {
   const char *name;
   duel_op_kind kind;
   int min_in, max_in, n_out; // max_in -1: any number
-  // Sets value.dtype and value.shape of all outputs (already appended), or calls duel_graph_error. shape as above.
-  void (*infer)(duel_graph *g, const duel_node *n, const duel_shape *shape);
+  // Sets value.dtype and value.shape of all outputs (already appended). False: the error is recorded. shape as above.
+  bool (*infer)(duel_graph *g, const duel_node *n, const duel_shape *shape);
   // d_in[i] for the inputs with need[i]; d_out[i] may be DUEL_NONE (no gradient arrives there). Contributions carry
   // the *output's* broadcast shape where it is easier: autodiff sums them down to the input's and adds them up. Leave
   // DUEL_NONE for "none". duel_no_grad says that the op has no derivative.
   void (*vjp)(duel_graph *g, const duel_node *n, const duel_val *d_out, const bool *need, duel_val *d_in);
-  void (*expand)(duel_graph *g, const duel_node *n, duel_val *out); // fused ops: the same in primitives
-  duel_cost (*cost)(const duel_graph *g, const duel_node *n);
+  void (*expand)(duel_graph *g, const duel_node *n,
+                 duel_val *out); // fused ops: the same in primitives; NULL: a primitive
+  double flops_in, flops_out; // an element of input 0, and of output 0; each input is read once and each output written
+  duel_cost (*cost)(const duel_graph *g, const duel_node *n); // where that is not all, or NULL
   unsigned flags;
 } duel_op_record;
 
 extern const duel_op_record *const duel_op_records[DUEL_OP_COUNT];
 const char *duel_op_name(duel_op op);
+duel_cost duel_op_cost(const duel_graph *g, const duel_node *n); // 0 of leaves and views
 void duel_no_grad(duel_graph *g, const duel_node *n, const duel_val *d_out, const bool *need, duel_val *d_in);
 void duel_vjp_by_expansion(duel_graph *g, const duel_node *n, const duel_val *d_out, const bool *need, duel_val *d_in);
 

@@ -362,10 +362,8 @@ bool duel_step_every(duel_step *s, int64_t n) {
   if (n == 1) return true;
   int i = 0;
   while (i < v->n_every && v->every[i] != n) i++;
-  if (i == DUEL_MAX_EVERY) {
-    duel_graph_error(s->g, "a recipe has at most %d different n in `every: n`", DUEL_MAX_EVERY);
-    return false;
-  }
+  if (i == DUEL_MAX_EVERY)
+    return duel_graph_refuse(s->g, "a recipe has at most %d different n in `every: n`", DUEL_MAX_EVERY);
   if (i == v->n_every) v->every[v->n_every++] = n;
   return s->on >> i & 1;
 }

@@ -29,6 +29,13 @@
   DUEL_UNUSED duel_graph *g, DUEL_UNUSED const duel_node *n, const duel_val *d_out, DUEL_UNUSED const bool *need,      \
       duel_val *d_in
 
+// Where attributes begin: padding is zero too, so that two of them compare bytewise.
+static inline duel_attr duel_attr_zero(void) {
+  duel_attr attr;
+  memset(&attr, 0, sizeof attr);
+  return attr;
+}
+
 // One node as an expression: its output 0, or DUEL_NONE.
 duel_val duel_apply(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr,
                     const duel_shape *shape);
@@ -36,9 +43,9 @@ duel_val duel_apply(duel_graph *g, duel_op op, int n_in, const duel_val *in, con
 void duel_apply_all(duel_graph *g, duel_op op, int n_in, const duel_val *in, const duel_attr *attr, duel_val *out);
 
 duel_shape duel_in_shape(const duel_graph *g, const duel_node *n, int i);
-void duel_set_out(duel_graph *g, const duel_node *n, int i, duel_dtype dtype, duel_shape shape);
 
-// Shape rules call these; false: the error is recorded.
+// Shape rules call these, and yield what they do; false: the error is recorded (duel_graph_refuse).
+bool duel_set_out(duel_graph *g, const duel_node *n, int i, duel_dtype dtype, duel_shape shape); // true
 bool duel_need_dtype(duel_graph *g, const duel_node *n, int i, duel_dtype dtype);
 bool duel_need_real(duel_graph *g, const duel_node *n); // every input has the graph's real type
 bool duel_need_shape(duel_graph *g, const duel_node *n, int i, const char *what, duel_shape shape);
@@ -59,6 +66,5 @@ double duel_elements(const duel_graph *g, duel_val v);
 double duel_bytes(const duel_graph *g, duel_val v);
 // Reads each input and writes each output once.
 duel_cost duel_cost_streams(const duel_graph *g, const duel_node *n, double flops);
-duel_cost duel_cost_none(const duel_graph *g, const duel_node *n); // leaves and views
 
 #endif

@@ -5,27 +5,24 @@
 #include "core/ops/op.h"
 
 static duel_attr norm_attr(double eps, duel_act act, double slope) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.batchnorm.act = (int)act;
   attr.batchnorm.eps = eps;
   attr.batchnorm.slope = act == DUEL_ACT_LEAKY_RELU ? slope : 0; // equal nodes have equal attributes
   return attr;
 }
 
+enum { FLOPS = 10 }; // an element: mean, variance, then the result
+
 // x is input i; on success *channel is [C].
 static bool check_norm(duel_graph *g, const duel_node *n, int i, duel_shape *channel) {
   duel_shape x = duel_in_shape(g, n, i);
   if (!duel_need_real(g, n) || !duel_need_activation(g, n, n->attr.batchnorm.act, n->attr.batchnorm.slope))
     return false;
-  if (x.rank < 2) {
-    duel_graph_error(g, "%s cannot normalize %s: it needs N×C×...", duel_op_name(n->op), duel_shape_text(x));
-    return false;
-  }
-  if (!(n->attr.batchnorm.eps >= 0 && isfinite(n->attr.batchnorm.eps))) {
-    duel_graph_error(g, "%s: eps is %g and must be at least 0", duel_op_name(n->op), n->attr.batchnorm.eps);
-    return false;
-  }
+  if (x.rank < 2)
+    return duel_graph_refuse(g, "%s cannot normalize %s: it needs N×C×...", duel_op_name(n->op), duel_shape_text(x));
+  if (!(n->attr.batchnorm.eps >= 0 && isfinite(n->attr.batchnorm.eps)))
+    return duel_graph_refuse(g, "%s: eps is %g and must be at least 0", duel_op_name(n->op), n->attr.batchnorm.eps);
   *channel = DUEL_SHAPE(x.dim[1]);
   return true;
 }
@@ -53,14 +50,14 @@ static duel_val deviation(duel_graph *g, duel_val var, double eps) {
 }
 
 // ---- batchnorm
-static void infer_batchnorm(DUEL_INFER_ARGS) {
+static bool infer_batchnorm(DUEL_INFER_ARGS) {
   duel_shape channel;
   if (!check_norm(g, n, 0, &channel) || !duel_need_shape(g, n, 1, "scale", channel) ||
       !duel_need_shape(g, n, 2, "shift", channel))
-    return;
+    return false;
   duel_set_out(g, n, 0, g->real, duel_in_shape(g, n, 0));
   duel_set_out(g, n, 1, g->real, channel);
-  duel_set_out(g, n, 2, g->real, channel);
+  return duel_set_out(g, n, 2, g->real, channel);
 }
 
 // The gradients that arrive at mean and var add (d_mean + 2·(x − mean)·d_var)/count to that of x.
@@ -99,12 +96,7 @@ static void expand_batchnorm(duel_graph *g, const duel_node *n, duel_val *out) {
   out[2] = duel_reshape(g, var, l.channel);
 }
 
-static duel_cost cost_batchnorm(const duel_graph *g, const duel_node *n) { // mean, variance, then the result
-  return duel_cost_streams(g, n, 10 * duel_elements(g, n->in[0]));
-}
-
-DUEL_RECORD(batchnorm, .infer = infer_batchnorm, .vjp = vjp_batchnorm, .expand = expand_batchnorm,
-            .cost = cost_batchnorm, .flags = DUEL_FLAG_FUSED);
+DUEL_RECORD(batchnorm, .infer = infer_batchnorm, .vjp = vjp_batchnorm, .expand = expand_batchnorm, .flops_in = FLOPS);
 
 void duel_batchnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, double eps, duel_act act, double slope,
                     duel_val out[3]) {
@@ -113,15 +105,15 @@ void duel_batchnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, d
 }
 
 // ---- batchnorm_grad: (d_y, x, scale, mean, var, y) -> d_x, d_scale, d_shift
-static void infer_batchnorm_grad(DUEL_INFER_ARGS) {
+static bool infer_batchnorm_grad(DUEL_INFER_ARGS) {
   duel_shape channel, x = duel_in_shape(g, n, 1);
   if (!check_norm(g, n, 1, &channel) || !duel_need_shape(g, n, 0, "d_y", x) ||
       !duel_need_shape(g, n, 2, "scale", channel) || !duel_need_shape(g, n, 3, "mean", channel) ||
       !duel_need_shape(g, n, 4, "var", channel) || !duel_need_shape(g, n, 5, "y", x))
-    return;
+    return false;
   duel_set_out(g, n, 0, g->real, x);
   duel_set_out(g, n, 1, g->real, channel);
-  duel_set_out(g, n, 2, g->real, channel);
+  return duel_set_out(g, n, 2, g->real, channel);
 }
 
 // With d = d_y·act'(y), s = sqrt(var + eps), h = (x − mean)/s:
@@ -140,7 +132,7 @@ static void expand_batchnorm_grad(duel_graph *g, const duel_node *n, duel_val *o
 }
 
 DUEL_RECORD(batchnorm_grad, .infer = infer_batchnorm_grad, .vjp = duel_vjp_by_expansion,
-            .expand = expand_batchnorm_grad, .cost = cost_batchnorm, .flags = DUEL_FLAG_FUSED);
+            .expand = expand_batchnorm_grad, .flops_in = FLOPS);
 
 void duel_batchnorm_grad(duel_graph *g, const duel_val in[6], double eps, duel_act act, double slope, duel_val out[3]) {
   duel_attr attr = norm_attr(eps, act, slope);

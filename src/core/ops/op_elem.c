@@ -4,89 +4,34 @@
 
 #include "core/ops/op.h"
 
-// Rough costs of one element, a multiply-add being 2.
-static duel_cost cost_each(const duel_graph *g, const duel_node *n, double flops) {
-  return duel_cost_streams(g, n, flops * duel_elements(g, n->out[0]));
-}
-static duel_cost cost_1(const duel_graph *g, const duel_node *n) {
-  return cost_each(g, n, 1);
-}
-static duel_cost cost_2(const duel_graph *g, const duel_node *n) {
-  return cost_each(g, n, 2);
-}
-static duel_cost cost_3(const duel_graph *g, const duel_node *n) {
-  return cost_each(g, n, 3);
-}
-static duel_cost cost_function(const duel_graph *g, const duel_node *n) {
-  return cost_each(g, n, 20);
-} // polynomials
+enum { POLYNOMIAL = 20 }; // FLOPs of one, roughly; a multiply-add is 2
 
-static void infer_broadcasting(DUEL_INFER_ARGS) {
-  if (!duel_need_real(g, n)) return;
+static bool infer_broadcasting(DUEL_INFER_ARGS) {
+  if (!duel_need_real(g, n)) return false;
   duel_shape dst = duel_in_shape(g, n, 0);
   for (int i = 1; i < n->n_in; i++) {
     duel_shape src = duel_in_shape(g, n, i), joined;
-    if (!duel_shape_broadcast(dst, src, &joined)) {
-      duel_graph_error(g, "%s cannot broadcast %s with %s", duel_op_name(n->op), duel_shape_text(dst),
-                       duel_shape_text(src));
-      return;
-    }
+    if (!duel_shape_broadcast(dst, src, &joined))
+      return duel_graph_refuse(g, "%s cannot broadcast %s with %s", duel_op_name(n->op), duel_shape_text(dst),
+                               duel_shape_text(src));
     dst = joined;
   }
-  duel_set_out(g, n, 0, g->real, dst);
+  return duel_set_out(g, n, 0, g->real, dst);
 }
 
-static duel_val unary(duel_graph *g, duel_op op, duel_val x) {
-  return duel_apply(g, op, 1, &x, NULL, NULL);
-}
-static duel_val binary(duel_graph *g, duel_op op, duel_val a, duel_val b) {
-  return duel_apply(g, op, 2, (duel_val[]){a, b}, NULL, NULL);
-}
-duel_val duel_add(duel_graph *g, duel_val a, duel_val b) {
-  return binary(g, DUEL_OP_ADD, a, b);
-}
-duel_val duel_sub(duel_graph *g, duel_val a, duel_val b) {
-  return binary(g, DUEL_OP_SUB, a, b);
-}
-duel_val duel_mul(duel_graph *g, duel_val a, duel_val b) {
-  return binary(g, DUEL_OP_MUL, a, b);
-}
-duel_val duel_div(duel_graph *g, duel_val a, duel_val b) {
-  return binary(g, DUEL_OP_DIV, a, b);
-}
-duel_val duel_less_equal(duel_graph *g, duel_val a, duel_val b) {
-  return binary(g, DUEL_OP_LESS_EQUAL, a, b);
-}
-duel_val duel_select(duel_graph *g, duel_val cond, duel_val a, duel_val b) {
-  return duel_apply(g, DUEL_OP_SELECT, 3, (duel_val[]){cond, a, b}, NULL, NULL);
-}
-duel_val duel_exp(duel_graph *g, duel_val x) {
-  return unary(g, DUEL_OP_EXP, x);
-}
-duel_val duel_log(duel_graph *g, duel_val x) {
-  return unary(g, DUEL_OP_LOG, x);
-}
-duel_val duel_sqrt(duel_graph *g, duel_val x) {
-  return unary(g, DUEL_OP_SQRT, x);
-}
-duel_val duel_tanh(duel_graph *g, duel_val x) {
-  return unary(g, DUEL_OP_TANH, x);
-}
-duel_val duel_sigmoid(duel_graph *g, duel_val x) {
-  return unary(g, DUEL_OP_SIGMOID, x);
-}
-duel_val duel_softplus(duel_graph *g, duel_val x) {
-  return unary(g, DUEL_OP_SOFTPLUS, x);
-}
-duel_val duel_erf(duel_graph *g, duel_val x) {
-  return unary(g, DUEL_OP_ERF, x);
-}
-duel_val duel_tanh_grad(duel_graph *g, duel_val d_dst, duel_val dst) {
-  return binary(g, DUEL_OP_TANH_GRAD, d_dst, dst);
-}
-duel_val duel_sigmoid_grad(duel_graph *g, duel_val d_dst, duel_val dst) {
-  return binary(g, DUEL_OP_SIGMOID_GRAD, d_dst, dst);
-}
+// An op without attributes: how it is called, and its record.
+#define UNARY(op, ENUM, ...)                                                                                           \
+  duel_val duel_##op(duel_graph *g, duel_val x) {                                                                      \
+    return duel_apply(g, DUEL_OP_##ENUM, 1, &x, NULL, NULL);                                                           \
+  }                                                                                                                    \
+  DUEL_RECORD(op, __VA_ARGS__)
+#define BINARY(op, ENUM, ...)                                                                                          \
+  duel_val duel_##op(duel_graph *g, duel_val a, duel_val b) {                                                          \
+    return duel_apply(g, DUEL_OP_##ENUM, 2, (duel_val[]){a, b}, NULL, NULL);                                           \
+  }                                                                                                                    \
+  DUEL_RECORD(op, __VA_ARGS__)
+#define EACH .infer = infer_broadcasting, .flags = DUEL_FLAG_INPLACE
+#define COMMUTATIVE .infer = infer_broadcasting, .flags = DUEL_FLAG_INPLACE | DUEL_FLAG_COMMUTATIVE
 
 // ---- arithmetic
 static void vjp_add(DUEL_VJP_ARGS) {
@@ -116,13 +61,11 @@ static void vjp_select(DUEL_VJP_ARGS) {
   if (need[2]) d_in[2] = duel_select(g, n->in[0], zero, d_out[0]);
 }
 
-static void infer_affine(DUEL_INFER_ARGS) {
-  if (!isfinite(n->attr.affine.mul) || !isfinite(n->attr.affine.add)) {
-    duel_graph_error(g, "affine: the factor %g or the summand %g is not finite", n->attr.affine.mul,
-                     n->attr.affine.add);
-    return;
-  }
-  infer_broadcasting(g, n, shape);
+static bool infer_affine(DUEL_INFER_ARGS) {
+  if (!isfinite(n->attr.affine.mul) || !isfinite(n->attr.affine.add))
+    return duel_graph_refuse(g, "affine: the factor %g or the summand %g is not finite", n->attr.affine.mul,
+                             n->attr.affine.add);
+  return infer_broadcasting(g, n, shape);
 }
 
 static void vjp_affine(DUEL_VJP_ARGS) {
@@ -130,22 +73,22 @@ static void vjp_affine(DUEL_VJP_ARGS) {
 }
 
 duel_val duel_affine(duel_graph *g, duel_val x, double mul, double add) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.affine.mul = mul;
   attr.affine.add = add;
   return duel_apply(g, DUEL_OP_AFFINE, 1, &x, &attr, NULL);
 }
 
-#define BINARY .infer = infer_broadcasting, .flags = DUEL_FLAG_INPLACE
-#define COMMUTATIVE .infer = infer_broadcasting, .flags = DUEL_FLAG_INPLACE | DUEL_FLAG_COMMUTATIVE
-DUEL_RECORD(add, COMMUTATIVE, .vjp = vjp_add, .cost = cost_1);
-DUEL_RECORD(sub, BINARY, .vjp = vjp_sub, .cost = cost_1);
-DUEL_RECORD(mul, COMMUTATIVE, .vjp = vjp_mul, .cost = cost_1);
-DUEL_RECORD(div, BINARY, .vjp = vjp_div, .cost = cost_1);
-DUEL_RECORD(less_equal, BINARY, .vjp = duel_no_grad, .cost = cost_1); // piecewise constant
-DUEL_RECORD(select, BINARY, .vjp = vjp_select, .cost = cost_1);
-DUEL_RECORD(affine, .infer = infer_affine, .vjp = vjp_affine, .cost = cost_2, .flags = DUEL_FLAG_INPLACE);
+BINARY(add, ADD, COMMUTATIVE, .vjp = vjp_add, .flops_out = 1);
+BINARY(sub, SUB, EACH, .vjp = vjp_sub, .flops_out = 1);
+BINARY(mul, MUL, COMMUTATIVE, .vjp = vjp_mul, .flops_out = 1);
+BINARY(div, DIV, EACH, .vjp = vjp_div, .flops_out = 1);
+BINARY(less_equal, LESS_EQUAL, EACH, .vjp = duel_no_grad, .flops_out = 1); // piecewise constant
+DUEL_RECORD(select, EACH, .vjp = vjp_select, .flops_out = 1);
+duel_val duel_select(duel_graph *g, duel_val cond, duel_val a, duel_val b) {
+  return duel_apply(g, DUEL_OP_SELECT, 3, (duel_val[]){cond, a, b}, NULL, NULL);
+}
+DUEL_RECORD(affine, .infer = infer_affine, .vjp = vjp_affine, .flops_out = 2, .flags = DUEL_FLAG_INPLACE);
 
 // ---- functions
 static void vjp_exp(DUEL_VJP_ARGS) {
@@ -177,13 +120,13 @@ static void vjp_erf(DUEL_VJP_ARGS) { // 2/sqrt(π)·exp(−x²)
   d_in[0] = duel_affine(g, duel_mul(g, d_out[0], bell), 2 / sqrt(3.14159265358979323846), 0);
 }
 
-DUEL_RECORD(exp, BINARY, .vjp = vjp_exp, .cost = cost_function);
-DUEL_RECORD(log, BINARY, .vjp = vjp_log, .cost = cost_function);
-DUEL_RECORD(sqrt, BINARY, .vjp = vjp_sqrt, .cost = cost_1);
-DUEL_RECORD(tanh, BINARY, .vjp = vjp_tanh, .cost = cost_function);
-DUEL_RECORD(sigmoid, BINARY, .vjp = vjp_sigmoid, .cost = cost_function);
-DUEL_RECORD(softplus, BINARY, .vjp = vjp_softplus, .cost = cost_function);
-DUEL_RECORD(erf, BINARY, .vjp = vjp_erf, .cost = cost_function);
+UNARY(exp, EXP, EACH, .vjp = vjp_exp, .flops_out = POLYNOMIAL);
+UNARY(log, LOG, EACH, .vjp = vjp_log, .flops_out = POLYNOMIAL);
+UNARY(sqrt, SQRT, EACH, .vjp = vjp_sqrt, .flops_out = 1);
+UNARY(tanh, TANH, EACH, .vjp = vjp_tanh, .flops_out = POLYNOMIAL);
+UNARY(sigmoid, SIGMOID, EACH, .vjp = vjp_sigmoid, .flops_out = POLYNOMIAL);
+UNARY(softplus, SOFTPLUS, EACH, .vjp = vjp_softplus, .flops_out = POLYNOMIAL);
+UNARY(erf, ERF, EACH, .vjp = vjp_erf, .flops_out = POLYNOMIAL);
 
 // ---- gradients of activations, as functions of (d_dst, dst)
 static void vjp_tanh_grad(DUEL_VJP_ARGS) { // h = e·(1 − y²): ∂e = d·(1 − y²), ∂y = −2·d·e·y
@@ -196,8 +139,8 @@ static void vjp_sigmoid_grad(DUEL_VJP_ARGS) { // h = e·y·(1 − y): ∂e = d·
   if (need[1]) d_in[1] = duel_mul(g, duel_mul(g, d_out[0], n->in[0]), duel_affine(g, n->in[1], -2, 1));
 }
 
-DUEL_RECORD(tanh_grad, BINARY, .vjp = vjp_tanh_grad, .cost = cost_3);
-DUEL_RECORD(sigmoid_grad, BINARY, .vjp = vjp_sigmoid_grad, .cost = cost_3);
+BINARY(tanh_grad, TANH_GRAD, EACH, .vjp = vjp_tanh_grad, .flops_out = 3);
+BINARY(sigmoid_grad, SIGMOID_GRAD, EACH, .vjp = vjp_sigmoid_grad, .flops_out = 3);
 
 // ---- leaky_relu: a slope ≥ 0 keeps the sign, so that the output tells the side
 bool duel_need_activation(duel_graph *g, const duel_node *n, int act, double slope) {
@@ -208,8 +151,8 @@ bool duel_need_activation(duel_graph *g, const duel_node *n, int act, double slo
   return g->status == DUEL_OK;
 }
 
-static void infer_leaky(DUEL_INFER_ARGS) {
-  if (duel_need_activation(g, n, DUEL_ACT_LEAKY_RELU, n->attr.leaky.slope)) infer_broadcasting(g, n, shape);
+static bool infer_leaky(DUEL_INFER_ARGS) {
+  return duel_need_activation(g, n, DUEL_ACT_LEAKY_RELU, n->attr.leaky.slope) && infer_broadcasting(g, n, shape);
 }
 
 static void vjp_leaky_relu(DUEL_VJP_ARGS) {
@@ -220,13 +163,12 @@ static void vjp_leaky_relu_grad(DUEL_VJP_ARGS) { // linear in d_dst, piecewise c
   if (need[0]) d_in[0] = duel_leaky_relu_grad(g, d_out[0], n->in[1], n->attr.leaky.slope);
 }
 
-#define LEAKY .infer = infer_leaky, .cost = cost_2, .flags = DUEL_FLAG_INPLACE
+#define LEAKY .infer = infer_leaky, .flops_out = 2, .flags = DUEL_FLAG_INPLACE
 DUEL_RECORD(leaky_relu, LEAKY, .vjp = vjp_leaky_relu);
 DUEL_RECORD(leaky_relu_grad, LEAKY, .vjp = vjp_leaky_relu_grad);
 
 static duel_val leaky(duel_graph *g, duel_op op, int n_in, const duel_val *in, double slope) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.leaky.slope = slope;
   return duel_apply(g, op, n_in, in, &attr, NULL);
 }

@@ -4,8 +4,7 @@
 #include "core/ops/op.h"
 
 static duel_attr product_attr(bool trans_a, bool trans_b, duel_act act, double slope) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.matmul.trans_a = trans_a;
   attr.matmul.trans_b = trans_b;
   attr.matmul.act = (int)act;
@@ -20,11 +19,9 @@ static bool product_shape(duel_graph *g, const duel_node *n, duel_shape *dst) {
       !duel_matmul_sizes(g, n, &rows, &inner, &columns))
     return false;
   duel_shape a = duel_in_shape(g, n, 0), b = duel_in_shape(g, n, 1);
-  if (a.rank != 2 || b.rank != 2) {
-    duel_graph_error(g, "%s cannot multiply %s by %s: batch dimensions are for matmul", duel_op_name(n->op),
-                     duel_shape_text(a), duel_shape_text(b));
-    return false;
-  }
+  if (a.rank != 2 || b.rank != 2)
+    return duel_graph_refuse(g, "%s cannot multiply %s by %s: batch dimensions are for matmul", duel_op_name(n->op),
+                             duel_shape_text(a), duel_shape_text(b));
   *dst = DUEL_SHAPE(rows, columns);
   return true;
 }
@@ -39,11 +36,11 @@ static duel_val product(duel_graph *g, const duel_node *n) {
 }
 
 // ---- dense
-static void infer_dense(DUEL_INFER_ARGS) {
+static bool infer_dense(DUEL_INFER_ARGS) {
   duel_shape dst;
-  if (!product_shape(g, n, &dst)) return;
-  if (n->n_in == 3 && !duel_need_shape(g, n, 2, "the bias", DUEL_SHAPE(dst.dim[1]))) return;
-  duel_set_out(g, n, 0, g->real, dst);
+  if (!product_shape(g, n, &dst)) return false;
+  if (n->n_in == 3 && !duel_need_shape(g, n, 2, "the bias", DUEL_SHAPE(dst.dim[1]))) return false;
+  return duel_set_out(g, n, 0, g->real, dst);
 }
 
 static void vjp_dense(DUEL_VJP_ARGS) {
@@ -61,8 +58,7 @@ static void expand_dense(duel_graph *g, const duel_node *n, duel_val *out) {
   out[0] = duel_activate(g, y, (duel_act)n->attr.matmul.act, n->attr.matmul.slope);
 }
 
-DUEL_RECORD(dense, .infer = infer_dense, .vjp = vjp_dense, .expand = expand_dense, .cost = cost_product,
-            .flags = DUEL_FLAG_FUSED);
+DUEL_RECORD(dense, .infer = infer_dense, .vjp = vjp_dense, .expand = expand_dense, .cost = cost_product);
 
 duel_val duel_dense(duel_graph *g, duel_val a, duel_val b, duel_val bias, bool trans_a, bool trans_b, duel_act act,
                     double slope) {
@@ -71,11 +67,11 @@ duel_val duel_dense(duel_graph *g, duel_val a, duel_val b, duel_val bias, bool t
 }
 
 // ---- matmul_grad
-static void infer_matmul_grad(DUEL_INFER_ARGS) {
+static bool infer_matmul_grad(DUEL_INFER_ARGS) {
   duel_shape dst;
-  if (!product_shape(g, n, &dst) || !duel_need_shape(g, n, 2, "the activation", dst)) return;
+  if (!product_shape(g, n, &dst) || !duel_need_shape(g, n, 2, "the activation", dst)) return false;
   duel_set_out(g, n, 0, g->real, dst);
-  duel_set_out(g, n, 1, g->real, DUEL_SHAPE(dst.dim[1]));
+  return duel_set_out(g, n, 1, g->real, DUEL_SHAPE(dst.dim[1]));
 }
 
 static void expand_matmul_grad(duel_graph *g, const duel_node *n, duel_val *out) {
@@ -84,7 +80,7 @@ static void expand_matmul_grad(duel_graph *g, const duel_node *n, duel_val *out)
 }
 
 DUEL_RECORD(matmul_grad, .infer = infer_matmul_grad, .vjp = duel_vjp_by_expansion, .expand = expand_matmul_grad,
-            .cost = cost_product, .flags = DUEL_FLAG_FUSED);
+            .cost = cost_product);
 
 void duel_matmul_grad(duel_graph *g, duel_val a, duel_val b, duel_val y, bool trans_a, bool trans_b, duel_act act,
                       double slope, duel_val out[2]) {

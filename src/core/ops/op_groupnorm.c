@@ -9,12 +9,13 @@
 #include "core/ops/op.h"
 
 static duel_attr norm_attr(int64_t groups, double eps) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.groupnorm.groups = groups;
   attr.groupnorm.eps = eps;
   return attr;
 }
+
+enum { FLOPS = 10 }; // an element: mean, variance, then the result
 
 // x is input i, scale the one behind it; on success *per_group is the shape of mean and variance.
 static bool check_norm(duel_graph *g, const duel_node *n, int i, duel_shape *per_group) {
@@ -22,22 +23,16 @@ static bool check_norm(duel_graph *g, const duel_node *n, int i, duel_shape *per
   const int64_t groups = n->attr.groupnorm.groups;
   const char *name = duel_op_name(n->op);
   if (!duel_need_real(g, n)) return false;
-  if (x.rank < 2 || groups < 1 || x.dim[1] % groups) {
-    duel_graph_error(g, "%s cannot cut the channels of %s into %lld groups: it needs N×C×..., C a multiple", name,
-                     duel_shape_text(x), (long long)groups);
-    return false;
-  }
+  if (x.rank < 2 || groups < 1 || x.dim[1] % groups)
+    return duel_graph_refuse(g, "%s cannot cut the channels of %s into %lld groups: it needs N×C×..., C a multiple",
+                             name, duel_shape_text(x), (long long)groups);
   bool fits = scale.rank >= 1 && scale.rank < x.rank;
   for (int k = 0; fits && k < scale.rank; k++) fits = scale.dim[k] == x.dim[k + 1];
-  if (!fits) {
-    duel_graph_error(g, "%s: scale is %s and must have the first axes of the items of %s", name, duel_shape_text(scale),
-                     duel_shape_text(x));
-    return false;
-  }
-  if (!(n->attr.groupnorm.eps >= 0 && isfinite(n->attr.groupnorm.eps))) {
-    duel_graph_error(g, "%s: eps is %g and must be at least 0", name, n->attr.groupnorm.eps);
-    return false;
-  }
+  if (!fits)
+    return duel_graph_refuse(g, "%s: scale is %s and must have the first axes of the items of %s", name,
+                             duel_shape_text(scale), duel_shape_text(x));
+  if (!(n->attr.groupnorm.eps >= 0 && isfinite(n->attr.groupnorm.eps)))
+    return duel_graph_refuse(g, "%s: eps is %g and must be at least 0", name, n->attr.groupnorm.eps);
   *per_group = DUEL_SHAPE(x.dim[0], groups);
   return true;
 }
@@ -69,12 +64,12 @@ static duel_val deviation(duel_graph *g, duel_val var, double eps) {
 }
 
 // ---- groupnorm
-static void infer_groupnorm(DUEL_INFER_ARGS) {
+static bool infer_groupnorm(DUEL_INFER_ARGS) {
   duel_shape per_group;
-  if (!check_norm(g, n, 0, &per_group) || !duel_need_shape(g, n, 2, "shift", duel_in_shape(g, n, 1))) return;
+  if (!check_norm(g, n, 0, &per_group) || !duel_need_shape(g, n, 2, "shift", duel_in_shape(g, n, 1))) return false;
   duel_set_out(g, n, 0, g->real, duel_in_shape(g, n, 0));
   duel_set_out(g, n, 1, g->real, per_group);
-  duel_set_out(g, n, 2, g->real, per_group);
+  return duel_set_out(g, n, 2, g->real, per_group);
 }
 
 // The gradients that arrive at mean and var add (d_mean + 2·(x − mean)·d_var)/count to that of x. Those of scale and
@@ -118,12 +113,7 @@ static void expand_groupnorm(duel_graph *g, const duel_node *n, duel_val *out) {
   out[2] = duel_reshape(g, var, per_group);
 }
 
-static duel_cost cost_groupnorm(const duel_graph *g, const duel_node *n) { // mean, variance, then the result
-  return duel_cost_streams(g, n, 10 * duel_elements(g, n->in[0]));
-}
-
-DUEL_RECORD(groupnorm, .infer = infer_groupnorm, .vjp = vjp_groupnorm, .expand = expand_groupnorm,
-            .cost = cost_groupnorm, .flags = DUEL_FLAG_FUSED);
+DUEL_RECORD(groupnorm, .infer = infer_groupnorm, .vjp = vjp_groupnorm, .expand = expand_groupnorm, .flops_in = FLOPS);
 
 void duel_groupnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, int64_t groups, double eps,
                     duel_val out[3]) {
@@ -132,16 +122,16 @@ void duel_groupnorm(duel_graph *g, duel_val x, duel_val scale, duel_val shift, i
 }
 
 // ---- groupnorm_grad: (d_y, x, scale, mean, var) -> d_x, d_scale and d_shift of each item
-static void infer_groupnorm_grad(DUEL_INFER_ARGS) {
+static bool infer_groupnorm_grad(DUEL_INFER_ARGS) {
   duel_shape per_group, x = duel_in_shape(g, n, 1), scale = duel_in_shape(g, n, 2);
   if (!check_norm(g, n, 1, &per_group) || !duel_need_shape(g, n, 0, "d_y", x) ||
       !duel_need_shape(g, n, 3, "mean", per_group) || !duel_need_shape(g, n, 4, "var", per_group))
-    return;
+    return false;
   duel_shape each = {.rank = scale.rank + 1, .dim = {x.dim[0]}};
   for (int i = 0; i < scale.rank; i++) each.dim[i + 1] = scale.dim[i];
   duel_set_out(g, n, 0, g->real, x);
   duel_set_out(g, n, 1, g->real, each);
-  duel_set_out(g, n, 2, g->real, each);
+  return duel_set_out(g, n, 2, g->real, each);
 }
 
 // With s = sqrt(var + eps), h = (x − mean)/s and sums over a run: d_shift = Σ d_y, d_scale = Σ d_y·h. With sums over
@@ -162,7 +152,7 @@ static void expand_groupnorm_grad(duel_graph *g, const duel_node *n, duel_val *o
 }
 
 DUEL_RECORD(groupnorm_grad, .infer = infer_groupnorm_grad, .vjp = duel_vjp_by_expansion,
-            .expand = expand_groupnorm_grad, .cost = cost_groupnorm, .flags = DUEL_FLAG_FUSED);
+            .expand = expand_groupnorm_grad, .flops_in = FLOPS);
 
 void duel_groupnorm_grad(duel_graph *g, const duel_val in[5], int64_t groups, double eps, duel_val out[3]) {
   duel_attr attr = norm_attr(groups, eps);

@@ -7,43 +7,37 @@ static bool is_input(const duel_var *var) {
 }
 
 // ---- input, state: attr.input.id is the variable
-static void infer_variable(duel_graph *g, const duel_node *n, bool input) {
+static bool infer_variable(duel_graph *g, const duel_node *n, bool input) {
   int id = n->attr.input.id;
-  if (!g->vars || id < 0 || id >= g->vars->n) {
-    duel_graph_error(g, "%s: there is no variable %d", duel_op_name(n->op), id);
-    return;
-  }
+  if (!g->vars || id < 0 || id >= g->vars->n)
+    return duel_graph_refuse(g, "%s: there is no variable %d", duel_op_name(n->op), id);
   const duel_var *var = &g->vars->var[id];
-  if (is_input(var) != input) {
-    duel_graph_error(g, "%s: variable %s is %s", duel_op_name(n->op), var->name, input ? "state" : "an input");
-    return;
-  }
-  if (!duel_grow_latest(g)) return;
+  if (is_input(var) != input)
+    return duel_graph_refuse(g, "%s: variable %s is %s", duel_op_name(n->op), var->name, input ? "state" : "an input");
+  if (!duel_grow_latest(g)) return false;
   if (g->latest[id] != DUEL_NONE) { // a second leaf would start a second chain of versions
-    duel_graph_error(g, "%s: variable %s is in the graph already", duel_op_name(n->op), var->name);
-    return;
+    return duel_graph_refuse(g, "%s: variable %s is in the graph already", duel_op_name(n->op), var->name);
   }
-  duel_set_out(g, n, 0, var->dtype, var->shape);
   g->value[n->out[0]].var = id;
   g->latest[id] = n->out[0];
+  return duel_set_out(g, n, 0, var->dtype, var->shape);
 }
 
-static void infer_input(DUEL_INFER_ARGS) {
-  infer_variable(g, n, true);
+static bool infer_input(DUEL_INFER_ARGS) {
+  return infer_variable(g, n, true);
 }
 
-static void infer_state(DUEL_INFER_ARGS) {
-  infer_variable(g, n, false);
+static bool infer_state(DUEL_INFER_ARGS) {
+  return infer_variable(g, n, false);
 }
 
-DUEL_RECORD(input, .infer = infer_input, .vjp = duel_no_grad, .cost = duel_cost_none);
-DUEL_RECORD(state, .infer = infer_state, .vjp = duel_no_grad, .cost = duel_cost_none);
+DUEL_RECORD(input, .infer = infer_input, .vjp = duel_no_grad);
+DUEL_RECORD(state, .infer = infer_state, .vjp = duel_no_grad);
 
 static duel_val variable(duel_graph *g, duel_op op, int var) {
   bool known = g->status == DUEL_OK && var >= 0 && var < g->n_latest && g->latest[var] != DUEL_NONE;
   if (known && is_input(&g->vars->var[var]) == (op == DUEL_OP_INPUT)) return g->latest[var];
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.input.id = var;
   return duel_apply(g, op, 0, NULL, &attr, NULL);
 }
@@ -56,19 +50,14 @@ duel_val duel_input(duel_graph *g, int var) {
 }
 
 // ---- constant
-static void infer_constant(DUEL_INFER_ARGS) {
-  duel_set_out(g, n, 0, g->real, *shape);
+static bool infer_constant(DUEL_INFER_ARGS) {
+  return duel_set_out(g, n, 0, g->real, *shape);
 }
 
-static duel_cost cost_constant(const duel_graph *g, const duel_node *n) {
-  return duel_cost_streams(g, n, 0);
-}
-
-DUEL_RECORD(constant, .infer = infer_constant, .vjp = duel_no_grad, .cost = cost_constant);
+DUEL_RECORD(constant, .infer = infer_constant, .vjp = duel_no_grad);
 
 duel_val duel_constant(duel_graph *g, duel_shape shape, double value) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.constant.value = value;
   return duel_apply(g, DUEL_OP_CONSTANT, 0, NULL, &attr, &shape);
 }

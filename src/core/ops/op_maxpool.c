@@ -5,56 +5,48 @@
 #include "core/ops/op.h"
 
 static duel_val apply(duel_graph *g, duel_op op, duel_val x, duel_val v, const duel_window *w) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.window = *w;
   return duel_apply(g, op, 2, (duel_val[]){x, v}, &attr, NULL);
 }
 
-static duel_cost cost_of(const duel_graph *g, const duel_node *n, duel_val y) {
+static duel_cost cost_of(const duel_graph *g, const duel_node *n) {
+  const duel_val y = n->op == DUEL_OP_MAXPOOL2D ? n->out[0] : n->in[1];
   const duel_window *w = &n->attr.window;
   return duel_cost_streams(g, n, (double)w->kernel[0] * (double)w->kernel[1] * duel_elements(g, y));
 }
 
 // ---- maxpool2d
-static void infer_maxpool2d(DUEL_INFER_ARGS) {
+static bool infer_maxpool2d(DUEL_INFER_ARGS) {
   const duel_shape x = duel_in_shape(g, n, 0);
   duel_shape y = {0};
-  if (duel_pooled(g, n, &n->attr.window, x, &y) && duel_need_shape(g, n, 1, "what is taken", x))
-    duel_set_out(g, n, 0, g->real, y);
+  return duel_pooled(g, n, &n->attr.window, x, &y) && duel_need_shape(g, n, 1, "what is taken", x) &&
+         duel_set_out(g, n, 0, g->real, y);
 }
 
 static void vjp_maxpool2d(DUEL_VJP_ARGS) {
   if (need[1]) d_in[1] = duel_maxpool2d_dx(g, n->in[0], d_out[0], &n->attr.window);
 }
 
-static duel_cost cost_maxpool2d(const duel_graph *g, const duel_node *n) {
-  return cost_of(g, n, n->out[0]);
-}
-
-DUEL_RECORD(maxpool2d, .infer = infer_maxpool2d, .vjp = vjp_maxpool2d, .cost = cost_maxpool2d);
+DUEL_RECORD(maxpool2d, .infer = infer_maxpool2d, .vjp = vjp_maxpool2d, .cost = cost_of);
 
 duel_val duel_maxpool2d(duel_graph *g, duel_val x, duel_val v, const duel_window *w) {
   return apply(g, DUEL_OP_MAXPOOL2D, x, v, w);
 }
 
 // ---- maxpool2d_dx: (x, d_y) -> d_x
-static void infer_maxpool2d_dx(DUEL_INFER_ARGS) {
+static bool infer_maxpool2d_dx(DUEL_INFER_ARGS) {
   const duel_shape x = duel_in_shape(g, n, 0);
   duel_shape y = {0};
-  if (duel_pooled(g, n, &n->attr.window, x, &y) && duel_need_shape(g, n, 1, "the gradient", y))
-    duel_set_out(g, n, 0, g->real, x);
+  return duel_pooled(g, n, &n->attr.window, x, &y) && duel_need_shape(g, n, 1, "the gradient", y) &&
+         duel_set_out(g, n, 0, g->real, x);
 }
 
 static void vjp_maxpool2d_dx(DUEL_VJP_ARGS) {
   if (need[1]) d_in[1] = duel_maxpool2d(g, n->in[0], d_out[0], &n->attr.window);
 }
 
-static duel_cost cost_maxpool2d_dx(const duel_graph *g, const duel_node *n) {
-  return cost_of(g, n, n->in[1]);
-}
-
-DUEL_RECORD(maxpool2d_dx, .infer = infer_maxpool2d_dx, .vjp = vjp_maxpool2d_dx, .cost = cost_maxpool2d_dx);
+DUEL_RECORD(maxpool2d_dx, .infer = infer_maxpool2d_dx, .vjp = vjp_maxpool2d_dx, .cost = cost_of);
 
 duel_val duel_maxpool2d_dx(duel_graph *g, duel_val x, duel_val d_y, const duel_window *w) {
   return apply(g, DUEL_OP_MAXPOOL2D_DX, x, d_y, w);

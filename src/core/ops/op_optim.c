@@ -15,19 +15,13 @@
 bool duel_write_version(duel_graph *g, const duel_node *n, int i) {
   const duel_value *old = &g->value[n->in[i]];
   const char *op = duel_op_name(n->op);
-  if (old->var < 0) {
-    duel_graph_error(g, "%s: input %d (%s) is written, but it is no state", op, i, duel_shape_text(old->shape));
-    return false;
-  }
+  if (old->var < 0)
+    return duel_graph_refuse(g, "%s: input %d (%s) is written, but it is no state", op, i, duel_shape_text(old->shape));
   const duel_var *var = &g->vars->var[old->var];
-  if (var->arena == DUEL_ARENA_INPUT || var->arena == DUEL_ARENA_DATA) {
-    duel_graph_error(g, "%s cannot write %s: it is an input", op, var->name);
-    return false;
-  }
-  if (g->latest[old->var] != n->in[i]) {
-    duel_graph_error(g, "%s cannot write an old version of %s: a newer one exists", op, var->name);
-    return false;
-  }
+  if (var->arena == DUEL_ARENA_INPUT || var->arena == DUEL_ARENA_DATA)
+    return duel_graph_refuse(g, "%s cannot write %s: it is an input", op, var->name);
+  if (g->latest[old->var] != n->in[i])
+    return duel_graph_refuse(g, "%s cannot write an old version of %s: a newer one exists", op, var->name);
   duel_set_out(g, n, i, old->dtype, old->shape);
   g->value[n->out[i]].var = old->var;
   g->latest[old->var] = n->out[i];
@@ -36,70 +30,54 @@ bool duel_write_version(duel_graph *g, const duel_node *n, int i) {
 
 // (p, moments..., grad, coef): all of p's shape but coef [8]. Writes p and the moments; the last output is Σ grad²
 // in duel_squares_parts().
-static void infer_optimizer(DUEL_INFER_ARGS) {
+static bool infer_optimizer(DUEL_INFER_ARGS) {
   int written = n->n_out - 1;
   duel_shape p = duel_in_shape(g, n, 0);
-  if (!duel_need_real(g, n)) return;
+  if (!duel_need_real(g, n)) return false;
   for (int i = 1; i < written; i++)
-    if (!duel_need_shape(g, n, i, "a moment", p)) return;
+    if (!duel_need_shape(g, n, i, "a moment", p)) return false;
   if (!duel_need_shape(g, n, written, "the gradient", p) || !duel_need_shape(g, n, written + 1, "coef", DUEL_SHAPE(8)))
-    return;
+    return false;
   const int64_t count = duel_shape_count(p);
-  if (n->attr.optim.gaps < 0 || n->attr.optim.gaps > DUEL_OPTIM_GAPS) {
-    duel_graph_error(g, "%s: %" PRId64 " gaps; there are at most %d", duel_op_name(n->op), n->attr.optim.gaps,
-                     DUEL_OPTIM_GAPS);
-    return;
-  }
+  if (n->attr.optim.gaps < 0 || n->attr.optim.gaps > DUEL_OPTIM_GAPS)
+    return duel_graph_refuse(g, "%s: %" PRId64 " gaps; there are at most %d", duel_op_name(n->op), n->attr.optim.gaps,
+                             DUEL_OPTIM_GAPS);
   for (int64_t i = 0, end = 0; i < n->attr.optim.gaps; end = n->attr.optim.gap[2 * i++ + 1])
     if (n->attr.optim.gap[2 * i] < end || n->attr.optim.gap[2 * i + 1] <= n->attr.optim.gap[2 * i] ||
-        n->attr.optim.gap[2 * i + 1] > count) {
-      duel_graph_error(g, "%s: gap %" PRId64 " of %s is out of order", duel_op_name(n->op), i, duel_shape_text(p));
-      return;
-    }
+        n->attr.optim.gap[2 * i + 1] > count)
+      return duel_graph_refuse(g, "%s: gap %" PRId64 " of %s is out of order", duel_op_name(n->op), i,
+                               duel_shape_text(p));
   for (int i = 0; i < written; i++)
-    if (!duel_write_version(g, n, i)) return;
-  duel_set_out(g, n, written, g->real, DUEL_SHAPE(duel_squares_parts(count)));
+    if (!duel_write_version(g, n, i)) return false;
+  return duel_set_out(g, n, written, g->real, DUEL_SHAPE(duel_squares_parts(count)));
 }
 
-static duel_cost cost_optimizer(const duel_graph *g, const duel_node *n) {
-  return duel_cost_streams(g, n, (n->op == DUEL_OP_ADAM ? 15 : 7) * duel_elements(g, n->in[0]));
+static bool infer_ema(DUEL_INFER_ARGS) {
+  return duel_need_real(g, n) && duel_need_shape(g, n, 1, "the new value", duel_in_shape(g, n, 0)) &&
+         duel_need_shape(g, n, 2, "the weight", DUEL_SCALAR) && duel_write_version(g, n, 0);
 }
 
-static void infer_ema(DUEL_INFER_ARGS) {
-  if (duel_need_real(g, n) && duel_need_shape(g, n, 1, "the new value", duel_in_shape(g, n, 0)) &&
-      duel_need_shape(g, n, 2, "the weight", DUEL_SCALAR))
-    duel_write_version(g, n, 0);
-}
-
-static duel_cost cost_ema(const duel_graph *g, const duel_node *n) {
-  return duel_cost_streams(g, n, 3 * duel_elements(g, n->in[0]));
-}
-
-static void infer_running(DUEL_INFER_ARGS) {
+static bool infer_running(DUEL_INFER_ARGS) {
   static const char *const what[] = {"", "the variance", "the batch's mean", "the batch's variance"};
-  if (!duel_need_real(g, n)) return;
+  if (!duel_need_real(g, n)) return false;
   for (int i = 1; i < 4; i++)
-    if (!duel_need_shape(g, n, i, what[i], duel_in_shape(g, n, 0))) return;
-  if (duel_write_version(g, n, 0)) duel_write_version(g, n, 1);
+    if (!duel_need_shape(g, n, i, what[i], duel_in_shape(g, n, 0))) return false;
+  return duel_write_version(g, n, 0) && duel_write_version(g, n, 1);
 }
 
-static duel_cost cost_running(const duel_graph *g, const duel_node *n) {
-  return duel_cost_streams(g, n, 7 * duel_elements(g, n->in[0]));
-}
-
-static void infer_assign(DUEL_INFER_ARGS) {
-  if (duel_need_real(g, n) && duel_need_shape(g, n, 1, "the new value", duel_in_shape(g, n, 0)))
-    duel_write_version(g, n, 0);
+static bool infer_assign(DUEL_INFER_ARGS) {
+  return duel_need_real(g, n) && duel_need_shape(g, n, 1, "the new value", duel_in_shape(g, n, 0)) &&
+         duel_write_version(g, n, 0);
 }
 
 static duel_cost cost_assign(const duel_graph *g, const duel_node *n) { // the old version is not read
   return (duel_cost){0, 2 * duel_bytes(g, n->out[0])};
 }
 
-DUEL_RECORD(adam, .infer = infer_optimizer, .vjp = duel_no_grad, .cost = cost_optimizer, .flags = DUEL_FLAG_WRITER);
-DUEL_RECORD(sgd, .infer = infer_optimizer, .vjp = duel_no_grad, .cost = cost_optimizer, .flags = DUEL_FLAG_WRITER);
-DUEL_RECORD(ema, .infer = infer_ema, .vjp = duel_no_grad, .cost = cost_ema, .flags = DUEL_FLAG_WRITER);
-DUEL_RECORD(running, .infer = infer_running, .vjp = duel_no_grad, .cost = cost_running, .flags = DUEL_FLAG_WRITER);
+DUEL_RECORD(adam, .infer = infer_optimizer, .vjp = duel_no_grad, .flops_in = 15, .flags = DUEL_FLAG_WRITER);
+DUEL_RECORD(sgd, .infer = infer_optimizer, .vjp = duel_no_grad, .flops_in = 7, .flags = DUEL_FLAG_WRITER);
+DUEL_RECORD(ema, .infer = infer_ema, .vjp = duel_no_grad, .flops_in = 3, .flags = DUEL_FLAG_WRITER);
+DUEL_RECORD(running, .infer = infer_running, .vjp = duel_no_grad, .flops_in = 7, .flags = DUEL_FLAG_WRITER);
 DUEL_RECORD(assign, .infer = infer_assign, .vjp = duel_no_grad, .cost = cost_assign, .flags = DUEL_FLAG_WRITER);
 
 void duel_adam(duel_graph *g, duel_val p, duel_val m, duel_val v, duel_val grad, duel_val coef, duel_val out[4]) {
@@ -116,8 +94,7 @@ duel_val duel_ema(duel_graph *g, duel_val e, duel_val x, duel_val w) {
 
 void duel_running(duel_graph *g, duel_val mean, duel_val var, duel_val batch_mean, duel_val batch_var, double weight,
                   double unbias, duel_val out[2]) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.running.weight = weight;
   attr.running.unbias = unbias;
   duel_apply_all(g, DUEL_OP_RUNNING, 4, (duel_val[]){mean, var, batch_mean, batch_var}, &attr, out);

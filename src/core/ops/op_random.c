@@ -4,35 +4,26 @@
 
 #include "core/ops/op.h"
 
-static void infer_random(DUEL_INFER_ARGS) {
+static bool infer_random(DUEL_INFER_ARGS) {
   int64_t count;
-  if (!duel_need_dtype(g, n, 0, DUEL_I32) || !duel_need_shape(g, n, 0, "the key", DUEL_SHAPE(4))) return;
-  if (n->attr.random.purpose < 1 || n->attr.random.purpose > 255 || n->attr.random.k >> 24) {
-    duel_graph_error(g, "%s: no draw has purpose %" PRIu32 ", k %" PRIu32, duel_op_name(n->op), n->attr.random.purpose,
-                     n->attr.random.k);
-    return;
-  }
+  if (!duel_need_dtype(g, n, 0, DUEL_I32) || !duel_need_shape(g, n, 0, "the key", DUEL_SHAPE(4))) return false;
+  if (n->attr.random.purpose < 1 || n->attr.random.purpose > 255 || n->attr.random.k >> 24)
+    return duel_graph_refuse(g, "%s: no draw has purpose %" PRIu32 ", k %" PRIu32, duel_op_name(n->op),
+                             n->attr.random.purpose, n->attr.random.k);
   const int64_t most = INT64_C(1) << 34, first = n->attr.random.first;
-  if (!duel_shape_checked_count(*shape, &count) || first < 0 || first > most || count > most - first) {
-    duel_graph_error(g, "%s: %s from element %" PRId64 " on: a draw has elements 0 … 2^34 − 1", duel_op_name(n->op),
-                     duel_shape_text(*shape), first);
-    return;
-  }
-  duel_set_out(g, n, 0, g->real, *shape);
+  if (!duel_shape_checked_count(*shape, &count) || first < 0 || first > most || count > most - first)
+    return duel_graph_refuse(g, "%s: %s from element %" PRId64 " on: a draw has elements 0 … 2^34 − 1",
+                             duel_op_name(n->op), duel_shape_text(*shape), first);
+  return duel_set_out(g, n, 0, g->real, *shape);
 }
 
-static duel_cost cost_random(const duel_graph *g, const duel_node *n) { // a quarter of ten rounds, and the transform
-  double each = n->op == DUEL_OP_RANDOM_NORMAL ? 60 : 20;
-  return duel_cost_streams(g, n, each * duel_elements(g, n->out[0]));
-}
-
-DUEL_RECORD(random_normal, .infer = infer_random, .vjp = duel_no_grad, .cost = cost_random);
-DUEL_RECORD(random_uniform, .infer = infer_random, .vjp = duel_no_grad, .cost = cost_random);
+// A quarter of ten rounds, and the transform.
+DUEL_RECORD(random_normal, .infer = infer_random, .vjp = duel_no_grad, .flops_out = 60);
+DUEL_RECORD(random_uniform, .infer = infer_random, .vjp = duel_no_grad, .flops_out = 20);
 
 duel_val duel_random_from(duel_graph *g, duel_op op, duel_val key, uint32_t purpose, uint32_t k, int64_t first,
                           duel_shape shape) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.random.purpose = purpose;
   attr.random.k = k;
   attr.random.first = first;

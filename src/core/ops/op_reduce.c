@@ -1,20 +1,15 @@
 // Reductions over any set of axes, which stay with size 1; and what is composed of them.
 #include "core/ops/op.h"
 
-static void infer_reduce(DUEL_INFER_ARGS) {
+static bool infer_reduce(DUEL_INFER_ARGS) {
   duel_shape dst = duel_in_shape(g, n, 0);
-  if (!duel_need_real(g, n)) return;
-  if (n->attr.reduce.axes >> dst.rank) {
-    duel_graph_error(g, "%s: %s has no axes 0x%x", duel_op_name(n->op), duel_shape_text(dst), n->attr.reduce.axes);
-    return;
-  }
+  if (!duel_need_real(g, n)) return false;
+  if (n->attr.reduce.axes >> dst.rank)
+    return duel_graph_refuse(g, "%s: %s has no axes 0x%x", duel_op_name(n->op), duel_shape_text(dst),
+                             n->attr.reduce.axes);
   for (int i = 0; i < dst.rank; i++)
     if (n->attr.reduce.axes >> i & 1) dst.dim[i] = 1;
-  duel_set_out(g, n, 0, g->real, dst);
-}
-
-static duel_cost cost_reduce(const duel_graph *g, const duel_node *n) {
-  return duel_cost_streams(g, n, duel_elements(g, n->in[0]));
+  return duel_set_out(g, n, 0, g->real, dst);
 }
 
 static void vjp_reduce_sum(DUEL_VJP_ARGS) {
@@ -28,12 +23,11 @@ static void vjp_reduce_max(DUEL_VJP_ARGS) {
   d_in[0] = duel_mul(g, is_max, share);
 }
 
-DUEL_RECORD(reduce_sum, .infer = infer_reduce, .vjp = vjp_reduce_sum, .cost = cost_reduce);
-DUEL_RECORD(reduce_max, .infer = infer_reduce, .vjp = vjp_reduce_max, .cost = cost_reduce);
+DUEL_RECORD(reduce_sum, .infer = infer_reduce, .vjp = vjp_reduce_sum, .flops_in = 1);
+DUEL_RECORD(reduce_max, .infer = infer_reduce, .vjp = vjp_reduce_max, .flops_in = 1);
 
 static duel_val reduce(duel_graph *g, duel_op op, duel_val x, uint32_t axes) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.reduce.axes = axes;
   return duel_apply(g, op, 1, &x, &attr, NULL);
 }

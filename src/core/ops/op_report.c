@@ -4,27 +4,22 @@
 
 #include "core/ops/op.h"
 
-static void infer_report(DUEL_INFER_ARGS) {
+static bool infer_report(DUEL_INFER_ARGS) {
   const duel_shape slots = duel_in_shape(g, n, 0);
-  if (!duel_need_real(g, n)) return;
-  if (slots.rank != 1 || n->n_in - 1 > DUEL_REPORT_TERMS) {
-    duel_graph_error(g, "report: %d terms for %s; there are at most %d, and slots in a row", n->n_in - 1,
-                     duel_shape_text(slots), DUEL_REPORT_TERMS);
-    return;
-  }
+  if (!duel_need_real(g, n)) return false;
+  if (slots.rank != 1 || n->n_in - 1 > DUEL_REPORT_TERMS)
+    return duel_graph_refuse(g, "report: %d terms for %s; there are at most %d, and slots in a row", n->n_in - 1,
+                             duel_shape_text(slots), DUEL_REPORT_TERMS);
   for (int i = 0; i < n->n_in - 1; i++) {
     const duel_report_term *t = &n->attr.report.term[i];
     if (t->slot >= 0 && t->slot < slots.dim[0] && t->kind >= DUEL_REPORT_SUM && t->kind <= DUEL_REPORT_BCE &&
         isfinite(t->mul) && isfinite(t->target))
       continue;
-    duel_graph_error(g, "report: term %d is none: slot %d of %s, kind %d, %g, %g", i, t->slot, duel_shape_text(slots),
-                     t->kind, t->mul, t->target);
-    return;
+    return duel_graph_refuse(g, "report: term %d is none: slot %d of %s, kind %d, %g, %g", i, t->slot,
+                             duel_shape_text(slots), t->kind, t->mul, t->target);
   }
-  if (g->value[n->in[0]].var < 0)
-    duel_set_out(g, n, 0, g->real, slots); // what a shard tells is no state
-  else
-    duel_write_version(g, n, 0);
+  if (g->value[n->in[0]].var < 0) return duel_set_out(g, n, 0, g->real, slots); // what a shard tells is no state
+  return duel_write_version(g, n, 0);
 }
 
 static duel_cost cost_report(const duel_graph *g, const duel_node *n) {
@@ -39,8 +34,7 @@ static duel_cost cost_report(const duel_graph *g, const duel_node *n) {
 DUEL_RECORD(report, .infer = infer_report, .vjp = duel_no_grad, .cost = cost_report, .flags = DUEL_FLAG_WRITER);
 
 duel_val duel_report(duel_graph *g, duel_val old, int n, const duel_val *src, const duel_report_term *term) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.report.term = term;
   duel_val *in = duel_graph_alloc(g, (size_t)(n + 1) * sizeof *in);
   if (!in) return DUEL_NONE;

@@ -7,9 +7,8 @@
 
 static bool in_range(duel_graph *g, const duel_node *n, const char *what, int64_t value, int64_t least) {
   if (value >= least && value <= DUEL_MOST_SIDE) return true;
-  duel_graph_error(g, "%s: %s is %" PRId64 " and must be %" PRId64 " to %d", duel_op_name(n->op), what, value, least,
-                   DUEL_MOST_SIDE);
-  return false;
+  return duel_graph_refuse(g, "%s: %s is %" PRId64 " and must be %" PRId64 " to %d", duel_op_name(n->op), what, value,
+                           least, DUEL_MOST_SIDE);
 }
 
 static bool is_images(duel_graph *g, const duel_node *n, duel_shape s) {
@@ -30,22 +29,20 @@ bool duel_pooled(duel_graph *g, const duel_node *n, const duel_window *w, duel_s
         !in_range(g, n, "pad", w->pad[i], 0))
       return false;
     if (w->pad[i] < w->kernel[i % 2]) continue;
-    duel_graph_error(g,
-                     "%s: a pad of %" PRId64 " %s images %s leaves a window of %" PRId64 "×%" PRId64
-                     " without a pixel; a pad must be smaller than the kernel",
-                     duel_op_name(n->op), w->pad[i], sides[i], duel_shape_text(x), w->kernel[0], w->kernel[1]);
-    return false;
+    return duel_graph_refuse(g,
+                             "%s: a pad of %" PRId64 " %s images %s leaves a window of %" PRId64 "×%" PRId64
+                             " without a pixel; a pad must be smaller than the kernel",
+                             duel_op_name(n->op), w->pad[i], sides[i], duel_shape_text(x), w->kernel[0], w->kernel[1]);
   }
   for (int i = 0; i < 2; i++) {
     const int64_t padded = x.dim[2 + i] + w->pad[i] + w->pad[2 + i];
-    if (w->kernel[i] > padded) {
-      duel_graph_error(g,
-                       "%s: a window of %" PRId64 "×%" PRId64 " covers %" PRId64 " %s, but images %s have %" PRId64
-                       " with their padding; make the kernel smaller or pad more",
-                       duel_op_name(n->op), w->kernel[0], w->kernel[1], w->kernel[i], i ? "columns" : "rows",
-                       duel_shape_text(x), padded);
-      return false;
-    }
+    if (w->kernel[i] > padded)
+      return duel_graph_refuse(g,
+                               "%s: a window of %" PRId64 "×%" PRId64 " covers %" PRId64
+                               " %s, but images %s have %" PRId64
+                               " with their padding; make the kernel smaller or pad more",
+                               duel_op_name(n->op), w->kernel[0], w->kernel[1], w->kernel[i], i ? "columns" : "rows",
+                               duel_shape_text(x), padded);
     y->dim[2 + i] = (padded - w->kernel[i]) / w->stride[i] + 1;
   }
   return true;
@@ -65,8 +62,7 @@ static bool result_of(duel_graph *g, const duel_node *n, duel_shape x, duel_shap
 }
 
 static duel_val apply(duel_graph *g, duel_op op, duel_val src, const duel_resampling *r, const duel_shape *shape) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.resample.mode = r->mode;
   if (r->mode == DUEL_AVERAGE)
     attr.resample.window = r->window;
@@ -76,7 +72,8 @@ static duel_val apply(duel_graph *g, duel_op op, duel_val src, const duel_resamp
 }
 
 // Rows before columns.
-static duel_cost cost_of(const duel_graph *g, const duel_node *n, duel_val y) {
+static duel_cost cost_of(const duel_graph *g, const duel_node *n) {
+  const duel_val y = n->op == DUEL_OP_RESAMPLE2D ? n->out[0] : n->in[0];
   const duel_resampling *r = &n->attr.resample;
   const double taps = r->mode == DUEL_AVERAGE    ? (double)r->window.kernel[0] * (double)r->window.kernel[1]
                       : r->mode == DUEL_BILINEAR ? 8
@@ -85,45 +82,35 @@ static duel_cost cost_of(const duel_graph *g, const duel_node *n, duel_val y) {
 }
 
 // ---- resample2d
-static void infer_resample2d(DUEL_INFER_ARGS) {
+static bool infer_resample2d(DUEL_INFER_ARGS) {
   duel_shape y = {0};
-  if (result_of(g, n, duel_in_shape(g, n, 0), &y)) duel_set_out(g, n, 0, g->real, y);
+  return result_of(g, n, duel_in_shape(g, n, 0), &y) && duel_set_out(g, n, 0, g->real, y);
 }
 
 static void vjp_resample2d(DUEL_VJP_ARGS) {
   d_in[0] = duel_resample2d_dx(g, d_out[0], &n->attr.resample, duel_in_shape(g, n, 0));
 }
 
-static duel_cost cost_resample2d(const duel_graph *g, const duel_node *n) {
-  return cost_of(g, n, n->out[0]);
-}
-
-DUEL_RECORD(resample2d, .infer = infer_resample2d, .vjp = vjp_resample2d, .cost = cost_resample2d);
+DUEL_RECORD(resample2d, .infer = infer_resample2d, .vjp = vjp_resample2d, .cost = cost_of);
 
 duel_val duel_resample2d(duel_graph *g, duel_val x, const duel_resampling *r) {
   return apply(g, DUEL_OP_RESAMPLE2D, x, r, NULL);
 }
 
 // ---- resample2d_dx: d_y -> d_x
-static void infer_resample2d_dx(DUEL_INFER_ARGS) {
+static bool infer_resample2d_dx(DUEL_INFER_ARGS) {
   duel_shape y = {0}, d_y = duel_in_shape(g, n, 0);
-  if (!result_of(g, n, *shape, &y)) return;
-  if (duel_shape_equal(y, d_y))
-    duel_set_out(g, n, 0, g->real, *shape);
-  else
-    duel_graph_error(g, "%s: images %s become %s, not the %s that are given", duel_op_name(n->op),
-                     duel_shape_text(*shape), duel_shape_text(y), duel_shape_text(d_y));
+  if (!result_of(g, n, *shape, &y)) return false;
+  if (duel_shape_equal(y, d_y)) return duel_set_out(g, n, 0, g->real, *shape);
+  return duel_graph_refuse(g, "%s: images %s become %s, not the %s that are given", duel_op_name(n->op),
+                           duel_shape_text(*shape), duel_shape_text(y), duel_shape_text(d_y));
 }
 
 static void vjp_resample2d_dx(DUEL_VJP_ARGS) {
   d_in[0] = duel_resample2d(g, d_out[0], &n->attr.resample);
 }
 
-static duel_cost cost_resample2d_dx(const duel_graph *g, const duel_node *n) {
-  return cost_of(g, n, n->in[0]);
-}
-
-DUEL_RECORD(resample2d_dx, .infer = infer_resample2d_dx, .vjp = vjp_resample2d_dx, .cost = cost_resample2d_dx);
+DUEL_RECORD(resample2d_dx, .infer = infer_resample2d_dx, .vjp = vjp_resample2d_dx, .cost = cost_of);
 
 duel_val duel_resample2d_dx(duel_graph *g, duel_val d_y, const duel_resampling *r, duel_shape x) {
   return apply(g, DUEL_OP_RESAMPLE2D_DX, d_y, r, &x);

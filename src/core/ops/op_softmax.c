@@ -13,17 +13,15 @@ static bool check_rows(duel_graph *g, const duel_node *n) {
   const duel_shape x = duel_in_shape(g, n, 0), labels = duel_in_shape(g, n, 1);
   if (!duel_need_dtype(g, n, 0, g->real) || !duel_need_dtype(g, n, 1, DUEL_I32)) return false;
   if (x.rank == 2 && labels.rank == 1 && labels.dim[0] == x.dim[0]) return true;
-  duel_graph_error(g, "%s: logits are %s and labels %s; they must be N×K and N", duel_op_name(n->op),
-                   duel_shape_text(x), duel_shape_text(labels));
-  return false;
+  return duel_graph_refuse(g, "%s: logits are %s and labels %s; they must be N×K and N", duel_op_name(n->op),
+                           duel_shape_text(x), duel_shape_text(labels));
 }
 
 static bool check_loss(duel_graph *g, const duel_node *n) {
   const double s = n->attr.softmax.smoothing;
   if (!check_rows(g, n)) return false;
   if (s >= 0 && s <= 1) return true;
-  duel_graph_error(g, "%s: a label smoothing of %g is not between 0 and 1", duel_op_name(n->op), s);
-  return false;
+  return duel_graph_refuse(g, "%s: a label smoothing of %g is not between 0 and 1", duel_op_name(n->op), s);
 }
 
 // ---- the decomposition
@@ -38,8 +36,8 @@ static duel_val out_of_range(duel_graph *g, duel_val labels, int64_t classes) {
 }
 
 // ---- softmax_ce: (x, labels) -> scalar
-static void infer_softmax_ce(DUEL_INFER_ARGS) {
-  if (check_loss(g, n)) duel_set_out(g, n, 0, g->real, DUEL_SCALAR);
+static bool infer_softmax_ce(DUEL_INFER_ARGS) {
+  return check_loss(g, n) && duel_set_out(g, n, 0, g->real, DUEL_SCALAR);
 }
 
 static void vjp_softmax_ce(DUEL_VJP_ARGS) {
@@ -57,24 +55,18 @@ static void expand_softmax_ce(duel_graph *g, const duel_node *n, duel_val *out) 
   out[0] = duel_mean(g, duel_add(g, row, out_of_range(g, n->in[1], classes)));
 }
 
-static duel_cost cost_softmax(const duel_graph *g, const duel_node *n) {
-  return duel_cost_streams(g, n, 20 * duel_elements(g, n->in[0]));
-}
-
-DUEL_RECORD(softmax_ce, .infer = infer_softmax_ce, .vjp = vjp_softmax_ce, .expand = expand_softmax_ce,
-            .cost = cost_softmax, .flags = DUEL_FLAG_FUSED);
+DUEL_RECORD(softmax_ce, .infer = infer_softmax_ce, .vjp = vjp_softmax_ce, .expand = expand_softmax_ce, .flops_in = 20);
 
 duel_val duel_softmax_ce(duel_graph *g, duel_val logits, duel_val labels, double smoothing) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.softmax.smoothing = smoothing;
   return duel_apply(g, DUEL_OP_SOFTMAX_CE, 2, (duel_val[]){logits, labels}, &attr, NULL);
 }
 
 // ---- softmax_ce_grad: (x, labels, d_loss) -> [N, K]
-static void infer_softmax_ce_grad(DUEL_INFER_ARGS) {
-  if (check_loss(g, n) && duel_need_dtype(g, n, 2, g->real) && duel_need_shape(g, n, 2, "d_loss", DUEL_SCALAR))
-    duel_set_out(g, n, 0, g->real, duel_in_shape(g, n, 0));
+static bool infer_softmax_ce_grad(DUEL_INFER_ARGS) {
+  return check_loss(g, n) && duel_need_dtype(g, n, 2, g->real) && duel_need_shape(g, n, 2, "d_loss", DUEL_SCALAR) &&
+         duel_set_out(g, n, 0, g->real, duel_in_shape(g, n, 0));
 }
 
 static void expand_softmax_ce_grad(duel_graph *g, const duel_node *n, duel_val *out) {
@@ -88,25 +80,20 @@ static void expand_softmax_ce_grad(duel_graph *g, const duel_node *n, duel_val *
 }
 
 DUEL_RECORD(softmax_ce_grad, .infer = infer_softmax_ce_grad, .vjp = duel_vjp_by_expansion,
-            .expand = expand_softmax_ce_grad, .cost = cost_softmax, .flags = DUEL_FLAG_FUSED);
+            .expand = expand_softmax_ce_grad, .flops_in = 20);
 
 duel_val duel_softmax_ce_grad(duel_graph *g, duel_val logits, duel_val labels, duel_val d_loss, double smoothing) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.softmax.smoothing = smoothing;
   return duel_apply(g, DUEL_OP_SOFTMAX_CE_GRAD, 3, (duel_val[]){logits, labels, d_loss}, &attr, NULL);
 }
 
 // ---- hits: (x, labels) -> scalar
-static void infer_hits(DUEL_INFER_ARGS) {
-  if (check_rows(g, n)) duel_set_out(g, n, 0, g->real, DUEL_SCALAR);
+static bool infer_hits(DUEL_INFER_ARGS) {
+  return check_rows(g, n) && duel_set_out(g, n, 0, g->real, DUEL_SCALAR);
 }
 
-static duel_cost cost_hits(const duel_graph *g, const duel_node *n) {
-  return duel_cost_streams(g, n, duel_elements(g, n->in[0]));
-}
-
-DUEL_RECORD(hits, .infer = infer_hits, .vjp = duel_no_grad, .cost = cost_hits);
+DUEL_RECORD(hits, .infer = infer_hits, .vjp = duel_no_grad, .flops_in = 1);
 
 duel_val duel_hits(duel_graph *g, duel_val logits, duel_val labels) {
   return duel_apply(g, DUEL_OP_HITS, 2, (duel_val[]){logits, labels}, NULL, NULL);

@@ -9,8 +9,7 @@
 static const double tiny = 1e-12; // the least norm that is divided by
 
 static duel_attr spectral_attr(int axis, bool advance) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.spectral.axis = axis;
   attr.spectral.advance = advance;
   return attr;
@@ -21,11 +20,9 @@ static bool check_matrix(duel_graph *g, const duel_node *n, int i, duel_shape *u
   const duel_shape w = duel_in_shape(g, n, i);
   const int axis = n->attr.spectral.axis;
   if (!duel_need_real(g, n)) return false;
-  if (w.rank < 2 || axis < 0 || axis > 1) {
-    duel_graph_error(g, "%s cannot read %s with rows on axis %d as a matrix", duel_op_name(n->op), duel_shape_text(w),
-                     axis);
-    return false;
-  }
+  if (w.rank < 2 || axis < 0 || axis > 1)
+    return duel_graph_refuse(g, "%s cannot read %s with rows on axis %d as a matrix", duel_op_name(n->op),
+                             duel_shape_text(w), axis);
   *u = DUEL_SHAPE(w.dim[axis]);
   *v = DUEL_SHAPE(w.dim[axis] ? duel_shape_count(w) / w.dim[axis] : 0);
   return true;
@@ -40,13 +37,11 @@ static duel_val outer(duel_graph *g, duel_val u, duel_val v, duel_shape w, int a
 }
 
 // ---- spectral: (w, u, v) -> y, u, v, σ
-static void infer_spectral(DUEL_INFER_ARGS) {
+static bool infer_spectral(DUEL_INFER_ARGS) {
   duel_shape u, v;
-  if (!check_matrix(g, n, 0, &u, &v) || !duel_need_shape(g, n, 1, "u", u) || !duel_need_shape(g, n, 2, "v", v)) return;
-  duel_set_out(g, n, 0, g->real, duel_in_shape(g, n, 0));
-  duel_set_out(g, n, 1, g->real, u);
-  duel_set_out(g, n, 2, g->real, v);
-  duel_set_out(g, n, 3, g->real, DUEL_SCALAR);
+  return check_matrix(g, n, 0, &u, &v) && duel_need_shape(g, n, 1, "u", u) && duel_need_shape(g, n, 2, "v", v) &&
+         duel_set_out(g, n, 0, g->real, duel_in_shape(g, n, 0)) && duel_set_out(g, n, 1, g->real, u) &&
+         duel_set_out(g, n, 2, g->real, v) && duel_set_out(g, n, 3, g->real, DUEL_SCALAR);
 }
 
 static void vjp_spectral(DUEL_VJP_ARGS) {
@@ -88,8 +83,7 @@ static duel_cost cost_spectral(const duel_graph *g, const duel_node *n) { // w i
   return c;
 }
 
-DUEL_RECORD(spectral, .infer = infer_spectral, .vjp = vjp_spectral, .expand = expand_spectral, .cost = cost_spectral,
-            .flags = DUEL_FLAG_FUSED);
+DUEL_RECORD(spectral, .infer = infer_spectral, .vjp = vjp_spectral, .expand = expand_spectral, .cost = cost_spectral);
 
 void duel_spectral(duel_graph *g, duel_val w, duel_val u, duel_val v, int axis, bool advance, duel_val out[4]) {
   const duel_attr attr = spectral_attr(axis, advance);
@@ -97,13 +91,11 @@ void duel_spectral(duel_graph *g, duel_val w, duel_val u, duel_val v, int axis, 
 }
 
 // ---- spectral_grad: (d_y, y, u, v, σ) -> d_w
-static void infer_spectral_grad(DUEL_INFER_ARGS) {
+static bool infer_spectral_grad(DUEL_INFER_ARGS) {
   duel_shape u, v;
-  if (!check_matrix(g, n, 1, &u, &v) || !duel_need_shape(g, n, 0, "d_y", duel_in_shape(g, n, 1)) ||
-      !duel_need_shape(g, n, 2, "u", u) || !duel_need_shape(g, n, 3, "v", v) ||
-      !duel_need_shape(g, n, 4, "sigma", DUEL_SCALAR))
-    return;
-  duel_set_out(g, n, 0, g->real, duel_in_shape(g, n, 1));
+  return check_matrix(g, n, 1, &u, &v) && duel_need_shape(g, n, 0, "d_y", duel_in_shape(g, n, 1)) &&
+         duel_need_shape(g, n, 2, "u", u) && duel_need_shape(g, n, 3, "v", v) &&
+         duel_need_shape(g, n, 4, "sigma", DUEL_SCALAR) && duel_set_out(g, n, 0, g->real, duel_in_shape(g, n, 1));
 }
 
 static void expand_spectral_grad(duel_graph *g, const duel_node *n, duel_val *out) {
@@ -119,7 +111,7 @@ static duel_cost cost_spectral_grad(const duel_graph *g, const duel_node *n) { /
 }
 
 DUEL_RECORD(spectral_grad, .infer = infer_spectral_grad, .vjp = duel_vjp_by_expansion, .expand = expand_spectral_grad,
-            .cost = cost_spectral_grad, .flags = DUEL_FLAG_FUSED);
+            .cost = cost_spectral_grad);
 
 duel_val duel_spectral_grad(duel_graph *g, const duel_val in[5], int axis) {
   const duel_attr attr = spectral_attr(axis, false);

@@ -10,6 +10,12 @@
 #include "base/mem.h"
 #include "core/plan/planner.h"
 
+void *duel_planner_alloc(duel_planner *p, size_t n, size_t bytes) {
+  void *room = duel_pool_alloc(&p->pool, n * bytes); // n counts nodes or values of a graph in memory: no overflow
+  if (!room) duel_fail_memory("the plan", n * bytes);
+  return room;
+}
+
 // Fewer groups mean fewer barriers and more work to share between them. Of the windows whose work memory stays within a
 // quarter of the least, or within what costs nothing, the one with the fewest groups is taken.
 static duel_status choose_groups(duel_planner *p, size_t roomy) {
@@ -61,7 +67,7 @@ static duel_status fill(duel_plan *plan, duel_planner *p) {
   plan->work_floor = p->floor;
   for (int s = 0; s < p->n; s++) {
     const duel_node *node = p->task[s];
-    turns[s] = (turn){p->group[s], s, duel_op_records[node->op]->cost(g, node).flops};
+    turns[s] = (turn){p->group[s], s, duel_op_cost(g, node).flops};
     plan->group_end[p->group[s]]++;
   }
   for (int i = 1; i < p->n_groups; i++) plan->group_end[i] += plan->group_end[i - 1];
@@ -104,7 +110,7 @@ duel_status duel_plan_make(duel_plan **out, duel_graph *graph, const duel_plan_o
   plan->graph = graph;
   duel_planner p = {.g = graph};
   duel_status status = make(plan, &p, options ? options : &(duel_plan_options){0});
-  duel_planner_close(&p);
+  duel_pool_close(&p.pool);
   if (status == DUEL_OK)
     *out = plan;
   else

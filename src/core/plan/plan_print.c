@@ -2,6 +2,7 @@
 // run.
 #include <string.h>
 
+#include "base/text.h"
 #include "core/ops/op.h"
 #include "core/plan/plan.h"
 
@@ -13,7 +14,7 @@ static const char *const arena_names[DUEL_ARENA_COUNT] = {
 
 // A pack moves only what was not written in place, and zeroes the gaps.
 duel_cost duel_plan_cost(const duel_plan *plan, const duel_node *n) {
-  duel_cost cost = duel_op_records[n->op]->cost(plan->graph, n);
+  duel_cost cost = duel_op_cost(plan->graph, n);
   const duel_place *slab = &plan->place[n->out[0]];
   for (int i = 0; n->op == DUEL_OP_PACK && i < n->n_in; i++) {
     const duel_place *place = &plan->place[n->in[i]];
@@ -45,18 +46,6 @@ static void print_bytes(FILE *out, double bytes) {
     u++;
   }
   fprintf(out, u ? "%.1f %s" : "%.0f %s", bytes, unit[u]);
-}
-
-// Pads a UTF-8 text: printf's width counts bytes, not characters.
-static void print_padded(FILE *out, const char *s, int width) {
-  for (const char *c = s; *c; c++) width -= ((unsigned char)*c & 0xC0) != 0x80;
-  fprintf(out, "%s%*s", s, width > 0 ? width : 0, "");
-}
-
-static int characters(const char *s) {
-  int n = 0;
-  for (; *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
-  return n;
 }
 
 // Shapes of all outputs, "64×512, 512".
@@ -92,9 +81,9 @@ void duel_plan_print(const duel_plan *plan, FILE *out) {
   int wide_op = 2, wide_label = 5, wide_shape = 6;
   for (int i = 0; i < plan->n_order; i++) {
     const duel_node *n = plan->order[i];
-    int op = characters(duel_op_name(n->op)), label = characters(n->label);
+    int op = duel_utf8_count(duel_op_name(n->op)), label = duel_utf8_count(n->label);
     shapes(g, n, text, sizeof text);
-    int shape = characters(text);
+    int shape = duel_utf8_count(text);
     wide_op = op > wide_op ? op : wide_op;
     wide_label = label > wide_label ? label : wide_label;
     wide_shape = shape > wide_shape ? shape : wide_shape;
@@ -113,10 +102,10 @@ void duel_plan_print(const duel_plan *plan, FILE *out) {
       fprintf(out, "%5d  ", group);
     else
       fprintf(out, "%5s  ", "");
-    print_padded(out, duel_op_name(n->op), wide_op + 2);
-    print_padded(out, n->label, wide_label + 2);
+    duel_print_padded(out, duel_op_name(n->op), wide_op + 2);
+    duel_print_padded(out, n->label, wide_label + 2);
     shapes(g, n, text, sizeof text);
-    print_padded(out, text, wide_shape);
+    duel_print_padded(out, text, wide_shape);
     const duel_place *place = &plan->place[n->out[0]];
     fprintf(out, "  %10.3f  %10.1f  %s+%.1fK\n", cost.flops * 1e-6, cost.bytes / 1024, arena_names[place->arena],
             (double)place->offset / 1024);

@@ -3,6 +3,7 @@
 #ifndef DUEL_CORE_PLAN_PLANNER_H
 #define DUEL_CORE_PLAN_PLANNER_H
 
+#include "base/pool.h"
 #include "core/plan/plan.h"
 
 typedef struct duel_buffer { // a block of work memory; alive in groups first..last
@@ -41,12 +42,10 @@ typedef struct duel_planner {
   int32_t *stretch;           // per group: the stretch that it lies in, from 0
   struct duel_placed *placed; // plan_place.c: per stretch, and for all of them
   size_t *change;             // plan_place.c: per group
-  struct duel_chunk *chunks;
+  duel_pool pool;             // all of the above
 } duel_planner;
 
-void *duel_planner_alloc(duel_planner *p, size_t n,
-                         size_t bytes);          // zeroed, freed with the planner; NULL sets the error
-void duel_planner_close(duel_planner *p);        // frees what it has allocated
+void *duel_planner_alloc(duel_planner *p, size_t n, size_t bytes); // zeroed, of its pool; NULL sets the error
 duel_status duel_planner_order(duel_planner *p); // fills tasks, roots and predecessors; fails naming a cycle
 void duel_planner_group(duel_planner *p, int window);
 duel_status duel_planner_lives(duel_planner *p, bool reuse); // buffers and floor for the present groups

@@ -18,6 +18,8 @@
 
 typedef struct members { // of the fused node that stands where this node stood; NULL: no such member
   const duel_node *product, *norm, *act;
+  duel_act kind; // of act, a forward one or a derivative
+  double slope;
   duel_val bias; // the row that is added, or DUEL_NONE
 } members;
 
@@ -29,35 +31,36 @@ typedef struct fuser {
   duel_uses uses;
 } fuser;
 
-static bool activation(const duel_node *n, int *act, double *slope) {
-  *slope = 0;
+static duel_act kind_of(const duel_node *n) {
   switch (n->op) {
   case DUEL_OP_LEAKY_RELU:
   case DUEL_OP_LEAKY_RELU_GRAD:
-    *act = DUEL_ACT_LEAKY_RELU;
-    *slope = n->attr.leaky.slope;
-    return true;
+    return DUEL_ACT_LEAKY_RELU;
   case DUEL_OP_TANH:
   case DUEL_OP_TANH_GRAD:
-    *act = DUEL_ACT_TANH;
-    return true;
+    return DUEL_ACT_TANH;
   case DUEL_OP_SIGMOID:
   case DUEL_OP_SIGMOID_GRAD:
-    *act = DUEL_ACT_SIGMOID;
-    return true;
+    return DUEL_ACT_SIGMOID;
   default:
-    return false;
+    return DUEL_ACT_NONE;
   }
 }
 
+static void take(members *m, const duel_node *act) {
+  m->act = act;
+  m->kind = kind_of(act);
+  m->slope = m->kind == DUEL_ACT_LEAKY_RELU ? act->attr.leaky.slope : 0;
+}
+
 static bool is_activation(const duel_node *n) {
-  return n->op == DUEL_OP_LEAKY_RELU || n->op == DUEL_OP_TANH || n->op == DUEL_OP_SIGMOID;
+  return n->n_in == 1 && kind_of(n) != DUEL_ACT_NONE;
 }
 
 // The node if it is an activation's derivative in the plain case, without broadcasting.
 static const duel_node *derivative(const duel_graph *g, duel_val v) {
   const duel_node *n = g->node[g->value[v].node];
-  if (n->op != DUEL_OP_LEAKY_RELU_GRAD && n->op != DUEL_OP_TANH_GRAD && n->op != DUEL_OP_SIGMOID_GRAD) return NULL;
+  if (n->n_in != 2 || kind_of(n) == DUEL_ACT_NONE) return NULL;
   return duel_shape_equal(duel_in_shape(g, n, 0), duel_in_shape(g, n, 1)) ? n : NULL;
 }
 
@@ -98,7 +101,7 @@ static void find_product(fuser *f, const duel_node *product) {
     last = next;
     next = duel_only_reader(&f->uses, last->out[0]);
   }
-  if (next && is_activation(next)) p.act = next;
+  if (next && is_activation(next)) take(&p, next);
   if (last == product && !p.act) return;
   f->gone[product->id] = last != product;
   if (p.act) f->gone[p.act->id] = true;
@@ -110,7 +113,8 @@ static void find_batchnorm(fuser *f, const duel_node *norm) {
   const duel_node *act = duel_only_reader(&f->uses, norm->out[0]);
   if (!act || !is_activation(act)) return;
   f->gone[act->id] = true;
-  f->members[norm->id] = (members){.norm = norm, .act = act};
+  f->members[norm->id].norm = norm;
+  take(&f->members[norm->id], act);
 }
 
 static void find_batchnorm_grad(fuser *f, const duel_node *norm) {
@@ -118,7 +122,8 @@ static void find_batchnorm_grad(fuser *f, const duel_node *norm) {
   const duel_node *act = derivative(f->g, norm->in[0]);
   if (!act || !duel_only_reader(&f->uses, act->out[0]) || !duel_can_wait(&f->uses, act, norm)) return;
   f->gone[act->id] = true;
-  f->members[norm->id] = (members){.norm = norm, .act = act};
+  f->members[norm->id].norm = norm;
+  take(&f->members[norm->id], act);
 }
 
 static void find_product_grad(fuser *f, const duel_node *n) {
@@ -129,7 +134,8 @@ static void find_product_grad(fuser *f, const duel_node *n) {
   if (!product || !duel_only_reader(&f->uses, product->out[0]) || !duel_can_wait(&f->uses, product, act)) return;
   if (product->op == DUEL_OP_MATMUL && !is_plain(f->g, product)) return;
   f->gone[product->id] = true;
-  f->members[n->id] = (members){.product = product, .act = act};
+  f->members[n->id].product = product;
+  take(&f->members[n->id], act);
 }
 
 // ---- building
@@ -144,16 +150,13 @@ static void build_product(fuser *f, const members *p, const duel_node *last) {
     if (f->g->value[p->bias].shape.rank != 1) bias = duel_reshape(r->dst, bias, DUEL_SHAPE(made.dim[1]));
   }
   const duel_attr *a = &n->attr;
-  int act = DUEL_ACT_NONE;
-  double slope = 0;
-  if (p->act) activation(p->act, &act, &slope);
   duel_val out;
   if (n->op == DUEL_OP_CONV2D)
-    out = duel_conv2d_act(r->dst, left, right, bias, &a->conv, (duel_act)act, slope);
+    out = duel_conv2d_act(r->dst, left, right, bias, &a->conv, p->kind, p->slope);
   else if (n->op == DUEL_OP_CONV2D_DX)
-    out = duel_conv2d_dx_act(r->dst, left, right, bias, &a->conv, made, (duel_act)act, slope);
+    out = duel_conv2d_dx_act(r->dst, left, right, bias, &a->conv, made, p->kind, p->slope);
   else
-    out = duel_dense(r->dst, left, right, bias, a->matmul.trans_a, a->matmul.trans_b, (duel_act)act, slope);
+    out = duel_dense(r->dst, left, right, bias, a->matmul.trans_a, a->matmul.trans_b, p->kind, p->slope);
   r->map[(p->act ? p->act : last)->out[0]] = out;
 }
 
@@ -161,11 +164,8 @@ static void build_matmul_grad(fuser *f, const members *p) {
   duel_rewrite *r = f->r;
   const duel_attr *a = &p->product->attr;
   duel_val old = p->act->out[0], out[2] = {DUEL_NONE, DUEL_NONE};
-  int act = DUEL_ACT_NONE;
-  double slope = 0;
-  activation(p->act, &act, &slope);
   duel_matmul_grad(r->dst, r->map[p->product->in[0]], r->map[p->product->in[1]], r->map[p->act->in[1]],
-                   a->matmul.trans_a, a->matmul.trans_b, act, slope, out);
+                   a->matmul.trans_a, a->matmul.trans_b, p->kind, p->slope, out);
   r->map[old] = out[0];
   // The sums over its rows come with it.
   for (int i = p->act->id + 1; i < f->g->n_nodes; i++) {
@@ -178,11 +178,8 @@ static void build_matmul_grad(fuser *f, const members *p) {
 
 static void build_conv_grad(fuser *f, const members *p) {
   duel_rewrite *r = f->r;
-  int act = DUEL_ACT_NONE;
-  double slope = 0;
-  activation(p->act, &act, &slope);
   r->map[p->act->out[0]] = duel_conv2d_dx_grad(r->dst, r->map[p->product->in[0]], r->map[p->product->in[1]],
-                                               r->map[p->act->in[1]], &p->product->attr.conv, (duel_act)act, slope);
+                                               r->map[p->act->in[1]], &p->product->attr.conv, p->kind, p->slope);
 }
 
 static void build_batchnorm(fuser *f, const members *p) {
@@ -191,15 +188,13 @@ static void build_batchnorm(fuser *f, const members *p) {
   bool forward = n->op == DUEL_OP_BATCHNORM;
   duel_val in[6], out[3];
   for (int i = 0; i < n->n_in; i++) in[i] = i || forward ? r->map[n->in[i]] : DUEL_NONE;
-  int act = DUEL_ACT_NONE;
-  double slope = 0, eps = n->attr.batchnorm.eps;
-  activation(p->act, &act, &slope);
+  const double eps = n->attr.batchnorm.eps;
   if (forward) {
-    duel_batchnorm(r->dst, in[0], in[1], in[2], eps, act, slope, out);
+    duel_batchnorm(r->dst, in[0], in[1], in[2], eps, p->kind, p->slope, out);
   } else { // from the gradient of the activation's output, and that output
     in[0] = r->map[p->act->in[0]];
     in[5] = r->map[p->act->in[1]];
-    duel_batchnorm_grad(r->dst, in, eps, act, slope, out);
+    duel_batchnorm_grad(r->dst, in, eps, p->kind, p->slope, out);
   }
   for (int k = 0; k < n->n_out; k++) r->map[n->out[k]] = out[k];
   if (forward) r->map[p->act->out[0]] = out[0];

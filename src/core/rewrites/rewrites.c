@@ -88,13 +88,12 @@ static duel_status drop_dead(duel_rewrite *r) {
 }
 
 // ---- expansion: fused ops become their decompositions
-// A decomposition reads its node, so the node is built, read, and left for that rewrite. Writers are no fused
-// ops.
+// A decomposition reads its node, so the node is built, read, and left for that rewrite.
 static duel_status expand(duel_rewrite *r) {
   for (int i = 0; i < r->src->n_nodes; i++) {
     duel_node *copy = duel_rewrite_copy(r, r->src->node[i]);
     const duel_op_record *record = duel_op_records[r->src->node[i]->op];
-    if (!copy || !(record->flags & DUEL_FLAG_FUSED) || duel_is_writer(copy)) continue;
+    if (!copy || !record->expand) continue;
     duel_val out[DUEL_MAX_OUT] = {DUEL_NONE, DUEL_NONE, DUEL_NONE, DUEL_NONE};
     record->expand(r->dst, copy, out);
     for (int k = 0; k < copy->n_out; k++) r->map[r->src->node[i]->out[k]] = out[k];
@@ -104,7 +103,7 @@ static duel_status expand(duel_rewrite *r) {
 
 static bool has_fused(const duel_graph *g) {
   for (int i = 0; i < g->n_nodes; i++)
-    if ((duel_op_records[g->node[i]->op]->flags & DUEL_FLAG_FUSED) && !duel_is_writer(g->node[i])) return true;
+    if (duel_op_records[g->node[i]->op]->expand) return true;
   return false;
 }
 
