@@ -1,5 +1,5 @@
 // What the files of layer kinds (layers.c, layers_*.c) share: how a forward function reads its keys and asks for
-// tensors. A kind has one line in the table of layers.c, its keys and its forward function in its file.
+// tensors. A kind is one word in the list here, and in its file its keys, its forward function and duel_layer_NAME.
 #ifndef DUEL_GAN_LAYER_KINDS_H
 #define DUEL_GAN_LAYER_KINDS_H
 
@@ -60,44 +60,20 @@ static inline duel_start duel_layer_weights(const duel_pass *p, const duel_layer
 // Whether x is [N, C, H, W]. False: the error is recorded.
 bool duel_layer_has_images(duel_pass *p, const duel_layer *l, duel_val x);
 
-// ---- layers_conv.c
 // A key of one number or two: dst[0] down, dst[1] right. False: the error is recorded.
 bool duel_layer_sides(duel_pass *p, const duel_layer *l, int key, int64_t dst[2]);
 // One, two or four: above, left, below, right.
 bool duel_layer_pads(duel_pass *p, const duel_layer *l, int key, int64_t dst[4]);
-extern const duel_key duel_keys_conv[], duel_keys_conv_transpose[];
-duel_val duel_forward_conv(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val x);
 
-// ---- layers_pool.c
-extern const duel_key duel_keys_upsample[], duel_keys_avgpool[], duel_keys_maxpool[], duel_keys_global_pool[];
-duel_val duel_forward_upsample(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_avgpool(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_maxpool(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_global_pool(duel_pass *p, const duel_layer *l, duel_val x);
-
-// ---- layers_block.c
-extern const duel_key duel_keys_minibatch_stddev[], duel_keys_self_attention[], duel_keys_residual[];
-duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_residual(duel_pass *p, const duel_layer *l, duel_val x);
-
-// ---- layers_saved.c
-extern const duel_key duel_keys_saved[];
-duel_val duel_forward_add(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_concat(duel_pass *p, const duel_layer *l, duel_val x);
-
-// ---- layers_norm.c
-extern const duel_key duel_keys_layernorm[], duel_keys_instancenorm[], duel_keys_groupnorm[], duel_keys_pixelnorm[];
-duel_val duel_forward_layernorm(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_instancenorm(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_groupnorm(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_pixelnorm(duel_pass *p, const duel_layer *l, duel_val x);
-
-// ---- layers_activation.c
-extern const duel_key duel_keys_gelu[], duel_keys_prelu[];
-duel_val duel_forward_silu(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_gelu(duel_pass *p, const duel_layer *l, duel_val x);
-duel_val duel_forward_prelu(duel_pass *p, const duel_layer *l, duel_val x);
+// All of them, in the order in which messages list them.
+// clang-format off
+#define DUEL_LAYERS(X)                                                                                                 \
+  X(dense) X(conv) X(conv_transpose) X(upsample) X(avgpool) X(maxpool) X(global_pool)                                  \
+  X(leaky_relu) X(relu) X(tanh) X(sigmoid) X(batchnorm) X(layernorm) X(instancenorm) X(groupnorm) X(pixelnorm)         \
+  X(silu) X(gelu) X(prelu) X(dropout) X(flatten) X(reshape)                                                            \
+  X(minibatch_stddev) X(self_attention) X(residual) X(add) X(concat)
+// clang-format on
+#define DUEL_LAYER(name) extern const duel_layer_kind duel_layer_##name;
+DUEL_LAYERS(DUEL_LAYER)
 
 #endif

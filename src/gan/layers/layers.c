@@ -1,4 +1,4 @@
-// The layer kinds: their recipe keys and their forward functions, side by side. A new layer adds its entry here.
+// How a net walks its layers, the table of them, and the oldest ones.
 #include "gan/layers/layer_kinds.h"
 
 #include <inttypes.h>
@@ -14,13 +14,20 @@ static const duel_start zeros = {NULL, 0};
 bool duel_layer_has_images(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_shape in = duel_val_shape(p->g, x);
   if (in.rank == 4) return true;
-  duel_graph_error(p->g, "%s reads images, but gets %s; put reshape before it", l->kind->name, duel_shape_text(in));
-  return false;
+  return duel_graph_refuse(p->g, "%s reads images, but gets %s; put reshape before it", l->kind->name,
+                           duel_shape_text(in));
 }
 
 // ---- forward functions: x [N, ...] -> [N, ...]
 
 enum { DENSE_OUT, DENSE_BIAS, DENSE_INIT };
+
+static const duel_key keys_dense[] = {
+    {"out", DUEL_KEY_INT, NULL, 1, 1 << 24, NULL, "numbers an item"},
+    {"bias", DUEL_KEY_BOOL, "true", 0, 0, NULL, "add a learnt bias"},
+    {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
+    DUEL_WEIGHT_KEYS,
+    {.name = NULL}};
 
 static duel_val forward_dense(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_shape in = duel_val_shape(p->g, x);
@@ -34,22 +41,41 @@ static duel_val forward_dense(duel_pass *p, const duel_layer *l, duel_val x) {
   if (!duel_layer_int(l, DENSE_BIAS)) return y;
   return duel_add(p->g, y, duel_layer_bias(p, l, DENSE_INIT, DUEL_SHAPE(outputs), inputs, outputs));
 }
+const duel_layer_kind duel_layer_dense = {
+    {"dense", "out", keys_dense, "every output from every input: weight [out, in] and bias"}, forward_dense};
+
+static const duel_key keys_leaky_relu[] = {{"slope", DUEL_KEY_NUMBER, "0.01", 0, 1, NULL, "slope of the negative side"},
+                                           {.name = NULL}};
 
 static duel_val forward_leaky_relu(duel_pass *p, const duel_layer *l, duel_val x) {
   return duel_leaky_relu(p->g, x, duel_layer_number(l, 0));
 }
+const duel_layer_kind duel_layer_leaky_relu = {
+    {"leaky_relu", "slope", keys_leaky_relu, "x where x > 0, slope·x elsewhere"}, forward_leaky_relu};
+
 static duel_val forward_relu(duel_pass *p, const duel_layer *l, duel_val x) {
   (void)l;
   return duel_leaky_relu(p->g, x, 0);
 }
+const duel_layer_kind duel_layer_relu = {{"relu", NULL, duel_no_keys, "x where x > 0, 0 elsewhere"}, forward_relu};
+
 static duel_val forward_tanh(duel_pass *p, const duel_layer *l, duel_val x) {
   (void)l;
   return duel_tanh(p->g, x);
 }
+const duel_layer_kind duel_layer_tanh = {{"tanh", NULL, duel_no_keys, "hyperbolic tangent"}, forward_tanh};
+
 static duel_val forward_sigmoid(duel_pass *p, const duel_layer *l, duel_val x) {
   (void)l;
   return duel_sigmoid(p->g, x);
 }
+const duel_layer_kind duel_layer_sigmoid = {{"sigmoid", NULL, duel_no_keys, "1/(1 + exp(−x))"}, forward_sigmoid};
+
+static const duel_key keys_batchnorm[] = {
+    {"eps", DUEL_KEY_NUMBER, "1.0e-5", 1e-12, 1, NULL, "added to the variance"},
+    {"momentum", DUEL_KEY_NUMBER, "0.1", 0, 1, NULL, "weight of the new batch in the running statistics"},
+    {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the scale begins, if not as ones"},
+    {.name = NULL}};
 
 static void sum_up(duel_pass *p, int var, duel_val x, double mul) {
   duel_graph *g = p->g;
@@ -111,6 +137,12 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
   duel_val centered = duel_sub(g, x, duel_reshape(g, mean, wide));
   return duel_add(g, duel_mul(g, centered, duel_reshape(g, slope, wide)), duel_reshape(g, shift, wide));
 }
+const duel_layer_kind duel_layer_batchnorm = {
+    {"batchnorm", "eps", keys_batchnorm, "each channel to mean 0 and variance 1 over the batch, then scale and shift"},
+    forward_batchnorm};
+
+static const duel_key keys_dropout[] = {{"p", DUEL_KEY_NUMBER, "0.5", 0, 0.999, NULL, "share that is dropped"},
+                                        {.name = NULL}};
 
 // Srivastava et al. 2014: each value is dropped with probability p and the others grow by 1/(1 − p).
 static duel_val forward_dropout(duel_pass *p, const duel_layer *l, duel_val x) {
@@ -123,6 +155,8 @@ static duel_val forward_dropout(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_val zero = duel_constant(g, DUEL_SCALAR, 0);
   return duel_select(g, dropped, zero, duel_affine(g, x, 1 / (1 - rate), 0));
 }
+const duel_layer_kind duel_layer_dropout = {{"dropout", "p", keys_dropout, "drops values at random in training"},
+                                            forward_dropout};
 
 static duel_val forward_flatten(duel_pass *p, const duel_layer *l, duel_val x) {
   (void)l;
@@ -130,6 +164,11 @@ static duel_val forward_flatten(duel_pass *p, const duel_layer *l, duel_val x) {
   if (in.rank < 1 || in.dim[0] < 1) return DUEL_NONE;
   return duel_reshape(p->g, x, DUEL_SHAPE(in.dim[0], duel_shape_count(in) / in.dim[0]));
 }
+const duel_layer_kind duel_layer_flatten = {{"flatten", NULL, duel_no_keys, "one row of numbers an item"},
+                                            forward_flatten};
+
+static const duel_key keys_reshape[] = {
+    {"shape", DUEL_KEY_INTS, NULL, 1, 1 << 24, NULL, "sizes of one item, without the batch"}, {.name = NULL}};
 
 static duel_val forward_reshape(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_shape in = duel_val_shape(p->g, x), out = {.rank = l->value[0].n + 1};
@@ -138,88 +177,25 @@ static duel_val forward_reshape(duel_pass *p, const duel_layer *l, duel_val x) {
   for (int i = 1; i < out.rank; i++) out.dim[i] = (int64_t)l->value[0].number[i - 1];
   return duel_reshape(p->g, x, out);
 }
+const duel_layer_kind duel_layer_reshape = {{"reshape", "shape", keys_reshape, "the same numbers in another shape"},
+                                            forward_reshape};
 
 // ---- the table
 
-static const duel_key keys_dense[] = {
-    {"out", DUEL_KEY_INT, NULL, 1, 1 << 24, NULL, "numbers an item"},
-    {"bias", DUEL_KEY_BOOL, "true", 0, 0, NULL, "add a learnt bias"},
-    {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
-    DUEL_WEIGHT_KEYS,
-    {.name = NULL}};
-static const duel_key keys_leaky_relu[] = {{"slope", DUEL_KEY_NUMBER, "0.01", 0, 1, NULL, "slope of the negative side"},
-                                           {.name = NULL}};
-static const duel_key keys_batchnorm[] = {
-    {"eps", DUEL_KEY_NUMBER, "1.0e-5", 1e-12, 1, NULL, "added to the variance"},
-    {"momentum", DUEL_KEY_NUMBER, "0.1", 0, 1, NULL, "weight of the new batch in the running statistics"},
-    {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the scale begins, if not as ones"},
-    {.name = NULL}};
-static const duel_key keys_dropout[] = {{"p", DUEL_KEY_NUMBER, "0.5", 0, 0.999, NULL, "share that is dropped"},
-                                        {.name = NULL}};
-static const duel_key keys_reshape[] = {
-    {"shape", DUEL_KEY_INTS, NULL, 1, 1 << 24, NULL, "sizes of one item, without the batch"}, {.name = NULL}};
-
-static const duel_layer_kind rows[] = {
-    {{"dense", "out", keys_dense, "every output from every input: weight [out, in] and bias"}, forward_dense},
-    {{"conv", "out", duel_keys_conv, "convolution: weight [out, in/groups, height, width] and bias"},
-     duel_forward_conv},
-    {{"conv_transpose", "out", duel_keys_conv_transpose,
-      "transposed convolution: weight [in, out/groups, height, width]"},
-     duel_forward_conv_transpose},
-    {{"upsample", "scale", duel_keys_upsample, "the image in another size, by nearest pixels or bilinear"},
-     duel_forward_upsample},
-    {{"avgpool", "kernel", duel_keys_avgpool, "means of windows"}, duel_forward_avgpool},
-    {{"maxpool", "kernel", duel_keys_maxpool, "maxima of windows"}, duel_forward_maxpool},
-    {{"global_pool", "mode", duel_keys_global_pool, "one number a channel: the mean, maximum or sum of its pixels"},
-     duel_forward_global_pool},
-    {{"leaky_relu", "slope", keys_leaky_relu, "x where x > 0, slope·x elsewhere"}, forward_leaky_relu},
-    {{"relu", NULL, duel_no_keys, "x where x > 0, 0 elsewhere"}, forward_relu},
-    {{"tanh", NULL, duel_no_keys, "hyperbolic tangent"}, forward_tanh},
-    {{"sigmoid", NULL, duel_no_keys, "1/(1 + exp(−x))"}, forward_sigmoid},
-    {{"batchnorm", "eps", keys_batchnorm, "each channel to mean 0 and variance 1 over the batch, then scale and shift"},
-     forward_batchnorm},
-    {{"layernorm", "eps", duel_keys_layernorm, "each item to mean 0 and variance 1, then scale and shift an element"},
-     duel_forward_layernorm},
-    {{"instancenorm", "eps", duel_keys_instancenorm, "each channel of each item to mean 0 and variance 1"},
-     duel_forward_instancenorm},
-    {{"groupnorm", "groups", duel_keys_groupnorm,
-      "groups of channels of each item to mean 0 and variance 1, then scale and shift a channel"},
-     duel_forward_groupnorm},
-    {{"pixelnorm", "eps", duel_keys_pixelnorm, "each pixel's channels divided by the root of their mean square"},
-     duel_forward_pixelnorm},
-    {{"silu", NULL, duel_no_keys, "x·sigmoid(x)"}, duel_forward_silu},
-    {{"gelu", "approximate", duel_keys_gelu, "x·Φ(x), the normal distribution's share below x"}, duel_forward_gelu},
-    {{"prelu", "channels", duel_keys_prelu, "x where x > 0, slope·x elsewhere, the slope learnt"}, duel_forward_prelu},
-    {{"dropout", "p", keys_dropout, "drops values at random in training"}, forward_dropout},
-    {{"flatten", NULL, duel_no_keys, "one row of numbers an item"}, forward_flatten},
-    {{"reshape", "shape", keys_reshape, "the same numbers in another shape"}, forward_reshape},
-    {{"minibatch_stddev", "group", duel_keys_minibatch_stddev,
-      "adds a channel that tells how much a group of items differs"},
-     duel_forward_minibatch_stddev},
-    {{"self_attention", "pool", duel_keys_self_attention, "adds to each pixel what it attends to in the whole image"},
-     duel_forward_self_attention},
-    {{"residual", "residual", duel_keys_residual, "what the list makes of x, added to x or to what skip makes of it"},
-     duel_forward_residual},
-    {{"add", "from", duel_keys_saved, "adds what an earlier layer saved"}, duel_forward_add},
-    {{"concat", "from", duel_keys_saved, "the channels of what an earlier layer saved, behind its own"},
-     duel_forward_concat},
-    {.kind = {.name = NULL}}};
-const duel_table duel_layer_kinds = {rows, sizeof *rows, "layer"};
+#define ROW(name) &duel_layer_##name,
+static const duel_layer_kind *const rows[] = {DUEL_LAYERS(ROW) NULL};
+const duel_table duel_layer_kinds = {rows, 0, "layer"};
 
 // ---- walking
 
 void duel_layer_row_add(duel_pass *p, const char *kind, duel_val y, int first) {
   duel_model_net *own = &p->model->net[p->net];
-  if (own->n_rows == own->cap_rows) {
-    int cap = own->cap_rows ? 2 * own->cap_rows : 32;
-    duel_layer_row *grown = duel_realloc(own->row, (size_t)cap * sizeof *grown);
-    if (!grown) {
-      duel_graph_error(p->g, "out of memory for the layer table");
-      return;
-    }
-    own->row = grown;
-    own->cap_rows = cap;
+  duel_layer_row *grown = duel_grown(own->row, own->n_rows + 1, &own->cap_rows, sizeof *grown);
+  if (!grown) {
+    duel_graph_error(p->g, "out of memory for the layer table");
+    return;
   }
+  own->row = grown;
   duel_layer_row *row = &own->row[own->n_rows++];
   *row = (duel_layer_row){.params = 0};
   snprintf(row->path, sizeof row->path, "%s", p->prefix);

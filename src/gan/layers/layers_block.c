@@ -9,7 +9,7 @@
 // ---- minibatch_stddev: Karras et al. 2018, arXiv:1710.10196, section 3, grouped as in StyleGAN2
 enum { GROUP, CHANNELS };
 
-const duel_key duel_keys_minibatch_stddev[] = {
+static const duel_key keys_minibatch_stddev[] = {
     {"group", DUEL_KEY_INT, "4", 1, 1 << 24, NULL,
      "items that are compared; must divide the batch (a shard of it), or exceed it"},
     {"channels", DUEL_KEY_INT, "1", 1, 1 << 24, NULL, "channels that are added; must divide those of the input"},
@@ -17,7 +17,7 @@ const duel_key duel_keys_minibatch_stddev[] = {
 
 // The standard deviation of every number over the items of a group (biased, with 1e-8 under the root), averaged over
 // 1/channels of the channels and all pixels: one number a group and added channel. Of M groups, item i is in i mod M.
-duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_val x) {
+static duel_val forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_graph *g = p->g;
   const duel_shape in = duel_val_shape(g, x);
   if (p->net == p->model->game->samples)
@@ -50,11 +50,14 @@ duel_val duel_forward_minibatch_stddev(duel_pass *p, const duel_layer *l, duel_v
   const duel_val wide = duel_broadcast(g, average, DUEL_SHAPE(group, groups, added, pixels));
   return duel_concat(g, 2, (duel_val[]){x, duel_reshape(g, wide, out)}, 1);
 }
+const duel_layer_kind duel_layer_minibatch_stddev = {
+    {"minibatch_stddev", "group", keys_minibatch_stddev, "adds a channel that tells how much a group of items differs"},
+    forward_minibatch_stddev};
 
 // ---- self_attention: Zhang et al. 2019, arXiv:1805.08318
 enum { POOL, INIT };
 
-const duel_key duel_keys_self_attention[] = {
+static const duel_key keys_self_attention[] = {
     {"pool", DUEL_KEY_INT, "2", 1, 1 << 14, NULL,
      "keys and values are maxima of squares of so many pixels a side; 1: no pooling"},
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
@@ -85,7 +88,7 @@ static duel_val softmax(duel_graph *g, duel_val x, uint32_t axes) {
 
 // y = x + gamma·v(Σ_i β_ji·h(x_i)) with β_j = softmax_i(g(x_j)·f(x_i)); gamma begins as 0. f, g, h and v are 1×1
 // convolutions without bias to C/8, C/8, C/2 and C channels; f and h are pooled, as in the authors' code.
-duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val x) {
+static duel_val forward_self_attention(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_graph *g = p->g;
   const duel_shape in = duel_val_shape(g, x);
   if (!duel_layer_has_images(p, l, x)) return DUEL_NONE;
@@ -104,11 +107,14 @@ duel_val duel_forward_self_attention(duel_pass *p, const duel_layer *l, duel_val
   const duel_val gamma = duel_layer_parameter(p, "gamma", DUEL_SHAPE(1), (duel_start){NULL, 0}, channels, channels);
   return duel_add(g, x, duel_mul(g, gamma, y));
 }
+const duel_layer_kind duel_layer_self_attention = {
+    {"self_attention", "pool", keys_self_attention, "adds to each pixel what it attends to in the whole image"},
+    forward_self_attention};
 
 // ---- residual: He et al. 2015, arXiv:1512.03385: output = body(x) + skip(x), `repeat` times with weights of their own
 enum { RESIDUAL, SKIP, REPEAT };
 
-const duel_key duel_keys_residual[] = {
+static const duel_key keys_residual[] = {
     {"residual", DUEL_KEY_LAYERS, NULL, 0, 0, NULL, "a list of layers"},
     {"skip", DUEL_KEY_LAYERS, "", 0, 0, NULL, "a list of layers for what the other is added to; without it the input"},
     {"repeat", DUEL_KEY_INT, "1", 1, 1000, NULL, "copies, each with weights of its own"},
@@ -120,15 +126,13 @@ static bool fits(duel_pass *p, bool has_skip, duel_val body, duel_val skip) {
   const duel_shape a = duel_val_shape(p->g, body), b = duel_val_shape(p->g, skip);
   if (duel_shape_equal(a, b)) return true;
   if (has_skip)
-    duel_graph_error(p->g, "the residual list yields %s but the skip list %s; they must be equal", duel_shape_text(a),
-                     duel_shape_text(b));
-  else
-    duel_graph_error(p->g, "the residual list makes %s of %s; give the block a skip list that does the same",
-                     duel_shape_text(a), duel_shape_text(b));
-  return false;
+    return duel_graph_refuse(p->g, "the residual list yields %s but the skip list %s; they must be equal",
+                             duel_shape_text(a), duel_shape_text(b));
+  return duel_graph_refuse(p->g, "the residual list makes %s of %s; give the block a skip list that does the same",
+                           duel_shape_text(a), duel_shape_text(b));
 }
 
-duel_val duel_forward_residual(duel_pass *p, const duel_layer *l, duel_val x) {
+static duel_val forward_residual(duel_pass *p, const duel_layer *l, duel_val x) {
   const bool has_skip = l->value[SKIP].n > 0;
   const size_t length = strlen(p->prefix);
   for (int copy = 0; copy < duel_layer_int(l, REPEAT); copy++) {
@@ -148,3 +152,6 @@ duel_val duel_forward_residual(duel_pass *p, const duel_layer *l, duel_val x) {
   }
   return x;
 }
+const duel_layer_kind duel_layer_residual = {
+    {"residual", "residual", keys_residual, "what the list makes of x, added to x or to what skip makes of it"},
+    forward_residual};

@@ -12,7 +12,7 @@ enum { OUT, KERNEL, STRIDE, PAD, DILATION, GROUPS, BIAS, INIT, OUTPUT_PAD };
     "stride", DUEL_KEY_INTS, "1", 1, 1 << 16, NULL, "step from one place of the kernel to the next"                    \
   }
 
-const duel_key duel_keys_conv[] = {
+static const duel_key keys_conv[] = {
     KEYS,
     {"pad", DUEL_KEY_INTS, "0", 0, 1 << 16, NULL,
      "zeros around: a number, [height, width] or [top, left, bottom, right]"},
@@ -22,7 +22,7 @@ const duel_key duel_keys_conv[] = {
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the weights begin, if not as the recipe's init"},
     DUEL_WEIGHT_KEYS,
     {.name = NULL}};
-const duel_key duel_keys_conv_transpose[] = {
+static const duel_key keys_conv_transpose[] = {
     KEYS,
     {"pad", DUEL_KEY_INTS, "0", 0, 1 << 16, NULL, "cut off around the result: a number or [height, width]"},
     {"dilation", DUEL_KEY_INTS, "1", 1, 1 << 16, NULL, "distance of the kernel's taps"},
@@ -35,22 +35,18 @@ const duel_key duel_keys_conv_transpose[] = {
 
 bool duel_layer_sides(duel_pass *p, const duel_layer *l, int key, int64_t dst[2]) {
   const duel_key_value *v = &l->value[key];
-  if (v->n != 1 && v->n != 2) {
-    duel_graph_error(p->g, "%s.%s has %d numbers; it is one, or two for height and width", l->kind->name,
-                     l->kind->keys[key].name, v->n);
-    return false;
-  }
+  if (v->n != 1 && v->n != 2)
+    return duel_graph_refuse(p->g, "%s.%s has %d numbers; it is one, or two for height and width", l->kind->name,
+                             l->kind->keys[key].name, v->n);
   for (int i = 0; i < 2; i++) dst[i] = (int64_t)v->number[v->n == 2 ? i : 0];
   return true;
 }
 
 bool duel_layer_pads(duel_pass *p, const duel_layer *l, int key, int64_t dst[4]) {
   const duel_key_value *v = &l->value[key];
-  if (v->n != 1 && v->n != 2 && v->n != 4) {
-    duel_graph_error(p->g, "%s.%s has %d numbers; it is one, two or four", l->kind->name, l->kind->keys[key].name,
-                     v->n);
-    return false;
-  }
+  if (v->n != 1 && v->n != 2 && v->n != 4)
+    return duel_graph_refuse(p->g, "%s.%s has %d numbers; it is one, two or four", l->kind->name,
+                             l->kind->keys[key].name, v->n);
   for (int i = 0; i < 4; i++) dst[i] = (int64_t)v->number[v->n == 4 ? i : v->n == 2 ? i % 2 : 0];
   return true;
 }
@@ -61,11 +57,10 @@ static bool read_common(duel_pass *p, const duel_layer *l, duel_val x, int64_t k
   c->groups = duel_layer_int(l, GROUPS);
   if (!duel_layer_has_images(p, l, x)) return false;
   const int64_t out = duel_layer_int(l, OUT);
-  if (in.dim[1] % c->groups || out % c->groups) {
-    duel_graph_error(p->g, "%s cannot cut %" PRId64 " channels of %s and %" PRId64 " outputs into %" PRId64 " groups",
-                     l->kind->name, in.dim[1], duel_shape_text(in), out, c->groups);
-    return false;
-  }
+  if (in.dim[1] % c->groups || out % c->groups)
+    return duel_graph_refuse(p->g,
+                             "%s cannot cut %" PRId64 " channels of %s and %" PRId64 " outputs into %" PRId64 " groups",
+                             l->kind->name, in.dim[1], duel_shape_text(in), out, c->groups);
   return duel_layer_sides(p, l, KERNEL, kernel) && duel_layer_sides(p, l, STRIDE, c->stride) &&
          duel_layer_sides(p, l, DILATION, c->dilation);
 }
@@ -77,7 +72,7 @@ static duel_val add_bias(duel_pass *p, const duel_layer *l, duel_val y, int64_t 
   return duel_add(p->g, y, duel_reshape(p->g, bias, DUEL_SHAPE(out, 1, 1)));
 }
 
-duel_val duel_forward_conv(duel_pass *p, const duel_layer *l, duel_val x) {
+static duel_val forward_conv(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_shape in = duel_val_shape(p->g, x);
   duel_conv c = {.groups = 1};
   int64_t kernel[2];
@@ -88,10 +83,12 @@ duel_val duel_forward_conv(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_val weight = duel_layer_weight(p, l, w, fan_in, fan_out);
   return add_bias(p, l, duel_conv2d(p->g, x, weight, &c), fan_in, fan_out);
 }
+const duel_layer_kind duel_layer_conv = {
+    {"conv", "out", keys_conv, "convolution: weight [out, in/groups, height, width] and bias"}, forward_conv};
 
 // conv2d's adjoint: weight [in, out/groups, kernel] is that of the convolution which it turns around. PyTorch names the
 // fans after the axes of the weight, not after what they mean here.
-duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val x) {
+static duel_val forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_shape in = duel_val_shape(p->g, x);
   duel_conv c = {.groups = 1};
   int64_t kernel[2], more[2];
@@ -119,3 +116,6 @@ duel_val duel_forward_conv_transpose(duel_pass *p, const duel_layer *l, duel_val
   const duel_val weight = duel_layer_weight(p, l, w, fan_in, fan_out);
   return add_bias(p, l, duel_conv2d_dx(p->g, x, weight, &c, image), fan_in, fan_out);
 }
+const duel_layer_kind duel_layer_conv_transpose = {
+    {"conv_transpose", "out", keys_conv_transpose, "transposed convolution: weight [in, out/groups, height, width]"},
+    forward_conv_transpose};

@@ -4,8 +4,8 @@
 
 #include "gan/layers/layer_kinds.h"
 
-const duel_key duel_keys_saved[] = {{"from", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "the name under which it was saved"},
-                                    {.name = NULL}};
+static const duel_key keys_saved[] = {{"from", DUEL_KEY_TEXT, NULL, 0, 0, NULL, "the name under which it was saved"},
+                                      {.name = NULL}};
 
 // DUEL_NONE: the error is recorded.
 static duel_val saved(duel_pass *p, const duel_layer *l) {
@@ -20,7 +20,7 @@ static duel_val saved(duel_pass *p, const duel_layer *l) {
   return duel_graph_error(p->g, "no layer before it has `save: %s`; saved is %s", name, there);
 }
 
-duel_val duel_forward_add(duel_pass *p, const duel_layer *l, duel_val x) {
+static duel_val forward_add(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_val other = saved(p, l);
   if (other == DUEL_NONE) return DUEL_NONE;
   const duel_shape a = duel_val_shape(p->g, x), b = duel_val_shape(p->g, other);
@@ -29,8 +29,9 @@ duel_val duel_forward_add(duel_pass *p, const duel_layer *l, duel_val x) {
                             l->value[0].text, duel_shape_text(b));
   return duel_add(p->g, x, other);
 }
+const duel_layer_kind duel_layer_add = {{"add", "from", keys_saved, "adds what an earlier layer saved"}, forward_add};
 
-duel_val duel_forward_concat(duel_pass *p, const duel_layer *l, duel_val x) {
+static duel_val forward_concat(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_val other = saved(p, l);
   if (other == DUEL_NONE) return DUEL_NONE;
   const duel_shape a = duel_val_shape(p->g, x);
@@ -41,3 +42,5 @@ duel_val duel_forward_concat(duel_pass *p, const duel_layer *l, duel_val x) {
                             duel_shape_text(a), l->value[0].text, duel_shape_text(duel_val_shape(p->g, other)));
   return duel_concat(p->g, 2, (duel_val[]){x, other}, 1);
 }
+const duel_layer_kind duel_layer_concat = {
+    {"concat", "from", keys_saved, "the channels of what an earlier layer saved, behind its own"}, forward_concat};

@@ -13,16 +13,12 @@
 static duel_param *next_tensor(duel_pass *p, const char *name, duel_shape shape) {
   duel_model_net *own = &p->model->net[p->net];
   if (p->declare) {
-    if (own->n == own->cap) {
-      int cap = own->cap ? 2 * own->cap : 32;
-      duel_param *grown = duel_realloc(own->param, (size_t)cap * sizeof *grown);
-      if (!grown) {
-        duel_graph_error(p->g, "out of memory for the model's tensors");
-        return NULL;
-      }
-      own->param = grown;
-      own->cap = cap;
+    duel_param *grown = duel_grown(own->param, own->n + 1, &own->cap, sizeof *grown);
+    if (!grown) {
+      duel_graph_error(p->g, "out of memory for the model's tensors");
+      return NULL;
     }
+    own->param = grown;
     duel_param *t = &own->param[own->n];
     *t = (duel_param){.shape = shape, .var = -1, .ema_var = -1, .scale = 1, .start_scale = 1};
     int length = snprintf(t->name, sizeof t->name, "%s.%s", p->prefix, name);
