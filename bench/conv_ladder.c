@@ -275,17 +275,14 @@ static void free_calls(calls *of, duel_backend *b) {
   for (int i = 0; i < of->n; i++) duel_cpu_backend.free(b, of->call[i].scratch);
 }
 
-static int phases_of(const calls *of) {
-  int64_t pieces[DUEL_MAX_PHASE];
-  return of->kernel->cut ? of->kernel->cut(&of->call[0], pieces) : 1;
-}
-
 // All pieces of a phase of call 0, on this thread.
 static void run_phase(const calls *of, int phase) {
-  int64_t pieces[DUEL_MAX_PHASE] = {1, 1, 1};
-  if (of->kernel->cut) of->kernel->cut(&of->call[0], pieces);
-  if (phase < phases_of(of))
-    for (int64_t i = 0; i < pieces[phase]; i++) of->kernel->run(&of->call[0], phase, i);
+  duel_cut cut[DUEL_MAX_PHASE];
+  duel_cpu_cut(of->kernel, &of->call[0], cut);
+  for (int64_t i = 0; i < cut[phase].pieces; i++) {
+    const duel_piece piece = duel_cpu_piece(cut, phase, i);
+    of->kernel->run(&of->call[0], &piece);
+  }
 }
 
 // ---- ways and their times
@@ -458,7 +455,9 @@ static void climb(const layer *l, int kind, int threads, int rounds, duel_backen
   show(&ways[3], rounds, 0, best);
   if (filtered) show(direct, rounds, (few.n - 1) * quantile(packing->ms, rounds, 0.5) / threads, best);
   show(own, rounds, 0, best);
-  if (phases_of(&whole) == 2)
+  duel_cut cut[DUEL_MAX_PHASE];
+  duel_cpu_cut(whole.kernel, &whole.call[0], cut);
+  if (cut[1].pieces > 0)
     printf("    %s %.3f ms on one thread, %s %.3f ms\n", first->name, quantile(first->ms, rounds, 0.5), rest->name,
            quantile(rest->ms, rounds, 0.5));
   fflush(stdout);

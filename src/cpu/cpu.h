@@ -6,16 +6,66 @@
 #include "base/team.h"
 #include "core/backend.h"
 
-// A kernel runs in phases, each cut into pieces that may run in any order and on any thread; all pieces of a phase end
-// before the next phase begins. The cut depends on shapes alone, so the bits do not depend on the number of threads.
+// A kernel runs in phases. Each cuts its units (elements, rows, tiles) into pieces that may run in any order and on any
+// thread; all pieces of a phase end before the next phase begins. The cut depends on shapes alone, so the bits do not
+// depend on the number of threads.
 enum { DUEL_MAX_PHASE = 4 };
+typedef struct duel_cut { // of a phase
+  int64_t units, align;   // pieces begin at multiples of align
+  int64_t pieces;         // 0: there is no such phase
+} duel_cut;
+
+typedef struct duel_span {
+  int64_t begin, end;
+} duel_span;
+
+typedef struct duel_piece {
+  int phase;
+  int64_t index;
+  duel_span units; // its share of them
+} duel_piece;
+
 typedef struct duel_cpu_kernel {
-  duel_status (*check)(const duel_call *call);                       // whether it can run this call; NULL: any
-  size_t (*scratch)(const duel_call *call);                          // bytes; NULL: none
-  int (*cut)(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]); // number of phases; NULL: one phase, one piece
-  void (*run)(const duel_call *call, int phase, int64_t piece);
+  duel_status (*check)(const duel_call *call);       // whether it can run this call; NULL: any
+  size_t (*scratch)(const duel_call *call);          // bytes; NULL: none
+  void (*cut)(const duel_call *call, duel_cut *cut); // fills in the phases there are, of DUEL_MAX_PHASE
+  int64_t grain; // of a kernel without cut: one phase, of so many elements of output 0 a piece
+  void (*run)(const duel_call *call, const duel_piece *piece);
 } duel_cpu_kernel;
 const duel_cpu_kernel *duel_cpu_kernel_of(const duel_backend *b, duel_op op); // NULL: none (backend.c)
+
+// ---- cutting
+enum { DUEL_SUM_LANES = 32 }; // in which sums run
+
+static inline int64_t duel_min(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+static inline int64_t duel_ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// Number of pieces of about `grain` elements: none, one, or an even number (which two threads share evenly).
+static inline int64_t duel_pieces(int64_t count, int64_t grain) {
+  const int64_t n = duel_ceil_div(count, grain);
+  return n > 1 ? n + (n & 1) : n;
+}
+
+// Share i of n; all begin at multiples of align.
+static inline duel_span duel_share(int64_t count, int64_t align, int64_t n, int64_t i) {
+  const int64_t blocks = duel_ceil_div(count, align);
+  return (duel_span){duel_min(blocks * i / n * align, count), duel_min(blocks * (i + 1) / n * align, count)};
+}
+
+// A phase over elements, in whole lanes; over rows, of so many elements together; and one of a piece a unit.
+static inline duel_cut duel_cut_elements(int64_t count, int64_t grain) {
+  return (duel_cut){count, DUEL_SUM_LANES, duel_pieces(count, grain)};
+}
+static inline duel_cut duel_cut_rows(int64_t rows, int64_t elements, int64_t grain) {
+  return (duel_cut){rows, 1, duel_min(duel_pieces(elements, grain), rows)};
+}
+static inline duel_cut duel_cut_each(int64_t units) {
+  return (duel_cut){units, 1, units};
+}
 
 // ---- level.c
 // The instruction set levels that kernels are compiled for, best last.
@@ -44,6 +94,9 @@ duel_status duel_blas_check(const duel_call *call);
 duel_status duel_blas_check_conv(const duel_call *call);
 
 // ---- run.c: a program is a plan's calls as stages of pieces
+void duel_cpu_cut(const duel_cpu_kernel *kernel, const duel_call *call, duel_cut cut[DUEL_MAX_PHASE]);
+duel_piece duel_cpu_piece(const duel_cut *cut, int phase, int64_t i);
+
 typedef struct duel_program duel_program;
 
 // Calls must stay where they are as long as the program lives.

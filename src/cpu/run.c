@@ -2,14 +2,15 @@
 // they may run in any order and at once. Nothing is allocated. Which thread runs a piece has no influence on its bits.
 //
 // A stage that is too small to share is serial: one thread runs it. Neighboring serial stages become one.
+#include <string.h>
+
 #include "base/mem.h"
 #include "cpu/cpu.h"
 
 typedef struct piece {
   const duel_call *call;
-  void (*run)(const duel_call *call, int phase, int64_t piece);
-  int64_t index;
-  int phase;
+  void (*run)(const duel_call *call, const duel_piece *piece);
+  duel_piece of;
 } piece;
 
 struct duel_program {
@@ -28,15 +29,16 @@ static double work_of(const duel_call *call) {
   return call->cost.bytes + call->cost.flops / 8;
 }
 
-typedef struct cut {
-  int phases;
-  int64_t pieces[DUEL_MAX_PHASE];
-} cut;
+void duel_cpu_cut(const duel_cpu_kernel *kernel, const duel_call *call, duel_cut cut[DUEL_MAX_PHASE]) {
+  memset(cut, 0, DUEL_MAX_PHASE * sizeof *cut);
+  if (kernel->cut)
+    kernel->cut(call, cut);
+  else
+    cut[0] = duel_cut_elements(duel_count(&call->out[0]), kernel->grain);
+}
 
-static cut cut_of(const duel_cpu_kernel *kernel, const duel_call *call) {
-  cut c = {1, {1, 0, 0}};
-  if (kernel->cut) c.phases = kernel->cut(call, c.pieces);
-  return c;
+duel_piece duel_cpu_piece(const duel_cut *cut, int phase, int64_t i) {
+  return (duel_piece){phase, i, duel_share(cut[phase].units, cut[phase].align, cut[phase].pieces, i)};
 }
 
 // Appends the stage that phase `phase` of the calls [first, last) makes, if it has any pieces.
@@ -47,10 +49,11 @@ static void add_stage(duel_program *p, const duel_cpu_kernel *const *table, cons
   double work = 0;
   for (int i = first; i < last; i++) {
     const duel_cpu_kernel *kernel = table[calls[i].op];
-    const cut c = cut_of(kernel, &calls[i]);
-    if (phase >= c.phases) continue;
-    for (int64_t k = 0; k < c.pieces[phase]; k++) p->piece[end++] = (piece){&calls[i], kernel->run, k, phase};
-    if (c.pieces[phase] > 0) work += work_of(&calls[i]);
+    duel_cut cut[DUEL_MAX_PHASE];
+    duel_cpu_cut(kernel, &calls[i], cut);
+    for (int64_t k = 0; k < cut[phase].pieces; k++)
+      p->piece[end++] = (piece){&calls[i], kernel->run, duel_cpu_piece(cut, phase, k)};
+    if (cut[phase].pieces > 0) work += work_of(&calls[i]);
   }
   if (end == before) return;
   const bool serial = end - before == 1 || work < SHARE_WORK;
@@ -69,8 +72,9 @@ duel_status duel_program_make(duel_program **program, const duel_cpu_kernel *con
   for (int i = 0; i < n_calls; i++) {
     const duel_cpu_kernel *kernel = table[calls[i].op];
     if (kernel->check) DUEL_TRY(kernel->check(&calls[i]));
-    const cut c = cut_of(kernel, &calls[i]);
-    for (int phase = 0; phase < c.phases; phase++) pieces += (size_t)c.pieces[phase];
+    duel_cut cut[DUEL_MAX_PHASE];
+    duel_cpu_cut(kernel, &calls[i], cut);
+    for (int phase = 0; phase < DUEL_MAX_PHASE; phase++) pieces += (size_t)cut[phase].pieces;
   }
   const size_t stages = (size_t)n_groups * DUEL_MAX_PHASE;
   const size_t bytes = sizeof(duel_program) + pieces * sizeof(piece) + stages * sizeof(duel_stage);
@@ -95,7 +99,7 @@ static void run_piece(void *ctx, int thread, int64_t i) {
   (void)thread;
   const duel_program *p = ctx;
   const piece *x = &p->piece[i];
-  x->run(x->call, x->phase, x->index);
+  x->run(x->call, &x->of);
 }
 
 static void time_piece(void *ctx, int thread, int64_t i) {

@@ -9,37 +9,27 @@ enum { GRAIN = 8192, LEAST = 32, BLOCK = 64 }; // elements a piece; channels of 
 
 typedef struct layout {
   int64_t n, c, s; // x is [n, c, s]
-  int64_t pieces;
-  real count; // elements a channel
+  real count;      // elements a channel
   int act;
   real slope, eps;
 } layout;
 
-static layout layout_of(const duel_call *call, const duel_operand *x) {
+static layout layout_of(const duel_call *call) {
+  const duel_operand *x = &call->in[call->op == DUEL_OP_BATCHNORM_GRAD ? 1 : 0];
   layout l = {.n = x->shape.dim[0], .c = x->shape.dim[1], .s = 1};
   for (int i = 2; i < x->shape.rank; i++) l.s *= x->shape.dim[i];
   l.count = (real)(l.n * l.s);
   l.act = call->attr->batchnorm.act;
   l.slope = (real)call->attr->batchnorm.slope;
   l.eps = (real)call->attr->batchnorm.eps;
-  const int64_t blocks = duel_ceil_div(l.c, l.s == 1 ? LEAST : 1);
-  l.pieces = duel_min(duel_pieces(l.n * l.c * l.s, GRAIN), blocks);
-  if (l.pieces == 0 && l.c > 0) l.pieces = 1; // an empty batch still has statistics to write
   return l;
 }
 
-static duel_span channels_of(const layout *l, int64_t piece) {
-  return duel_piece(l->c, l->s == 1 ? LEAST : 1, l->pieces, piece);
-}
-
-static int forward_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = layout_of(call, &call->in[0]).pieces;
-  return 1;
-}
-
-static int backward_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = layout_of(call, &call->in[1]).pieces;
-  return 1;
+static void cut(const duel_call *call, duel_cut *cut) {
+  const layout l = layout_of(call);
+  const int64_t align = l.s == 1 ? LEAST : 1;
+  *cut = (duel_cut){l.c, align, duel_min(duel_pieces(l.n * l.c * l.s, GRAIN), duel_ceil_div(l.c, align))};
+  if (cut->pieces == 0 && l.c > 0) cut->pieces = 1; // an empty batch still has statistics to write
 }
 
 // ---- rows of n elements: one a channel (the statistics lie side by side, stride 1), or all of one channel (stride 0)
@@ -187,26 +177,15 @@ static void backward_channel(const layout *l, const duel_call *call, int64_t c) 
 }
 
 // ---- kernels
-static void batchnorm_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const layout l = layout_of(call, &call->in[0]);
-  const duel_span r = channels_of(&l, piece);
-  if (l.s == 1) {
-    for (int64_t c = r.begin; c < r.end; c += BLOCK) forward_block(&l, call, c, duel_min(BLOCK, r.end - c));
-  } else {
-    for (int64_t c = r.begin; c < r.end; c++) forward_channel(&l, call, c);
-  }
+static void run(const duel_call *call, const duel_piece *piece) {
+  const layout l = layout_of(call);
+  const duel_span r = piece->units;
+  const bool backward = call->op == DUEL_OP_BATCHNORM_GRAD;
+  if (l.s == 1)
+    for (int64_t c = r.begin; c < r.end; c += BLOCK)
+      (backward ? backward_block : forward_block)(&l, call, c, duel_min(BLOCK, r.end - c));
+  else
+    for (int64_t c = r.begin; c < r.end; c++) (backward ? backward_channel : forward_channel)(&l, call, c);
 }
-const duel_cpu_kernel DUEL_CPU_NAME(batchnorm) = {.cut = forward_cut, .run = batchnorm_run};
-
-static void batchnorm_grad_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const layout l = layout_of(call, &call->in[1]);
-  const duel_span r = channels_of(&l, piece);
-  if (l.s == 1) {
-    for (int64_t c = r.begin; c < r.end; c += BLOCK) backward_block(&l, call, c, duel_min(BLOCK, r.end - c));
-  } else {
-    for (int64_t c = r.begin; c < r.end; c++) backward_channel(&l, call, c);
-  }
-}
-const duel_cpu_kernel DUEL_CPU_NAME(batchnorm_grad) = {.cut = backward_cut, .run = batchnorm_grad_run};
+const duel_cpu_kernel DUEL_CPU_NAME(batchnorm) = {.cut = cut, .run = run};
+const duel_cpu_kernel DUEL_CPU_NAME(batchnorm_grad) = {.cut = cut, .run = run};

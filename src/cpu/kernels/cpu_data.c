@@ -5,15 +5,8 @@
 
 enum { GRAIN = 8192 };
 
-static int cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = duel_min(duel_pieces(duel_count(&call->out[0]), GRAIN), call->out[0].shape.dim[0]);
-  return 1;
-}
-
-static duel_span rows_of(const duel_call *call, int64_t piece) {
-  int64_t pieces[DUEL_MAX_PHASE];
-  cut(call, pieces);
-  return duel_piece(call->out[0].shape.dim[0], 1, pieces[0], piece);
+static void cut(const duel_call *call, duel_cut *c) {
+  *c = duel_cut_rows(call->out[0].shape.dim[0], duel_count(&call->out[0]), GRAIN);
 }
 
 static int64_t row_length(const duel_call *call) {
@@ -22,11 +15,10 @@ static int64_t row_length(const duel_call *call) {
   return n;
 }
 
-static void batch_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
+static void batch_run(const duel_call *call, const duel_piece *piece) {
   const duel_operand *in = &call->in[0], *out = &call->out[0];
   const int64_t n = row_length(call);
-  const duel_span r = rows_of(call, piece);
+  const duel_span r = piece->units;
   const int32_t *index = call->in[1].data;
   for (int64_t row = r.begin; row < r.end; row++) {
     const int64_t at = index[row] * n;
@@ -46,9 +38,8 @@ static void batch_run(const duel_call *call, int phase, int64_t piece) {
 }
 const duel_cpu_kernel DUEL_CPU_NAME(batch) = {.cut = cut, .run = batch_run};
 
-static void embedding_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const duel_span r = rows_of(call, piece);
+static void embedding_run(const duel_call *call, const duel_piece *piece) {
+  const duel_span r = piece->units;
   const int64_t n = row_length(call), rows = call->in[0].shape.dim[0];
   const int32_t *index = call->in[1].data;
   for (int64_t i = r.begin; i < r.end; i++) {
@@ -61,9 +52,8 @@ static void embedding_run(const duel_call *call, int phase, int64_t piece) {
 }
 const duel_cpu_kernel DUEL_CPU_NAME(embedding) = {.cut = cut, .run = embedding_run};
 
-static void embedding_grad_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const duel_span r = rows_of(call, piece);
+static void embedding_grad_run(const duel_call *call, const duel_piece *piece) {
+  const duel_span r = piece->units;
   const int64_t n = row_length(call), rows = call->in[1].shape.dim[0];
   const int32_t *index = call->in[1].data;
   real *table = call->out[0].data;
@@ -77,9 +67,8 @@ static void embedding_grad_run(const duel_call *call, int phase, int64_t piece) 
 }
 const duel_cpu_kernel DUEL_CPU_NAME(embedding_grad) = {.cut = cut, .run = embedding_grad_run};
 
-static void one_hot_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const duel_span r = rows_of(call, piece);
+static void one_hot_run(const duel_call *call, const duel_piece *piece) {
+  const duel_span r = piece->units;
   const int64_t n = row_length(call);
   const int32_t *index = call->in[0].data;
   for (int64_t i = r.begin; i < r.end; i++) {

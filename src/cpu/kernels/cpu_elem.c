@@ -4,35 +4,18 @@
 
 enum { CHEAP = 16384, COSTLY = 4096 }; // elements a piece: plain arithmetic; polynomials and divisions
 
-static int cut_cheap(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = duel_pieces(duel_count(&call->out[0]), CHEAP);
-  return 1;
-}
-
-static int cut_costly(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = duel_pieces(duel_count(&call->out[0]), COSTLY);
-  return 1;
-}
-
-static duel_span flat_piece(const duel_call *call, int64_t grain, int64_t piece) {
-  const int64_t count = duel_count(&call->out[0]);
-  return duel_piece(count, DUEL_SUM_LANES, duel_pieces(count, grain), piece);
-}
-
-static void constant_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const duel_span r = flat_piece(call, CHEAP, piece);
+static void constant_run(const duel_call *call, const duel_piece *piece) {
+  const duel_span r = piece->units;
   const real value = (real)call->attr->constant.value;
   real *dst = call->out[0].data;
   DUEL_SIMD for (int64_t i = r.begin; i < r.end; i++) dst[i] = value;
 }
-const duel_cpu_kernel DUEL_CPU_NAME(constant) = {.cut = cut_cheap, .run = constant_run};
+const duel_cpu_kernel DUEL_CPU_NAME(constant) = {.grain = CHEAP, .run = constant_run};
 
 // ---- one operand
-#define UNARY(name, cut_fn, grain, SETUP, EXPR)                                                                        \
-  static void name##_run(const duel_call *call, int phase, int64_t piece) {                                            \
-    (void)phase;                                                                                                       \
-    const duel_span r = flat_piece(call, grain, piece);                                                                \
+#define UNARY(name, elements, SETUP, EXPR)                                                                             \
+  static void name##_run(const duel_call *call, const duel_piece *piece) {                                             \
+    const duel_span r = piece->units;                                                                                  \
     const real *src = call->in[0].data;                                                                                \
     real *dst = call->out[0].data;                                                                                     \
     SETUP;                                                                                                             \
@@ -41,25 +24,24 @@ const duel_cpu_kernel DUEL_CPU_NAME(constant) = {.cut = cut_cheap, .run = consta
       dst[i] = (EXPR);                                                                                                 \
     }                                                                                                                  \
   }                                                                                                                    \
-  const duel_cpu_kernel DUEL_CPU_NAME(name) = {.cut = cut_fn, .run = name##_run}
+  const duel_cpu_kernel DUEL_CPU_NAME(name) = {.grain = elements, .run = name##_run}
 
-UNARY(affine, cut_cheap, CHEAP, const real mul = (real)call->attr->affine.mul;
+UNARY(affine, CHEAP, const real mul = (real)call->attr->affine.mul;
       const real add = (real)call->attr->affine.add, mul *x + add);
-UNARY(leaky_relu, cut_cheap, CHEAP, const real slope = (real)call->attr->leaky.slope, x > 0 ? x : slope * x);
-UNARY(sqrt, cut_costly, COSTLY, , duel_sqrt_real(x));
-UNARY(exp, cut_costly, COSTLY, , duel_exp_real(x));
-UNARY(log, cut_costly, COSTLY, , duel_log_real(x));
-UNARY(tanh, cut_costly, COSTLY, , duel_tanh_real(x));
-UNARY(sigmoid, cut_costly, COSTLY, , duel_sigmoid_real(x));
-UNARY(softplus, cut_costly, COSTLY, , duel_softplus_real(x));
-UNARY(erf, cut_costly, COSTLY, , duel_erf_real(x));
+UNARY(leaky_relu, CHEAP, const real slope = (real)call->attr->leaky.slope, x > 0 ? x : slope * x);
+UNARY(sqrt, COSTLY, , duel_sqrt_real(x));
+UNARY(exp, COSTLY, , duel_exp_real(x));
+UNARY(log, COSTLY, , duel_log_real(x));
+UNARY(tanh, COSTLY, , duel_tanh_real(x));
+UNARY(sigmoid, COSTLY, , duel_sigmoid_real(x));
+UNARY(softplus, COSTLY, , duel_softplus_real(x));
+UNARY(erf, COSTLY, , duel_erf_real(x));
 
 // ---- two and three operands, with broadcasting
 // One run of n elements; a stride is 1, or 0 for an operand that repeats.
 typedef void row_fn(real *dst, const real *const *in, const int64_t *stride, int64_t n, const duel_attr *attr);
 
-static void broadcast_run(const duel_call *call, int64_t piece, row_fn *row) {
-  const duel_span r = flat_piece(call, CHEAP, piece);
+static void broadcast_run(const duel_call *call, duel_span r, row_fn *row) {
   duel_nd nd = {.rank = call->out[0].shape.rank, .n = call->n_in};
   memcpy(nd.size, call->out[0].shape.dim, sizeof nd.size);
   for (int o = 0; o < call->n_in; o++) duel_nd_operand(&nd, o, &call->in[o].shape);
@@ -96,11 +78,10 @@ static void broadcast_run(const duel_call *call, int64_t piece, row_fn *row) {
       BINARY_LOOP(0, i, EXPR)                                                                                          \
     }                                                                                                                  \
   }                                                                                                                    \
-  static void name##_run(const duel_call *call, int phase, int64_t piece) {                                            \
-    (void)phase;                                                                                                       \
-    broadcast_run(call, piece, name##_row);                                                                            \
+  static void name##_run(const duel_call *call, const duel_piece *piece) {                                             \
+    broadcast_run(call, piece->units, name##_row);                                                                     \
   }                                                                                                                    \
-  const duel_cpu_kernel DUEL_CPU_NAME(name) = {.cut = cut_cheap, .run = name##_run}
+  const duel_cpu_kernel DUEL_CPU_NAME(name) = {.grain = CHEAP, .run = name##_run}
 
 BINARY(add, , x + y);
 BINARY(sub, , x - y);
@@ -123,8 +104,7 @@ static void select_row(real *dst, const real *const *in, const int64_t *stride, 
   }
 }
 
-static void select_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  broadcast_run(call, piece, select_row);
+static void select_run(const duel_call *call, const duel_piece *piece) {
+  broadcast_run(call, piece->units, select_row);
 }
-const duel_cpu_kernel DUEL_CPU_NAME(select) = {.cut = cut_cheap, .run = select_run};
+const duel_cpu_kernel DUEL_CPU_NAME(select) = {.grain = CHEAP, .run = select_run};

@@ -11,18 +11,17 @@ enum { GRAIN = 8192 }; // elements a piece
 typedef struct layout {
   int64_t groups, runs, length;
   int64_t rows, row; // items × groups; runs × length, the elements of a row
-  int64_t pieces;
   real count, eps;
 } layout;
 
-static layout layout_of(const duel_call *call, const duel_operand *x, const duel_operand *scale) {
+static layout layout_of(const duel_call *call) {
+  const duel_operand *x = &call->in[call->op == DUEL_OP_GROUPNORM_GRAD ? 1 : 0], *scale = x + 1;
   layout l = {.groups = call->attr->groupnorm.groups, .length = 1, .eps = (real)call->attr->groupnorm.eps};
   l.runs = duel_count(scale) / l.groups;
   for (int i = scale->shape.rank + 1; i < x->shape.rank; i++) l.length *= x->shape.dim[i];
   l.rows = x->shape.dim[0] * l.groups;
   l.row = l.runs * l.length;
   l.count = (real)l.row;
-  l.pieces = duel_min(duel_pieces(l.rows * l.row, GRAIN), l.rows);
   return l;
 }
 
@@ -53,19 +52,6 @@ static void forward_row(const layout *l, const duel_call *call, int64_t r) {
       normalize(0, l->length, x + k * l->length, mean, invstd, scale + k, shift + k, y + k * l->length);
   }
 }
-
-static int forward_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = layout_of(call, &call->in[0], &call->in[1]).pieces;
-  return 1;
-}
-
-static void groupnorm_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const layout l = layout_of(call, &call->in[0], &call->in[1]);
-  const duel_span r = duel_piece(l.rows, 1, l.pieces, piece);
-  for (int64_t i = r.begin; i < r.end; i++) forward_row(&l, call, i);
-}
-const duel_cpu_kernel DUEL_CPU_NAME(groupnorm) = {.cut = forward_cut, .run = groupnorm_run};
 
 // ---- backward
 // Σd and Σ d·x̂ of one run.
@@ -126,15 +112,16 @@ static void backward_row(const layout *l, const duel_call *call, int64_t r) {
   }
 }
 
-static int backward_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = layout_of(call, &call->in[1], &call->in[2]).pieces;
-  return 1;
+// ---- kernels
+static void cut(const duel_call *call, duel_cut *cut) {
+  const layout l = layout_of(call);
+  *cut = duel_cut_rows(l.rows, l.rows * l.row, GRAIN);
 }
 
-static void groupnorm_grad_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const layout l = layout_of(call, &call->in[1], &call->in[2]);
-  const duel_span r = duel_piece(l.rows, 1, l.pieces, piece);
-  for (int64_t i = r.begin; i < r.end; i++) backward_row(&l, call, i);
+static void run(const duel_call *call, const duel_piece *piece) {
+  const layout l = layout_of(call);
+  const bool backward = call->op == DUEL_OP_GROUPNORM_GRAD;
+  for (int64_t r = piece->units.begin; r < piece->units.end; r++) (backward ? backward_row : forward_row)(&l, call, r);
 }
-const duel_cpu_kernel DUEL_CPU_NAME(groupnorm_grad) = {.cut = backward_cut, .run = groupnorm_grad_run};
+const duel_cpu_kernel DUEL_CPU_NAME(groupnorm) = {.cut = cut, .run = run};
+const duel_cpu_kernel DUEL_CPU_NAME(groupnorm_grad) = {.cut = cut, .run = run};

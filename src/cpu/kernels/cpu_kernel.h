@@ -52,30 +52,6 @@ static inline real duel_sqrt_real(real x) {
 #endif
 }
 
-// ---- cutting
-typedef struct duel_span {
-  int64_t begin, end;
-} duel_span;
-
-static inline int64_t duel_min(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-static inline int64_t duel_ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
-// Number of pieces of about `grain` elements: none, one, or an even number (which two threads share evenly).
-static inline int64_t duel_pieces(int64_t count, int64_t grain) {
-  const int64_t n = duel_ceil_div(count, grain);
-  return n > 1 ? n + (n & 1) : n;
-}
-
-// Piece i of n; all begin at multiples of align.
-static inline duel_span duel_piece(int64_t count, int64_t align, int64_t n, int64_t i) {
-  const int64_t blocks = duel_ceil_div(count, align);
-  return (duel_span){duel_min(blocks * i / n * align, count), duel_min(blocks * (i + 1) / n * align, count)};
-}
-
 // ---- operands
 // Element i of a small block that the host may have written in another precision than the kernels'.
 static inline real duel_number(const duel_operand *o, int64_t i) {
@@ -83,7 +59,7 @@ static inline real duel_number(const duel_operand *o, int64_t i) {
 }
 
 // ---- sums
-enum { DUEL_SUM_LANES = 32, DUEL_CHUNK_ROWS = 64 };
+enum { DUEL_CHUNK_ROWS = 64 };
 
 // The fixed tree that joins the lanes.
 static inline real duel_lanes_sum(real *lane) {

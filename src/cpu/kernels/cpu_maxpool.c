@@ -64,22 +64,16 @@ static void find(const windows *w, const real *plane, int32_t p, int32_t q, int3
     }
 }
 
-// ---- maxpool2d
-static int64_t row_pieces(const windows *w) {
-  return duel_min(duel_pieces(w->planes * w->in, GRAIN), w->planes * w->down.y);
-}
-
-static int maxpool2d_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void cut(const duel_call *call, duel_cut *cut) {
   const windows w = windows_of(call);
-  pieces[0] = row_pieces(&w);
-  return 1;
+  const int64_t rows = call->op == DUEL_OP_MAXPOOL2D ? w.planes * w.down.y : w.planes;
+  *cut = duel_cut_rows(rows, w.planes * w.in, GRAIN);
 }
 
-static void maxpool2d_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
+static void maxpool2d_run(const duel_call *call, const duel_piece *piece) {
   const windows w = windows_of(call);
   const real *x = call->in[0].data, *v = call->in[1].data;
-  const duel_span rows = duel_piece(w.planes * w.down.y, 1, row_pieces(&w), piece);
+  const duel_span rows = piece->units;
   real *dst = (real *)call->out[0].data + rows.begin * w.right.y, best[STRIP];
   int32_t place[STRIP];
   for (int64_t row = rows.begin; row < rows.end; row++)
@@ -93,23 +87,11 @@ static void maxpool2d_run(const duel_call *call, int phase, int64_t piece) {
       dst += n;
     }
 }
-const duel_cpu_kernel DUEL_CPU_NAME(maxpool2d) = {.cut = maxpool2d_cut, .run = maxpool2d_run};
+const duel_cpu_kernel DUEL_CPU_NAME(maxpool2d) = {.cut = cut, .run = maxpool2d_run};
 
-// ---- maxpool2d_dx
-static int64_t plane_pieces(const windows *w) {
-  return duel_min(duel_pieces(w->planes * w->in, GRAIN), w->planes);
-}
-
-static int maxpool2d_dx_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void maxpool2d_dx_run(const duel_call *call, const duel_piece *piece) {
   const windows w = windows_of(call);
-  pieces[0] = plane_pieces(&w);
-  return 1;
-}
-
-static void maxpool2d_dx_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const windows w = windows_of(call);
-  const duel_span planes = duel_piece(w.planes, 1, plane_pieces(&w), piece);
+  const duel_span planes = piece->units;
   const real *x = (const real *)call->in[0].data + planes.begin * w.in;
   const real *d_y = (const real *)call->in[1].data + planes.begin * w.out;
   real *d_x = (real *)call->out[0].data + planes.begin * w.in, best[STRIP];
@@ -124,4 +106,4 @@ static void maxpool2d_dx_run(const duel_call *call, int phase, int64_t piece) {
         d_y += n;
       }
 }
-const duel_cpu_kernel DUEL_CPU_NAME(maxpool2d_dx) = {.cut = maxpool2d_dx_cut, .run = maxpool2d_dx_run};
+const duel_cpu_kernel DUEL_CPU_NAME(maxpool2d_dx) = {.cut = cut, .run = maxpool2d_dx_run};

@@ -42,39 +42,27 @@ static void copy_box(duel_nd *box, void *dst, const void *src, size_t size, duel
   }
 }
 
-static int cut_output(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = duel_pieces(duel_count(&call->out[0]), GRAIN);
-  return 1;
-}
-
-static duel_span piece_of(int64_t count, int64_t piece) {
-  return duel_piece(count, DUEL_SUM_LANES, duel_pieces(count, GRAIN), piece);
-}
-
-static void transpose_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
+static void transpose_run(const duel_call *call, const duel_piece *piece) {
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
   duel_nd box = duel_nd_box(&dst->shape);
   int64_t stride[DUEL_MAX_RANK];
   duel_nd_dense(&src->shape, stride);
   duel_nd_dense(&dst->shape, box.stride[0]);
   for (int axis = 0; axis < box.rank; axis++) box.stride[1][axis] = stride[call->attr->transpose.perm[axis]];
-  copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece_of(duel_count(dst), piece));
+  copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece->units);
 }
-const duel_cpu_kernel DUEL_CPU_NAME(transpose) = {.cut = cut_output, .run = transpose_run};
+const duel_cpu_kernel DUEL_CPU_NAME(transpose) = {.grain = GRAIN, .run = transpose_run};
 
-static void broadcast_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
+static void broadcast_run(const duel_call *call, const duel_piece *piece) {
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
   duel_nd box = duel_nd_box(&dst->shape);
   duel_nd_operand(&box, 0, &dst->shape);
   duel_nd_operand(&box, 1, &src->shape);
-  copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece_of(duel_count(dst), piece));
+  copy_box(&box, dst->data, src->data, duel_dtype_size(src->dtype), piece->units);
 }
-const duel_cpu_kernel DUEL_CPU_NAME(broadcast) = {.cut = cut_output, .run = broadcast_run};
+const duel_cpu_kernel DUEL_CPU_NAME(broadcast) = {.grain = GRAIN, .run = broadcast_run};
 
-static void slice_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
+static void slice_run(const duel_call *call, const duel_piece *piece) {
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
   const size_t size = duel_dtype_size(src->dtype);
   duel_nd box = duel_nd_box(&dst->shape);
@@ -82,22 +70,21 @@ static void slice_run(const duel_call *call, int phase, int64_t piece) {
   duel_nd_dense(&src->shape, box.stride[1]);
   int64_t first = 0;
   for (int axis = 0; axis < box.rank; axis++) first += call->attr->slice.start[axis] * box.stride[1][axis];
-  copy_box(&box, dst->data, (const char *)src->data + first * (int64_t)size, size, piece_of(duel_count(dst), piece));
+  copy_box(&box, dst->data, (const char *)src->data + first * (int64_t)size, size, piece->units);
 }
-const duel_cpu_kernel DUEL_CPU_NAME(slice) = {.cut = cut_output, .run = slice_run};
+const duel_cpu_kernel DUEL_CPU_NAME(slice) = {.grain = GRAIN, .run = slice_run};
 
 // Phase 0 zeroes the output, phase 1 copies the box.
-static int pad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = duel_pieces(duel_count(&call->out[0]), GRAIN);
-  pieces[1] = duel_pieces(duel_count(&call->in[0]), GRAIN);
-  return 2;
+static void pad_cut(const duel_call *call, duel_cut *cut) {
+  cut[0] = duel_cut_elements(duel_count(&call->out[0]), GRAIN);
+  cut[1] = duel_cut_elements(duel_count(&call->in[0]), GRAIN);
 }
 
-static void pad_run(const duel_call *call, int phase, int64_t piece) {
+static void pad_run(const duel_call *call, const duel_piece *piece) {
   const duel_operand *src = &call->in[0], *dst = &call->out[0];
   const size_t size = duel_dtype_size(src->dtype);
-  if (phase == 0) {
-    const duel_span r = piece_of(duel_count(dst), piece);
+  if (piece->phase == 0) {
+    const duel_span r = piece->units;
     memset((char *)dst->data + r.begin * (int64_t)size, 0, (size_t)(r.end - r.begin) * size);
     return;
   }
@@ -106,36 +93,33 @@ static void pad_run(const duel_call *call, int phase, int64_t piece) {
   duel_nd_dense(&src->shape, box.stride[1]);
   int64_t first = 0;
   for (int axis = 0; axis < box.rank; axis++) first += call->attr->pad.before[axis] * box.stride[0][axis];
-  copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece_of(duel_count(src), piece));
+  copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece->units);
 }
 const duel_cpu_kernel DUEL_CPU_NAME(pad) = {.cut = pad_cut, .run = pad_run};
 
 // The pieces of the inputs, one input after the other.
-static int concat_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = 0;
-  for (int i = 0; i < call->n_in; i++) pieces[0] += duel_pieces(duel_count(&call->in[i]), GRAIN);
-  return 1;
+static void concat_cut(const duel_call *call, duel_cut *cut) {
+  int64_t pieces = 0;
+  for (int i = 0; i < call->n_in; i++) pieces += duel_pieces(duel_count(&call->in[i]), GRAIN);
+  *cut = duel_cut_each(pieces);
 }
 
-static void concat_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
+static void concat_run(const duel_call *call, const duel_piece *piece) {
   const duel_operand *dst = &call->out[0];
   const size_t size = duel_dtype_size(dst->dtype);
   const int axis = call->attr->concat.axis;
-  int i = 0;
-  int64_t before = 0; // along the axis
-  for (;; i++) {
-    const int64_t n = duel_pieces(duel_count(&call->in[i]), GRAIN);
-    if (piece < n) break;
-    piece -= n;
-    before += call->in[i].shape.dim[axis];
+  const duel_operand *src = call->in;
+  int64_t index = piece->index, before = 0; // before: along the axis
+  for (; index >= duel_pieces(duel_count(src), GRAIN); src++) {
+    index -= duel_pieces(duel_count(src), GRAIN);
+    before += src->shape.dim[axis];
   }
-  const duel_operand *src = &call->in[i];
   duel_nd box = duel_nd_box(&src->shape);
   duel_nd_dense(&dst->shape, box.stride[0]);
   duel_nd_dense(&src->shape, box.stride[1]);
   const int64_t first = before * box.stride[0][axis];
-  copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece_of(duel_count(src), piece));
+  copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size,
+           duel_share(duel_count(src), DUEL_SUM_LANES, duel_pieces(duel_count(src), GRAIN), index));
 }
 const duel_cpu_kernel DUEL_CPU_NAME(concat) = {.cut = concat_cut, .run = concat_run};
 
@@ -147,22 +131,16 @@ static bool lies_in_place(const duel_call *call, int i) {
   return call->in[i].data == (char *)call->out[0].data + offset * (int64_t)duel_dtype_size(call->out[0].dtype);
 }
 
-static int64_t pack_pieces(const duel_call *call) {
+static void pack_cut(const duel_call *call, duel_cut *cut) {
+  *cut = (duel_cut){call->attr->pack.count, DUEL_SUM_LANES, 1};
   for (int i = 0; i < call->n_in; i++)
-    if (!lies_in_place(call, i)) return duel_pieces(call->attr->pack.count, GRAIN);
-  return 1;
-}
-
-static int pack_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = pack_pieces(call);
-  return 1;
+    if (!lies_in_place(call, i)) cut->pieces = duel_pieces(call->attr->pack.count, GRAIN);
 }
 
 // Walks the slab: at each place lies one input, or a gap up to the next one.
-static void pack_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
+static void pack_run(const duel_call *call, const duel_piece *piece) {
   const int64_t size = (int64_t)duel_dtype_size(call->out[0].dtype);
-  const duel_span r = duel_piece(call->attr->pack.count, DUEL_SUM_LANES, pack_pieces(call), piece);
+  const duel_span r = piece->units;
   char *dst = call->out[0].data;
   for (int64_t done = r.begin; done < r.end;) {
     int here = -1;

@@ -12,17 +12,11 @@ static duel_draw draw_of(const duel_call *call) {
                      .k = call->attr->random.k};
 }
 
-static int random_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = duel_pieces(duel_count(&call->out[0]), GRAIN);
-  return 1;
-}
-
-typedef void fill_fn(duel_draw d, int64_t first, int64_t n, float *dst);
-
-static void random_run(const duel_call *call, int64_t piece, fill_fn *fill) {
-  const int64_t count = duel_count(&call->out[0]);
-  const duel_span r = duel_piece(count, DUEL_SUM_LANES, duel_pieces(count, GRAIN), piece);
+static void run(const duel_call *call, const duel_piece *piece) {
+  void (*const fill)(duel_draw, int64_t, int64_t, float *) =
+      call->op == DUEL_OP_RANDOM_NORMAL ? duel_draw_normal : duel_draw_uniform;
   const duel_draw draw = draw_of(call);
+  const duel_span r = piece->units;
   const int64_t first = call->attr->random.first; // of the draw's elements: the output's element 0
   real *dst = call->out[0].data;
 #ifdef DUEL_REAL_IS_double
@@ -36,15 +30,5 @@ static void random_run(const duel_call *call, int64_t piece, fill_fn *fill) {
   fill(draw, first + r.begin, r.end - r.begin, dst + r.begin);
 #endif
 }
-
-static void random_normal_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  random_run(call, piece, duel_draw_normal);
-}
-const duel_cpu_kernel DUEL_CPU_NAME(random_normal) = {.cut = random_cut, .run = random_normal_run};
-
-static void random_uniform_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  random_run(call, piece, duel_draw_uniform);
-}
-const duel_cpu_kernel DUEL_CPU_NAME(random_uniform) = {.cut = random_cut, .run = random_uniform_run};
+const duel_cpu_kernel DUEL_CPU_NAME(random_normal) = {.grain = GRAIN, .run = run};
+const duel_cpu_kernel DUEL_CPU_NAME(random_uniform) = {.grain = GRAIN, .run = run};

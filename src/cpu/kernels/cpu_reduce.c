@@ -123,11 +123,11 @@ static inline void join_strip(const layout *l, const real *src, duel_span r, int
   memcpy(dst, total, (size_t)n * sizeof *dst);
 }
 
-static inline void reduce_run(const duel_call *call, int phase, int64_t piece, bool max) {
+static inline void reduce_run(const duel_call *call, const duel_piece *piece, bool max) {
   const layout l = layout_of(call);
   real *partial = call->scratch, *out = call->out[0].data;
-  if (phase == 1) {
-    const duel_span r = duel_piece(l.outputs, DUEL_SUM_LANES, duel_pieces(l.outputs, GRAIN), piece);
+  if (piece->phase == 1) {
+    const duel_span r = piece->units;
     memcpy(out + r.begin, partial + r.begin, (size_t)(r.end - r.begin) * sizeof *out);
     for (int64_t s = 1; s < l.splits; s++) {
       const real *row = partial + s * l.outputs;
@@ -135,7 +135,7 @@ static inline void reduce_run(const duel_call *call, int phase, int64_t piece, b
     }
     return;
   }
-  const int64_t unit = piece / l.splits, split = piece % l.splits;
+  const int64_t unit = piece->index / l.splits, split = piece->index % l.splits;
   const duel_span rows = {l.rows * split / l.splits, l.rows * (split + 1) / l.splits};
   real *dst = l.splits > 1 ? partial + split * l.outputs : out;
   const real *src = call->in[0].data;
@@ -160,19 +160,18 @@ static size_t reduce_scratch(const duel_call *call) {
   return l.splits > 1 ? (size_t)(l.splits * l.outputs) * sizeof(real) : 0;
 }
 
-static int reduce_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void reduce_cut(const duel_call *call, duel_cut *cut) {
   const layout l = layout_of(call);
-  pieces[0] = l.units * l.splits;
-  pieces[1] = duel_pieces(l.outputs, GRAIN);
-  return l.splits > 1 ? 2 : 1;
+  cut[0] = duel_cut_each(l.units * l.splits);
+  if (l.splits > 1) cut[1] = duel_cut_elements(l.outputs, GRAIN);
 }
 
-static void reduce_sum_run(const duel_call *call, int phase, int64_t piece) {
-  reduce_run(call, phase, piece, false);
+static void reduce_sum_run(const duel_call *call, const duel_piece *piece) {
+  reduce_run(call, piece, false);
 }
 const duel_cpu_kernel DUEL_CPU_NAME(reduce_sum) = {.scratch = reduce_scratch, .cut = reduce_cut, .run = reduce_sum_run};
 
-static void reduce_max_run(const duel_call *call, int phase, int64_t piece) {
-  reduce_run(call, phase, piece, true);
+static void reduce_max_run(const duel_call *call, const duel_piece *piece) {
+  reduce_run(call, piece, true);
 }
 const duel_cpu_kernel DUEL_CPU_NAME(reduce_max) = {.scratch = reduce_scratch, .cut = reduce_cut, .run = reduce_max_run};

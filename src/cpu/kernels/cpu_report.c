@@ -1,9 +1,8 @@
 // The scalars of a step: a piece a slot. Inputs are short.
 #include "cpu/kernels/cpu_kernel.h"
 
-static int report_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = duel_count(&call->out[0]);
-  return 1;
+static void report_cut(const duel_call *call, duel_cut *cut) {
+  *cut = duel_cut_each(duel_count(&call->out[0]));
 }
 
 static real sum_of(const real *x, int64_t n, const duel_report_term *t) {
@@ -22,14 +21,13 @@ static real sum_of(const real *x, int64_t n, const duel_report_term *t) {
   return duel_lanes_sum(lane);
 }
 
-static void report_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
+static void report_run(const duel_call *call, const duel_piece *piece) {
   const duel_report_term *term = call->attr->report.term;
   real total = 0;
   for (int i = 1; i < call->n_in; i++) {
     const duel_report_term *t = &term[i - 1];
-    if (t->slot == piece) total += (real)t->mul * sum_of(call->in[i].data, duel_count(&call->in[i]), t);
+    if (t->slot == piece->index) total += (real)t->mul * sum_of(call->in[i].data, duel_count(&call->in[i]), t);
   }
-  ((real *)call->out[0].data)[piece] = total;
+  ((real *)call->out[0].data)[piece->index] = total;
 }
 const duel_cpu_kernel DUEL_CPU_NAME(report) = {.cut = report_cut, .run = report_run};

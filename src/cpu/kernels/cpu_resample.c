@@ -68,12 +68,10 @@ static size_t resample_scratch(const duel_call *call) {
   return (size_t)(p.pieces * p.line) * sizeof(real) + (size_t)(p.taps * p.width) * (sizeof(real) + sizeof(int32_t));
 }
 
-static int resample_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void resample_cut(const duel_call *call, duel_cut *cut) {
   const plan p = plan_of(call);
-  int phases = 0;
-  if (p.way == TABLE) pieces[phases++] = 1;
-  pieces[phases++] = p.pieces;
-  return phases;
+  if (p.way == TABLE) *cut++ = duel_cut_each(1);
+  *cut = (duel_cut){p.rows, 1, p.pieces};
 }
 
 static void make_table(const plan *p, real *weight, int32_t *place) {
@@ -125,15 +123,15 @@ static void sum_columns(const plan *p, const real *line, const real *weight, con
   }
 }
 
-static void resample_run(const duel_call *call, int phase, int64_t piece) {
+static void resample_run(const duel_call *call, const duel_piece *piece) {
   const plan p = plan_of(call);
-  real *lines = call->scratch, *weight = lines + p.pieces * p.line, *line = lines + piece * p.line;
+  real *lines = call->scratch, *weight = lines + p.pieces * p.line, *line = lines + piece->index * p.line;
   int32_t *place = (int32_t *)(weight + p.taps * p.width);
-  if (p.way == TABLE && phase == 0) {
+  if (p.way == TABLE && piece->phase == 0) {
     make_table(&p, weight, place);
     return;
   }
-  const duel_span rows = duel_piece(p.rows, 1, p.pieces, piece);
+  const duel_span rows = piece->units;
   const real *src = call->in[0].data;
   const int64_t plane = (int64_t)p.from_rows * p.from_width;
   real *dst = (real *)call->out[0].data + rows.begin * p.width;

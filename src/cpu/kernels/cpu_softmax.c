@@ -15,10 +15,6 @@ static rows rows_of(const duel_call *call) {
   return (rows){dim[0], dim[1], call->in[0].data, call->in[1].data};
 }
 
-static int64_t row_pieces(const rows *r) {
-  return duel_min(duel_pieces(r->n * r->classes, GRAIN), r->n);
-}
-
 static bool in_range(const rows *r, int64_t row) {
   return r->label[row] >= 0 && r->label[row] < r->classes;
 }
@@ -52,11 +48,14 @@ static size_t row_scratch(const duel_call *call) {
   return (size_t)call->in[0].shape.dim[0] * sizeof(real);
 }
 
-static int row_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  const rows r = rows_of(call);
-  pieces[0] = row_pieces(&r);
-  pieces[1] = 1;
-  return 2;
+static void grad_cut(const duel_call *call, duel_cut *cut) {
+  const int64_t n = call->in[0].shape.dim[0];
+  cut[0] = duel_cut_rows(n, n * call->in[0].shape.dim[1], GRAIN);
+}
+
+static void row_cut(const duel_call *call, duel_cut *cut) {
+  grad_cut(call, cut);
+  cut[1] = duel_cut_each(1);
 }
 
 static real sum_rows(const duel_call *call) {
@@ -74,13 +73,13 @@ static real loss_of(const rows *r, int64_t row, real smoothing) {
   return smoothing > 0 ? kept - smoothing / (real)r->classes * sum_below(x, r->classes, max) : kept;
 }
 
-static void softmax_ce_run(const duel_call *call, int phase, int64_t piece) {
+static void softmax_ce_run(const duel_call *call, const duel_piece *piece) {
   const rows r = rows_of(call);
-  if (phase == 1) {
+  if (piece->phase == 1) {
     ((real *)call->out[0].data)[0] = sum_rows(call) / (real)r.n;
     return;
   }
-  const duel_span range = duel_piece(r.n, 1, row_pieces(&r), piece);
+  const duel_span range = piece->units;
   real *dst = call->scratch;
   for (int64_t row = range.begin; row < range.end; row++)
     dst[row] = loss_of(&r, row, (real)call->attr->softmax.smoothing);
@@ -98,29 +97,22 @@ static bool is_hit(const rows *r, int64_t row) {
   return first;
 }
 
-static void hits_run(const duel_call *call, int phase, int64_t piece) {
+static void hits_run(const duel_call *call, const duel_piece *piece) {
   const rows r = rows_of(call);
-  if (phase == 1) {
+  if (piece->phase == 1) {
     ((real *)call->out[0].data)[0] = sum_rows(call);
     return;
   }
-  const duel_span range = duel_piece(r.n, 1, row_pieces(&r), piece);
+  const duel_span range = piece->units;
   real *dst = call->scratch;
   for (int64_t row = range.begin; row < range.end; row++) dst[row] = is_hit(&r, row);
 }
 const duel_cpu_kernel DUEL_CPU_NAME(hits) = {.scratch = row_scratch, .cut = row_cut, .run = hits_run};
 
 // ---- softmax_ce_grad
-static int grad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void softmax_ce_grad_run(const duel_call *call, const duel_piece *piece) {
   const rows r = rows_of(call);
-  pieces[0] = row_pieces(&r);
-  return 1;
-}
-
-static void softmax_ce_grad_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const rows r = rows_of(call);
-  const duel_span range = duel_piece(r.n, 1, row_pieces(&r), piece);
+  const duel_span range = piece->units;
   const double s = call->attr->softmax.smoothing, low = s / (double)r.classes;
   const real other = (real)low, hot = (real)(1 - s + low);
   const real scale = ((const real *)call->in[2].data)[0] / (real)r.n;

@@ -58,12 +58,11 @@ static int work_of(const layout *l, int phase) {
   return (l->advance ? all : still)[l->whole][phase];
 }
 
-static int spectral_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void spectral_cut(const duel_call *call, duel_cut *cut) {
   const layout l = layout_of(call, &call->in[0]);
-  int phases = 0;
-  for (; phases < 4 && work_of(&l, phases) != ABSENT; phases++)
-    pieces[phases] = work_of(&l, phases) == JOIN ? duel_pieces(joined(&l), GRAIN / 8) : l.pieces;
-  return phases;
+  for (int phase = 0; phase < 4 && work_of(&l, phase) != ABSENT; phase++)
+    cut[phase] =
+        work_of(&l, phase) == JOIN ? duel_cut_elements(joined(&l), GRAIN / 8) : (duel_cut){l.units, 1, l.pieces};
 }
 
 // ---- sums
@@ -125,9 +124,8 @@ static void multiply(const layout *l, const duel_call *call, int64_t piece, duel
   for (int64_t i = 0; i < l->rows; i++) dst[i] *= inverse;
 }
 
-static void join(const layout *l, const duel_call *call, int64_t piece) {
+static void join(const layout *l, const duel_call *call, duel_span s) {
   const int64_t n = joined(l);
-  const duel_span s = duel_piece(n, DUEL_SUM_LANES, duel_pieces(n, GRAIN / 8), piece);
   const room r = room_of(l, call);
   real *dst = l->whole ? r.back : r.image;
   memcpy(dst + s.begin, r.part + s.begin, (size_t)(s.end - s.begin) * sizeof *dst);
@@ -145,7 +143,7 @@ static void scale(const layout *l, const duel_call *call, int64_t piece, duel_sp
   const real *w = call->in[0].data, *u = l->advance ? room_of(l, call).image : call->in[1].data;
   const room r = room_of(l, call);
   const real by = l->advance ? inverse_norm(l->rows, u) : 1, sigma = dot(l->rows, u, r.image) * by;
-  const duel_span c = duel_piece(l->rest, 1, l->pieces, piece);
+  const duel_span c = duel_share(l->rest, 1, l->pieces, piece);
   const real *v = l->advance ? r.back : call->in[2].data;
   scaled((s.end - s.begin) * l->unit, w + s.begin * l->unit, 1 / sigma, (real *)call->out[0].data + s.begin * l->unit);
   scaled(c.end - c.begin, v + c.begin, l->advance ? inverse_norm(l->rest, v) : 1, (real *)call->out[2].data + c.begin);
@@ -154,21 +152,20 @@ static void scale(const layout *l, const duel_call *call, int64_t piece, duel_sp
   *(real *)call->out[3].data = sigma;
 }
 
-static void spectral_run(const duel_call *call, int phase, int64_t piece) {
+static void spectral_run(const duel_call *call, const duel_piece *piece) {
   const layout l = layout_of(call, &call->in[0]);
-  const duel_span s = duel_piece(l.units, 1, l.pieces, piece);
-  switch (work_of(&l, phase)) {
+  switch (work_of(&l, piece->phase)) {
   case BACK:
-    back(&l, call, piece, s);
+    back(&l, call, piece->index, piece->units);
     break;
   case MULTIPLY:
-    multiply(&l, call, piece, s);
+    multiply(&l, call, piece->index, piece->units);
     break;
   case JOIN:
-    join(&l, call, piece);
+    join(&l, call, piece->units);
     break;
   default:
-    scale(&l, call, piece, s);
+    scale(&l, call, piece->index, piece->units);
   }
 }
 const duel_cpu_kernel DUEL_CPU_NAME(spectral) = {.scratch = spectral_scratch, .cut = spectral_cut, .run = spectral_run};
@@ -178,18 +175,18 @@ static size_t spectral_grad_scratch(const duel_call *call) {
   return (size_t)layout_of(call, &call->in[1]).pieces * sizeof(real);
 }
 
-static int spectral_grad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
-  pieces[0] = pieces[1] = layout_of(call, &call->in[1]).pieces;
-  return 2;
+static void spectral_grad_cut(const duel_call *call, duel_cut *cut) {
+  const layout l = layout_of(call, &call->in[1]);
+  cut[0] = cut[1] = (duel_cut){l.units, 1, l.pieces};
 }
 
-static void spectral_grad_run(const duel_call *call, int phase, int64_t piece) {
+static void spectral_grad_run(const duel_call *call, const duel_piece *piece) {
   const layout l = layout_of(call, &call->in[1]);
-  const duel_span s = duel_piece(l.units, 1, l.pieces, piece);
+  const duel_span s = piece->units;
   const real *d = (const real *)call->in[0].data + s.begin * l.unit, *u = call->in[2].data, *v = call->in[3].data;
   real *part = call->scratch, *dst = (real *)call->out[0].data + s.begin * l.unit, along = 0;
-  if (phase == 0) {
-    part[piece] = dot((s.end - s.begin) * l.unit, d, (const real *)call->in[1].data + s.begin * l.unit);
+  if (piece->phase == 0) {
+    part[piece->index] = dot((s.end - s.begin) * l.unit, d, (const real *)call->in[1].data + s.begin * l.unit);
     return;
   }
   for (int64_t i = 0; i < l.pieces; i++) along += part[i];

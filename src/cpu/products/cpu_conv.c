@@ -8,7 +8,7 @@ typedef struct plan {
   duel_lowering lowering;
   duel_winograd winograd;
   bool by_winograd;
-  int64_t items, pieces, pack_pieces;
+  int64_t items, pieces;
   int64_t packed;   // elements or units of one group's packed weights. scratch = [groups][packed], then [pieces][share]
   int64_t products; // elements of a tile's products, [columns of all points][padded k]
   int64_t share;    // elements of one piece's scratch
@@ -39,7 +39,6 @@ static plan plan_of(const duel_call *call) {
   p.share += p.lowering.elements + duel_gemm_padded(sizes->k_group) * DUEL_MOST_COLUMNS;
   p.items = duel_tiles_count(&p.tiles) * sizes->groups;
   p.pieces = duel_conv_pieces(p.items);
-  p.pack_pieces = duel_min(duel_pieces(sizes->k * sizes->depth, DUEL_PACK_ELEMENTS), sizes->c);
   return p;
 }
 
@@ -48,16 +47,14 @@ static size_t conv2d_scratch(const duel_call *call) {
   return (size_t)(p.sizes.groups * p.packed + p.pieces * p.share) * sizeof(real);
 }
 
-static int conv2d_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void conv2d_cut(const duel_call *call, duel_cut *cut) {
   const plan p = plan_of(call);
-  pieces[0] = p.pack_pieces;
-  pieces[1] = p.pieces;
-  return 2;
+  cut[0] = duel_cut_rows(p.sizes.c, p.sizes.k * p.sizes.depth, DUEL_PACK_ELEMENTS);
+  cut[1] = (duel_cut){p.items, 1, p.pieces};
 }
 
-static void pack(const duel_call *call, const plan *p, int64_t piece) {
+static void pack(const duel_call *call, const plan *p, duel_span channels) {
   const duel_conv_sizes *sizes = &p->sizes;
-  const duel_span channels = duel_piece(sizes->c, 1, p->pack_pieces, piece);
   for (int64_t group = channels.begin / sizes->c_group; group * sizes->c_group < channels.end; group++) {
     const duel_patches patches = duel_patches_of(call, sizes, group);
     const duel_span of_group = duel_own_channels(channels, sizes->c_group, group);
@@ -98,15 +95,14 @@ static void one_tile(const duel_call *call, const plan *p, int64_t item, real *s
                      (real *)call->out[0].data + group * sizes->k_group * pixels, pixels, sizes->k * pixels, sizes->q);
 }
 
-static void conv2d_run(const duel_call *call, int phase, int64_t piece) {
+static void conv2d_run(const duel_call *call, const duel_piece *piece) {
   const plan p = plan_of(call);
-  if (phase == 0) {
-    pack(call, &p, piece);
+  if (piece->phase == 0) {
+    pack(call, &p, piece->units);
     return;
   }
-  const duel_span items = duel_piece(p.items, 1, p.pieces, piece);
-  real *scratch = (real *)call->scratch + p.sizes.groups * p.packed + piece * p.share;
-  for (int64_t i = items.begin; i < items.end; i++) one_tile(call, &p, i, scratch);
+  real *scratch = (real *)call->scratch + p.sizes.groups * p.packed + piece->index * p.share;
+  for (int64_t i = piece->units.begin; i < piece->units.end; i++) one_tile(call, &p, i, scratch);
 }
 const duel_cpu_kernel DUEL_CPU_NAME(conv2d) = {
     .check = duel_blas_check_conv, .scratch = conv2d_scratch, .cut = conv2d_cut, .run = conv2d_run};

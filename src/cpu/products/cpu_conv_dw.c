@@ -97,15 +97,10 @@ static size_t conv2d_dw_scratch(const duel_call *call) {
   return (size_t)(p.chunks * p.sums + p.pieces * p.share) * sizeof(real);
 }
 
-static int64_t join_pieces(const plan *p) {
-  return duel_min(duel_pieces(p->sizes.k * p->sizes.depth, 1 << 14), p->sizes.c);
-}
-
-static int conv2d_dw_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void conv2d_dw_cut(const duel_call *call, duel_cut *cut) {
   const plan p = plan_of(call);
-  pieces[0] = p.pieces;
-  pieces[1] = join_pieces(&p);
-  return p.by_winograd ? 1 : 2;
+  cut[0] = (duel_cut){p.items, 1, p.pieces};
+  if (!p.by_winograd) cut[1] = duel_cut_rows(p.sizes.c, p.sizes.k * p.sizes.depth, 1 << 14);
 }
 
 // The images i, i + DUEL_UNIT, … of a tile of units. Where n is odd, the last unit has no second one.
@@ -125,7 +120,7 @@ static void lay_out(const duel_conv_sizes *sizes, const duel_tile *tile, const r
   for (int64_t n = tile->n.begin; n < tile->n.end; n++)
     for (int64_t i = 0; i < strips; i++, dst += strip * padded)
       duel_transpose_reading(outputs, strip, dy + n * image + (tile->p.begin + i) * sizes->q + tile->q.begin, pixels,
-                             dst, strip, 0, padded, image);
+                             dst, (duel_lines){strip, 0, padded}, image);
 }
 
 // Rows of pixels as the products read them. Rows that follow each other without a gap are joined into one.
@@ -178,8 +173,8 @@ static duel_layout left_of(const duel_call *call, const plan *p, const duel_tile
 static void one_item(const duel_call *call, const plan *p, int64_t item, real *scratch) {
   const duel_conv_sizes *sizes = &p->sizes;
   const int64_t chunk = item % p->chunks, block = item / p->chunks % p->blocks, group = item / p->chunks / p->blocks;
-  const duel_span tiles = duel_piece(duel_tiles_count(&p->tiles), 1, p->chunks, chunk);
-  const duel_span outputs = duel_piece(sizes->k_group, BLOCK, p->blocks, block);
+  const duel_span tiles = duel_share(duel_tiles_count(&p->tiles), 1, p->chunks, chunk);
+  const duel_span outputs = duel_share(sizes->k_group, BLOCK, p->blocks, block);
   const int64_t padded = duel_gemm_padded(duel_length(outputs));
   const duel_patches patches = duel_patches_of(call, sizes, group);
   const real *dy = (const real *)call->in[1].data + (group * sizes->k_group + outputs.begin) * sizes->p * sizes->q;
@@ -214,7 +209,7 @@ static void one_filtered(const duel_call *call, const plan *p, int64_t item, rea
   const duel_lowering *lowering = &p->lowering;
   const int64_t block = item % p->blocks, first = item / p->blocks % lowering->blocks;
   const int64_t group = item / p->blocks / lowering->blocks, image = sizes->k * sizes->p * sizes->q;
-  const duel_span outputs = duel_piece(sizes->k_group, BLOCK, p->blocks, block);
+  const duel_span outputs = duel_share(sizes->k_group, BLOCK, p->blocks, block);
   const int64_t k = group * sizes->k_group + outputs.begin, padded = duel_gemm_padded(duel_length(outputs));
   const duel_patches patches = duel_patches_of(call, sizes, group);
   const duel_span channels = duel_lowering_channels(lowering, &patches, first);
@@ -246,10 +241,9 @@ static void joined(const plan *p, const real *sum, int64_t outputs, real *dst) {
   memcpy(dst, part[0], (size_t)outputs * sizeof *dst);
 }
 
-static void join(const duel_call *call, const plan *p, int64_t piece) {
+static void join(const duel_call *call, const plan *p, duel_span channels) {
   const duel_conv_sizes *sizes = &p->sizes;
   const int64_t taps = sizes->r * sizes->s;
-  const duel_span channels = duel_piece(sizes->c, 1, join_pieces(p), piece);
   for (int64_t c = channels.begin; c < channels.end; c++) {
     const int64_t group = c / sizes->c_group, channel = c % sizes->c_group,
                   first = channel / p->lowering.block * p->lowering.block;
@@ -261,20 +255,19 @@ static void join(const duel_call *call, const plan *p, int64_t piece) {
         real total[STRIP][STRIP];
         const int64_t outputs = duel_min(STRIP, sizes->k_group - k), n = duel_min(STRIP, taps - tap);
         for (int64_t i = 0; i < n; i++) joined(p, sums + (tap + i) * block * p->padded + k, outputs, total[i]);
-        duel_transpose_to(n, outputs, total[0], STRIP, dw + k * sizes->depth + tap, outputs, 0, sizes->depth);
+        duel_transpose_to(n, outputs, total[0], STRIP, dw + k * sizes->depth + tap, sizes->depth);
       }
   }
 }
 
-static void conv2d_dw_run(const duel_call *call, int phase, int64_t piece) {
+static void conv2d_dw_run(const duel_call *call, const duel_piece *piece) {
   const plan p = plan_of(call);
-  if (phase == 1) {
-    join(call, &p, piece);
+  if (piece->phase == 1) {
+    join(call, &p, piece->units);
     return;
   }
-  const duel_span items = duel_piece(p.items, 1, p.pieces, piece);
-  real *scratch = (real *)call->scratch + p.chunks * p.sums + piece * p.share;
-  for (int64_t i = items.begin; i < items.end; i++)
+  real *scratch = (real *)call->scratch + p.chunks * p.sums + piece->index * p.share;
+  for (int64_t i = piece->units.begin; i < piece->units.end; i++)
     if (p.by_winograd)
       one_filtered(call, &p, i, scratch);
     else

@@ -79,10 +79,10 @@ static duel_taps all_taps(const axis *a) {
 typedef struct plan {
   duel_conv_sizes sizes;
   axis down, right;
-  bool by_rows;                 // few channels: products first
-  int64_t bands;                // of rows of x, if by rows
-  int64_t classes, pack_pieces; // if not
-  duel_tiles tiles;             // of a class's pixels
+  bool by_rows;     // few channels: products first
+  int64_t bands;    // of rows of x, if by rows
+  int64_t classes;  // if not
+  duel_tiles tiles; // of a class's pixels
   bool by_winograd;
   bool together;          // one lowered d_y serves all classes, since their taps meet neighboring pixels
   duel_patches all;       // what all classes read, of group 0
@@ -152,7 +152,6 @@ static void plan_classes(const duel_call *call, plan *p) {
   const duel_conv_sizes *sizes = &p->sizes;
   const duel_tiles *tiles = &p->tiles;
   p->classes = p->down.classes * p->right.classes;
-  p->pack_pieces = duel_min(duel_pieces(sizes->k * sizes->depth, DUEL_PACK_ELEMENTS), sizes->k);
   p->all = patches_of(call, sizes, all_taps(&p->down), all_taps(&p->right));
   set_tiles(p, DUEL_WINOGRAD_COLUMNS);
   const bool fits = duel_winograd_fits(sizes, &call->attr->conv) && p->together;
@@ -226,17 +225,15 @@ static size_t conv2d_dx_scratch(const duel_call *call) {
   return (size_t)(p.sizes.groups * p.packed + p.pieces * p.share) * sizeof(real);
 }
 
-static int conv2d_dx_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void conv2d_dx_cut(const duel_call *call, duel_cut *cut) {
   const plan p = plan_of(call);
-  pieces[0] = p.by_rows ? p.pieces : p.pack_pieces;
-  pieces[1] = p.pieces;
-  return p.by_rows ? 1 : 2;
+  if (!p.by_rows) *cut++ = duel_cut_rows(p.sizes.k, p.sizes.k * p.sizes.depth, DUEL_PACK_ELEMENTS);
+  *cut = (duel_cut){p.items, 1, p.pieces};
 }
 
 // ---- class by class
-static void pack(const duel_call *call, const plan *p, int64_t piece) {
+static void pack(const duel_call *call, const plan *p, duel_span channels) {
   const duel_conv_sizes *sizes = &p->sizes;
-  const duel_span channels = duel_piece(sizes->k, 1, p->pack_pieces, piece);
   real *packed = call->scratch;
   for (int64_t i = 0; i < p->classes; i++) {
     const residue of = residue_of(call, p, i);
@@ -365,7 +362,7 @@ static void finish_rows(const duel_call *call, const plan *p, duel_span h, int64
 static void one_band(const duel_call *call, const plan *p, int64_t item, real *scratch) {
   const duel_conv_sizes *sizes = &p->sizes;
   const int64_t band = item % p->bands, n = item / p->bands % sizes->n, group = item / p->bands / sizes->n;
-  const duel_span h = duel_piece(sizes->h, 1, p->bands, band), reach = rows_that_reach(p, h);
+  const duel_span h = duel_share(sizes->h, 1, p->bands, band), reach = rows_that_reach(p, h);
   const int64_t columns = reach.end > reach.begin ? duel_length(reach) * sizes->q : 0, pixels = sizes->p * sizes->q;
   const real *w = (const real *)call->in[1].data + group * sizes->k_group * sizes->depth;
   const real *dy =
@@ -379,15 +376,14 @@ static void one_band(const duel_call *call, const plan *p, int64_t item, real *s
   if (call->op == DUEL_OP_CONV2D_DX_GRAD) scale_box(call, sizes, &(duel_tile){{n, n + 1}, h, {0, sizes->w}}, group);
 }
 
-static void conv2d_dx_run(const duel_call *call, int phase, int64_t piece) {
+static void conv2d_dx_run(const duel_call *call, const duel_piece *piece) {
   const plan p = plan_of(call);
-  if (!p.by_rows && phase == 0) {
-    pack(call, &p, piece);
+  if (!p.by_rows && piece->phase == 0) {
+    pack(call, &p, piece->units);
     return;
   }
-  const duel_span items = duel_piece(p.items, 1, p.pieces, piece);
-  real *scratch = (real *)call->scratch + p.sizes.groups * p.packed + piece * p.share;
-  for (int64_t i = items.begin; i < items.end; i++)
+  real *scratch = (real *)call->scratch + p.sizes.groups * p.packed + piece->index * p.share;
+  for (int64_t i = piece->units.begin; i < piece->units.end; i++)
     if (p.by_rows)
       one_band(call, &p, i, scratch);
     else

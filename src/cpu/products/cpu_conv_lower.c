@@ -63,7 +63,7 @@ static duel_layout lower_shared(const duel_patches *patches, const duel_tile *ti
       memset(row + line - after, 0, (size_t)after * sizeof *dst);
       if (width > 0 && (!whole || i == h.begin))
         duel_transpose_reading(c, whole ? duel_length(h) * width : width, src + (i - h.begin) * patches->w,
-                               patches->h * patches->w, row + before, width, line, c, patches->image);
+                               patches->h * patches->w, row + before, (duel_lines){width, line, c}, patches->image);
     }
   }
   return (duel_layout){down * line, patches->down.stride * line, patches->right.stride * c, patches->down.apart * line,
@@ -150,7 +150,7 @@ void duel_pack_weights(const duel_lowering *lowering, const duel_patches *patche
           const real *src = weights->data + panel * weights->k + c * weights->c + r * weights->r + s * weights->s;
           for (int64_t i = 0; i < outputs; i++)
             for (int64_t j = 0; j < n_s; j++) row[i][j] = src[i * weights->k + j * weights->s];
-          duel_transpose_to(DUEL_GEMM_LANES, n_s, row[0], STRIP, dst + (r * patches->right.n + s) * next, n_s, 0, next);
+          duel_transpose_to(DUEL_GEMM_LANES, n_s, row[0], STRIP, dst + (r * patches->right.n + s) * next, next);
         }
     }
   }
@@ -217,7 +217,7 @@ void duel_store_results(const duel_tile *tile, int64_t k, const duel_finish *fin
       for (int64_t i = 0; i < strips; i++) {
         const real *src = result + panel * places + ((n - tile->n.begin) * height + i) * width * DUEL_GEMM_LANES;
         real *dst = data + panel * channel + n * image + (tile->p.begin + i) * row + tile->q.begin;
-        duel_transpose_writing(strip, outputs, src, DUEL_GEMM_LANES, dst, outputs, 0, channel, image);
+        duel_transpose_writing(strip, outputs, src, DUEL_GEMM_LANES, dst, channel, image);
       }
   }
 }

@@ -48,9 +48,9 @@ static inline int64_t duel_tiles_count(const duel_tiles *tiles) {
 
 static inline duel_tile duel_tile_at(const duel_tiles *tiles, int64_t i) {
   const int64_t row = i / tiles->cuts_q;
-  return (duel_tile){duel_piece(tiles->n, 1, tiles->cuts_n, row / tiles->cuts_p),
-                     duel_piece(tiles->p, 1, tiles->cuts_p, row % tiles->cuts_p),
-                     duel_piece(tiles->q, 1, tiles->cuts_q, i % tiles->cuts_q)};
+  return (duel_tile){duel_share(tiles->n, 1, tiles->cuts_n, row / tiles->cuts_p),
+                     duel_share(tiles->p, 1, tiles->cuts_p, row % tiles->cuts_p),
+                     duel_share(tiles->q, 1, tiles->cuts_q, i % tiles->cuts_q)};
 }
 
 static inline int64_t duel_length(duel_span span) {
@@ -61,7 +61,7 @@ static inline int64_t duel_tile_columns(const duel_tile *tile) {
   return duel_length(tile->n) * duel_length(tile->p) * duel_length(tile->q);
 }
 
-// Pieces that share `items` units of work: the items of piece i are duel_piece(items, 1, pieces, i).
+// Pieces that share so many items.
 static inline int64_t duel_conv_pieces(int64_t items) {
   return duel_min(items, DUEL_CONV_PIECES);
 }

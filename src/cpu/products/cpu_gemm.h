@@ -56,18 +56,21 @@ typedef struct duel_factor {
 #define duel_product DUEL_CPU_NAME(product)
 void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b, real *c, int64_t ldc);
 
-// ---- src [rows, columns] transposed: row j of the result goes to dst + j/line·row + j%line·pixel. Moves bits, so that
-// either may be other things of that size.
+// ---- dst = src [rows, columns] transposed, row j at dst + j·to. Moves bits, so that either may be other things of
+// that size.
 #define duel_transpose_to DUEL_CPU_NAME(transpose_to)
-void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
-                       int64_t pixel);
+void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t to);
+
 // The same between memory and cache, where images follow each other: asks for what is read (written) `later` elements
 // further on, which may be anywhere. Rows that lie so far apart are nothing that a CPU fetches ahead by itself.
+typedef struct duel_lines { // row j of the result goes to dst + j / n · line + j % n · row
+  int64_t n, line, row;
+} duel_lines;
 #define duel_transpose_reading DUEL_CPU_NAME(transpose_reading)
-void duel_transpose_reading(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,
-                            int64_t row, int64_t pixel, int64_t later);
+void duel_transpose_reading(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, duel_lines to,
+                            int64_t later);
 #define duel_transpose_writing DUEL_CPU_NAME(transpose_writing)
-void duel_transpose_writing(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,
-                            int64_t row, int64_t pixel, int64_t later);
+void duel_transpose_writing(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t to,
+                            int64_t later);
 
 #endif

@@ -51,13 +51,14 @@ static product product_of(const duel_call *call) {
   return p;
 }
 
-static int64_t product_pieces(const product *p) {
-  return duel_ceil_div(p->batch, p->per_piece) * p->grid_m * p->grid_n;
+static void matmul_cut(const duel_call *call, duel_cut *cut) {
+  const product p = product_of(call);
+  *cut = duel_cut_each(duel_ceil_div(p.batch, p.per_piece) * p.grid_m * p.grid_n);
 }
 
 static void block_of(const product *p, int64_t block, duel_span *rows, duel_span *columns) {
-  *rows = duel_piece(p->m, ROW_ALIGN, p->grid_m, block / p->grid_n);
-  *columns = duel_piece(p->n, COLUMN_ALIGN, p->grid_n, block % p->grid_n);
+  *rows = duel_share(p->m, ROW_ALIGN, p->grid_m, block / p->grid_n);
+  *columns = duel_share(p->n, COLUMN_ALIGN, p->grid_n, block % p->grid_n);
 }
 
 // One block of C = op(A)·op(B).
@@ -90,19 +91,12 @@ static int64_t batch_offset(const duel_shape *operand, const duel_shape *out, in
   return offset;
 }
 
-static int matmul_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void matmul_run(const duel_call *call, const duel_piece *piece) {
   const product p = product_of(call);
-  pieces[0] = product_pieces(&p);
-  return 1;
-}
-
-static void matmul_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
-  const product p = product_of(call);
-  const int64_t grid = p.grid_m * p.grid_n, first = piece / grid * p.per_piece;
+  const int64_t grid = p.grid_m * p.grid_n, first = piece->index / grid * p.per_piece;
   const int64_t last = duel_min(first + p.per_piece, p.batch);
   duel_span rows, columns;
-  block_of(&p, piece % grid, &rows, &columns);
+  block_of(&p, piece->index % grid, &rows, &columns);
   for (int64_t i = first; i < last; i++)
     multiply(&p, (const real *)call->in[0].data + batch_offset(&call->in[0].shape, &call->out[0].shape, i),
              (const real *)call->in[1].data + batch_offset(&call->in[1].shape, &call->out[0].shape, i),
@@ -123,13 +117,12 @@ static void finish_row(int act, real slope, real *c, const real *bias, int64_t n
   DUEL_BY_ACT(act, finish_row_as, slope, c, bias, n)
 }
 
-static void dense_run(const duel_call *call, int phase, int64_t piece) {
-  (void)phase;
+static void dense_run(const duel_call *call, const duel_piece *piece) {
   const product p = product_of(call);
   const real *bias = call->n_in > 2 ? call->in[2].data : NULL;
   real *c = call->out[0].data;
   duel_span rows, columns;
-  block_of(&p, piece, &rows, &columns);
+  block_of(&p, piece->index, &rows, &columns);
   multiply(&p, call->in[0].data, call->in[1].data, c, rows, columns);
   for (int64_t i = rows.begin; i < rows.end; i++)
     finish_row(call->attr->matmul.act, (real)call->attr->matmul.slope, c + i * p.n + columns.begin,
@@ -145,15 +138,11 @@ static size_t matmul_grad_scratch(const duel_call *call) {
   return p.grid_m > 1 ? (size_t)(p.grid_m * p.n) * sizeof(real) : 0;
 }
 
-static int matmul_grad_cut(const duel_call *call, int64_t pieces[DUEL_MAX_PHASE]) {
+static void matmul_grad_cut(const duel_call *call, duel_cut *cut) {
   const product p = product_of(call);
-  pieces[0] = product_pieces(&p);
-  pieces[1] = 1;
-  if (p.m == 0) { // no blocks, yet the sums are zeros
-    pieces[0] = 1;
-    return 1;
-  }
-  return p.grid_m > 1 ? 2 : 1;
+  matmul_cut(call, cut);
+  if (p.m == 0) cut[0] = duel_cut_each(1); // no blocks, yet the sums are zeros
+  if (p.grid_m > 1) cut[1] = duel_cut_each(1);
 }
 
 DUEL_INLINE void scale_row_as(int act, real slope, real *d, const real *y, real *sum, int64_t n) {
@@ -168,10 +157,10 @@ static void scale_row(int act, real slope, real *d, const real *y, real *sum, in
   DUEL_BY_ACT(act, scale_row_as, slope, d, y, sum, n)
 }
 
-static void matmul_grad_run(const duel_call *call, int phase, int64_t piece) {
+static void matmul_grad_run(const duel_call *call, const duel_piece *piece) {
   const product p = product_of(call);
   real *out_sum = call->out[1].data, *partial = call->scratch;
-  if (phase == 1) {
+  if (piece->phase == 1) {
     memcpy(out_sum, partial, (size_t)p.n * sizeof *out_sum);
     for (int64_t i = 1; i < p.grid_m; i++) {
       const real *row = partial + i * p.n;
@@ -184,9 +173,9 @@ static void matmul_grad_run(const duel_call *call, int phase, int64_t piece) {
     return;
   }
   duel_span rows, columns;
-  block_of(&p, piece, &rows, &columns);
+  block_of(&p, piece->index, &rows, &columns);
   const real *y = call->in[2].data;
-  real *d = call->out[0].data, *dst = p.grid_m > 1 ? partial + piece / p.grid_n * p.n : out_sum;
+  real *d = call->out[0].data, *dst = p.grid_m > 1 ? partial + piece->index / p.grid_n * p.n : out_sum;
   multiply(&p, call->in[0].data, call->in[1].data, d, rows, columns);
   for (int64_t j = columns.begin; j < columns.end; j += STRIP) {
     const int64_t n = duel_min(STRIP, columns.end - j);

@@ -19,7 +19,7 @@ static void pack(const duel_side *side, int64_t i, int64_t lanes, int64_t t, int
   if (lanes < DUEL_GEMM_LANES) memset(panel, 0, (size_t)(depth * DUEL_GEMM_LANES) * sizeof *panel);
   const real *src = duel_side_at(side, i, t);
   if (side->deep)
-    duel_transpose_to(lanes, depth, src, side->ld, panel, depth, 0, DUEL_GEMM_LANES);
+    duel_transpose_to(lanes, depth, src, side->ld, panel, DUEL_GEMM_LANES);
   else if (lanes == DUEL_GEMM_LANES) // a constant size is a few moves
     for (int64_t d = 0; d < depth; d++)
       memcpy(panel + d * DUEL_GEMM_LANES, src + d * side->ld, DUEL_GEMM_LANES * sizeof *panel);
@@ -70,7 +70,7 @@ void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b,
           stretch(&s.by_rows, r, height, t, depth, panel, t > 0, results, DUEL_GEMM_LANES);
       }
       if (turned)
-        duel_transpose_to(height, lanes, results, DUEL_GEMM_LANES, c + i * ldc + r, lanes, 0, ldc);
+        duel_transpose_to(height, lanes, results, DUEL_GEMM_LANES, c + i * ldc + r, ldc);
       else if (!direct)
         for (int64_t j = 0; j < height; j++)
           memcpy(c + (r + j) * ldc + i, results + j * DUEL_GEMM_LANES, (size_t)lanes * sizeof *c);

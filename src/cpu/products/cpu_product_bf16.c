@@ -41,7 +41,7 @@ static void pack_panel(const duel_side *side, int64_t i, int64_t lanes, int64_t 
   }
   duel_gemm_unit rows[DUEL_GEMM_LANES * UNITS];
   pack_rows(side, i, lanes, t, depth, rows);
-  duel_transpose_to(lanes, n, (const real *)rows, UNITS, (real *)panel, n, 0, DUEL_GEMM_LANES);
+  duel_transpose_to(lanes, n, (const real *)rows, UNITS, (real *)panel, DUEL_GEMM_LANES);
 }
 
 // c [height, DUEL_GEMM_LANES], ldc apart, = or += the packed rows times the panel.
@@ -84,7 +84,7 @@ void duel_product(int64_t m, int64_t n, int64_t k, duel_factor a, duel_factor b,
         }
       }
       if (turned)
-        duel_transpose_to(height, width, results, WIDTH, c + i * ldc + r, width, 0, ldc);
+        duel_transpose_to(height, width, results, WIDTH, c + i * ldc + r, ldc);
       else if (!direct)
         for (int64_t j = 0; j < height; j++)
           memcpy(c + (r + j) * ldc + i, results + j * WIDTH, (size_t)width * sizeof *c);

@@ -77,16 +77,16 @@ DUEL_INLINE void transpose_block(const real *src, int64_t ld, real *const *dst, 
   }
 }
 
-DUEL_INLINE void transpose_as(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,
-                              int64_t row, int64_t pixel, int asks, int64_t later) {
+DUEL_INLINE void transpose_as(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, duel_lines lines,
+                              int asks, int64_t later) {
   const int64_t whole = rows / DUEL_VECTOR_WIDTH * DUEL_VECTOR_WIDTH;
-  int64_t i = 0, j = 0; // column i·line + j goes to dst + i·row + j·pixel
+  int64_t i = 0, j = 0; // of column i·lines.n + j
   for (int64_t column = 0; column < columns;) {
     real *to[DUEL_VECTOR_WIDTH];
     const int64_t n = duel_min(DUEL_VECTOR_WIDTH, columns - column);
     for (int64_t k = 0; k < n; k++) {
-      to[k] = dst + i * row + j * pixel;
-      if (++j == line) i++, j = 0;
+      to[k] = dst + i * lines.line + j * lines.row;
+      if (++j == lines.n) i++, j = 0;
     }
     if (n == DUEL_VECTOR_WIDTH)
       for (int64_t r = 0; r < whole; r += DUEL_VECTOR_WIDTH) {
@@ -101,17 +101,16 @@ DUEL_INLINE void transpose_as(int64_t rows, int64_t columns, const real *src, in
   }
 }
 
-void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line, int64_t row,
-                       int64_t pixel) {
-  transpose_as(rows, columns, src, ld, dst, line, row, pixel, NOTHING, 0);
+void duel_transpose_to(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t to) {
+  transpose_as(rows, columns, src, ld, dst, (duel_lines){columns, 0, to}, NOTHING, 0);
 }
 
-void duel_transpose_reading(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,
-                            int64_t row, int64_t pixel, int64_t later) {
-  transpose_as(rows, columns, src, ld, dst, line, row, pixel, READS, later);
+void duel_transpose_reading(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, duel_lines to,
+                            int64_t later) {
+  transpose_as(rows, columns, src, ld, dst, to, READS, later);
 }
 
-void duel_transpose_writing(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t line,
-                            int64_t row, int64_t pixel, int64_t later) {
-  transpose_as(rows, columns, src, ld, dst, line, row, pixel, WRITES, later);
+void duel_transpose_writing(int64_t rows, int64_t columns, const real *src, int64_t ld, real *dst, int64_t to,
+                            int64_t later) {
+  transpose_as(rows, columns, src, ld, dst, (duel_lines){columns, 0, to}, WRITES, later);
 }

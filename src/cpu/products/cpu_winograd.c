@@ -125,20 +125,10 @@ void duel_winograd_patches(const duel_winograd *classes, const duel_winograd_gri
         const real *box = lowered + n * layout->image + duel_winograd_begin(&grid->p, i) * layout->row +
                           duel_winograd_begin(&grid->q, j) * layout->pixel;
         real *dst_of[POINTS * POINTS];
-        const bool p3 = i < grid->p.threes, q3 = j < grid->q.threes;
-        for (int point = 0; point < POINTS * POINTS; point++)
-          dst_of[point] =
-              duel_winograd_has(grid, point, i, j) ? dst + duel_winograd_column(grid, point, n, i, j) * length : NULL;
+        duel_winograd_points(grid, n, i, j, dst, length, dst_of);
         for (int64_t residue = 0; residue < classes->down * classes->right; residue++) {
           const real *src = box + residue / classes->right * layout->run + residue % classes->right * layout->tap;
-          if (p3 && q3)
-            patch_as(3, 3, src, layout->row, layout->pixel, dst_of, channels);
-          else if (p3)
-            patch_as(3, 2, src, layout->row, layout->pixel, dst_of, channels);
-          else if (q3)
-            patch_as(2, 3, src, layout->row, layout->pixel, dst_of, channels);
-          else
-            patch_as(2, 2, src, layout->row, layout->pixel, dst_of, channels);
+          DUEL_BY_BOX(grid, i, j, patch_as, src, layout->row, layout->pixel, dst_of, channels)
           for (int point = 0; point < POINTS * POINTS; point++)
             if (dst_of[point]) dst_of[point] += channels;
         }
@@ -181,7 +171,7 @@ DUEL_INLINE void from_points(int results, const duel_vector *p, int64_t apart, d
   }
 }
 
-DUEL_INLINE void results_as(int p, int q, const real *const *src, real *const *dst, int64_t panels, int64_t next) {
+DUEL_INLINE void results_as(int p, int q, real *const *src, real *const *dst, int64_t panels, int64_t next) {
   for (int64_t k = 0; k < panels * DUEL_GEMM_LANES; k += DUEL_VECTOR_WIDTH) {
     const int64_t at = k / DUEL_GEMM_LANES * next + k % DUEL_GEMM_LANES;
     duel_vector point[POINTS], down[3][POINTS], y[3];
@@ -199,8 +189,8 @@ DUEL_INLINE void results_as(int p, int q, const real *const *src, real *const *d
   }
 }
 
-static void points_to_results(const duel_winograd_grid *grid, const duel_tile *tile, const real *products,
-                              int64_t padded, const duel_results *results) {
+static void points_to_results(const duel_winograd_grid *grid, const duel_tile *tile, real *products, int64_t padded,
+                              const duel_results *results) {
   const int64_t height = duel_length(tile->p), width = duel_length(tile->q);
   for (int64_t n = 0; n < duel_length(tile->n); n++)
     for (int64_t i = 0; i < grid->p.boxes; i++)
@@ -208,24 +198,13 @@ static void points_to_results(const duel_winograd_grid *grid, const duel_tile *t
         const int p = i < grid->p.threes ? 3 : 2, q = j < grid->q.threes ? 3 : 2;
         const int64_t first =
             (n * height + duel_winograd_begin(&grid->p, i)) * width + duel_winograd_begin(&grid->q, j);
-        const real *src[POINTS * POINTS];
-        real *dst[9] = {NULL};
-        for (int point = 0; point < POINTS * POINTS; point++)
-          src[point] = duel_winograd_has(grid, point, i, j)
-                           ? products + duel_winograd_column(grid, point, n, i, j) * padded
-                           : NULL;
+        real *src[POINTS * POINTS], *dst[9] = {NULL};
+        duel_winograd_points(grid, n, i, j, products, padded, src);
         for (int a = 0; a < p; a++)
           for (int b = 0; b < q; b++)
             dst[a * 3 + b] = results->data + results->place[first + a * width + b] * DUEL_GEMM_LANES;
         const int64_t panels = padded / DUEL_GEMM_LANES, next = results->places * DUEL_GEMM_LANES;
-        if (p == 3 && q == 3)
-          results_as(3, 3, src, dst, panels, next);
-        else if (p == 3)
-          results_as(3, 2, src, dst, panels, next);
-        else if (q == 3)
-          results_as(2, 3, src, dst, panels, next);
-        else
-          results_as(2, 2, src, dst, panels, next);
+        DUEL_BY_BOX(grid, i, j, results_as, src, dst, panels, next)
       }
 }
 

@@ -69,6 +69,31 @@ static inline int64_t duel_winograd_column(const duel_winograd_grid *grid, int p
   return grid->first[point] + (n * down + i) * right + j;
 }
 
+// at[point] = where what box (i, j) of image n has there begins in data [column][length]; NULL: it has none.
+static inline void duel_winograd_points(const duel_winograd_grid *grid, int64_t n, int64_t i, int64_t j, real *data,
+                                        int64_t length, real *at[DUEL_WINOGRAD_POINTS * DUEL_WINOGRAD_POINTS]) {
+  for (int point = 0; point < DUEL_WINOGRAD_POINTS * DUEL_WINOGRAD_POINTS; point++)
+    at[point] =
+        duel_winograd_has(grid, point, i, j) ? data + duel_winograd_column(grid, point, n, i, j) * length : NULL;
+}
+
+// Calls the inline function fn(p, q, ...) with the sides of box (i, j) as constants.
+#define DUEL_BY_BOX(grid, i, j, fn, ...)                                                                               \
+  switch (2 * ((i) < (grid)->p.threes) + ((j) < (grid)->q.threes)) {                                                   \
+  case 3:                                                                                                              \
+    fn(3, 3, __VA_ARGS__);                                                                                             \
+    break;                                                                                                             \
+  case 2:                                                                                                              \
+    fn(3, 2, __VA_ARGS__);                                                                                             \
+    break;                                                                                                             \
+  case 1:                                                                                                              \
+    fn(2, 3, __VA_ARGS__);                                                                                             \
+    break;                                                                                                             \
+  default:                                                                                                             \
+    fn(2, 2, __VA_ARGS__);                                                                                             \
+    break;                                                                                                             \
+  }
+
 // dst [point][column][class][channel]: the tile's patches, transformed. Points have different numbers of columns.
 #define duel_winograd_patches DUEL_CPU_PLAIN(winograd_patches)
 void duel_winograd_patches(const duel_winograd *classes, const duel_winograd_grid *grid, const duel_tile *tile,

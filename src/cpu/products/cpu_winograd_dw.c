@@ -46,19 +46,9 @@ static void dy_to_points(const duel_winograd_grid *grid, const duel_tile *tile, 
     for (int64_t i = 0; i < grid->p.boxes; i++)
       for (int64_t j = 0; j < grid->q.boxes; j++) {
         const real *box = dy + duel_winograd_begin(&grid->p, i) * row + duel_winograd_begin(&grid->q, j) * padded;
-        const bool p3 = i < grid->p.threes, q3 = j < grid->q.threes;
         real *dst_of[POINTS * POINTS];
-        for (int point = 0; point < POINTS * POINTS; point++)
-          dst_of[point] =
-              duel_winograd_has(grid, point, i, j) ? dst + duel_winograd_column(grid, point, n, i, j) * padded : NULL;
-        if (p3 && q3)
-          box_as(3, 3, box, row, padded, dst_of);
-        else if (p3)
-          box_as(3, 2, box, row, padded, dst_of);
-        else if (q3)
-          box_as(2, 3, box, row, padded, dst_of);
-        else
-          box_as(2, 2, box, row, padded, dst_of);
+        duel_winograd_points(grid, n, i, j, dst, padded, dst_of);
+        DUEL_BY_BOX(grid, i, j, box_as, box, row, padded, dst_of)
       }
 }
 
@@ -114,5 +104,5 @@ void duel_winograd_dw_store(const duel_winograd *classes, int64_t outputs, const
           }
         }
       }
-  duel_transpose_to(CHANNELS * taps, outputs, turned, padded, dw, outputs, 0, next);
+  duel_transpose_to(CHANNELS * taps, outputs, turned, padded, dw, next);
 }
