@@ -318,7 +318,7 @@ static void running_statistics(void) {
   }
 }
 
-// One term, all kinds, several terms a slot, a slot without one.
+// One term, all kinds, several terms a scalar, a scalar without one.
 static void reports(void) {
   enum { SUM = DUEL_REPORT_SUM, SIGN = DUEL_REPORT_SIGN, BCE = DUEL_REPORT_BCE };
   static const duel_report_term mean[] = {{0, SUM, 1.0 / 64, 0}},
@@ -327,7 +327,7 @@ static void reports(void) {
                                 sign[] = {{0, SIGN, 0.125, 0}, {1, SIGN, 1, 0}};
   static const struct {
     int n;
-    int64_t slots;
+    int64_t scalars;
     const duel_report_term *term;
     duel_shape in[6];
     duel_fill fill;
@@ -338,7 +338,7 @@ static void reports(void) {
               {2, 2, sign, {S(8), S(300)}, DUEL_FILL_LARGE}};
   for (int i = 0; i < LENGTH(list); i++) {
     duel_case *c = duel_case_add(DUEL_OP_REPORT, list[i].n + 1);
-    c->in[0] = (duel_case_in){S(list[i].slots), DUEL_FILL_UNIFORM, DUEL_REAL};
+    c->in[0] = (duel_case_in){S(list[i].scalars), DUEL_FILL_UNIFORM, DUEL_REAL};
     for (int k = 0; k < list[i].n; k++) c->in[k + 1] = (duel_case_in){list[i].in[k], list[i].fill, DUEL_REAL};
     c->attr.report.term = list[i].term;
     c->zeros = true;

@@ -402,7 +402,7 @@ static duel_ref report(const duel_attr *attr, int n_in, const duel_ref *in) {
       if (t->kind == DUEL_REPORT_SIGN) sum += x > 0 ? 1 : x < 0 ? -1 : 0;
       if (t->kind == DUEL_REPORT_BCE) sum += softplus(x) - t->target * x;
     }
-    out.data[t->slot] += t->mul * sum;
+    out.data[t->scalar] += t->mul * sum;
   }
   return out;
 }

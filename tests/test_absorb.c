@@ -11,10 +11,10 @@
 #include "small_graph.h"
 
 // ---- reports
-static int slots;
+static int scalars;
 
 static void report(int n, const duel_val *src, const duel_report_term *term) {
-  duel_report(small_graph, duel_state(small_graph, slots), n, src, term);
+  duel_report(small_graph, duel_state(small_graph, scalars), n, src, term);
   small_rewrite(DUEL_REWRITE_ALL);
 }
 
@@ -26,9 +26,9 @@ static const duel_node *the_report(void) {
   return NULL;
 }
 
-static void check_term(int i, int slot, int kind, double mul, double target) {
+static void check_term(int i, int scalar, int kind, double mul, double target) {
   const duel_report_term *t = &the_report()->attr.report.term[i];
-  assert_int_equal(t->slot, slot);
+  assert_int_equal(t->scalar, scalar);
   assert_int_equal(t->kind, kind);
   assert_float_equal(t->mul, mul, 1e-15);
   assert_float_equal(t->target, target, 0);
@@ -36,7 +36,7 @@ static void check_term(int i, int slot, int kind, double mul, double target) {
 
 static void test_means_and_losses_become_terms(void **state) {
   (void)state;
-  slots = small_var(DUEL_ARENA_OUTPUT, "metrics", DUEL_SHAPE(3));
+  scalars = small_var(DUEL_ARENA_OUTPUT, "metrics", DUEL_SHAPE(3));
   duel_val x = small_input("x", DUEL_SHAPE(8, 1)), y = small_input("y", DUEL_SHAPE(4)),
            g = small_input("g", DUEL_SCALAR);
   const duel_val mean = duel_affine(small_graph, duel_mean(small_graph, x), 3, 0);
@@ -55,7 +55,7 @@ static void test_means_and_losses_become_terms(void **state) {
 // Two terms of one loss: both take it in, or, where one cannot, neither.
 static void test_shared_inputs(void **state) {
   (void)state;
-  slots = small_var(DUEL_ARENA_OUTPUT, "scalars", DUEL_SHAPE(4));
+  scalars = small_var(DUEL_ARENA_OUTPUT, "scalars", DUEL_SHAPE(4));
   duel_val x = small_input("x", DUEL_SHAPE(8, 1)), y = small_input("y", DUEL_SHAPE(4)),
            z = small_input("z", DUEL_SHAPE(4));
   const duel_val loss = duel_affine(small_graph, duel_bce_logits(small_graph, y, 1), 3, 0);
@@ -75,7 +75,7 @@ static void test_shared_inputs(void **state) {
 // Who is read elsewhere stays; so does what no term can say, and what a writer has changed meanwhile.
 static void test_what_stays(void **state) {
   (void)state;
-  slots = small_var(DUEL_ARENA_OUTPUT, "metrics", DUEL_SHAPE(4));
+  scalars = small_var(DUEL_ARENA_OUTPUT, "metrics", DUEL_SHAPE(4));
   const int p = small_var(DUEL_ARENA_PARAM, "p", DUEL_SHAPE(5));
   duel_val x = small_input("x", DUEL_SHAPE(8)), w = small_input("w", DUEL_SCALAR),
            big = small_input("big", DUEL_SHAPE(1 << 20));
@@ -93,11 +93,11 @@ static void test_what_stays(void **state) {
 
 static void test_bad_reports(void **state) {
   (void)state;
-  slots = small_var(DUEL_ARENA_OUTPUT, "metrics", DUEL_SHAPE(2));
+  scalars = small_var(DUEL_ARENA_OUTPUT, "metrics", DUEL_SHAPE(2));
   const duel_val x = small_input("x", DUEL_SCALAR);
-  duel_report(small_graph, duel_state(small_graph, slots), 1, &x, &(duel_report_term){2, DUEL_REPORT_SUM, 1, 0});
+  duel_report(small_graph, duel_state(small_graph, scalars), 1, &x, &(duel_report_term){2, DUEL_REPORT_SUM, 1, 0});
   assert_int_equal(duel_graph_status(small_graph), DUEL_ERR_USAGE);
-  assert_string_equal(duel_last_error(), "report: term 0 is none: slot 2 of 2, kind 0, 1, 0");
+  assert_string_equal(duel_last_error(), "report: term 0 is none: scalar 2 of 2, kind 0, 1, 0");
 }
 
 // ---- gaps

@@ -50,14 +50,14 @@ typedef struct duel_resampling {
   duel_window window; // average: a pixel of the result is a window's mean, in which zeros of the padding count
 } duel_resampling;
 
-// What an input adds to a step's scalars: mul·Σ f(x) over all its elements, to one slot.
+// What an input adds to a step's scalars: mul·Σ f(x) over all its elements, to one of them.
 typedef enum duel_report_kind {
   DUEL_REPORT_SUM,  // f(x) = x
   DUEL_REPORT_SIGN, // 1, 0 or −1
   DUEL_REPORT_BCE,  // softplus(x) − target·x
 } duel_report_kind;
 typedef struct duel_report_term {
-  int32_t slot, kind; // a duel_report_kind
+  int32_t scalar, kind; // its index; a duel_report_kind
   double mul, target;
 } duel_report_term;
 enum { DUEL_REPORT_TERMS = 64, DUEL_OPTIM_GAPS = 64 }; // of one node, at most: a kernel is handed all of them
@@ -228,7 +228,7 @@ void duel_scope(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3); // label
 
 // Records the first mistake and yields DUEL_NONE. For builders.
 duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3);
-bool duel_graph_refuse(duel_graph *g, const char *fmt, ...) DUEL_PRINTF(2, 3); // the same, and yields false: for checks
+#define duel_graph_refuse(...) (duel_graph_error(__VA_ARGS__) != DUEL_NONE) // the same, yields false: for checks
 
 // The general constructor: checks arity, runs the shape rule, appends. All builders end here; rewrites call it to copy.
 // shape and dtype are only read by ops whose output does not follow from the inputs (constant, reshape, view, slice,
@@ -354,8 +354,8 @@ duel_val duel_clamp(duel_graph *g, duel_val old, double bound); // assigns old, 
 // Running statistics [C] move by the weight towards a batch's mean and unbias times its variance.
 void duel_running(duel_graph *g, duel_val mean, duel_val var, duel_val batch_mean, duel_val batch_var, double weight,
                   double unbias, duel_val out[2]);
-// term[i] says what src[i] adds to which slot of `old`, in order; a slot without a term becomes 0. At most
-// DUEL_REPORT_TERMS. Where `old` is no state it gives the number of slots alone.
+// term[i] says what src[i] adds to which number of `old`, in order; one without a term becomes 0. At most
+// DUEL_REPORT_TERMS. Where `old` is no state it says how many there are, and no more.
 duel_val duel_report(duel_graph *g, duel_val old, int n, const duel_val *src, const duel_report_term *term);
 
 // ---- op records

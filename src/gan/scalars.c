@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int duel_scalars_slot(duel_scalars *s, const char *name, const char *label, duel_scalar_mode mode) {
+int duel_scalars_index(duel_scalars *s, const char *name, const char *label, duel_scalar_mode mode) {
   for (int i = 0; i < s->n; i++)
     if (!strcmp(s->at[i].name, name)) return i;
   if (s->n == DUEL_MAX_SCALARS) return -1;
@@ -22,17 +22,17 @@ static void begin(duel_scalars *s) {
   s->ended = false;
 }
 
-void duel_scalars_put(duel_scalars *s, int slot, double value) {
+void duel_scalars_put(duel_scalars *s, int index, double value) {
   begin(s);
-  s->at[slot].last = value;
-  s->at[slot].sum += value;
-  s->at[slot].steps++;
+  s->at[index].last = value;
+  s->at[index].sum += value;
+  s->at[index].steps++;
 }
 
 duel_status duel_scalars_tell(duel_scalars *s, const char *name, const char *label, double value) {
-  const int slot = duel_scalars_slot(s, name, label, DUEL_LAST);
-  if (slot < 0) return duel_fail(DUEL_ERR_INTERNAL, "a run has more than %d scalars", DUEL_MAX_SCALARS);
-  duel_scalars_put(s, slot, value);
+  const int index = duel_scalars_index(s, name, label, DUEL_LAST);
+  if (index < 0) return duel_fail(DUEL_ERR_INTERNAL, "a run has more than %d scalars", DUEL_MAX_SCALARS);
+  duel_scalars_put(s, index, value);
   return DUEL_OK;
 }
 

@@ -138,7 +138,7 @@ void duel_step_report_rates(duel_step_vars *v, const duel_model *m) {
   char name[DUEL_SCALAR_NAME];
   for (int net = 0; net < m->recipe->n_nets; net++) {
     snprintf(name, sizeof name, "lr_%s", m->net[net].lower);
-    v->rate[net] = duel_scalars_slot(&v->scalars, name, NULL, DUEL_LAST);
+    v->rate[net] = duel_scalars_index(&v->scalars, name, NULL, DUEL_LAST);
   }
 }
 
@@ -316,14 +316,14 @@ void duel_step_average(duel_step *s, int net) {
 void duel_step_report(duel_step *s, const char *name, const char *label, duel_scalar_mode mode, duel_val x,
                       duel_report_kind kind, double mul) {
   duel_step_told *told = s->shards.n > 1 && s->shards.at >= 0 ? &s->of_shard : &s->told;
-  const int slot = duel_scalars_slot(&s->vars->scalars, name, label, mode);
-  if (told->n == DUEL_REPORT_TERMS || slot < 0) {
+  const int index = duel_scalars_index(&s->vars->scalars, name, label, mode);
+  if (told->n == DUEL_REPORT_TERMS || index < 0) {
     duel_graph_error(s->g, "a step reports more than %d numbers", DUEL_REPORT_TERMS);
     return;
   }
-  told->term[told->n] = (duel_report_term){.slot = slot, .kind = kind, .mul = mul};
+  told->term[told->n] = (duel_report_term){.scalar = index, .kind = kind, .mul = mul};
   told->x[told->n++] = x;
-  s->reported |= UINT64_C(1) << slot;
+  s->reported |= UINT64_C(1) << index;
 }
 
 // What the shard at hand has reported: one value, a number a scalar. The step tells of the mean.
@@ -336,12 +336,12 @@ static void end_shard(duel_step *s) {
   const duel_val none = duel_constant(g, DUEL_SHAPE(DUEL_MAX_SCALARS), 0);
   const duel_val mean = duel_step_mean(s, duel_report(g, none, own->n, own->x, own->term));
   for (int i = 0; i < own->n && mean != DUEL_NONE; i++) {
-    const int slot = own->term[i].slot;
-    if (told >> slot & 1) continue;
-    told |= UINT64_C(1) << slot;
-    if (all->n == DUEL_REPORT_TERMS) break; // the graph has an error by now: as many slots as terms
-    all->term[all->n] = (duel_report_term){.slot = slot, .kind = DUEL_REPORT_SUM, .mul = 1};
-    all->x[all->n++] = duel_view(g, mean, slot, DUEL_SCALAR);
+    const int index = own->term[i].scalar;
+    if (told >> index & 1) continue;
+    told |= UINT64_C(1) << index;
+    if (all->n == DUEL_REPORT_TERMS) break; // the graph has an error by now: as many scalars as terms
+    all->term[all->n] = (duel_report_term){.scalar = index, .kind = DUEL_REPORT_SUM, .mul = 1};
+    all->x[all->n++] = duel_view(g, mean, index, DUEL_SCALAR);
   }
   own->n = 0;
   duel_scope(g, "%s", "");

@@ -79,7 +79,7 @@ typedef struct duel_step {
   unsigned on;                   // bit i: this step is one of those of every[i]
   duel_val lecam[2];             // the penalty's averages as they stood before the step
   duel_step_told told, of_shard; // of the step; of the shard at hand, where there are several
-  uint64_t reported;             // slots of scalars that it makes
+  uint64_t reported;             // the scalars that it makes, by index
 } duel_step;
 
 // A forward of a net on latents, which several loops may read.
@@ -142,7 +142,7 @@ duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *va
 // What a kind of step does, as its graph has it.
 typedef struct duel_step_made {
   unsigned on;                // which of every[] it is a step of
-  uint64_t reported;          // slots of the scalars that it makes
+  uint64_t reported;          // the scalars that it makes, by index
   int updates[DUEL_MAX_NETS]; // of each net
 } duel_step_made;
 // The graph of a training step that is one of made->on; fills in the rest.

@@ -105,8 +105,7 @@ duel_val duel_assign(duel_graph *g, duel_val old, duel_val x) {
 }
 
 duel_val duel_clamp(duel_graph *g, duel_val old, double bound) {
-  duel_attr attr;
-  memset(&attr, 0, sizeof attr);
+  duel_attr attr = duel_attr_zero();
   attr.assign.bound = bound;
   return duel_apply(g, DUEL_OP_ASSIGN, 2, (duel_val[]){old, old}, &attr, NULL);
 }

@@ -5,20 +5,20 @@
 #include "core/ops/op.h"
 
 static bool infer_report(DUEL_INFER_ARGS) {
-  const duel_shape slots = duel_in_shape(g, n, 0);
+  const duel_shape all = duel_in_shape(g, n, 0);
   if (!duel_need_real(g, n)) return false;
-  if (slots.rank != 1 || n->n_in - 1 > DUEL_REPORT_TERMS)
-    return duel_graph_refuse(g, "report: %d terms for %s; there are at most %d, and slots in a row", n->n_in - 1,
-                             duel_shape_text(slots), DUEL_REPORT_TERMS);
+  if (all.rank != 1 || n->n_in - 1 > DUEL_REPORT_TERMS)
+    return duel_graph_refuse(g, "report: %d terms for %s; there are at most %d, and scalars in a row", n->n_in - 1,
+                             duel_shape_text(all), DUEL_REPORT_TERMS);
   for (int i = 0; i < n->n_in - 1; i++) {
     const duel_report_term *t = &n->attr.report.term[i];
-    if (t->slot >= 0 && t->slot < slots.dim[0] && t->kind >= DUEL_REPORT_SUM && t->kind <= DUEL_REPORT_BCE &&
+    if (t->scalar >= 0 && t->scalar < all.dim[0] && t->kind >= DUEL_REPORT_SUM && t->kind <= DUEL_REPORT_BCE &&
         isfinite(t->mul) && isfinite(t->target))
       continue;
-    return duel_graph_refuse(g, "report: term %d is none: slot %d of %s, kind %d, %g, %g", i, t->slot,
-                             duel_shape_text(slots), t->kind, t->mul, t->target);
+    return duel_graph_refuse(g, "report: term %d is none: scalar %d of %s, kind %d, %g, %g", i, t->scalar,
+                             duel_shape_text(all), t->kind, t->mul, t->target);
   }
-  if (g->value[n->in[0]].var < 0) return duel_set_out(g, n, 0, g->real, slots); // what a shard tells is no state
+  if (g->value[n->in[0]].var < 0) return duel_set_out(g, n, 0, g->real, all); // what a shard tells is no state
   return duel_write_version(g, n, 0);
 }
 

@@ -1,4 +1,4 @@
-// The scalars of a step: a piece a slot. Inputs are short.
+// The scalars of a step: a piece for each. Inputs are short.
 #include "cpu/kernels/cpu_kernel.h"
 
 static void report_cut(const duel_call *call, duel_cut *cut) {
@@ -26,7 +26,7 @@ static void report_run(const duel_call *call, const duel_piece *piece) {
   real total = 0;
   for (int i = 1; i < call->n_in; i++) {
     const duel_report_term *t = &term[i - 1];
-    if (t->slot == piece->index) total += (real)t->mul * sum_of(call->in[i].data, duel_count(&call->in[i]), t);
+    if (t->scalar == piece->index) total += (real)t->mul * sum_of(call->in[i].data, duel_count(&call->in[i]), t);
   }
   ((real *)call->out[0].data)[piece->index] = total;
 }

@@ -1,11 +1,11 @@
-// The scalars of a step: one kernel for all of them, a block a slot. Inputs are short.
+// The scalars of a step: one kernel for all of them, a block for each. Inputs are short.
 #include "cuda/kernels/nest.cuh"
 
 struct report_term {
   const float *x;
   int64_t count;
   float mul, target;
-  int slot, kind;
+  int scalar, kind;
 };
 
 struct report_list {
@@ -30,7 +30,7 @@ static __global__ void __launch_bounds__(DUEL_BLOCK) report_kernel(report_list a
   float total = 0;
   for (int i = 0; i < all.n; i++) {
     const report_term &t = all.at[i];
-    if (t.slot != (int)blockIdx.x) continue; // of the whole block
+    if (t.scalar != (int)blockIdx.x) continue; // of the whole block
     float sum = 0;
     for (int64_t k = threadIdx.x; k < t.count; k += DUEL_BLOCK) sum += value_of(t, t.x[k]);
     total += t.mul * duel_block_sum<DUEL_BLOCK>(sum);
@@ -44,7 +44,7 @@ static void report_run(const duel_call *call) {
   for (int i = 0; i < all.n; i++) {
     const duel_report_term *t = &call->attr->report.term[i];
     const duel_operand *x = &call->in[i + 1];
-    all.at[i] = report_term{(const float *)x->data, duel_count(x), (float)t->mul, (float)t->target, t->slot, t->kind};
+    all.at[i] = report_term{(const float *)x->data, duel_count(x), (float)t->mul, (float)t->target, t->scalar, t->kind};
   }
   DUEL_LAUNCH(duel_lane_of(call), report_kernel, (unsigned)duel_count(&call->out[0]), DUEL_BLOCK, 0, all,
               (float *)call->out[0].data);

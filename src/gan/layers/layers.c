@@ -149,7 +149,7 @@ static duel_val forward_dropout(duel_pass *p, const duel_layer *l, duel_val x) {
   double rate = duel_layer_number(l, 0);
   if (!p->train || rate == 0) return x;
   duel_graph *g = p->g;
-  uint32_t k = (uint32_t)(4096 * p->number + p->slot++);
+  uint32_t k = (uint32_t)(4096 * p->number + p->draws++);
   duel_val u = duel_shards_draw(p->shards, DUEL_OP_RANDOM_UNIFORM, p->key, DUEL_PURPOSE_NOISE, k, duel_val_shape(g, x));
   duel_val dropped = duel_less_equal(g, u, duel_constant(g, DUEL_SCALAR, rate));
   duel_val zero = duel_constant(g, DUEL_SCALAR, 0);
@@ -240,7 +240,7 @@ duel_val duel_walk(duel_pass *p, const duel_layers *layers, duel_val x) {
 duel_val duel_forward(duel_pass *p, duel_val x) {
   const duel_layers *layers = &p->model->recipe->net[p->net].layers;
   if (!p->declare && !p->view) return DUEL_NONE; // no memory for the views: the graph knows
-  p->cursor = p->slot = p->n_saved = 0;
+  p->cursor = p->draws = p->n_saved = 0;
   snprintf(p->prefix, sizeof p->prefix, "%s", p->model->recipe->net[p->net].name);
   x = duel_walk(p, layers, x);
   duel_scope(p->g, "%s", "");

@@ -28,8 +28,8 @@ typedef struct duel_pass {
   bool standing; // infer, but with the batch's statistics, whose means over DUEL_STANDING batches are summed up
   duel_val keep; // then: 0 in the first of them, 1 in the others
   duel_val key;  // key block of random draws; DUEL_NONE in declare and infer passes
-  int number; // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + slot
-  int slot;   // next draw of this pass
+  int number; // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + draws
+  int draws;  // of this pass so far
   bool again; // it was made before in this step: no state advances
   duel_shards *shards; // in training mode, and standing: x is a shard's rows
   duel_val *view;      // the net's parameters, one value a tensor: what forwards read and gradients name
