@@ -102,14 +102,6 @@ duel_val duel_graph_error(duel_graph *g, const char *fmt, ...) {
   return DUEL_NONE;
 }
 
-bool duel_graph_refuse(duel_graph *g, const char *fmt, ...) {
-  va_list args;
-  va_start(args, fmt);
-  record_error(g, DUEL_ERR_USAGE, fmt, args);
-  va_end(args);
-  return false;
-}
-
 DUEL_PRINTF(3, 4) static bool fail_as(duel_graph *g, duel_status code, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);
@@ -280,6 +272,12 @@ bool duel_need_real(duel_graph *g, const duel_node *n) {
   for (int i = 0; i < n->n_in; i++)
     if (!duel_need_dtype(g, n, i, g->real)) return false;
   return true;
+}
+
+bool duel_need_range(duel_graph *g, const duel_node *n, const char *what, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return true;
+  return duel_graph_refuse(g, "%s: %s is %" PRId64 " and must be %" PRId64 " to %" PRId64, duel_op_name(n->op), what,
+                           value, least, most);
 }
 
 bool duel_need_shape(duel_graph *g, const duel_node *n, int i, const char *what, duel_shape shape) {

@@ -49,6 +49,7 @@ bool duel_set_out(duel_graph *g, const duel_node *n, int i, duel_dtype dtype, du
 bool duel_need_dtype(duel_graph *g, const duel_node *n, int i, duel_dtype dtype);
 bool duel_need_real(duel_graph *g, const duel_node *n); // every input has the graph's real type
 bool duel_need_shape(duel_graph *g, const duel_node *n, int i, const char *what, duel_shape shape);
+bool duel_need_range(duel_graph *g, const duel_node *n, const char *what, int64_t value, int64_t least, int64_t most);
 bool duel_need_activation(duel_graph *g, const duel_node *n, int act, double slope);
 
 void duel_graph_no_memory(duel_graph *g, size_t bytes); // records the error

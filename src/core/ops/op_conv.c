@@ -9,19 +9,15 @@
 #include "core/ops/conv.h"
 #include "core/ops/op.h"
 
-static bool in_range(duel_graph *g, const duel_node *n, const char *what, int64_t value, int64_t least) {
-  if (value >= least && value <= INT32_MAX) return true;
-  return duel_graph_refuse(g, "%s: %s is %" PRId64 " and must be %" PRId64 " to %d", duel_op_name(n->op), what, value,
-                           least, INT32_MAX);
-}
-
 static bool good_attributes(duel_graph *g, const duel_node *n) {
   const duel_conv *c = &n->attr.conv;
   for (int i = 0; i < 2; i++)
-    if (!in_range(g, n, "stride", c->stride[i], 1) || !in_range(g, n, "dilation", c->dilation[i], 1)) return false;
+    if (!duel_need_range(g, n, "stride", c->stride[i], 1, INT32_MAX) ||
+        !duel_need_range(g, n, "dilation", c->dilation[i], 1, INT32_MAX))
+      return false;
   for (int i = 0; i < 4; i++)
-    if (!in_range(g, n, "pad", c->pad[i], 0)) return false;
-  return in_range(g, n, "groups", c->groups, 1);
+    if (!duel_need_range(g, n, "pad", c->pad[i], 0, INT32_MAX)) return false;
+  return duel_need_range(g, n, "groups", c->groups, 1, INT32_MAX);
 }
 
 static bool is_images(duel_graph *g, const duel_node *n, const char *what, const char *axes, duel_shape s) {

@@ -16,37 +16,27 @@ static duel_cost cost_of(const duel_graph *g, const duel_node *n) {
   return duel_cost_streams(g, n, (double)w->kernel[0] * (double)w->kernel[1] * duel_elements(g, y));
 }
 
-// ---- maxpool2d
-static bool infer_maxpool2d(DUEL_INFER_ARGS) {
+static bool infer(DUEL_INFER_ARGS) {
+  const bool adjoint = n->op == DUEL_OP_MAXPOOL2D_DX;
   const duel_shape x = duel_in_shape(g, n, 0);
   duel_shape y = {0};
-  return duel_pooled(g, n, &n->attr.window, x, &y) && duel_need_shape(g, n, 1, "what is taken", x) &&
-         duel_set_out(g, n, 0, g->real, y);
+  return duel_pooled(g, n, &n->attr.window, x, &y) &&
+         duel_need_shape(g, n, 1, adjoint ? "the gradient" : "what is taken", adjoint ? y : x) &&
+         duel_set_out(g, n, 0, g->real, adjoint ? x : y);
 }
 
-static void vjp_maxpool2d(DUEL_VJP_ARGS) {
-  if (need[1]) d_in[1] = duel_maxpool2d_dx(g, n->in[0], d_out[0], &n->attr.window);
+static void vjp(DUEL_VJP_ARGS) {
+  if (need[1])
+    d_in[1] = apply(g, n->op == DUEL_OP_MAXPOOL2D ? DUEL_OP_MAXPOOL2D_DX : DUEL_OP_MAXPOOL2D, n->in[0], d_out[0],
+                    &n->attr.window);
 }
 
-DUEL_RECORD(maxpool2d, .infer = infer_maxpool2d, .vjp = vjp_maxpool2d, .cost = cost_of);
+DUEL_RECORD(maxpool2d, .infer = infer, .vjp = vjp, .cost = cost_of);
+DUEL_RECORD(maxpool2d_dx, .infer = infer, .vjp = vjp, .cost = cost_of);
 
 duel_val duel_maxpool2d(duel_graph *g, duel_val x, duel_val v, const duel_window *w) {
   return apply(g, DUEL_OP_MAXPOOL2D, x, v, w);
 }
-
-// ---- maxpool2d_dx: (x, d_y) -> d_x
-static bool infer_maxpool2d_dx(DUEL_INFER_ARGS) {
-  const duel_shape x = duel_in_shape(g, n, 0);
-  duel_shape y = {0};
-  return duel_pooled(g, n, &n->attr.window, x, &y) && duel_need_shape(g, n, 1, "the gradient", y) &&
-         duel_set_out(g, n, 0, g->real, x);
-}
-
-static void vjp_maxpool2d_dx(DUEL_VJP_ARGS) {
-  if (need[1]) d_in[1] = duel_maxpool2d(g, n->in[0], d_out[0], &n->attr.window);
-}
-
-DUEL_RECORD(maxpool2d_dx, .infer = infer_maxpool2d_dx, .vjp = vjp_maxpool2d_dx, .cost = cost_of);
 
 duel_val duel_maxpool2d_dx(duel_graph *g, duel_val x, duel_val d_y, const duel_window *w) {
   return apply(g, DUEL_OP_MAXPOOL2D_DX, x, d_y, w);

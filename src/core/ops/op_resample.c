@@ -5,12 +5,6 @@
 
 #include "core/ops/op.h"
 
-static bool in_range(duel_graph *g, const duel_node *n, const char *what, int64_t value, int64_t least) {
-  if (value >= least && value <= DUEL_MOST_SIDE) return true;
-  return duel_graph_refuse(g, "%s: %s is %" PRId64 " and must be %" PRId64 " to %d", duel_op_name(n->op), what, value,
-                           least, DUEL_MOST_SIDE);
-}
-
 static bool is_images(duel_graph *g, const duel_node *n, duel_shape s) {
   bool ok = s.rank == 4;
   for (int i = 0; ok && i < 4; i++) ok = s.dim[i] >= 1 && (i < 2 || s.dim[i] <= DUEL_MOST_SIDE);
@@ -25,8 +19,9 @@ bool duel_pooled(duel_graph *g, const duel_node *n, const duel_window *w, duel_s
   if (!duel_need_real(g, n) || !is_images(g, n, x)) return false;
   *y = x;
   for (int i = 0; i < 4; i++) {
-    if (!in_range(g, n, "kernel", w->kernel[i % 2], 1) || !in_range(g, n, "stride", w->stride[i % 2], 1) ||
-        !in_range(g, n, "pad", w->pad[i], 0))
+    if (!duel_need_range(g, n, "kernel", w->kernel[i % 2], 1, DUEL_MOST_SIDE) ||
+        !duel_need_range(g, n, "stride", w->stride[i % 2], 1, DUEL_MOST_SIDE) ||
+        !duel_need_range(g, n, "pad", w->pad[i], 0, DUEL_MOST_SIDE))
       return false;
     if (w->pad[i] < w->kernel[i % 2]) continue;
     return duel_graph_refuse(g,
@@ -55,7 +50,7 @@ static bool result_of(duel_graph *g, const duel_node *n, duel_shape x, duel_shap
   if (!duel_need_real(g, n) || !is_images(g, n, x)) return false;
   *y = x;
   for (int i = 0; i < 2; i++) {
-    if (!in_range(g, n, i ? "the width" : "the height", r->size[i], 1)) return false;
+    if (!duel_need_range(g, n, i ? "the width" : "the height", r->size[i], 1, DUEL_MOST_SIDE)) return false;
     y->dim[2 + i] = r->size[i];
   }
   return true;
