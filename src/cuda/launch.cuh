@@ -56,6 +56,12 @@ static __device__ __forceinline__ float duel_warp_sum(float x) {
   return x;
 }
 
+// The same for all lanes.
+static __device__ __forceinline__ float duel_warp_total(float x) {
+  for (int offset = DUEL_WARP / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(DUEL_FULL_MASK, x, offset);
+  return x;
+}
+
 // Over a block of BLOCK threads (a multiple of 32, at most 1024), all of them taking part: thread 0 has the sum. Has a
 // barrier at its end, so that it may be called again at once.
 template <int BLOCK> static __device__ __forceinline__ float duel_block_sum(float x) {

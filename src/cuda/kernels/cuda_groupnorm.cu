@@ -50,12 +50,10 @@ template <bool WARPS> static __device__ __forceinline__ duel_column_part part_of
 
 // Each thread of the team gets the sum, of one fixed tree. By blocks it has barriers.
 template <bool WARPS> static __device__ __forceinline__ float join(float x, const duel_columns &c) {
-  if constexpr (WARPS) {
-    for (int offset = DUEL_WARP / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(DUEL_FULL_MASK, x, offset);
-    return x;
-  } else {
+  if constexpr (WARPS)
+    return duel_warp_total(x);
+  else
     return duel_column_join<false>(x, c);
-  }
 }
 
 template <bool WARPS> static __device__ __forceinline__ bool writes(const duel_column_part &p) {

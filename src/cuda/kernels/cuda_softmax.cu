@@ -32,11 +32,6 @@ static __device__ __forceinline__ bool in_range(const softmax_rows &r, int64_t r
   return r.label[row] >= 0 && r.label[row] < r.classes;
 }
 
-static __device__ __forceinline__ float warp_total(float x) {
-  for (int offset = DUEL_WARP / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(DUEL_FULL_MASK, x, offset);
-  return x;
-}
-
 static __device__ __forceinline__ float warp_largest(const float *x, int64_t n) {
   float max = -INFINITY;
   for (int64_t i = first_class(); i < n; i += DUEL_WARP) max = fmaxf(max, x[i]);
@@ -48,7 +43,7 @@ static __device__ __forceinline__ float warp_largest(const float *x, int64_t n) 
 static __device__ __forceinline__ float warp_sum_exp(const float *x, int64_t n, float max) {
   float sum = 0;
   for (int64_t i = first_class(); i < n; i += DUEL_WARP) sum += expf(x[i] - max);
-  return warp_total(sum);
+  return duel_warp_total(sum);
 }
 
 // Reads 4 bytes an element three times, once from memory, about 20 FLOPs each; writes 4 bytes a row: its share of the
@@ -62,7 +57,7 @@ static __global__ void __launch_bounds__(DUEL_BLOCK)
     if (smoothing > 0) {
       float below = 0;
       for (int64_t i = first_class(); i < r.classes; i += DUEL_WARP) below += x[i] - max;
-      loss -= smoothing / (float)r.classes * warp_total(below);
+      loss -= smoothing / (float)r.classes * duel_warp_total(below);
     }
     if (first_class() == 0)
       dst[row] = in_range(r, row) ? (loss - (1.0f - smoothing) * (x[r.label[row]] - max)) / (float)r.n : NAN;
@@ -95,7 +90,7 @@ static __global__ void __launch_bounds__(DUEL_BLOCK) hit_rows(softmax_rows r, fl
     bool first = known;
     for (int64_t i = first_class(); i < r.classes; i += DUEL_WARP)
       first = first && (i < label ? x[i] < x[label] : x[i] <= x[label]);
-    const float misses = warp_total(first ? 0.0f : 1.0f);
+    const float misses = duel_warp_total(first ? 0.0f : 1.0f);
     if (first_class() == 0) dst[row] = misses == 0 ? 1.0f : 0.0f;
   }
 }
