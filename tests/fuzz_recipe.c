@@ -27,7 +27,7 @@ static int read_settings(char *text, duel_setting *setting) {
 static duel_recipe *resolve(const char *text, const duel_setting *setting, int count, const duel_data_shape *data) {
   duel_recipe_source *source;
   duel_recipe *r = NULL;
-  if (duel_recipe_load_text(&source, "fuzz", text, setting, count) != DUEL_OK) return NULL;
+  if (duel_recipe_load(&source, "fuzz", text, NULL, setting, count) != DUEL_OK) return NULL;
   if (duel_recipe_resolve(&r, source, data) != DUEL_OK) r = NULL;
   duel_recipe_source_close(source);
   return r;

@@ -18,7 +18,7 @@ duel_recipe *recipe_resolve(duel_recipe_source *source, const duel_data_shape *d
   if (duel_recipe_resolve(&r, source, data) != DUEL_OK) fail_msg("%s", duel_last_error());
   duel_recipe_source_close(source);
   // Whatever resolves has a text that resolves to the same text, without data.
-  if (duel_recipe_load_text(&source, "again", r->text, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
+  if (duel_recipe_load(&source, "again", r->text, NULL, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
   if (duel_recipe_resolve(&again, source, NULL) != DUEL_OK) fail_msg("%s", duel_last_error());
   assert_string_equal(again->text, r->text);
   duel_recipe_source_close(source);
@@ -28,7 +28,7 @@ duel_recipe *recipe_resolve(duel_recipe_source *source, const duel_data_shape *d
 
 static duel_recipe *resolve_settings(const char *text, const duel_setting *setting, int n) {
   duel_recipe_source *source;
-  if (duel_recipe_load_text(&source, "t", text, setting, n) != DUEL_OK) fail_msg("%s", duel_last_error());
+  if (duel_recipe_load(&source, "t", text, NULL, setting, n) != DUEL_OK) fail_msg("%s", duel_last_error());
   return recipe_resolve(source, &recipe_images);
 }
 
@@ -71,7 +71,7 @@ void recipe_refuses_set(const char *text, const char *message, const char *const
   duel_setting setting[16];
   char buffer[16][256];
   duel_recipe_source *source;
-  assert_int_equal(duel_recipe_load_text(&source, "t", text, setting, settings(setting, buffer, pairs)),
+  assert_int_equal(duel_recipe_load(&source, "t", text, NULL, setting, settings(setting, buffer, pairs)),
                    DUEL_ERR_USAGE);
   recipe_message(message);
 }

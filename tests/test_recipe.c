@@ -20,7 +20,7 @@
 static void refuses_data(const char *text, const duel_data_shape *data, const char *message) {
   duel_recipe_source *source;
   duel_recipe *r;
-  assert_int_equal(duel_recipe_load_text(&source, "t", text, NULL, 0), DUEL_OK);
+  assert_int_equal(duel_recipe_load(&source, "t", text, NULL, NULL, 0), DUEL_OK);
   assert_int_equal(duel_recipe_resolve(&r, source, data), DUEL_ERR_USAGE);
   assert_string_equal(duel_last_error(), message);
   duel_recipe_source_close(source);
@@ -31,7 +31,7 @@ static void refuses_data(const char *text, const duel_data_shape *data, const ch
 static void mlp(void **state) {
   (void)state;
   duel_recipe_source *source;
-  assert_int_equal(duel_recipe_load(&source, "mlp", NULL, 0), DUEL_OK);
+  assert_int_equal(duel_recipe_load(&source, "mlp", NULL, NULL, NULL, 0), DUEL_OK);
   assert_string_equal(duel_recipe_draft(source)->data.path, "fashion-mnist");
   duel_recipe *r = recipe_resolve(source, &recipe_images);
   assert_string_equal(r->name, "mlp");
@@ -83,7 +83,8 @@ static void every_builtin_loads(void **state) {
   assert_true(duel_builtins_n >= 1);
   for (int i = 0; i < duel_builtins_n; i++) {
     duel_recipe_source *source;
-    if (duel_recipe_load(&source, duel_builtins[i].name, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
+    if (duel_recipe_load(&source, duel_builtins[i].name, NULL, NULL, NULL, 0) != DUEL_OK)
+      fail_msg("%s", duel_last_error());
     duel_recipe_close(recipe_resolve(source, &(duel_data_shape){.rank = 3, .dim = {1, 64, 64}, .classes = 10}));
   }
 }
@@ -377,7 +378,7 @@ static void without_memory(void **state) {
     duel_recipe *r = NULL;
     assert_true(at < 2000);
     duel_mem_fail_at(at, at % 2);
-    status = duel_recipe_load(&source, "mlp", setting, 3);
+    status = duel_recipe_load(&source, "mlp", NULL, NULL, setting, 3);
     if (status == DUEL_OK) status = duel_recipe_resolve(&r, source, &recipe_images);
     char diff[64];
     if (status == DUEL_OK) status = recipe_diff(r->text, HEAD, diff, sizeof diff);
@@ -440,10 +441,10 @@ static void sizes_that_leave_a_rest(void **state) {
     snprintf(text, sizeof text, "%s%s", head, cases[i].rest);
     duel_data_shape data = {.rank = 3, .dim = {1, cases[i].height, cases[i].width}, .fixed = cases[i].fixed};
     if (!cases[i].cure) {
-      assert_int_equal(duel_recipe_load_text(&source, "t", text, NULL, 0), DUEL_ERR_USAGE);
+      assert_int_equal(duel_recipe_load(&source, "t", text, NULL, NULL, 0), DUEL_ERR_USAGE);
       continue;
     }
-    assert_int_equal(duel_recipe_load_text(&source, "t", text, NULL, 0), DUEL_OK);
+    assert_int_equal(duel_recipe_load(&source, "t", text, NULL, NULL, 0), DUEL_OK);
     assert_int_equal(duel_recipe_resolve(&r, source, &data), DUEL_ERR_USAGE);
     snprintf(cure, sizeof cure, "\nthe data are %d×%d, and %s", (int)data.dim[1], (int)data.dim[2], cases[i].cure);
     const char *line = strstr(duel_last_error(), "\nthe data are");

@@ -198,7 +198,7 @@ static duel_recipe *load_file(const char *name) {
   duel_recipe_source *source;
   char path[128];
   snprintf(path, sizeof path, "%s/%s", folder, name);
-  if (duel_recipe_load(&source, path, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
+  if (duel_recipe_load(&source, path, NULL, NULL, NULL, 0) != DUEL_OK) fail_msg("%s", duel_last_error());
   return recipe_resolve(source, &recipe_images);
 }
 
@@ -207,7 +207,7 @@ static void refuses_file(const char *name, const char *message) {
   duel_recipe_source *source;
   char path[128], expected[1024];
   snprintf(path, sizeof path, "%s/%s", folder, name);
-  assert_int_equal(duel_recipe_load(&source, path, NULL, 0), DUEL_ERR_USAGE);
+  assert_int_equal(duel_recipe_load(&source, path, NULL, NULL, NULL, 0), DUEL_ERR_USAGE);
   size_t used = 0;
   for (const char *c = message; *c; c++)
     if (*c == '%')
@@ -308,7 +308,7 @@ static void child_of_a_base(void **state) {
 static void bases_that_do_not_stand(void **state) {
   (void)state;
   duel_recipe_source *source;
-  assert_int_equal(duel_recipe_load(&source, "nlp", NULL, 0), DUEL_ERR_USAGE);
+  assert_int_equal(duel_recipe_load(&source, "nlp", NULL, NULL, NULL, 0), DUEL_ERR_USAGE);
   assert_string_equal(duel_last_error(),
                       "nlp: no such recipe (a file's name has a '/' or ends in .yaml or .yml); did you mean mlp?");
   write_file("a.yaml", "recipe: 1\nbase: a.yaml\n");

@@ -190,7 +190,7 @@ static void of_data(void **state) {
                                   {"data.crop", "none", "--set"},
                                   {"data.channels", "3", "--set"},
                                   {"run.data_memory", "1.5K", "--data-memory"}};
-  assert_int_equal(duel_recipe_load_text(&source, "t", HEAD, setting, 4), DUEL_OK);
+  assert_int_equal(duel_recipe_load(&source, "t", HEAD, NULL, setting, 4), DUEL_OK);
   const duel_dataset_options o = duel_recipe_data_options(source);
   assert_true(o.height == 48 && o.width == 48 && o.stretch && o.channels == 3 && o.memory == 1536 && o.limit == 0);
   duel_recipe *r = recipe_resolve(source, &recipe_images);
@@ -299,7 +299,7 @@ static void of_games(void **state) {
   (void)state;
 #define SOLO "recipe: 1\ngame: solo\ndata: x\nN: {layers: [dense: 1], optim: sgd}\n"
   duel_recipe_source *source;
-  assert_int_equal(duel_recipe_load_text(&source, "t", SOLO "train: {length: 1}\n", NULL, 0), DUEL_ERR_USAGE);
+  assert_int_equal(duel_recipe_load(&source, "t", SOLO "train: {length: 1}\n", NULL, NULL, 0), DUEL_ERR_USAGE);
   assert_non_null(strstr(duel_last_error(), "t:2:7: game: solo: no such game; there "));
   assert_non_null(strstr(duel_last_error(), "t:4:1: N: the game gan has no such net; there are G, D"));
   assert_non_null(strstr(duel_last_error(), "t:1:1: D: missing (the list of layers)"));

@@ -78,7 +78,7 @@ static void compare(const comparison *c, const char *path, const duel_yaml *a, c
 static duel_status complete(duel_yaml **root, duel_pool *pool, const char *label, const char *text) {
   duel_recipe_source *source;
   duel_recipe *r = NULL;
-  DUEL_TRY(duel_recipe_load_text(&source, label, text, NULL, 0));
+  DUEL_TRY(duel_recipe_load(&source, label, text, NULL, NULL, 0));
   duel_status status = duel_recipe_resolve(&r, source, NULL);
   duel_recipe_source_close(source);
   if (status == DUEL_OK) status = duel_yaml_parse(root, pool, label, r->text, strlen(r->text));

@@ -184,8 +184,8 @@ static duel_status load(duel_recipe_source *s, const char *name, const char *tex
   return duel_problems_status(&rd);
 }
 
-duel_status duel_recipe_load_with(duel_recipe_source **result, const char *name, const char *text, const char *source,
-                                  const duel_setting *setting, int n) {
+duel_status duel_recipe_load(duel_recipe_source **result, const char *name, const char *text, const char *source,
+                             const duel_setting *setting, int n) {
   duel_recipe_source *s = duel_calloc(1, sizeof *s);
   if (!s) return duel_fail_memory("a recipe", sizeof *s);
   duel_status status = load(s, name, text, source, setting, n);
@@ -194,15 +194,6 @@ duel_status duel_recipe_load_with(duel_recipe_source **result, const char *name,
   else
     duel_recipe_source_close(s);
   return status;
-}
-
-duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, const char *text,
-                                  const duel_setting *setting, int n) {
-  return duel_recipe_load_with(s, name, text, NULL, setting, n);
-}
-
-duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const duel_setting *setting, int n) {
-  return duel_recipe_load_text(s, name, NULL, setting, n);
 }
 
 const duel_recipe *duel_recipe_draft(const duel_recipe_source *s) {

@@ -211,21 +211,17 @@ typedef struct duel_setting { // --set key=value, or a flag under its recipe key
 // Reading is in two moves, since $C $H $W come from the data that the recipe names:
 //
 //   duel_recipe_load     finds `name` (built-in, or a file if it has a '/' or ends in .yaml or .yml), merges base,
-//   recipe and
-//                        settings, and reports all mistakes that show without the data, up to 20 at once
+//                        recipe and settings, and reports all mistakes that show without the data, up to 20 at once
 //   duel_recipe_resolve  reads it again with the data's sizes and fills in the recipe
 //
 // Errors are USAGE, one line a mistake: "mlp.yaml:14:5: G.1: leaky_relue: no such layer; did you mean leaky_relu?" or
 // "--set optim.lr=abc: optim.lr: …". A setting's value is YAML in flow style ("0.1", "{leaky_relu: 0.3}"); a flag's
 // value for data.path is taken as it is. Settings on an outer key come before those on its inner keys.
 typedef struct duel_recipe_source duel_recipe_source;
-duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const duel_setting *setting, int n);
-duel_status duel_recipe_load_text(duel_recipe_source **s, const char *name, const char *text,
-                                  const duel_setting *setting,
-                                  int n); // from a checkpoint or run directory
-// The same with the nets and vars of duel_recipe.source on it; NULL: as they are.
-duel_status duel_recipe_load_with(duel_recipe_source **s, const char *name, const char *text, const char *source,
-                                  const duel_setting *setting, int n);
+// text: what a checkpoint or run directory has; NULL: find `name`. source: a duel_recipe.source, whose nets and vars
+// replace those of the text; NULL: as they are.
+duel_status duel_recipe_load(duel_recipe_source **s, const char *name, const char *text, const char *source,
+                             const duel_setting *setting, int n);
 const duel_recipe *duel_recipe_draft(const duel_recipe_source *s); // what can be told before resolving; no text
 duel_dataset_options duel_recipe_data_options(const duel_recipe_source *s); // of it, and run.threads
 duel_status duel_recipe_resolve(duel_recipe **r, const duel_recipe_source *s, const duel_data_shape *data);

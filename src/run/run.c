@@ -39,8 +39,8 @@ static duel_status load_recipe(duel_recipe_source **source, const duel_run_optio
     setting[n++] = (duel_setting){"run.precision", origin->precision, origin->path};
   // A new run may have data of another size, for which $H and the like are others.
   const char *nets = origin && o->init ? origin->source : NULL;
-  duel_status status = origin ? duel_recipe_load_with(source, origin->name, origin->text, nets, setting, n)
-                              : duel_recipe_load(source, o->recipe ? o->recipe : "mlp", setting, n);
+  const char *name = origin ? origin->name : o->recipe ? o->recipe : "mlp";
+  const duel_status status = duel_recipe_load(source, name, origin ? origin->text : NULL, nets, setting, n);
   duel_free(setting);
   return status;
 }
@@ -169,7 +169,7 @@ static duel_status begin(duel_run *run, const duel_run_options *o, const duel_te
   char note[1200];
   if (o->init_optimizer) {
     DUEL_TRY(duel_checkpoint_origin(f, o->init, &origin));
-    DUEL_TRY(duel_recipe_load_text(&was, origin.name, origin.text, NULL, 0));
+    DUEL_TRY(duel_recipe_load(&was, origin.name, origin.text, NULL, NULL, 0));
   }
   const char *cure =
       o->recipe ? "leave options.recipe out to take the recipe that the checkpoint holds, or name that of its run"
@@ -231,7 +231,7 @@ duel_status duel_checkpoint_origin(const duel_tensor_file *f, const char *path, 
                      "and options.recipe",
                      path);
   duel_recipe_source *source;
-  duel_status status = duel_recipe_load_text(&source, origin->name, origin->text, NULL, 0);
+  duel_status status = duel_recipe_load(&source, origin->name, origin->text, NULL, NULL, 0);
   if (status == DUEL_OK) duel_recipe_source_close(source);
   return status == DUEL_ERR_USAGE
              ? duel_fail(DUEL_ERR_DATA, "%s: its recipe cannot be read: %s", path, duel_last_error())
