@@ -186,6 +186,16 @@ duel_status duel_file_read_at(int fd, const char *path, void *dst, size_t n, int
   return DUEL_OK;
 }
 
+duel_status duel_file_head(const char *path, void *dst, size_t room, size_t *n) {
+  int fd;
+  int64_t size;
+  DUEL_TRY(duel_file_open(path, &fd, &size));
+  *n = (uint64_t)size < room ? (size_t)size : room;
+  const duel_status status = duel_file_read_at(fd, path, dst, *n, 0);
+  duel_file_close(fd);
+  return status;
+}
+
 // ---- appending
 
 static int write_all(int fd, const uint8_t *bytes, size_t n) {

@@ -64,6 +64,8 @@ void duel_draft_drop(duel_draft *d);                           // fine after com
 duel_status duel_file_open(const char *path, int *fd, int64_t *size);
 // n bytes from `at` on; DUEL_ERR_DATA if there are fewer.
 duel_status duel_file_read_at(int fd, const char *path, void *dst, size_t n, int64_t at);
+// The first *n bytes of a file, `room` at most.
+duel_status duel_file_head(const char *path, void *dst, size_t room, size_t *n);
 void duel_file_close(int fd); // -1 is fine
 
 // Creates it; one write, if the disk takes it. What a failed write left is cut off again.

@@ -129,11 +129,11 @@ duel_status duel_gunzip_file(const char *path, int from, int to, int64_t *size) 
 
 // ---- a look at the beginning
 
-duel_status duel_gunzip_head(const uint8_t *gz, size_t n, uint8_t *dst, size_t room, size_t *made) {
+duel_status duel_inflate_head(const uint8_t *gz, size_t n, uint8_t *dst, size_t room, size_t *made) {
   z_stream z = {.zalloc = take, .zfree = give, .next_out = dst, .avail_out = (uInt)room, .avail_in = (uInt)n};
   z.next_in = (z_const Bytef *)gz;
   *made = 0;
-  if (inflateInit2(&z, 15 + 16) != Z_OK) return duel_fail_memory("inflating", 1 << 16);
+  if (inflateInit2(&z, 15 + 32) != Z_OK) return duel_fail_memory("inflating", 1 << 16);
   const int state = inflate(&z, Z_SYNC_FLUSH); // whatever comes out of it
   inflateEnd(&z);
   *made = room - z.avail_out;

@@ -17,7 +17,8 @@ duel_status duel_gunzip(const char *path, const uint8_t *gz, size_t n, size_t mo
 // checks; IO where a file fails.
 duel_status duel_gunzip_file(const char *path, int from, int to, int64_t *size);
 
-// What the first n bytes of a gzip file inflate to, at most `room` bytes, as far as they make sense. DEVICE.
-duel_status duel_gunzip_head(const uint8_t *gz, size_t n, uint8_t *dst, size_t room, size_t *made);
+// What the first n bytes of a gzip file or of a zlib stream inflate to, at most `room` bytes, as far as they make
+// sense. DEVICE.
+duel_status duel_inflate_head(const uint8_t *gz, size_t n, uint8_t *dst, size_t room, size_t *made);
 
 #endif

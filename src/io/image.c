@@ -5,22 +5,19 @@
 #include "io/image.h"
 
 #include <math.h>
-#include <png.h>
-#include <setjmp.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/png_calls.h"
 
 enum { BUFFER = 1 << 20 };
 
 typedef struct writer {
-  jmp_buf out;
+  duel_png_calls calls;
   duel_status status; // of the file
-  char error[160];    // libpng's, where the file is fine
   const char *path;
   png_structp png;
   png_infop info;
@@ -30,24 +27,6 @@ typedef struct writer {
   size_t n;
   uint8_t bytes[BUFFER];
 } writer;
-
-static void on_error(png_structp png, png_const_charp message) {
-  writer *w = png_get_error_ptr(png);
-  snprintf(w->error, sizeof w->error, "%s", message);
-  longjmp(w->out, 1);
-}
-static void on_warning(png_structp png, png_const_charp message) {
-  (void)png;
-  (void)message; // none concerns a file that we make ourselves
-}
-static png_voidp take(png_structp png, png_alloc_size_t n) {
-  (void)png;
-  return duel_malloc(n);
-}
-static void give(png_structp png, png_voidp p) {
-  (void)png;
-  duel_free(p);
-}
 
 static duel_status put(writer *w, const uint8_t *bytes, size_t n) {
   if (!w->drafted) DUEL_TRY(duel_draft_begin(&w->draft, w->path, 0));
@@ -75,11 +54,11 @@ static void flush(png_structp png) {
 
 static duel_status failed(const writer *w) {
   if (w->status != DUEL_OK) return w->status;
-  return duel_fail(DUEL_ERR_DEVICE, "cannot make the picture %s: %s", w->path, w->error);
+  return duel_fail(DUEL_ERR_DEVICE, "cannot make the picture %s: %s", w->path, w->calls.error);
 }
 
 static duel_status write_head(writer *w, uint32_t width, uint32_t height, int channels) {
-  if (setjmp(w->out)) return failed(w);
+  if (setjmp(w->calls.out)) return failed(w);
   png_set_write_fn(w->png, w, append, flush);
   // On grids of images runs of one value are all that LZ77 finds: looking for nothing else takes half the time of
   // level 1, a fifth of the default's, and the file is no larger. Filters cost time and size.
@@ -94,13 +73,13 @@ static duel_status write_head(writer *w, uint32_t width, uint32_t height, int ch
 }
 
 static duel_status write_rows(writer *w, const uint8_t *pixels, int64_t rows, size_t row_bytes) {
-  if (setjmp(w->out)) return failed(w);
+  if (setjmp(w->calls.out)) return failed(w);
   for (int64_t y = 0; y < rows; y++) png_write_row(w->png, pixels + (size_t)y * row_bytes);
   return DUEL_OK;
 }
 
 static duel_status write_end(writer *w) {
-  if (setjmp(w->out)) return failed(w);
+  if (setjmp(w->calls.out)) return failed(w);
   png_write_end(w->png, NULL);
   return DUEL_OK;
 }
@@ -126,7 +105,8 @@ static duel_status open_writer(writer **result, const char *path, int64_t width,
   w->at = 0;
   w->n = 0;
   // Making the two structs cannot jump: libpng returns NULL where it lacks memory.
-  w->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, w, on_error, on_warning, NULL, take, give);
+  w->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &w->calls, duel_png_on_error, duel_png_on_warning,
+                                     &w->calls, duel_png_take, duel_png_give);
   w->info = w->png ? png_create_info_struct(w->png) : NULL;
   duel_status status =
       w->info ? write_head(w, (uint32_t)width, (uint32_t)height, channels) : duel_fail_memory(path, sizeof *w);

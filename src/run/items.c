@@ -22,10 +22,10 @@ static duel_status write_folder(const char *path, const float *items, int64_t n,
   int64_t item = dim[0] * dim[1] * dim[2];
   DUEL_TRY(duel_make_folder(path));
   for (int64_t i = 0; i < n; i++) {
-    char file[4096];
+    char file[4096], own[32];
     uint64_t name = names ? names[i] : (uint64_t)i;
-    int length = snprintf(file, sizeof file, "%s%s%05" PRIu64 ".png", path, duel_ends_with(path, "/") ? "" : "/", name);
-    if (length < 0 || (size_t)length >= sizeof file) return duel_fail(DUEL_ERR_IO, "the path %s is too long", path);
+    snprintf(own, sizeof own, "%05" PRIu64 ".png", name);
+    if (!duel_join(file, sizeof file, path, own)) return duel_fail(DUEL_ERR_IO, "the path %s is too long", path);
     DUEL_TRY(duel_grid_write(file, items + i * item, 1, 1, dim));
   }
   return DUEL_OK;

@@ -40,13 +40,6 @@ static bool holds_items(const duel_found *f, int64_t i, uint8_t *head, duel_reco
   return fits;
 }
 
-static duel_status take(duel_found *f, duel_located *l, int64_t i) {
-  char path[PATH_MAX];
-  DUEL_TRY(duel_files_path(&f->files, i, path));
-  *l = (duel_located){.path = duel_pool_text(&f->pool, path, strlen(path)), .at = i};
-  return l->path ? DUEL_OK : duel_fail_memory(path, strlen(path));
-}
-
 static void list_arrays(const duel_found *f, char *dst, size_t room) {
   size_t at = 0;
   int told = 0;
@@ -85,7 +78,7 @@ static duel_status choose(duel_found *f, uint8_t *head) {
     DUEL_TRY(read_head(f, i, head, &n, path));
     return duel_npy_records(&r, path, head, n, f->files.file[i].size);
   }
-  DUEL_TRY(take(f, &f->file[f->n_files++], best));
+  DUEL_TRY(duel_take_file(f, &f->file[f->n_files++], best));
   DUEL_TRY(duel_find_array_labels(f, &f->file[0]));
   if (items > 1) {
     const char *labels = f->labels.path ? f->files.file[f->labels.at].path : "";
@@ -139,7 +132,7 @@ duel_status duel_find_array_labels(duel_found *f, const duel_located *items) {
     if (!at) continue;
     snprintf(other, sizeof other, "%.*s%s%s", (int)(at - low), low, pairs[k].labels, at + strlen(pairs[k].items));
     const int64_t i = find_array(f, other);
-    if (i >= 0 && holds_labels(f, i, head, r.items)) status = take(f, &f->labels, i);
+    if (i >= 0 && holds_labels(f, i, head, r.items)) status = duel_take_file(f, &f->labels, i);
   }
   duel_free(head);
   return status;

@@ -76,7 +76,7 @@ static duel_status look_at(void *ctx, int worker, int64_t i) {
     return own ? DUEL_OK : status;
   }
   if (duel_is_gzip(bytes, n)) {
-    DUEL_TRY(duel_gunzip_head(bytes, n, inflated, sizeof inflated, &n));
+    DUEL_TRY(duel_inflate_head(bytes, n, inflated, sizeof inflated, &n));
     head = inflated;
   }
   if (head == bytes && duel_picture_of(head, n))
@@ -113,7 +113,7 @@ static bool is_candidate(const choice *c, int64_t i, kind k) {
   return c->kind[i] == k && (c->deep || !strchr(c->files->file[i].path, '/'));
 }
 
-static duel_status take(duel_found *f, duel_located *l, int64_t i) {
+duel_status duel_take_file(duel_found *f, duel_located *l, int64_t i) {
   char path[PATH_MAX];
   DUEL_TRY(duel_files_path(&f->files, i, path));
   l->path = duel_pool_text(&f->pool, path, strlen(path));
@@ -146,7 +146,7 @@ static duel_status choose_idx(choice *c) {
   if (other >= 0)
     return duel_fail(DUEL_ERR_DATA, "%s has several images files, %s and %s: name one of them", f->files.root,
                      c->files->file[best].path, c->files->file[other].path);
-  DUEL_TRY(take(f, &f->file[f->n_files++], best));
+  DUEL_TRY(duel_take_file(f, &f->file[f->n_files++], best));
   if (c->count[PICTURE])
     f->told = duel_pool_format(&f->pool, "of %s the data are %s, not the pictures beside it (%lld)", f->files.root,
                                c->files->file[best].path, (long long)c->count[PICTURE]);
@@ -169,7 +169,7 @@ static duel_status choose_cifar(choice *c) {
     folder = path;
     length = (size_t)(name - path);
     single = train;
-    DUEL_TRY(take(f, &f->file[f->n_files++], i));
+    DUEL_TRY(duel_take_file(f, &f->file[f->n_files++], i));
   }
   return DUEL_OK;
 }

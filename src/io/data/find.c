@@ -110,21 +110,17 @@ static bool look_for(char path[PATH_MAX], const char *text) {
 // A path that goes on in a zip file: "set.zip/train" is set.zip and `below` "train".
 static bool look_in_zip(char path[PATH_MAX], char below[PATH_MAX], const char *text) {
   char file[PATH_MAX], part[PATH_MAX];
-  struct stat st;
   uint8_t head[4];
-  int fd;
-  int64_t size;
+  size_t n;
   snprintf(part, sizeof part, "%s", text);
   for (char *slash; (slash = strrchr(part, '/')) != NULL && slash > part;) {
     *slash = 0;
     if (!look_for(file, part)) continue;
-    if (stat(file, &st) != 0 || !S_ISREG(st.st_mode) || duel_file_open(file, &fd, &size) != DUEL_OK) return false;
-    const bool is = size >= 4 && duel_file_read_at(fd, file, head, 4, 0) == DUEL_OK && duel_is_zip(head, 4);
-    duel_file_close(fd);
+    if (duel_file_head(file, head, sizeof head, &n) != DUEL_OK || !duel_is_zip(head, n)) return false;
     strcpy(path, file);
     strcpy(below, text + (slash - part) + 1);
-    for (size_t n = strlen(below); n > 0 && below[n - 1] == '/';) below[--n] = 0;
-    return is;
+    for (n = strlen(below); n > 0 && below[n - 1] == '/';) below[--n] = 0;
+    return true;
   }
   return false;
 }
@@ -230,7 +226,7 @@ static duel_status check_known(const char *path, uint8_t *head, size_t n) {
   uint8_t inflated[HEAD];
   char cure[2 * PATH_MAX];
   if (duel_is_gzip(head, n)) {
-    DUEL_TRY(duel_gunzip_head(head, n, inflated, sizeof inflated, &n));
+    DUEL_TRY(duel_inflate_head(head, n, inflated, sizeof inflated, &n));
     head = inflated;
   }
   const duel_known *known = duel_known_file(path, head, n);
@@ -267,13 +263,8 @@ static duel_status find_in_files(duel_found *f, const char *path, const char *be
 
 static duel_status find_file(duel_found *f, const char *path) {
   uint8_t head[HEAD];
-  int fd;
-  int64_t size;
-  DUEL_TRY(duel_file_open(path, &fd, &size));
-  const size_t n = size < HEAD ? (size_t)size : HEAD;
-  duel_status status = duel_file_read_at(fd, path, head, n, 0);
-  duel_file_close(fd);
-  DUEL_TRY(status);
+  size_t n;
+  DUEL_TRY(duel_file_head(path, head, HEAD, &n));
   DUEL_TRY(check_known(path, head, n));
   if (duel_is_zip(head, n)) return find_in_files(f, path, "");
   f->n_files = 1;

@@ -52,8 +52,10 @@ int64_t duel_found_list(const duel_found *f, const int64_t *picture, int64_t n, 
 // valid beside a folder train of pictures. path[0] is 0 where there is none. Errors as duel_find.
 duel_status duel_find_test(char path[PATH_MAX], const char *spec);
 
-// ---- of choose.c, for find.c
+// ---- of choose.c, for find.c and arrays.c
 duel_status duel_choose(duel_found *f); // among f->files
+// *l = file i of f->files.
+duel_status duel_take_file(duel_found *f, duel_located *l, int64_t i);
 // Whether a path, as messages name it, is a file of the set's folder or zip file, or one on the disk.
 bool duel_locate(duel_found *f, const char *path, duel_located *l);
 // The labels beside an images file, if there are any.

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "io/file.h"
 
 duel_status duel_files_add(duel_files *f, const char *path, duel_named file) {
@@ -56,26 +57,17 @@ void duel_files_close(duel_files *f) {
 }
 
 duel_status duel_files_path(const duel_files *f, int64_t i, char path[PATH_MAX]) {
-  const size_t n = strlen(f->root);
-  const char *between = n > 0 && f->root[n - 1] == '/' ? "" : "/";
-  return snprintf(path, PATH_MAX, "%s%s%s", f->root, between, f->file[i].path) < PATH_MAX
+  return duel_join(path, PATH_MAX, f->root, f->file[i].path)
              ? DUEL_OK
              : duel_fail(DUEL_ERR_DATA, "%.100s…: the path is too long", path);
 }
 
 duel_status duel_files_head(const duel_files *f, int64_t i, uint8_t *dst, size_t room, size_t *n) {
   char path[PATH_MAX];
-  int fd;
-  int64_t size = f->file[i].size;
-  if (!f->zip) {
-    DUEL_TRY(duel_files_path(f, i, path));
-    DUEL_TRY(duel_file_open(path, &fd, &size));
-  }
-  *n = size < (int64_t)room ? (size_t)size : room;
-  if (f->zip) return duel_zip_read(f, i, dst, *n);
-  duel_status status = duel_file_read_at(fd, path, dst, *n, 0);
-  duel_file_close(fd);
-  return status;
+  const int64_t size = f->file[i].size;
+  if (f->zip) return duel_zip_read(f, i, dst, *n = size < (int64_t)room ? (size_t)size : room);
+  DUEL_TRY(duel_files_path(f, i, path));
+  return duel_file_head(path, dst, room, n);
 }
 
 duel_status duel_files_read(const duel_files *f, int64_t i, size_t most, uint8_t **bytes, size_t *n) {

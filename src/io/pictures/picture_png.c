@@ -1,42 +1,17 @@
 // PNG through libpng. It reports errors by longjmp; invariant: decode() is the only frame that it jumps to, and all
 // that lives on lies in the source or the picture.
-#include <png.h>
-#include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
-#include "base/mem.h"
+#include "io/gzip.h"
 #include "io/pictures/decoders.h"
+#include "io/png_calls.h"
 
 typedef struct source {
-  jmp_buf out;
-  char error[160];
-  bool no_memory;
+  duel_png_calls calls;
   const char *path;
   const uint8_t *bytes;
   size_t n, at;
 } source;
-
-static void on_error(png_structp png, png_const_charp message) {
-  source *s = png_get_error_ptr(png);
-  snprintf(s->error, sizeof s->error, "%s", message);
-  longjmp(s->out, 1);
-}
-static void on_warning(png_structp png, png_const_charp message) {
-  (void)png;
-  (void)message; // of chunks that are not used here
-}
-static png_voidp take(png_structp png, png_alloc_size_t n) {
-  source *s = png_get_mem_ptr(png);
-  void *p = duel_malloc(n);
-  if (!p) s->no_memory = true;
-  return p;
-}
-static void give(png_structp png, png_voidp p) {
-  (void)png;
-  duel_free(p);
-}
 
 static void read_bytes(png_structp png, png_bytep dst, size_t n) {
   source *s = png_get_io_ptr(png);
@@ -70,28 +45,12 @@ static int orientation_of_text(const uint8_t *text, size_t n) {
   return duel_exif_orientation(exif, found);
 }
 
-static voidpf take_for_zlib(voidpf ctx, uInt n, uInt bytes) {
-  (void)ctx;
-  return duel_calloc(n, bytes);
-}
-static void give_for_zlib(voidpf ctx, voidpf p) {
-  (void)ctx;
-  duel_free(p);
-}
-
 // The same, deflated; the tag lies in its first few thousand bytes. No memory, no orientation.
 static int orientation_of_deflated(const uint8_t *bytes, size_t n) {
   uint8_t text[8192];
-  z_stream z = {.next_in = (Bytef *)(uintptr_t)bytes,
-                .avail_in = (uInt)n,
-                .next_out = text,
-                .avail_out = sizeof text,
-                .zalloc = take_for_zlib,
-                .zfree = give_for_zlib};
-  if (inflateInit(&z) != Z_OK) return 0;
-  inflate(&z, Z_SYNC_FLUSH);
-  inflateEnd(&z);
-  return orientation_of_text(text, sizeof text - z.avail_out);
+  size_t made;
+  if (duel_inflate_head(bytes, n, text, sizeof text, &made) != DUEL_OK) duel_clear_error();
+  return orientation_of_text(text, made);
 }
 
 // What a chunk of text says of it: XMP, or a profile in digits, which is EXIF.
@@ -143,7 +102,7 @@ duel_status duel_png_probe(duel_raw *raw, const duel_bytes *b, bool *more) {
 }
 
 static int decode(source *s, png_structp png, png_infop info, duel_raw *raw) {
-  if (setjmp(s->out)) return 0;
+  if (setjmp(s->calls.out)) return 0;
   png_set_user_limits(png, DUEL_PICTURE_SIDE, DUEL_PICTURE_SIDE);
   png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); // all but those that pixels depend on
   png_set_chunk_malloc_max(png, s->n);
@@ -162,7 +121,7 @@ static int decode(source *s, png_structp png, png_infop info, duel_raw *raw) {
   raw->bits = png_get_bit_depth(png, info);
   if (raw->channels != raw->color && raw->channels != raw->color + 1) png_error(png, "its channels make no sense");
   if (duel_raw_take(raw, s->path) != DUEL_OK) {
-    s->no_memory = true;
+    s->calls.no_memory = true;
     png_error(png, "out of memory");
   }
   for (int pass = 0; pass < passes; pass++)
@@ -174,13 +133,14 @@ static int decode(source *s, png_structp png, png_infop info, duel_raw *raw) {
 duel_status duel_png_decode(duel_raw *raw, const duel_bytes *b) {
   source s = {.path = b->path, .bytes = b->at, .n = b->n};
   // Making the two structs cannot jump: libpng returns NULL where it lacks memory.
-  png_structp png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning, &s, take, give);
+  png_structp png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &s.calls, duel_png_on_error, duel_png_on_warning,
+                                             &s.calls, duel_png_take, duel_png_give);
   png_infop info = png ? png_create_info_struct(png) : NULL;
   duel_status status = DUEL_OK;
-  if (!info || (!decode(&s, png, info, raw) && s.no_memory))
+  if (!info || (!decode(&s, png, info, raw) && s.calls.no_memory))
     status = duel_fail_memory(b->path, b->n);
-  else if (*s.error)
-    status = duel_fail(DUEL_ERR_DATA, "%s is damaged: %s", b->path, s.error);
+  else if (*s.calls.error)
+    status = duel_fail(DUEL_ERR_DATA, "%s is damaged: %s", b->path, s.calls.error);
   if (png) png_destroy_read_struct(&png, &info, NULL);
   return status;
 }
