@@ -141,6 +141,14 @@ cure 'belongs to an update on real items and fakes together' 2 's/.*set (--set t
   'd $T --set penalty.gp=10 $cure'
 cure 'let its ema.buffers be copy or average' 2 's/.*let its ema\.(buffers) be (copy|average) or.*/\1: \2/p' \
   "$T --set 'D.ema={half_life: 9, buffers: standing}'" 'd $T --set "D.ema={half_life: 9, $cure}"'
+cure 'have two units; give both in' 2 's/.*give both in (epochs)$/\1/p' \
+  "$T --set 'ema={half_life: {from: 1 kimg, to: 2 epochs}}'" 'd $T --set "ema={half_life: {from: 1 $cure, to: 2 $cure}}"'
+cure 'spectral norm takes out again what' 2 's/.*what (lr_mul) scales; leave one.*/\1/p' \
+  "$T --set 'D=[flatten, dense: {out: 1, spectral: true, lr_mul: 0.5}]'" \
+  'd $T --set "D=[flatten, dense: {out: 1, spectral: true, $cure: 1}]"'
+cure 'is 0 everywhere, and spectral norm divides it' 2 's/.*or `(spectral: false)`$/\1/p' \
+  "$T --set 'D=[flatten, dense: {out: 1, spectral: true, init: {name: constant, value: 0}}]'" \
+  'd $T --set "D=[flatten, dense: {out: 1, $cure, init: {name: constant, value: 0}}]"'
 cure 'own follows one update on both sides' 2 's/.*set (--set train\.d_update=joint)$/\1/p' "$T --set penalty.r1.update=own" \
   'd $T --set penalty.r1.update=own $cure'
 cure 'share the update of their own, but not `every`' 2 's/.*; set (--set penalty\.r2\.every=4)$/\1/p' \
