@@ -519,8 +519,8 @@ static void test_layers(void **state) {
 // ---- penalties
 // Beside a loss of D, or of G, on N items; by the parameters of the net that moves.
 static const char *const judges[] = {"flatten, dense: 7, tanh, dense: 5, silu, dense: 1",
-                                     "conv: {out: 3, pad: 1}, instancenorm, silu, conv: {out: 2, kernel: 2}, "
-                                     "layernorm, tanh, flatten, dense: 1",
+                                     ("conv: {out: 3, pad: 1}, instancenorm, silu, conv: {out: 2, kernel: 2}, "
+                                      "layernorm, tanh, flatten, dense: 1"),
                                      "conv: 4, tanh, minibatch_stddev: {group: 3}, avgpool: 2, flatten, dense: 1"};
 static const char *const penalties[] = {"gp: {}",
                                         "dragan: {}",
