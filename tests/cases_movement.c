@@ -90,8 +90,8 @@ static void transpose(void) {
       memcpy(duel_case_add1(DUEL_OP_TRANSPOSE, shapes[i], DUEL_FILL_UNIFORM)->attr.transpose.perm, perm, sizeof perm);
     }
   }
-  static const duel_shape planes[] = {S(1, 1),   S(1, 33),  S(33, 1),  S(16, 16),   S(17, 15),
-                                      S(31, 33), S(64, 65), S(257, 3), S(100, 256), S(784, 512)};
+  static const duel_shape planes[] = {S(1, 1),   S(1, 33),  S(33, 1),  S(16, 16),   S(17, 15),  S(31, 33),
+                                      S(33, 34), S(64, 65), S(257, 3), S(100, 256), S(784, 512)};
   for (int i = 0; i < LENGTH(planes); i++)
     memcpy(duel_case_add1(DUEL_OP_TRANSPOSE, planes[i], DUEL_FILL_UNIFORM)->attr.transpose.perm, (int[]){1, 0},
            2 * sizeof(int));
