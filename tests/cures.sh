@@ -310,6 +310,7 @@ if (ulimit -v 1500000) 2>/dev/null && ! nm "$duel" 2>/dev/null | grep -q __asan_
   duel=$whole
 else
   skip "no limit of memory can be set"
+  except 'needs a limit of memory' ', or set train.shards=%lld'
 fi
 
 # ---- whose cure is not tried here
