@@ -28,7 +28,7 @@ import tempfile
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import cross_entropy
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 import models  # noqa: E402
@@ -144,18 +144,9 @@ def to_bytes(pictures):
     return ((pictures + 1) * 127.5).round().clip(0, 255).to(torch.uint8)
 
 
-def images_of(recipe, name="train-images-idx3-ubyte"):
-    """uint8 [items, 1, side, side], at the recipe's size."""
-    images, side = peer_torch.images(name), torch_family.SIDE.get(recipe, 28)
-    if side == 28:
-        return images
-    larger = interpolate(images.float(), (side, side), mode="bilinear", align_corners=False)
-    return larger.round().clip(0, 255).to(torch.uint8)
-
-
 # ---- the two trainers: each yields (steps, pictures)
 def family_pictures(args, seed):
-    trainer, done = torch_family.Trainer(images_of(args.recipe), args.recipe, seed, args.steps[-1], args.device), 0
+    trainer, done = torch_family.Trainer(torch_family.images_of(args.recipe), args.recipe, seed, args.steps[-1], args.device), 0
     for target in args.steps:
         for _ in range(target - done):
             trainer.step()
@@ -263,7 +254,7 @@ def main():
         torch.set_num_threads(args.threads)
     os.makedirs(args.work, exist_ok=True)
 
-    train, test = images_of(args.recipe), images_of(args.recipe, "t10k-images-idx3-ubyte")
+    train, test = torch_family.images_of(args.recipe), torch_family.images_of(args.recipe, "t10k-images-idx3-ubyte")
     networks = {name: classifier(name, train, args) for name in CLASSIFIERS}
     check(networks, test, protocol.spec.fashion_mnist("t10k-labels-idx1-ubyte"))
     of_train, of_test = features(networks, train), features(networks, test)

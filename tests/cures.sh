@@ -146,6 +146,9 @@ cure 'have two units; give both in' 2 's/.*give both in (epochs)$/\1/p' \
 cure 'spectral norm takes out again what' 2 's/.*what (lr_mul) scales; leave one.*/\1/p' \
   "$T --set 'D=[flatten, dense: {out: 1, spectral: true, lr_mul: 0.5}]'" \
   'd $T --set "D=[flatten, dense: {out: 1, spectral: true, $cure: 1}]"'
+cure '; set %s.%.40s.%.40s' 2 's/.*is dense; set (G\.0\.dense\.bias)$/\1/p' "$T --set G.0.bias=false" 'd $T --set $cure=false'
+cure 'is for weights of two and more dimensions' 2 's/.*is 16; (give it another) init$/normal/p' \
+  "$T --set G.1.batchnorm.init=orthogonal" 'd $T --set G.1.batchnorm.init=$cure'
 cure 'is 0 everywhere, and spectral norm divides it' 2 's/.*or `(spectral: false)`$/\1/p' \
   "$T --set 'D=[flatten, dense: {out: 1, spectral: true, init: {name: constant, value: 0}}]'" \
   'd $T --set "D=[flatten, dense: {out: 1, $cure, init: {name: constant, value: 0}}]"'

@@ -178,7 +178,7 @@ static void assert_begins(const char *text, int n, const float *value) {
     const duel_param *p = &l.model.net[1].param[i];
     float first[24];
     assert_true(duel_shape_count(p->shape) <= 24);
-    duel_param_init(p, 1, first);
+    must(duel_param_init(p, 1, first));
     for (int64_t k = 0; k < duel_shape_count(p->shape); k++)
       if (first[k] != value[i]) fail_msg("%s: %s begins as %g", text, p->name, (double)first[k]);
   }

@@ -96,6 +96,7 @@ static void every_builtin(void **state) {
   const net nets[] = {
       {"mlp", photos, {{"train.batch", "3", NULL}}, 1, 3, {3, 20, 28}},
       {"ring", NULL, {{"train.batch", "3", NULL}}, 1, 1, {2}},
+      {"grid", NULL, {{"train.batch", "3", NULL}}, 1, 1, {2}},
       {"dcgan", photos, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},
       {"lsgan", photos, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},
       {"ragan", photos, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},

@@ -68,7 +68,7 @@ static void layers(void **state) {
                  "t:6:24: D.0.repeats: no such key; did you mean repeat?");
   recipe_refuses("recipe: 1\ndata: x\nlatent: 1\ntrain: {length: 1}\nG: dense\nD: {dense: 1}\n",
                  "t:5:4: G: dense is not a list of layers\nt:6:4: D: missing (the list of layers)\n"
-                 "t:6:5: D.dense: no such key; there are layers, init, optim, ema, constraint, equalized, lr_mul");
+                 "t:6:5: D.dense: no such key; there are layers, init, optim, ema, constraint, equalized, lr_mul, frozen");
 }
 
 static void too_many_layers(void **state) {

@@ -84,6 +84,13 @@ static double error_of(const duel_tensor_file *golden, const duel_tensor_file *o
   return sqrt(error / movement);
 }
 
+// What did not move there must not here.
+static void check_still(const duel_tensor_file *golden, const duel_tensor_file *ours) {
+  for (int i = 0; i < golden->n; i++)
+    if (!strncmp(golden->entry[i].name, "end.", 4) && isinf(error_of(golden, ours, golden->entry[i].name + 4)))
+      fail_msg("%s has moved", golden->entry[i].name + 4);
+}
+
 static const duel_scalar *scalar(duel_trainer *t, const char *name) {
   const duel_scalar *list;
   const int n = duel_scalars_list(&t->vars_of_step.scalars, &list);
@@ -153,6 +160,7 @@ static void check_on(const duel_backend_api *api, const char *name) {
   must(duel_tensors_read(&ours, path));
   unlink(path);
   compare(name, api, &golden, &ours);
+  check_still(&golden, &ours);
   duel_tensors_close(&golden);
   duel_tensors_close(&ours);
   duel_trainer_close(t);

@@ -1,6 +1,5 @@
-// What recipes say of weights, in whole runs: spectral norm, equalized learning rates, clipping of
-// gradients. On the backend of the environment's
-// DUEL_TEST_BACKENDS.
+// What recipes say of weights, in whole runs: spectral norm, equalized learning rates, clipping of gradients,
+// orthogonal beginnings, frozen nets and layers. On the backend of the environment's DUEL_TEST_BACKENDS.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -305,9 +304,111 @@ static void test_clip_norm(void **state) {
   for (int i = 0; i < 3; i++) duel_tensors_close(&f[i]);
 }
 
+// ---- orthogonal weights
+// Between rows a and b of x [rows, columns], or its columns.
+static double dot(const float *x, int rows, int columns, bool of_rows, int a, int b) {
+  double sum = 0;
+  for (int i = 0; i < (of_rows ? columns : rows); i++)
+    sum +=
+        (double)x[of_rows ? a * columns + i : i * columns + a] * (double)x[of_rows ? b * columns + i : i * columns + b];
+  return sum;
+}
+
+// Orthonormal times the gain; and what was drawn is R times it, R triangular with a positive diagonal, which no other
+// orthonormal matrix has.
+static void assert_orthogonal(const float *x, int ordinal, int rows, int columns, double gain) {
+  const bool of_rows = rows <= columns;
+  const int n = of_rows ? rows : columns;
+  float drawn[64 * 64];
+  duel_draw_normal((duel_draw){.seed = 0, .purpose = DUEL_PURPOSE_INIT, .k = (uint32_t)ordinal}, 0, rows * columns,
+                   drawn);
+  for (int a = 0; a < n; a++)
+    for (int b = 0; b < n; b++) {
+      const double product = dot(x, rows, columns, of_rows, a, b) / (gain * gain);
+      if (!(fabs(product - (a == b)) < 1e-6)) fail_msg("%d·%d is %.9g", a, b, product);
+      double r = 0; // of the draw's vector b along a
+      for (int i = 0; i < (of_rows ? columns : rows); i++) {
+        const int step = of_rows ? 1 : columns, to_a = of_rows ? a * columns : a, to_b = of_rows ? b * columns : b;
+        r += (double)x[to_a + i * step] * (double)drawn[to_b + i * step] / gain;
+      }
+      if (!(a == b ? r > 0 : a < b || fabs(r) < 1e-5)) fail_msg("the draw's %d along %d: %.9g", b, a, r);
+    }
+}
+
+static void test_orthogonal(void **state) {
+  (void)state;
+  duel_tensor_file f = begin(NULL, "init", "{name: orthogonal, gain: 1.5}");
+  assert_orthogonal(values(&f, "G.0.weight"), 0, 98, 6, 1.5);
+  assert_orthogonal(values(&f, "G.2.weight"), 2, 2, 48, 1.5); // rows are its first axis, as in PyTorch
+  assert_orthogonal(values(&f, "D.4.weight"), 15, 5, 196, 1.5);
+  assert_orthogonal(values(&f, "D.6.weight"), 17, 1, 5, 1.5);
+  assert_true(deviation(&f, "D.4.bias") == 0);
+  duel_tensors_close(&f);
+  duel_run *run;
+  assert_int_equal(open_run(&run, scratch("spectral.yaml"), NULL, NULL, "G.3.batchnorm.init", "orthogonal"),
+                   DUEL_ERR_USAGE);
+  assert_message(
+      "G.3 batchnorm: orthogonal is for weights of two and more dimensions, and weight is 3; give it another "
+      "init");
+}
+
+// ---- frozen nets and layers
+static void assert_same(const duel_tensor_file *a, const duel_tensor_file *b, const char *prefix, bool same) {
+  int n = 0;
+  for (int i = 0; i < a->n; i++) {
+    const duel_entry *e = &a->entry[i];
+    const char *end = strrchr(e->name, '.'); // weight, bias, f.weight, gamma; statistics and vectors follow the batches
+    if (strncmp(e->name, prefix, strlen(prefix)) || strstr(end, "running") || strstr(end, "_")) continue;
+    n++;
+    if (same != !memcmp(e->data, values(b, e->name), e->bytes)) fail_msg("%s has %smoved", e->name, same ? "" : "not ");
+  }
+  assert_true(n > 0);
+}
+
+static duel_tensor_file after(const char *checkpoint, const char *init, const char *key, int steps) {
+  duel_run *run;
+  duel_tensor_file f;
+  must(open_run(&run, checkpoint ? NULL : scratch("spectral.yaml"), checkpoint, init, checkpoint ? NULL : key, "true"));
+  must(duel_run_advance(run, steps));
+  if (!strcmp(key, "G.frozen")) assert_true(isnan(duel_run_scalar(run, "grad_norm_g")));
+  must(duel_run_save(run, scratch("after")));
+  duel_run_close(run);
+  must(duel_tensors_read(&f, scratch("after")));
+  return f;
+}
+
+static void test_frozen(void **state) {
+  (void)state;
+  duel_tensor_file first = begin(NULL, NULL, NULL), net = after(NULL, NULL, "G.frozen", 3);
+  assert_same(&first, &net, "G.", true); // it begins as it would
+  assert_same(&first, &net, "G_ema.", true);
+  assert_same(&first, &net, "D.", false);
+  for (int i = 0; i < net.n; i++) assert_true(strncmp(net.entry[i].name, "opt.G.", 6) != 0);
+  duel_tensor_file two = after(NULL, NULL, "G.frozen", 2);
+  duel_tensors_close(&two);
+  must(rename(scratch("after"), scratch("two")) ? DUEL_ERR_IO : DUEL_OK);
+  duel_tensor_file resumed = after(scratch("two"), NULL, "G.frozen", 1);
+  assert_int_equal(resumed.n, net.n);
+  for (int i = 0; i < net.n; i++) assert_memory_equal(resumed.entry[i].data, net.entry[i].data, net.entry[i].bytes);
+  duel_tensors_close(&resumed);
+
+  duel_tensor_file layer =
+      after(NULL, scratch("two"), "D.2.self_attention.frozen", 2); // from the weights of another run
+  must(duel_tensors_read(&two, scratch("two")));
+  assert_same(&two, &layer, "D.2.", true);
+  assert_same(&two, &layer, "D.0.", false);
+  assert_same(&two, &layer, "G.0.", false);
+  for (int i = 0; i < layer.n; i++) assert_true(strncmp(layer.entry[i].name, "opt.D.2.", 8) != 0);
+  duel_tensors_close(&two);
+  duel_tensors_close(&layer);
+  duel_tensors_close(&net);
+  duel_tensors_close(&first);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_vectors),   cmocka_unit_test(test_resume),
                                      cmocka_unit_test(test_missing_vectors), cmocka_unit_test(test_zero_weight),
-                                     cmocka_unit_test(test_clip_norm),       cmocka_unit_test(test_equalized)};
+                                     cmocka_unit_test(test_clip_norm),       cmocka_unit_test(test_equalized),
+                                     cmocka_unit_test(test_orthogonal),      cmocka_unit_test(test_frozen)};
   return cmocka_run_group_tests_name("weights", tests, set_up, scratch_teardown);
 }

@@ -5,7 +5,7 @@ rate that the recipe says; wgan-gp's penalty is the paper's, sngan-32 has torch.
 """
 import torch
 from torch import nn
-from torch.nn.functional import relu
+from torch.nn.functional import interpolate, relu
 
 import models
 import peer_torch
@@ -14,6 +14,15 @@ NAMES = "wgan-gp", "sngan-32"
 CH, BATCH, D_STEPS = 16, 64, 5  # vars.ch of sngan-32; train.batch and d_steps of both
 SIDE = {"wgan-gp": 28, "sngan-32": 32}
 LATENT = {"wgan-gp": 100, "sngan-32": 128}
+
+
+def images_of(recipe, name="train-images-idx3-ubyte"):
+    """uint8 [items, 1, side, side], at the recipe's size."""
+    images, side = peer_torch.images(name), SIDE.get(recipe, 28)
+    if side == 28:
+        return images
+    larger = interpolate(images.float(), (side, side), mode="bilinear", align_corners=False)
+    return larger.round().clip(0, 255).to(torch.uint8)
 
 
 class Residual(nn.Module):

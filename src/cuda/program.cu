@@ -168,11 +168,16 @@ static duel_status capture(duel_backend *b, const program *p, int steps, cudaGra
   return status;
 }
 
+// Calls of a step that is captured alone if it has more: DUEL_LAUNCH_STEPS copies would take long to make, and beside
+// so many calls a launch is nothing.
+constexpr int MOST_REPEATED = 1024;
+
 // Captures what a program replays; where that cannot be, it is launched call by call.
 static duel_status capture_program(duel_backend *b, program *p) {
   DUEL_TRY(duel_cuda_warm(b));
   duel_status status = capture(b, p, 1, &p->one);
-  if (status == DUEL_OK && p->fed) status = capture(b, p, DUEL_LAUNCH_STEPS, &p->several);
+  if (status == DUEL_OK && p->fed && calls_of(p) <= MOST_REPEATED)
+    status = capture(b, p, DUEL_LAUNCH_STEPS, &p->several);
   if (status == DUEL_OK) return DUEL_OK;
   if (p->one) cudaGraphExecDestroy(p->one);
   p->one = NULL;
@@ -313,11 +318,12 @@ static duel_status copy_slots(duel_backend *b, const slots *s, int all, int64_t 
   return DUEL_OK;
 }
 
-// How many of n submitted steps from `first` on are one program's, and may so be one graph: DUEL_LAUNCH_STEPS or 1.
+// How many of n submitted steps from `first` on are one program's, and have one graph: DUEL_LAUNCH_STEPS or 1.
 static int steps_at_once(const ring *r, int64_t first, int n) {
-  if (n < DUEL_LAUNCH_STEPS) return 1;
+  const program *p = r->runs[first % r->n];
+  if (n < DUEL_LAUNCH_STEPS || !p->several) return 1;
   for (int i = 1; i < DUEL_LAUNCH_STEPS; i++)
-    if (r->runs[(first + i) % r->n] != r->runs[first % r->n]) return 1;
+    if (r->runs[(first + i) % r->n] != p) return 1;
   return DUEL_LAUNCH_STEPS;
 }
 
@@ -328,11 +334,10 @@ static duel_status launch(duel_backend *b, ring *r, int n) {
   for (int done = 0; done < n;) {
     const program *p = r->runs[(r->launched + done) % r->n];
     const int steps = steps_at_once(r, r->launched + done, n - done);
-    if (p->several) {
+    if (p->one)
       DUEL_CUDA_TRY(cudaGraphLaunch(steps > 1 ? p->several : p->one, stream), "a launch");
-    } else {
-      for (int i = 0; i < steps; i++) DUEL_TRY(enqueue_step(b, p));
-    }
+    else
+      DUEL_TRY(enqueue_step(b, p));
     done += steps;
   }
   DUEL_TRY(copy_slots(b, &r->out, r->n, r->launched, n, cudaMemcpyDeviceToHost));

@@ -102,7 +102,9 @@ static void report_loss(duel_step *s, const char *name, duel_val loss, double sh
   if (name) duel_step_report(s, name, NULL, DUEL_LAST, loss, DUEL_REPORT_SUM, 1);
 }
 
+// Of a net that is frozen there is none.
 static void report_norm(duel_step *s, const char *name, duel_val squares) {
+  if (squares == DUEL_NONE) return;
   duel_step_report(s, name, NULL, DUEL_ROOT_LAST, squares, DUEL_REPORT_SUM, 1);
 }
 

@@ -87,25 +87,25 @@ static duel_status place_net(duel_model *m, int net, duel_vars *vars, duel_dtype
     if (p->buffer && !p->vector) DUEL_TRY(add_buffer(vars, n, p, real));
     if (p->buffer) continue;
     p->ordinal = m->ordinals++;
-    p->offset = place(&own->slab_size, p->shape, real);
+    p->offset = place(p->frozen ? &own->frozen_size : &own->slab_size, p->shape, real);
     own->params += duel_shape_count(p->shape);
-    if (own->slab_size > INT64_C(1) << 34)
-      return duel_fail(DUEL_ERR_USAGE, "%s has more than 2^34 parameters", n->name);
+    if (own->params > INT64_C(1) << 34) return duel_fail(DUEL_ERR_USAGE, "%s has more than 2^34 parameters", n->name);
   }
   if (own->params == 0)
     return duel_fail(DUEL_ERR_USAGE, "%s has no parameters to learn; give it at least one dense layer", n->name);
   DUEL_TRY(add_slab(vars, n, DUEL_ARENA_PARAM, "", real, own->slab_size, &own->slab, &own->ema));
+  DUEL_TRY(add_slab(vars, n, DUEL_ARENA_PARAM, ".frozen", real, own->frozen_size, &own->frozen, &own->frozen_ema));
   DUEL_TRY(add_slab(vars, n, DUEL_ARENA_BUFFER, ".vectors", real, own->vectors_size, &own->vectors, &own->vectors_ema));
   for (int i = 0; i < own->n; i++) {
     duel_param *p = &own->param[i];
     if (p->buffer && !p->vector) continue;
-    p->var = p->vector ? own->vectors : own->slab;
-    p->ema_var = p->vector ? own->vectors_ema : own->ema;
+    p->var = p->vector ? own->vectors : p->frozen ? own->frozen : own->slab;
+    p->ema_var = p->vector ? own->vectors_ema : p->frozen ? own->frozen_ema : own->ema;
   }
   for (int k = 0; k < DUEL_MAX_MOMENTS; k++) {
     own->moment[k] = -1;
     snprintf(name, sizeof name, "opt.%s.%c", n->name, "mv"[k]);
-    if (k < duel_optimizer_of(&n->optim)->moments)
+    if (k < duel_optimizer_of(&n->optim)->moments && own->slab >= 0)
       DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OPT, name, real, DUEL_SHAPE(own->slab_size), &own->moment[k]));
   }
   return DUEL_OK;
@@ -173,7 +173,7 @@ void duel_model_close(duel_model *m) {
 // ---- initial values
 
 // fl(fl(2u − 1)·scale) + offset, or fl(n·scale) + offset, each operation rounded to float.
-void duel_param_init(const duel_param *p, uint64_t seed, float *dst) {
+duel_status duel_param_init(const duel_param *p, uint64_t seed, float *dst) {
   int64_t count = duel_shape_count(p->shape);
   const duel_chosen *init = p->start.init;
   duel_filling f = {DUEL_FIXED, (float)p->start.value, 0};
@@ -184,12 +184,14 @@ void duel_param_init(const duel_param *p, uint64_t seed, float *dst) {
   if (f.draw == DUEL_UNIFORM) {
     duel_draw_uniform(draw, 0, count, dst);
     for (int64_t i = 0; i < count; i++) dst[i] = (2 * dst[i] - 1) * f.scale + f.offset;
-  } else if (f.draw == DUEL_NORMAL) {
-    duel_draw_normal(draw, 0, count, dst);
-    for (int64_t i = 0; i < count; i++) dst[i] = dst[i] * f.scale + f.offset;
-  } else {
+  } else if (f.draw == DUEL_FIXED) {
     for (int64_t i = 0; i < count; i++) dst[i] = f.offset;
+  } else {
+    duel_draw_normal(draw, 0, count, dst);
+    if (f.draw == DUEL_ORTHOGONAL) DUEL_TRY(duel_orthogonal(p->shape.dim[0], count / p->shape.dim[0], dst));
+    for (int64_t i = 0; i < count; i++) dst[i] = dst[i] * f.scale + f.offset;
   }
+  return DUEL_OK;
 }
 
 // ---- printing
@@ -229,7 +231,7 @@ void duel_model_print(const duel_model *m, FILE *out) {
       const duel_layer_row *row = &own->row[i];
       fprintf(out, "%-*s  %-*s  ", path, row->path, kind, row->kind);
       duel_print_padded(out, duel_shape_text(row->output), output);
-      fprintf(out, "  %10s\n", row->params ? grouped(row->params, text) : "-");
+      fprintf(out, "  %10s%s\n", row->params ? grouped(row->params, text) : "-", row->frozen ? "  frozen" : "");
     }
     fprintf(out, "%-*s  %10s\n\n", path + kind + output + 4, "total", grouped(own->params, text));
   }

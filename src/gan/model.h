@@ -1,8 +1,9 @@
 // The model: the tensors of a game's nets, where they live, and how they begin.
 //
-// The parameters of a net are one flat slab (a variable of the net's name), each tensor at an offset aligned to
-// DUEL_ALIGN; so are the optimizer's moments and the moving average, with the same layout. Buffers (running statistics)
-// are variables of their own, but for the vectors of spectral norm, which are a slab too.
+// The parameters of a net that learn are one flat slab (a variable of the net's name), each tensor at an offset aligned
+// to DUEL_ALIGN; so are the optimizer's moments and the moving average, with the same layout. Those that are frozen are
+// another, without moments. Buffers (running statistics) are variables of their own, but for the vectors of spectral
+// norm, which are a slab too.
 #ifndef DUEL_GAN_MODEL_H
 #define DUEL_GAN_MODEL_H
 
@@ -22,6 +23,7 @@ typedef struct duel_param { // one named tensor of a net
   bool buffer;      // state beside the parameters: no gradient
   bool vector;      // buffer: u or v of the spectral norm of the weight before it, in the slab of vectors
   bool spectral;    // parameter: the next two tensors are its u and v
+  bool frozen;      // parameter: no gradient and no update
   int axis;         // parameter: of a weight, that of the outputs
   double scale;     // parameter: what layers read is this times it
   int var, ema_var; // where it lies, and where in the moving average (-1: none)
@@ -36,16 +38,19 @@ typedef struct duel_layer_row { // a line of the layer table
   char path[96], kind[24];
   duel_shape output; // without the batch
   int64_t params;
+  bool frozen;
 } duel_layer_row;
 
 typedef struct duel_model_net {
   char lower[16], coef_name[24], average_name[24]; // "g", "coef.G", "average.G": in names of scalars and inputs
   duel_param *param;
   int n, cap;
-  bool scaled;          // some are read with a scale
-  int64_t params;       // numbers in parameters
-  int64_t slab_size;    // elements, gaps included
-  int slab, ema;        // variables; -1 where there is none
+  bool scaled;         // some are read with a scale
+  int64_t params;      // numbers in parameters
+  int64_t slab_size;   // elements, gaps included
+  int slab, ema;       // variables; -1 where there is none
+  int64_t frozen_size; // likewise of parameters that are frozen
+  int frozen, frozen_ema;
   int64_t vectors_size; // likewise of the vectors of spectral norm
   int vectors, vectors_ema;
   int moment[DUEL_MAX_MOMENTS];
@@ -87,8 +92,8 @@ duel_status duel_model_declare(duel_model *m, int net, duel_shape in, duel_shape
 duel_status duel_model_state(duel_model *m, const char *name);
 duel_val duel_model_state_of(const duel_model *m, duel_graph *g, const char *name);
 
-// The initial value of a parameter (float32, shape's count) for the seed.
-void duel_param_init(const duel_param *p, uint64_t seed, float *dst);
+// The initial value of a parameter (float32, shape's count) for the seed. Fails for lack of memory.
+duel_status duel_param_init(const duel_param *p, uint64_t seed, float *dst);
 
 // Layer tables: path, kind, output shape, parameters.
 void duel_model_print(const duel_model *m, FILE *out);

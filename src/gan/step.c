@@ -75,7 +75,7 @@ static duel_status open_net(duel_step_vars *v, const duel_model *m, int net, due
   const duel_step_input average = {.name = m->net[net].average_name, .fill = fill_average, .ctx = m, .net = net};
   DUEL_TRY(duel_inputs_add(&v->inputs, coef, real, DUEL_SHAPE(updates * DUEL_COEF), &v->coef[net]));
   v->average[net] = -1;
-  if (m->net[net].ema < 0) return DUEL_OK;
+  if (!m->recipe->net[net].ema.on) return DUEL_OK;
   return duel_inputs_add(&v->inputs, average, real, DUEL_SCALAR, &v->average[net]);
 }
 
@@ -243,11 +243,11 @@ void duel_step_descend(duel_step *s, int net, duel_val loss) {
   int n = 0;
   for (int i = 0; i < own->n; i++) {
     const duel_param *p = &own->param[i];
-    if (p->buffer) continue;
+    if (p->buffer || p->frozen) continue;
     wrt[n] = s->view[net][i];
     offset[n++] = p->offset;
   }
-  if (duel_grad(g, loss, n, wrt, grad) != DUEL_OK) return;
+  if (n == 0 || duel_grad(g, loss, n, wrt, grad) != DUEL_OK) return;
   duel_scope(g, "%s update", s->r->net[net].name);
   const duel_val flat = duel_shards_mean(&s->shards, duel_pack(g, n, grad, offset, own->slab_size));
   if (flat != DUEL_NONE) s->grad[net] = s->grad[net] == DUEL_NONE ? flat : duel_add(g, s->grad[net], flat);
@@ -270,6 +270,7 @@ duel_val duel_step_update(duel_step *s, int net) {
   const duel_model_net *own = &s->m->net[net];
   const double most = duel_optimizer_clip_norm(&s->r->net[net].optim);
   duel_val grad = s->grad[net], before = DUEL_NONE;
+  if (own->slab < 0) return DUEL_NONE;
   duel_scope(g, "%s update", s->r->net[net].name);
   if (most > 0) grad = clipped(s, net, grad, most, &before);
   const int64_t row = s->updates[net]++;
@@ -286,6 +287,7 @@ duel_val duel_step_update(duel_step *s, int net) {
 
 void duel_step_clip(duel_step *s, int net, double bound) {
   duel_graph *g = s->g;
+  if (s->m->net[net].slab < 0) return;
   duel_scope(g, "%s clip", s->r->net[net].name);
   duel_clamp(g, duel_state(g, s->m->net[net].slab), bound);
   duel_scope(g, "%s", "");
@@ -303,10 +305,11 @@ static void average_buffer(duel_step *s, int net, const duel_param *p, duel_val 
 void duel_step_average(duel_step *s, int net) {
   duel_graph *g = s->g;
   const duel_model_net *own = &s->m->net[net];
-  if (own->ema < 0) return;
+  if (!s->r->net[net].ema.on) return;
   duel_scope(g, "%s_ema", s->r->net[net].name);
   const duel_val share = duel_input(g, s->vars->average[net]);
-  duel_ema(g, duel_state(g, own->ema), duel_state(g, own->slab), share);
+  if (own->slab >= 0) duel_ema(g, duel_state(g, own->ema), duel_state(g, own->slab), share);
+  if (own->frozen >= 0) duel_ema(g, duel_state(g, own->frozen_ema), duel_state(g, own->frozen), share);
   if (own->vectors >= 0) duel_assign(g, duel_state(g, own->vectors_ema), duel_state(g, own->vectors));
   for (int i = 0; i < own->n; i++)
     if (own->param[i].buffer && !own->param[i].vector) average_buffer(s, net, &own->param[i], share);
@@ -420,7 +423,7 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
 
 // A net in inference mode, with its moving average where there is one.
 static duel_val infer(duel_graph *g, duel_model *m, int net, duel_val x) {
-  duel_pass pass = {.g = g, .model = m, .net = net, .ema = m->net[net].ema >= 0, .key = DUEL_NONE};
+  duel_pass pass = {.g = g, .model = m, .net = net, .ema = m->recipe->net[net].ema.on, .key = DUEL_NONE};
   pass.view = duel_pass_weights(g, &m->net[net], duel_parameters(g, &m->net[net], pass.ema), false, pass.ema);
   return duel_forward(&pass, x);
 }

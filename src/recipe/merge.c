@@ -175,6 +175,8 @@ static void merge_item(duel_reading *rd, duel_yaml *item, const duel_key *word, 
       merge_child(rd, item, word, child, path);
     else if (block && *child->key >= '0' && *child->key <= '9')
       duel_problem_value(rd, child, "copies of a block share one recipe: leave the %s out", child->key);
+    else if (kind && duel_key_find(kind->keys, child->key))
+      duel_problem_value(rd, child, "%s is %.40s; set %s.%.40s.%.40s", path, name, path, name, child->key);
     else
       duel_problem_value(rd, child, "%s is %.40s and has no %.40s", path, name ? name : "not one layer", child->key);
   }

@@ -142,6 +142,7 @@ typedef struct duel_net {
   duel_chosen init, optim;
   const duel_chosen *constraint; // of its weights; NULL: none
   double equalized, lr_mul;      // gain of an equalized learning rate, 0: none; times the learning rate
+  bool frozen;                   // its parameters stay as they are
   struct {
     int on;
     duel_schedule half_life; // of lengths

@@ -81,6 +81,7 @@ static const duel_key keys_net[] = {
     {"equalized", DUEL_KEY_NUMBER, "", 0, 1e6, NULL,
      "its weights begin as N(0, 1) and are read times this gain/sqrt(inputs); 0: they are not"},
     {"lr_mul", DUEL_KEY_NUMBER, "", DUEL_ABOVE_0, 1e6, NULL, "its weights and biases learn at this times the rate"},
+    {"frozen", DUEL_KEY_BOOL, "", 0, 0, NULL, "its parameters stay as they are"},
     {.name = NULL}};
 const duel_kind duel_net_kind = {"net", "layers", keys_net, "one network"};
 
@@ -225,6 +226,7 @@ static void take_net(duel_recipe *r, const duel_game_kind *game, duel_net *net) 
   net->optim = v[DUEL_NET_OPTIM].n ? *v[DUEL_NET_OPTIM].chosen : *value_of(&r->root, "optim")->chosen;
   net->constraint = v[DUEL_NET_CONSTRAINT].n ? v[DUEL_NET_CONSTRAINT].chosen : NULL;
   net->equalized = v[DUEL_NET_EQUALIZED].number[0];
+  net->frozen = v[DUEL_NET_FROZEN].number[0] != 0;
   net->lr_mul = v[DUEL_NET_LR_MUL].n ? v[DUEL_NET_LR_MUL].number[0] : 1;
   if (!ema->n && game->generator && !strcmp(game->generator, net->name)) ema = value_of(&r->root, "ema");
   net->ema.on = ema->n;

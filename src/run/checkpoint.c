@@ -50,7 +50,7 @@ static void add_tensor(items *all, const duel_trainer *t, int net, const duel_pa
     snprintf(i->plain, sizeof i->plain, "%s", p->name);
     snprintf(i->name, sizeof i->name, "%s_ema%s", name, p->name + strlen(name));
   }
-  for (int k = 0; k < DUEL_MAX_MOMENTS && full && !p->buffer; k++)
+  for (int k = 0; k < DUEL_MAX_MOMENTS && full && !p->buffer && !p->frozen; k++)
     if (own->moment[k] >= 0) {
       item *i = add_item(all, net, p, own->moment[k]);
       i->moment = true;

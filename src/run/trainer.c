@@ -131,45 +131,62 @@ void duel_trainer_close(duel_trainer *t) {
 // ---- the first weights
 
 static duel_status write_both(duel_trainer *t, int var, int ema_var, const float *value) {
-  DUEL_TRY(duel_memory_write(&t->memory, var, value));
+  if (var >= 0) DUEL_TRY(duel_memory_write(&t->memory, var, value));
   return ema_var >= 0 ? duel_memory_write(&t->memory, ema_var, value) : DUEL_OK;
 }
 
-static duel_status init_vectors(duel_trainer *t, const duel_net *net, const duel_model_net *own, const float *slab,
-                                float *vectors) {
+// A net's slabs, one behind the other.
+typedef struct slabs {
+  float *learnt, *frozen, *vectors;
+} slabs;
+
+static duel_status take_slabs(const duel_model_net *own, slabs *s) {
+  const size_t count = (size_t)(own->slab_size + own->frozen_size + own->vectors_size);
+  *s = (slabs){.learnt = duel_malloc(count * sizeof(float))};
+  if (!s->learnt) return duel_fail_memory("a net's weights", count * sizeof(float));
+  memset(s->learnt, 0, count * sizeof(float));
+  s->frozen = s->learnt + own->slab_size;
+  s->vectors = s->frozen + own->frozen_size;
+  return DUEL_OK;
+}
+
+static float *place_in(const slabs *s, const duel_param *p) {
+  return (p->frozen ? s->frozen : s->learnt) + p->offset;
+}
+
+static duel_status init_vectors(duel_trainer *t, const duel_net *net, const duel_model_net *own, const slabs *s) {
   for (int i = 0; i < own->n; i++) {
     const duel_param *p = &own->param[i];
     if (p->spectral)
-      DUEL_TRY(duel_spectral_start(p, slab + p->offset, duel_spectral_warmup(net), t->recipe->train.seed,
-                                   vectors + p[1].offset, vectors + p[2].offset));
+      DUEL_TRY(duel_spectral_start(p, place_in(s, p), duel_spectral_warmup(net), t->recipe->train.seed,
+                                   s->vectors + p[1].offset, s->vectors + p[2].offset));
   }
-  return own->vectors >= 0 ? write_both(t, own->vectors, own->vectors_ema, vectors) : DUEL_OK;
+  return write_both(t, own->vectors, own->vectors_ema, s->vectors);
 }
 
-static duel_status init_net(duel_trainer *t, const duel_net *net, const duel_model_net *own, float *slab) {
-  const size_t size = (size_t)own->slab_size;
+static duel_status init_net(duel_trainer *t, const duel_net *net, const duel_model_net *own, const slabs *s) {
   for (int i = 0; i < own->n; i++) {
     const duel_param *p = &own->param[i];
     if (!p->buffer || p->vector) continue;
-    duel_param_init(p, 0, slab); // running statistics: as many as channels, which fit in the slab
-    DUEL_TRY(write_both(t, p->var, p->ema_var, slab));
+    DUEL_TRY(duel_param_init(p, 0, s->learnt)); // running statistics: as many as channels, which fit in the slabs
+    DUEL_TRY(write_both(t, p->var, p->ema_var, s->learnt));
   }
-  memset(slab, 0, (size + (size_t)own->vectors_size) * sizeof *slab);
+  memset(s->learnt, 0, (size_t)(s->vectors - s->learnt) * sizeof *s->learnt);
   for (int i = 0; i < own->n; i++)
-    if (!own->param[i].buffer) duel_param_init(&own->param[i], t->recipe->train.seed, slab + own->param[i].offset);
-  DUEL_TRY(write_both(t, own->slab, own->ema, slab));
-  return init_vectors(t, net, own, slab, slab + size);
+    if (!own->param[i].buffer)
+      DUEL_TRY(duel_param_init(&own->param[i], t->recipe->train.seed, place_in(s, &own->param[i])));
+  DUEL_TRY(write_both(t, own->slab, own->ema, s->learnt));
+  DUEL_TRY(write_both(t, own->frozen, own->frozen_ema, s->frozen));
+  return init_vectors(t, net, own, s);
 }
 
 duel_status duel_trainer_init(duel_trainer *t) {
   t->stood = -1;
   for (int net = 0; net < t->recipe->n_nets; net++) {
-    const duel_model_net *own = &t->model.net[net];
-    const size_t bytes = (size_t)(own->slab_size + own->vectors_size) * sizeof(float);
-    float *slab = duel_malloc(bytes);
-    if (!slab) return duel_fail_memory("the first weights", bytes);
-    const duel_status status = init_net(t, &t->recipe->net[net], own, slab);
-    duel_free(slab);
+    slabs s;
+    DUEL_TRY(take_slabs(&t->model.net[net], &s));
+    const duel_status status = init_net(t, &t->recipe->net[net], &t->model.net[net], &s);
+    duel_free(s.learnt);
     DUEL_TRY(status);
   }
   for (int i = 0; i < t->model.n_states; i++)
@@ -264,26 +281,27 @@ duel_status duel_trainer_settle(duel_trainer *t) {
 
 // ---- weights and items in and out
 
-static void copy_weights(const duel_model_net *own, const float *slab, float **dst) {
+static duel_status read_weights(duel_trainer *t, const duel_model_net *own, const slabs *s, float **dst) {
+  if (own->slab >= 0) DUEL_TRY(duel_memory_read(&t->memory, own->slab, s->learnt));
+  if (own->frozen >= 0) DUEL_TRY(duel_memory_read(&t->memory, own->frozen, s->frozen));
   for (int i = 0; i < own->n; i++) {
     const duel_param *p = &own->param[i];
     const int64_t count = duel_shape_count(p->shape);
     if (p->buffer) continue;
-    memcpy(*dst, slab + p->offset, (size_t)count * sizeof **dst);
+    memcpy(*dst, place_in(s, p), (size_t)count * sizeof **dst);
     *dst += count;
   }
+  return DUEL_OK;
 }
 
 duel_status duel_trainer_weights(duel_trainer *t, float *dst) {
   if (!t->open) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
   DUEL_TRY(duel_trainer_settle(t));
   for (int net = 0; net < t->recipe->n_nets; net++) {
-    const duel_model_net *own = &t->model.net[net];
-    float *slab = duel_malloc((size_t)own->slab_size * sizeof *slab);
-    if (!slab) return duel_fail_memory("the weights", (size_t)own->slab_size * sizeof *slab);
-    const duel_status status = duel_memory_read(&t->memory, own->slab, slab);
-    if (status == DUEL_OK) copy_weights(own, slab, &dst);
-    duel_free(slab);
+    slabs s;
+    DUEL_TRY(take_slabs(&t->model.net[net], &s));
+    const duel_status status = read_weights(t, &t->model.net[net], &s, &dst);
+    duel_free(s.learnt);
     DUEL_TRY(status);
   }
   return DUEL_OK;

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import family
 import spec
-from nets import (as_matrix, initial, keys, lr_mul, minibatch_stddev, pair, scale, self_attention,  # noqa: F401
+from nets import (as_matrix, frozen, initial, keys, lr_mul, minibatch_stddev, pair, scale, self_attention,  # noqa: F401
                   sizes, spectral, tensors)
 from recipes import choice, layers, nets, of_net, training
 
@@ -40,7 +40,7 @@ class Run:
         self.t = {n: torch.tensor(v, dtype=dtype) for n, v in start.items()}
         self.optim, self.momentum = {}, 0.1
         for net in nets(recipe):
-            own = [t.requires_grad_() for n, t in self.t.items() if n[0] == net and not is_buffer(n)]
+            own = [t.requires_grad_() for n, t in self.t.items() if n[0] == net and not is_buffer(n) and not frozen(recipe, n)]
             optim = of_net(recipe, net, "optim")
             self.optim[net] = family.OPTIMIZERS[optim["name"]](own, optim, self.share(net))
         if "ema" in recipe:
@@ -382,6 +382,6 @@ def errors(result, exact, start):
     moved = {n: norm(exact[n] - start[n.replace("_ema", "")]) for n in exact}
     out = {}
     for n in exact:
-        median = np.median([m for other, m in moved.items() if other[:2] == n[0] + "." and not is_buffer(other)])
-        out[n] = norm(result[n] - exact[n]) / moved[n] if moved[n] >= 1e-3 * median else None
+        median = np.median([m for other, m in moved.items() if m and other[:2] == n[0] + "." and not is_buffer(other)])
+        out[n] = norm(result[n] - exact[n]) / moved[n] if moved[n] and moved[n] >= 1e-3 * median else None
     return out

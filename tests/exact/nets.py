@@ -85,6 +85,10 @@ def gain(recipe, name):
     return held(recipe, name, "equalized", 0) if product else 0
 
 
+def frozen(recipe, name):
+    return held(recipe, name, "frozen", False)
+
+
 def lr_mul(recipe, name):
     product = layer_of(recipe, name)[0] in PRODUCTS and not name.endswith("gamma")
     return held(recipe, name, "lr_mul", 1) if product else 1

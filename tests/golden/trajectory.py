@@ -155,6 +155,8 @@ PENALTIES = {
     # D's slope is 0 at first, and the root of 0 has no derivative.
     "gp-flat": ({**SMALL, "D": [("dense", 16), ("tanh",), ("dense", dict(out=1, init="zeros"))], "penalty": dict(gp=10)},
                 "points"),
+    # Batch statistics of D: the mix is a batch of its own.
+    "gp-normed": ({**NORMED, "penalty": dict(gp=10)}, "points"),
     "dragan": ({**JUDGED, "penalty": dict(dragan=10)}, "images"),
     "r1": ({**JUDGED, "penalty": dict(r1=10)}, "images"),
     # In the first of D's two updates, in every second step; a weight by the rule.
@@ -223,6 +225,14 @@ WEIGHTS = {
                    "D": dict(layers=SMALL["D"], optim=dict(lr=0.4, clip_norm=1.0)),
                    "train": dict(batch=16, d_update="separate")}, "points"),
 }
+# What learns goes on around what does not; the average and statistics follow, and no decay or bound reaches it.
+WEIGHTS["frozen"] = (
+    {**NORMED, "G": [("dense", dict(out=16, frozen=True)), *NORMED["G"][1:3], ("batchnorm", dict(frozen=True)),
+                     *NORMED["G"][4:]],
+     "D": dict(layers=[("dense", 16), ("tanh",), ("dense", dict(out=12, bias=False, frozen=False)), ("batchnorm",),
+                       ("tanh",), ("dense", dict(out=1, frozen=False))], frozen=True),
+     "penalty": dict(r1=1), "optim": dict(name="adamw", lr=0.002, weight_decay=2.0, clip_norm=1.0),
+     "ema": dict(half_life="100 images")}, "points")
 CASES = {**ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
 
 

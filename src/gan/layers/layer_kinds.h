@@ -14,6 +14,11 @@ typedef struct duel_layer_kind {
 // The next parameter of the net, as a value.
 duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, duel_start start, int64_t fan_in,
                               int64_t fan_out);
+// The layer's value of a key, by its name; NULL: it has no such key, or the recipe leaves it out.
+const duel_key_value *duel_layer_given(const duel_layer *l, const char *name);
+// Of every kind that has parameters, or layers.
+#define DUEL_FROZEN_KEY                                                                                                \
+  { "frozen", DUEL_KEY_BOOL, "", 0, 0, NULL, "its parameters stay as they are, if not as the net's" }
 // The weights of a product, which the net's constraint and learning rates hold for. Its layer's keys end with
 // DUEL_WEIGHT_KEYS.
 typedef struct duel_weight {
@@ -26,9 +31,9 @@ typedef struct duel_weight {
 duel_val duel_layer_weight(duel_pass *p, const duel_layer *l, duel_weight w, int64_t fan_in, int64_t fan_out);
 #define DUEL_WEIGHT_KEYS                                                                                               \
   {"spectral", DUEL_KEY_BOOL, "", 0, 0, NULL, "spectral normalization, if not as the net's constraint"},               \
-      {"equalized", DUEL_KEY_NUMBER, "", 0, 1e6, NULL, "equalized learning rate, if not as the net's"}, {              \
-    "lr_mul", DUEL_KEY_NUMBER, "", DUEL_ABOVE_0, 1e6, NULL, "times the learning rate, if not the net's"                \
-  }
+      {"equalized", DUEL_KEY_NUMBER, "", 0, 1e6, NULL, "equalized learning rate, if not as the net's"},                \
+      {"lr_mul", DUEL_KEY_NUMBER, "", DUEL_ABOVE_0, 1e6, NULL, "times the learning rate, if not the net's"},           \
+      DUEL_FROZEN_KEY
 // Its bias: zeros, or drawn as the weights are where their initializer draws biases too. init: the layer's key.
 duel_val duel_layer_bias(duel_pass *p, const duel_layer *l, int init, duel_shape shape, int64_t fan_in,
                          int64_t fan_out);

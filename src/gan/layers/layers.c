@@ -75,6 +75,7 @@ static const duel_key keys_batchnorm[] = {
     {"eps", DUEL_KEY_NUMBER, "1.0e-5", 1e-12, 1, NULL, "added to the variance"},
     {"momentum", DUEL_KEY_NUMBER, "0.1", 0, 1, NULL, "weight of the new batch in the running statistics"},
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the scale begins, if not as ones"},
+    DUEL_FROZEN_KEY,
     {.name = NULL}};
 
 static void sum_up(duel_pass *p, int var, duel_val x, double mul) {
@@ -203,8 +204,11 @@ void duel_layer_row_add(duel_pass *p, const char *kind, duel_val y, int first) {
   duel_shape shape = duel_val_shape(p->g, y);
   row->output.rank = shape.rank > 0 ? shape.rank - 1 : 0;
   for (int i = 0; i < row->output.rank; i++) row->output.dim[i] = shape.dim[i + 1];
-  for (int i = first; i < own->n; i++)
-    if (!own->param[i].buffer) row->params += duel_shape_count(own->param[i].shape);
+  for (int i = first; i < own->n; i++) {
+    if (own->param[i].buffer) continue;
+    row->params += duel_shape_count(own->param[i].shape);
+    row->frozen = own->param[i].frozen;
+  }
 }
 
 static void save(duel_pass *p, const char *name, duel_val y) {
@@ -228,10 +232,14 @@ duel_val duel_walk(duel_pass *p, const duel_layers *layers, duel_val x) {
       return duel_graph_error(p->g, "its name is too long; nest fewer blocks");
     }
     int first = p->model->net[p->net].n;
+    const bool outer = p->frozen;
+    const duel_key_value *frozen = duel_layer_given(l, "frozen");
+    if (frozen) p->frozen = frozen->number[0] != 0;
     duel_scope(p->g, "%s %s", p->prefix, l->kind->name);
     x = ((const duel_layer_kind *)(const void *)l->kind)->forward(p, l, x);
     if (p->declare && x != DUEL_NONE && !duel_kind_is_block(l->kind)) duel_layer_row_add(p, l->kind->name, x, first);
     if (l->save && x != DUEL_NONE) save(p, l->save, x);
+    p->frozen = outer;
     p->prefix[length] = 0;
   }
   return x;
@@ -241,6 +249,7 @@ duel_val duel_forward(duel_pass *p, duel_val x) {
   const duel_layers *layers = &p->model->recipe->net[p->net].layers;
   if (!p->declare && !p->view) return DUEL_NONE; // no memory for the views: the graph knows
   p->cursor = p->draws = p->n_saved = 0;
+  p->frozen = p->model->recipe->net[p->net].frozen;
   snprintf(p->prefix, sizeof p->prefix, "%s", p->model->recipe->net[p->net].name);
   x = duel_walk(p, layers, x);
   duel_scope(p->g, "%s", "");

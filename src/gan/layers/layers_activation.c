@@ -36,6 +36,7 @@ enum { CHANNELS, INIT };
 static const duel_key keys_prelu[] = {
     {"channels", DUEL_KEY_BOOL, "false", 0, 0, NULL, "learn a slope for each channel, not one for all"},
     {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the slope begins, if not as 0.25"},
+    DUEL_FROZEN_KEY,
     {.name = NULL}};
 
 static duel_val forward_prelu(duel_pass *p, const duel_layer *l, duel_val x) {

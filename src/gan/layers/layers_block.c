@@ -118,6 +118,7 @@ static const duel_key keys_residual[] = {
     {"residual", DUEL_KEY_LAYERS, NULL, 0, 0, NULL, "a list of layers"},
     {"skip", DUEL_KEY_LAYERS, "", 0, 0, NULL, "a list of layers for what the other is added to; without it the input"},
     {"repeat", DUEL_KEY_INT, "1", 1, 1000, NULL, "copies, each with weights of its own"},
+    DUEL_FROZEN_KEY,
     {.name = NULL}};
 
 // Whether both lists yield the same shape. False: the error is recorded.

@@ -12,11 +12,12 @@ enum { EPS, AFFINE, INIT, GROUPS };
     "init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the scale begins, if not as ones"                                      \
   }
 
-static const duel_key keys_layernorm[] = {KEYS("true"), {.name = NULL}};
-static const duel_key keys_instancenorm[] = {KEYS("false"), {.name = NULL}};
+static const duel_key keys_layernorm[] = {KEYS("true"), DUEL_FROZEN_KEY, {.name = NULL}};
+static const duel_key keys_instancenorm[] = {KEYS("false"), DUEL_FROZEN_KEY, {.name = NULL}};
 static const duel_key keys_groupnorm[] = {
     KEYS("true"),
     {"groups", DUEL_KEY_INT, NULL, 1, 1 << 24, NULL, "channels are cut into so many groups of neighbors"},
+    DUEL_FROZEN_KEY,
     {.name = NULL}};
 static const duel_key keys_pixelnorm[] = {
     {"eps", DUEL_KEY_NUMBER, "1.0e-8", 1e-12, 1, NULL, "added to the mean of the squares"}, {.name = NULL}};

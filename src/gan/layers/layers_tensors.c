@@ -20,7 +20,7 @@ static duel_param *next_tensor(duel_pass *p, const char *name, duel_shape shape)
     }
     own->param = grown;
     duel_param *t = &own->param[own->n];
-    *t = (duel_param){.shape = shape, .var = -1, .ema_var = -1, .scale = 1, .start_scale = 1};
+    *t = (duel_param){.shape = shape, .var = -1, .ema_var = -1, .frozen = p->frozen, .scale = 1, .start_scale = 1};
     int length = snprintf(t->name, sizeof t->name, "%s.%s", p->prefix, name);
     if (length < 0 || (size_t)length >= sizeof t->name) {
       duel_graph_error(p->g, "the tensor name %s.%s is too long", p->prefix, name);
@@ -39,6 +39,9 @@ duel_val duel_layer_parameter(duel_pass *p, const char *name, duel_shape shape, 
   duel_param *t = next_tensor(p, name, shape);
   if (!t) return DUEL_NONE;
   if (!p->declare) return p->view[p->cursor - 1];
+  if (start.init && duel_init_of(start.init)->matrix && shape.rank < 2)
+    return duel_graph_error(p->g, "%s is for weights of two and more dimensions, and %s is %s; give it another init",
+                            start.init->kind->name, name, duel_shape_text(shape));
   t->start = start;
   t->fan_in = fan_in;
   t->fan_out = fan_out;
@@ -58,8 +61,7 @@ int duel_layer_buffer(duel_pass *p, const char *name, duel_shape shape, double v
 
 // ---- weights of products
 
-// The layer's value of a key, by its name; NULL: it has no such key, or the recipe leaves it out.
-static const duel_key_value *given(const duel_layer *l, const char *name) {
+const duel_key_value *duel_layer_given(const duel_layer *l, const char *name) {
   for (int i = 0; l->kind->keys[i].name; i++)
     if (!strcmp(l->kind->keys[i].name, name)) return l->value[i].n ? &l->value[i] : NULL;
   return NULL;
@@ -67,7 +69,7 @@ static const duel_key_value *given(const duel_layer *l, const char *name) {
 
 // A number of the layer or, without it, the net's.
 static double number_of(const duel_layer *l, const char *name, double net) {
-  const duel_key_value *own = given(l, name);
+  const duel_key_value *own = duel_layer_given(l, name);
   return own ? own->number[0] : net;
 }
 
@@ -131,10 +133,12 @@ duel_val duel_layer_bias(duel_pass *p, const duel_layer *l, int init, duel_shape
 duel_val *duel_parameters(duel_graph *g, const duel_model_net *own, bool ema) {
   duel_val *view = duel_graph_alloc(g, (size_t)own->n * sizeof *view);
   if (!view) return NULL;
-  duel_val slab = duel_state(g, ema ? own->ema : own->slab);
+  const int learnt = ema ? own->ema : own->slab, frozen = ema ? own->frozen_ema : own->frozen;
+  const duel_val slab[2] = {learnt < 0 ? DUEL_NONE : duel_state(g, learnt),
+                            frozen < 0 ? DUEL_NONE : duel_state(g, frozen)};
   for (int i = 0; i < own->n; i++) {
     const duel_param *p = &own->param[i];
-    view[i] = p->buffer ? DUEL_NONE : duel_view(g, slab, p->offset, p->shape);
+    view[i] = p->buffer ? DUEL_NONE : duel_view(g, slab[p->frozen], p->offset, p->shape);
   }
   return view;
 }
