@@ -282,15 +282,6 @@ cure 'generate: the ending of %s says no format' 2 's/.*use .png, (\.npy),.*/\1/
 cure 'set fewer rows and columns, as in output.grid=[4, 8]' 2 's/.*as in (--set "output\.grid=\[4, 8\]")$/\1/p' \
   "$T --data dark.idx --set data.size=100 --set output.grid=[1024,1]" "eval \"d $T --data dark.idx --set data.size=100 --steps 1 \$cure\""
 ring ring.yaml
-recipe: 1
-data: {path: synthetic:ring, limit: 64}
-latent: 4
-G: [dense: 16, relu, dense: \$C]
-D: [dense: 16, relu, dense: 1]
-loss: bce
-optim: adam
-train: {length: 3 steps, batch: 8}
-END
 d train --recipe ./ring.yaml --outdir ring -q >log 2>&1
 cure 'items are no images; write them as .npy' 2 's/.*write them as (\.npy)$/\1/p' "generate ring/latest --count 2 --out x.idx" 'd generate ring/latest --count 2 --out "x$cure"'
 cure 'info: say about what' 2 's/.*: (recipes), devices.*/\1/p' 'info' 'd info $cure'
