@@ -131,7 +131,7 @@ static void backward_block(const layout *l, const duel_call *call, int64_t c, in
   }
 }
 
-// ---- [N, C, S...]: one channel, run by run, sums in lanes
+// ---- [N, C, S...]: one channel, run by batchnorm_run, sums in lanes
 
 static void forward_channel(const layout *l, const duel_call *call, int64_t c) {
   const real *src = (const real *)call->in[0].data + c * l->s;
@@ -177,7 +177,7 @@ static void backward_channel(const layout *l, const duel_call *call, int64_t c) 
 }
 
 // ---- kernels
-static void run(const duel_call *call, const duel_piece *piece) {
+static void batchnorm_run(const duel_call *call, const duel_piece *piece) {
   const layout l = layout_of(call);
   const duel_span r = piece->units;
   const bool backward = call->op == DUEL_OP_BATCHNORM_GRAD;
@@ -187,5 +187,5 @@ static void run(const duel_call *call, const duel_piece *piece) {
   else
     for (int64_t c = r.begin; c < r.end; c++) (backward ? backward_channel : forward_channel)(&l, call, c);
 }
-const duel_cpu_kernel DUEL_CPU_NAME(batchnorm) = {.cut = cut, .run = run};
-const duel_cpu_kernel DUEL_CPU_NAME(batchnorm_grad) = {.cut = cut, .run = run};
+const duel_cpu_kernel DUEL_CPU_NAME(batchnorm) = {.cut = cut, .run = batchnorm_run};
+const duel_cpu_kernel DUEL_CPU_NAME(batchnorm_grad) = {.cut = cut, .run = batchnorm_run};

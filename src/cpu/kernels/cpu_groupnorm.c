@@ -118,10 +118,10 @@ static void cut(const duel_call *call, duel_cut *cut) {
   *cut = duel_cut_rows(l.rows, l.rows * l.row, GRAIN);
 }
 
-static void run(const duel_call *call, const duel_piece *piece) {
+static void groupnorm_run(const duel_call *call, const duel_piece *piece) {
   const layout l = layout_of(call);
   const bool backward = call->op == DUEL_OP_GROUPNORM_GRAD;
   for (int64_t r = piece->units.begin; r < piece->units.end; r++) (backward ? backward_row : forward_row)(&l, call, r);
 }
-const duel_cpu_kernel DUEL_CPU_NAME(groupnorm) = {.cut = cut, .run = run};
-const duel_cpu_kernel DUEL_CPU_NAME(groupnorm_grad) = {.cut = cut, .run = run};
+const duel_cpu_kernel DUEL_CPU_NAME(groupnorm) = {.cut = cut, .run = groupnorm_run};
+const duel_cpu_kernel DUEL_CPU_NAME(groupnorm_grad) = {.cut = cut, .run = groupnorm_run};

@@ -12,7 +12,7 @@ static duel_draw draw_of(const duel_call *call) {
                      .k = call->attr->random.k};
 }
 
-static void run(const duel_call *call, const duel_piece *piece) {
+static void random_run(const duel_call *call, const duel_piece *piece) {
   void (*const fill)(duel_draw, int64_t, int64_t, float *) =
       call->op == DUEL_OP_RANDOM_NORMAL ? duel_draw_normal : duel_draw_uniform;
   const duel_draw draw = draw_of(call);
@@ -30,5 +30,5 @@ static void run(const duel_call *call, const duel_piece *piece) {
   fill(draw, first + r.begin, r.end - r.begin, dst + r.begin);
 #endif
 }
-const duel_cpu_kernel DUEL_CPU_NAME(random_normal) = {.grain = GRAIN, .run = run};
-const duel_cpu_kernel DUEL_CPU_NAME(random_uniform) = {.grain = GRAIN, .run = run};
+const duel_cpu_kernel DUEL_CPU_NAME(random_normal) = {.grain = GRAIN, .run = random_run};
+const duel_cpu_kernel DUEL_CPU_NAME(random_uniform) = {.grain = GRAIN, .run = random_run};
