@@ -20,6 +20,7 @@
 #include "io_help.h"
 #include "picture_help.h"
 #include "recipe/recipe.h"
+#include "run/run.h"
 
 enum { MOST = 3 * 64 * 48 };
 
@@ -68,6 +69,24 @@ static void advance(duel_run *run, int64_t steps, const char *path) {
   must(duel_run_save(run, path));
 }
 
+// No two nodes of a step compute the same of the same, not even those that second derivatives make.
+static void check_nothing_twice(const duel_run *run) {
+  for (int variant = 0; variant < run->trainer->n_variants; variant++) {
+    const duel_plan *p = run->trainer->variant[variant].plan;
+    const int n = p->group_end[p->n_groups - 1];
+    for (int i = 0; i < n; i++)
+      for (int k = 0; k < i; k++) {
+        const duel_node *a = p->order[k], *b = p->order[i];
+        if (a->op != b->op || a->n_in != b->n_in || a->op == DUEL_OP_CONSTANT || a->op == DUEL_OP_PACK) continue;
+        const bool swapped = a->n_in == 2 && (a->op == DUEL_OP_ADD || a->op == DUEL_OP_MUL) && a->in[0] == b->in[1] &&
+                             a->in[1] == b->in[0];
+        if (memcmp(&a->attr, &b->attr, sizeof a->attr) || a->stretch != b->stretch) continue;
+        if (swapped || (a->n_in > 0 && !memcmp(a->in, b->in, (size_t)a->n_in * sizeof *a->in)))
+          fail_msg("%s and %s: %s of the same", a->label, b->label, duel_op_name(a->op));
+      }
+  }
+}
+
 static void check(const net *n) {
   static float item[MOST];
   print_message("%s\n", n->recipe);
@@ -80,6 +99,7 @@ static void check(const net *n) {
     size *= n->dim[i];
   }
   assert_true(size <= MOST);
+  check_nothing_twice(run);
   advance(run, 1, scratch("part"));
   advance(run, 1, scratch("whole"));
   must(duel_generate(run, &(uint64_t){3}, 1, item));
