@@ -127,7 +127,8 @@ typedef struct duel_run_info {                  // strings live as long as the r
   int rank;
   int64_t dim[3]; // of one item: C, H, W, or the point's size
   int64_t classes, latent;
-  int samples; // whether duel_generate* draws any: a classifier does not
+  int64_t conditional; // classes that the nets are told apart by; 0: they read no labels
+  int samples;         // whether duel_generate* draws any: a classifier does not
   int n_nets;
   struct {
     const char *name;   // as in the recipe
@@ -152,8 +153,13 @@ DUEL_API duel_status duel_run_print(duel_run *run, FILE *out, int plan);
 DUEL_API duel_status duel_run_save(duel_run *run, const char *path);
 
 // Items of the net that draws them (G; of its moving average where there is one) in inference mode, [n, C, H, W] or
-// [n, size]; latent i is the draw of seeds[i]. USAGE if the game draws none, DIVERGED if they are not finite.
+// [n, size]; latent i is the draw of seeds[i], and its class, where the nets read labels, seeds[i] mod their number.
+// USAGE if the game draws none, DIVERGED if they are not finite.
 DUEL_API duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst);
+// The same of these classes, one an item (NULL: those of duel_generate). USAGE if no net reads labels, or a class is
+// none of theirs (duel_run_info.conditional of them, from 0).
+DUEL_API duel_status duel_generate_classes(duel_run *run, const uint64_t *seeds, const int32_t *classes, int64_t n,
+                                           float *dst);
 // rows×columns items of seeds first_seed, first_seed+1, … as one PNG.
 DUEL_API duel_status duel_generate_png(duel_run *run, const char *path, int rows, int columns, uint64_t first_seed);
 

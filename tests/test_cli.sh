@@ -541,12 +541,12 @@ expect 0 "^Finished" "--init of a classifier" train $judge --init "$run" --steps
 expect 3 "has no tensor C\.1\.weight" "but not from a GAN" train $judge --init "$a" --outdir judge
 expect 0 '^step 60/60 .* test accuracy 0\.0000 ' "data.test" \
   train $judge --set data.test=wrong/images-idx3-ubyte --outdir judge
-expect 3 "images has no labels, and a classifier learns from them" "a set without labels" \
+expect 3 "images has no labels, and the recipe learns from them" "a set without labels" \
   train $judge --data ./alone/images-idx3-ubyte --outdir judge
 spots alone/ 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1
 expect 0 '^Data: .*; 18 images' "without a test set a tenth is held out" train $judge --data ./alone/images-idx3-ubyte -n
 spots alone/ 0 0 0 0 0 0 0 0 0 0
-expect 3 "has 9 items, all of one class: a classifier needs two" "one class alone" train $judge --data ./alone/images-idx3-ubyte
+expect 3 "has 9 items, all of one class: labels are of use with two" "one class alone" train $judge --data ./alone/images-idx3-ubyte
 spots alone/ 0 2 0 2 0 2 0 2 0 2
 expect 3 "is of class 1, of 3 classes: labels count from 0" "a class that never occurs" \
   train $judge --data ./alone/images-idx3-ubyte

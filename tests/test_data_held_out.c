@@ -295,7 +295,7 @@ static void labels(void **state) {
   (void)state;
   static const char *const classes[] = {"cat", "dog", "emu"};
   put_idx("images.idx", 12, 0);
-  assert_labels(scratch("images.idx"), plain, "images has no labels, and a classifier learns from them");
+  assert_labels(scratch("images.idx"), plain, "images has no labels, and the recipe learns from them");
   put_labels("labels.idx", 12, 4);
   assert_labels(scratch("images.idx"), plain, NULL);
   assert_labels(scratch("images.idx"), (duel_dataset_options){.limit = 1}, "images has 1 item, all of one class");

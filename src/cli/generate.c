@@ -11,6 +11,8 @@ static const uint64_t MOST = 10000000;
 static const duel_cli_option options[] = {
     DUEL_CLI_FLAG("seeds", "LIST", DUEL_CLI_SEEDS, 0, "one item for each of these seeds: 0,1,4-6", NULL),
     DUEL_CLI_FLAG("count", "N", DUEL_CLI_WHOLE, 1, "the same as --seeds 0-(N-1)", NULL),
+    DUEL_CLI_FLAG("class", "LIST", DUEL_CLI_SEEDS, 0, "classes that the items take in turns: 3 or 0,1,4-6",
+                  "the seed modulo their number"),
     DUEL_CLI_FLAG("out", "FILE|DIR", DUEL_CLI_TEXT, 0,
                   "FILE.png: one grid; FILE.npy: float32; FILE.idx: bytes; DIR: one PNG a seed", NULL),
     DUEL_CLI_FLAG("columns", "N", DUEL_CLI_WHOLE, 1, "columns of the grid", "about square"),
@@ -32,7 +34,8 @@ const duel_cli_command duel_cli_generate_command = {
         "with any number of threads, whatever its neighbors.\n",
     .examples = "duel generate latest --count 64 --out grid.png\n"
                 "duel generate runs/00000-mlp-fashion-mnist-batch64 --seeds 0,1,4-6 --out picks.png --columns 5\n"
-                "duel generate latest --count 10000 --out samples/\n",
+                "duel generate latest --count 10000 --out samples/\n"
+                "duel generate latest --count 40 --class 3,5 --out two-classes.png\n",
     .options = options,
     .max_operands = 1,
 };
@@ -56,6 +59,9 @@ typedef struct drawing {
   int64_t size, room; // numbers of an item, items that the memory holds
   float *items;
   uint64_t seeds[BATCH];
+  int32_t class_of[BATCH];
+  uint64_t classes[BATCH]; // that they take in turns
+  int64_t n_classes, drawn;
 } drawing;
 
 static duel_status write_drawn(const drawing *d, int64_t n) {
@@ -70,7 +76,9 @@ static duel_status draw_list(drawing *d, const char *list) {
   int64_t filled = 0;
   while (*list) {
     const int64_t left = d->room - filled, n = duel_cli_seeds(&list, &inside, d->seeds, left < most ? left : most);
-    DUEL_TRY(duel_generate(d->run, d->seeds, n, d->items + filled * d->size));
+    for (int64_t i = 0; i < n && d->n_classes > 0; i++) d->class_of[i] = (int32_t)d->classes[d->drawn++ % d->n_classes];
+    DUEL_TRY(
+        duel_generate_classes(d->run, d->seeds, d->n_classes > 0 ? d->class_of : NULL, n, d->items + filled * d->size));
     filled += n;
     if (!d->folder) continue;
     DUEL_TRY(write_drawn(d, filled));
@@ -80,7 +88,7 @@ static duel_status draw_list(drawing *d, const char *list) {
 }
 
 // Draws the n items of the list into path. A folder never holds more than a batch of them in memory.
-static int draw(duel_run *run, const char *list, int64_t n, const char *path, int64_t columns) {
+static int draw(duel_run *run, const char *list, const char *classes, int64_t n, const char *path, int64_t columns) {
   static drawing d;
   d = (drawing){.run = run, .info = duel_run_describe(run), .path = path, .folder = is_folder(path), .size = 1};
   for (int i = 0; i < d.info.rank; i++) d.size *= d.info.dim[i];
@@ -94,6 +102,11 @@ static int draw(duel_run *run, const char *list, int64_t n, const char *path, in
   if (columns && (!duel_cli_ends_with(path, ".png") || d.info.rank != 3))
     return duel_cli_error(DUEL_ERR_USAGE, "--columns is for a grid of images in one .png; leave it out");
   d.columns = columns;
+  if (classes && duel_cli_seeds_count(classes) > BATCH)
+    return duel_cli_error(DUEL_ERR_USAGE, "--class: at most %d classes at a time", BATCH);
+  if (classes) d.n_classes = duel_cli_seeds(&classes, &(uint64_t){0}, d.classes, BATCH);
+  for (int64_t i = 0; i < d.n_classes; i++)
+    if (d.classes[i] > INT32_MAX) d.classes[i] = INT32_MAX; // which is refused as it is
   d.room = n;
   if (d.folder && d.room > BATCH_NUMBERS / d.size) d.room = BATCH_NUMBERS / d.size > 1 ? BATCH_NUMBERS / d.size : 1;
   if (d.folder && d.room > BATCH) d.room = BATCH;
@@ -145,7 +158,7 @@ int duel_cli_generate(const duel_cli_args *args) {
     status = duel_run_open(
         &run, &(duel_run_options){.checkpoint = checkpoint, .sample_only = 1, .set = args->set, .n_set = args->n_set});
   if (status != DUEL_OK) return duel_cli_failed(status);
-  int rc = draw(run, list, (int64_t)count, out, (int64_t)columns);
+  int rc = draw(run, list, duel_cli_value(args, "class"), (int64_t)count, out, (int64_t)columns);
   const char *warning = duel_run_describe(run).warning;
   if (*warning) duel_cli_warn(warning);
   duel_run_close(run);

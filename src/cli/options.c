@@ -169,7 +169,7 @@ static int check_value(duel_cli_args *args, const duel_cli_option *o, const char
     return misuse(command, "--%s: '%s' is not a time; examples: 90s, 30m, 8h, 1h30m", o->name, value);
   case DUEL_CLI_SEEDS:
     if (duel_cli_seeds_count(value) > 0) return DUEL_CLI_GO_ON;
-    return misuse(command, "--%s: '%s' is not a list of seeds; examples: 7 or 0,1,4-6", o->name, value);
+    return misuse(command, "--%s: '%s' is not a list of numbers; examples: 7 or 0,1,4-6", o->name, value);
   case DUEL_CLI_SET: {
     char *equals = strchr(value, '=');
     if (!equals || equals == value) return misuse(command, "--%s: '%s' is not key=value", o->name, value);

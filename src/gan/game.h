@@ -14,7 +14,7 @@ typedef struct duel_game {
   void (*train)(duel_step *s);                   // the nodes of a step
   int samples;                                   // the net that draws samples from latents; -1: none does
   int tests;                                     // the net whose accuracy on a test set is told; -1: none is tested
-  bool labels;                                   // it takes the items' labels
+  bool labels;                                   // it takes the items' labels, whatever its nets read
 } duel_game;
 
 extern const duel_game duel_game_gan, duel_game_classifier;

@@ -23,6 +23,9 @@ static duel_status declare(duel_model *m, duel_shape item) {
   duel_shape logits = {0};
   m->item = item;
   DUEL_TRY(duel_model_declare(m, C, item, &logits));
+  if (m->labels > 0)
+    return duel_fail(DUEL_ERR_USAGE, "C reads the labels that it is to tell; leave label, projection and "
+                                     "class_batchnorm out");
   if (logits.rank == 1 && logits.dim[0] == m->classes) return DUEL_OK;
   return duel_fail(DUEL_ERR_USAGE,
                    "C yields %s an item but must yield one number a class, and the data have %lld; let it end with "

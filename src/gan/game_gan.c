@@ -120,6 +120,11 @@ static duel_val sum_of(duel_graph *g, duel_loss_terms t) {
   return t.real == DUEL_NONE ? t.fake : t.fake == DUEL_NONE ? t.real : duel_add(g, t.real, t.fake);
 }
 
+// What the nets read next are items of that real batch, or fakes that take their labels.
+static void take_labels(duel_step *s, int batch) {
+  if (s->m->labels > 0) s->labels = duel_step_labels(s, batch);
+}
+
 // x as the coming pass of D sees it.
 static duel_val noisy(duel_step *s, duel_val x) {
   const duel_schedule *noise = &s->r->game.value[NOISE].schedule;
@@ -179,6 +184,7 @@ static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, d
 // An update of D down penalties alone, on these sides.
 static void train_apart(duel_step *s, int j, int sides, duel_fakes *fakes) {
   while (duel_step_shard(s)) {
+    take_labels(s, j);
     duel_penalty_at at = {.net = D, .sub_step = j, .z = DUEL_NONE, .last = j == d_steps(s->r) - 1};
     at.real = at.fake = at.on_real = at.on_fake = DUEL_NONE;
     if (sides & DUEL_ON_REAL) at.on_real = duel_step_forward(s, D, at.real = noisy(s, duel_step_real(s, j)));
@@ -194,6 +200,7 @@ static duel_fakes train_d(duel_step *s, const duel_loss *loss, int j) {
   const bool last = j == d_steps(r) - 1;
   duel_fakes fakes = duel_step_fakes(s, G, (uint32_t)j);
   while (!joint(r) && duel_step_shard(s)) {
+    take_labels(s, j);
     const duel_val real = noisy(s, duel_step_real(s, j));
     duel_logits x = duel_no_logits;
     if (r->train.shards == 1) duel_step_fake(s, &fakes); // they are kept anyway, and may be made beside D's work
@@ -202,6 +209,7 @@ static duel_fakes train_d(duel_step *s, const duel_loss *loss, int j) {
   }
   if (!joint(r)) update_d(s, last);
   while (duel_step_shard(s)) {
+    take_labels(s, j);
     duel_val real = joint(r) ? duel_step_real(s, j) : DUEL_NONE, fake = duel_step_fake(s, &fakes);
     duel_logits x = duel_no_logits;
     if (joint(r)) x.real = duel_step_forward(s, D, real = noisy(s, real));
@@ -217,12 +225,18 @@ static duel_fakes train_d(duel_step *s, const duel_loss *loss, int j) {
 static void train_g(duel_step *s, const duel_loss *loss, duel_fakes *fakes) {
   const duel_recipe *r = s->r;
   while (duel_step_shard(s)) {
-    const duel_val fake = duel_step_fake(s, fakes);
+    take_labels(s, d_steps(r) - 1);
+    if (s->m->labels > 0 && !shared(r)) s->labels = duel_step_drawn_labels(s);
+    const duel_val of_fakes = s->labels, fake = duel_step_fake(s, fakes);
     duel_logits x = duel_no_logits;
     x.fake = duel_step_forward(s, D, noisy(s, fake));
     x.share = top_share(s, x.fake);
-    if (loss->compares)
-      x.real = duel_step_forward(s, D, noisy(s, duel_step_real(s, d_steps(r) - !duel_loss_fresh(&r->loss))));
+    if (loss->compares) {
+      const int batch = d_steps(r) - !duel_loss_fresh(&r->loss);
+      take_labels(s, batch);
+      x.real = duel_step_forward(s, D, noisy(s, duel_step_real(s, batch)));
+      s->labels = of_fakes;
+    }
     const duel_val g_loss = loss->g(s->g, x, &r->loss);
     duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
     const duel_penalty_at at = {.net = G,

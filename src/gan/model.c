@@ -111,6 +111,10 @@ static duel_status place_net(duel_model *m, int net, duel_vars *vars, duel_dtype
   return DUEL_OK;
 }
 
+bool duel_model_reads_labels(const duel_model *m) {
+  return m->game->labels || m->labels > 0;
+}
+
 bool duel_model_stands(const duel_model *m) {
   const int net = m->game->samples;
   if (net < 0 || !m->recipe->net[net].ema.on || m->recipe->net[net].ema.buffers != DUEL_BUFFERS_STANDING) return false;

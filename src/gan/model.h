@@ -72,6 +72,7 @@ typedef struct duel_model {
   duel_model_net net[DUEL_MAX_NETS]; // the recipe's n_nets
   duel_shape item;                   // of the data, and of samples; without the batch
   int64_t classes;                   // of the data; 0: they have no labels
+  int64_t labels;                    // classes that its layers know; 0: none reads labels
   int64_t ordinals;
   duel_model_state_row state[DUEL_MAX_STATES];
   int n_states;
@@ -84,6 +85,8 @@ typedef struct duel_model {
 duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape item, int64_t classes, duel_vars *vars,
                             duel_dtype real);
 void duel_model_close(duel_model *m);
+// Whether a training takes the items' labels.
+bool duel_model_reads_labels(const duel_model *m);
 // Whether the average of the net that samples has running statistics that are measured when they are needed.
 bool duel_model_stands(const duel_model *m);
 // For games: walks a net on items of the shape `in`; yields the shape of what comes out, both without the batch.

@@ -67,6 +67,18 @@ static void fill_scheduled(const duel_step_input *in, const duel_instant *now, v
   *(float *)dst = (float)duel_scheduled(in->ctx, now);
 }
 
+// The labels of items of purpose 6, k = 0: word w is item w·items/2³².
+static void fill_drawn_labels(const duel_step_input *in, const duel_instant *now, void *dst) {
+  const duel_step_vars *v = in->ctx;
+  const duel_recipe *r = v->recipe;
+  const duel_draw draw = {.seed = r->train.seed, .t = (uint32_t)now->step, .purpose = DUEL_PURPOSE_LABEL, .k = 0};
+  for (int64_t i = 0; i < r->train.batch; i++) {
+    uint32_t word;
+    duel_draw_words(draw, i, 1, &word);
+    ((int32_t *)dst)[i] = v->label[(uint64_t)word * (uint64_t)now->items >> 32];
+  }
+}
+
 // ---- variables
 
 static duel_status open_net(duel_step_vars *v, const duel_model *m, int net, duel_dtype real) {
@@ -92,9 +104,9 @@ static duel_status open_training(duel_step_vars *v, const duel_model *m, duel_va
   DUEL_TRY(duel_inputs_add(&v->inputs, key, DUEL_I32, DUEL_SHAPE(4), &v->key));
   DUEL_TRY(duel_inputs_add(&v->inputs, index, DUEL_I32, DUEL_SHAPE(per_step), &v->index));
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(open_net(v, m, net, real));
-  if (m->game->labels && streamed)
+  if (duel_model_reads_labels(m) && streamed)
     DUEL_TRY(duel_inputs_add(&v->inputs, labels, DUEL_I32, DUEL_SHAPE(per_step), &v->labels));
-  if (m->game->labels && !streamed)
+  if (duel_model_reads_labels(m) && !streamed)
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, "labels", DUEL_I32, DUEL_SHAPE(data->items), &v->labels));
   if (streamed)
     DUEL_TRY(duel_inputs_add(&v->inputs, items, data->dtype, with_batch(per_step, m->item), &v->data));
@@ -120,15 +132,22 @@ static int64_t chunk_of(int64_t item) {
 
 duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,
                            const duel_step_data *data) {
-  *v = (duel_step_vars){.inputs.vars = vars, .chunk = chunk_of(duel_shape_count(m->item))};
+  *v = (duel_step_vars){
+      .inputs.vars = vars, .chunk = chunk_of(duel_shape_count(m->item)), .recipe = m->recipe, .label = data->labels};
   if (m->game->samples >= 0) {
     const duel_shape latents = DUEL_SHAPE(v->chunk, m->recipe->latent), samples = with_batch(v->chunk, m->item);
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "latents", real, latents, &v->latents));
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_OUTPUT, "samples", real, samples, &v->samples));
+    if (m->labels > 0)
+      DUEL_TRY(
+          duel_vars_add(vars, DUEL_ARENA_INPUT, "sample.labels", DUEL_I32, DUEL_SHAPE(v->chunk), &v->sample_labels));
   }
   if (duel_model_stands(m)) {
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "standing.key", DUEL_I32, DUEL_SHAPE(4), &v->standing_key));
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "standing.keep", real, DUEL_SCALAR, &v->standing_keep));
+    if (m->labels > 0)
+      DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_INPUT, "standing.labels", DUEL_I32, DUEL_SHAPE(m->recipe->train.batch),
+                             &v->standing_labels));
   }
   if (data->items > 0 && m->game->tests >= 0) DUEL_TRY(open_testing(v, m, vars, real, data->dtype));
   return data->items > 0 ? open_training(v, m, vars, real, data) : DUEL_OK;
@@ -175,6 +194,15 @@ duel_val duel_step_labels(duel_step *s, int batch) {
       index);
 }
 
+duel_val duel_step_drawn_labels(duel_step *s) {
+  const int64_t rows = duel_step_rows(s), shard = s->shards.at > 0 ? s->shards.at : 0;
+  const duel_step_input in = {.name = "labels.drawn", .fill = fill_drawn_labels, .ctx = s->vars};
+  int var = duel_inputs_find(&s->vars->inputs, in.name);
+  if (var < 0 && duel_inputs_add(&s->vars->inputs, in, DUEL_I32, DUEL_SHAPE(s->r->train.batch), &var) != DUEL_OK)
+    return duel_graph_error(s->g, "%s", duel_last_error());
+  return in_loop(s) ? duel_view(s->g, duel_input(s->g, var), shard * rows, DUEL_SHAPE(rows)) : DUEL_NONE;
+}
+
 duel_val duel_step_normal(duel_step *s, uint32_t purpose, uint32_t k, duel_shape shape) {
   return in_loop(s) ? duel_shards_draw(&s->shards, DUEL_OP_RANDOM_NORMAL, s->key, purpose, k, shape) : DUEL_NONE;
 }
@@ -209,6 +237,7 @@ static duel_val forward(duel_step *s, int net, duel_val x, int number, bool agai
                     .number = number,
                     .again = again,
                     .shards = &s->shards,
+                    .labels = s->labels,
                     .view = weights_of(s, net, number)};
   return in_loop(s) ? duel_forward(&pass, x) : DUEL_NONE;
 }
@@ -411,6 +440,7 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
   s.shards = (duel_shards){.g = s.g, .n = s.r->train.shards, .at = -1};
   for (int net = 0; net < DUEL_MAX_NETS; net++) s.grad[net] = s.clip[net] = DUEL_NONE;
   s.key = duel_input(s.g, v->key);
+  s.labels = DUEL_NONE;
   for (int net = 0; net < s.r->n_nets; net++) s.view[net] = duel_parameters(s.g, &m->net[net], false);
   m->game->train(&s);
   report_clips(&s);
@@ -422,15 +452,17 @@ duel_status duel_step_train(duel_graph **g, duel_step_vars *v, duel_model *m, co
 }
 
 // A net in inference mode, with its moving average where there is one.
-static duel_val infer(duel_graph *g, duel_model *m, int net, duel_val x) {
-  duel_pass pass = {.g = g, .model = m, .net = net, .ema = m->recipe->net[net].ema.on, .key = DUEL_NONE};
+static duel_val infer(duel_graph *g, duel_model *m, int net, duel_val x, duel_val labels) {
+  duel_pass pass = {
+      .g = g, .model = m, .net = net, .ema = m->recipe->net[net].ema.on, .key = DUEL_NONE, .labels = labels};
   pass.view = duel_pass_weights(g, &m->net[net], duel_parameters(g, &m->net[net], pass.ema), false, pass.ema);
   return duel_forward(&pass, x);
 }
 
 duel_status duel_step_sample(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real) {
   DUEL_TRY(duel_graph_open(g, vars, real));
-  duel_output(*g, v->samples, infer(*g, m, m->game->samples, duel_input(*g, v->latents)));
+  const duel_val labels = m->labels > 0 ? duel_input(*g, v->sample_labels) : DUEL_NONE;
+  duel_output(*g, v->samples, infer(*g, m, m->game->samples, duel_input(*g, v->latents), labels));
   return finished(g);
 }
 
@@ -444,14 +476,19 @@ duel_status duel_step_stand(duel_graph **g, duel_step_vars *v, duel_model *m, co
   pass.keep = duel_input(*g, v->standing_keep);
   pass.view = duel_pass_weights(*g, &m->net[net], duel_parameters(*g, &m->net[net], true), false, true);
   pass.shards = &shards;
-  while (duel_shards_next(&shards))
+  while (duel_shards_next(&shards)) {
+    pass.labels = DUEL_NONE;
+    if (m->labels > 0)
+      pass.labels =
+          duel_view(*g, duel_input(*g, v->standing_labels), shards.at * latents.dim[0], DUEL_SHAPE(latents.dim[0]));
     duel_forward(&pass, duel_shards_draw(&shards, DUEL_OP_RANDOM_NORMAL, key, DUEL_PURPOSE_EVAL, 1, latents));
+  }
   return finished(g);
 }
 
 duel_status duel_step_test(duel_graph **g, duel_step_vars *v, duel_model *m, const duel_vars *vars, duel_dtype real) {
   DUEL_TRY(duel_graph_open(g, vars, real));
   const duel_val x = duel_batch(*g, duel_input(*g, v->test_items), duel_input(*g, v->test_index));
-  duel_output(*g, v->test_logits, infer(*g, m, m->game->tests, x));
+  duel_output(*g, v->test_logits, infer(*g, m, m->game->tests, x, DUEL_NONE));
   return finished(g);
 }

@@ -31,20 +31,24 @@ typedef struct duel_step_vars {
   duel_scalars scalars;
   int key;                       // i32 [4]: seed low, seed high, step, 0
   int index;                     // i32 [items a step]: which they are
-  int labels;                    // i32 [items]; streamed: an input i32 [items a step]; games with labels alone
+  int labels;                    // i32 [items]; streamed: an input i32 [items a step]; where labels are read alone
   int data;                      // [items, ...]: the resident set; streamed: an input [items a step, ...]
   int coef[DUEL_MAX_NETS];       // [most updates a step · DUEL_COEF]: a row an update of the net
   int average[DUEL_MAX_NETS];    // []: weight of the new values in the net's moving average; -1: none
   int reported;                  // OUTPUT [DUEL_MAX_SCALARS]: one float a scalar
   int standing_key;              // INPUT i32 [4]: seed low, seed high, batch, 0; see duel_step_stand
   int standing_keep;             // INPUT []: 0 in the first batch, 1 in the others
+  int standing_labels;           // INPUT i32 [batch]; where labels are read alone
   int latents, samples;          // sampling: INPUT [chunk, latent] and OUTPUT [chunk, ...]
+  int sample_labels;             // INPUT i32 [chunk]; where labels are read alone
   int rate[DUEL_MAX_NETS];       // the scalar of the net's learning rate
   int test_items, test_index;    // testing: INPUT [chunk, ...] as the data, i32 [chunk]: 0 … chunk − 1
   int test_logits;               // OUTPUT [chunk, classes]
   int64_t chunk;                 // items a sampling or testing run
   int64_t every[DUEL_MAX_EVERY]; // what steps differ by: see duel_step_every
   int n_every;
+  const duel_recipe *recipe;
+  const uint8_t *label; // of all items, on the host; NULL: there are none
 } duel_step_vars;
 
 // What is reported: mul·Σ f(x) each.
@@ -77,6 +81,7 @@ typedef struct duel_step {
   int forwards;                  // training-mode forwards so far: numbers the draws of dropout
   int before;                    // those before the loop at hand
   unsigned on;                   // bit i: this step is one of those of every[i]
+  duel_val labels;               // i32 [rows], of what the nets read next; DUEL_NONE: none reads them
   duel_val lecam[2];             // the penalty's averages as they stood before the step
   duel_step_told told, of_shard; // of the step; of the shard at hand, where there are several
   uint64_t reported;             // the scalars that it makes, by index
@@ -99,6 +104,8 @@ int64_t duel_step_rows(const duel_step *s); // of a shard
 duel_val duel_step_real(duel_step *s, int batch);
 // Their labels: i32 [rows].
 duel_val duel_step_labels(duel_step *s, int batch);
+// Those of items that are drawn uniformly, purpose 6, k = 0: i32 [rows].
+duel_val duel_step_drawn_labels(duel_step *s);
 // The shard's rows of a draw of the step: shape [rows, ...].
 duel_val duel_step_normal(duel_step *s, uint32_t purpose, uint32_t k, duel_shape shape);
 duel_val duel_step_uniform(duel_step *s, uint32_t purpose, uint32_t k, duel_shape shape);
@@ -135,6 +142,7 @@ typedef struct duel_step_data {
   duel_dtype dtype;
   int64_t items;
   duel_order *order; // says which items of the resident set a step takes; NULL: they are inputs themselves (streamed)
+  const uint8_t *labels; // [items]; NULL: there are none
 } duel_step_data;
 // Adds the variables (items 0: sampling's alone).
 duel_status duel_step_open(duel_step_vars *v, const duel_model *m, duel_vars *vars, duel_dtype real,

@@ -9,6 +9,7 @@
 #include "run/rundir.h"
 
 enum { COLUMNS = 16, ROWS = 10, MOST_CLASSES = 32, POINTS = 1000, SCATTER_SIZE = 512 };
+enum { MOST_CHUNK = 64 };             // items that are drawn at once, at most
 enum { WIDTH = 4096, HEIGHT = 2560 }; // pixels of a picture, where the recipe asks for no other number of cells
 
 typedef struct layout {
@@ -102,15 +103,24 @@ duel_status duel_rundir_reals(const duel_rundir *d, duel_run *run) {
 
 // ---- fakes
 
+// A class a row of the grid, one after another of points.
+static int32_t class_of(const duel_trainer *t, layout l, int64_t i) {
+  const int64_t classes = t->model.labels > 0 ? t->model.labels : 1;
+  return (int32_t)((t->model.item.rank == 3 ? i / l.columns : i) % classes);
+}
+
 // Item after item of fixed latents, to the grid or into points.
-static duel_status draw_fakes(duel_trainer *t, int64_t n, float *latents, duel_grid *grid, float *points) {
+static duel_status draw_fakes(duel_trainer *t, layout l, float *latents, duel_grid *grid, float *points) {
+  const int64_t n = l.rows * l.columns;
   const int64_t chunk = t->vars_of_step.chunk, latent = t->recipe->latent;
   const duel_draw draw = {.seed = t->recipe->train.seed, .purpose = DUEL_PURPOSE_GRID};
   for (int64_t first = 0; first < n; first += chunk) {
     const int64_t now = n - first < chunk ? n - first : chunk;
     const float *items = NULL;
+    int32_t labels[MOST_CHUNK];
+    for (int64_t i = 0; i < now; i++) labels[i] = class_of(t, l, first + i);
     duel_draw_normal(draw, first * latent, now * latent, latents);
-    DUEL_TRY(duel_trainer_sample_chunk(t, latents, now, &items));
+    DUEL_TRY(duel_trainer_sample_chunk(t, latents, labels, now, &items));
     if (grid)
       DUEL_TRY(duel_grid_add(grid, items, now));
     else
@@ -123,7 +133,7 @@ static duel_status fake_points(const char *path, duel_trainer *t, float *latents
   float points[2 * POINTS], real[2 * POINTS];
   int64_t number[POINTS];
   choose_real(t, layout_of(t), number);
-  DUEL_TRY(draw_fakes(t, POINTS, latents, NULL, points));
+  DUEL_TRY(draw_fakes(t, layout_of(t), latents, NULL, points));
   DUEL_TRY(duel_trainer_real(t, number, POINTS, real)); // behind the fakes
   return duel_scatter_write(path, points, POINTS, real, POINTS, SCATTER_SIZE);
 }
@@ -131,7 +141,7 @@ static duel_status fake_points(const char *path, duel_trainer *t, float *latents
 static duel_status fake_images(const char *path, duel_trainer *t, layout l, float *latents) {
   duel_grid *grid;
   DUEL_TRY(duel_grid_begin(&grid, path, l.rows * l.columns, l.columns, t->model.item.dim));
-  const duel_status status = draw_fakes(t, l.rows * l.columns, latents, grid, NULL);
+  const duel_status status = draw_fakes(t, l, latents, grid, NULL);
   duel_grid_close(grid);
   return status;
 }

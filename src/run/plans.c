@@ -65,10 +65,13 @@ static duel_status plan_variants(duel_trainer *t) {
 duel_status duel_plans_open(duel_trainer *t) {
   const duel_dataset *data = t->data;
   const duel_dtype real = t->api->real;
-  const duel_step_data how = {
-      .dtype = data && data->is_float ? DUEL_F32 : DUEL_U8, .items = t->items, .order = t->streamed ? NULL : &t->order};
+  const duel_step_data how = {.dtype = data && data->is_float ? DUEL_F32 : DUEL_U8,
+                              .items = t->items,
+                              .order = t->streamed ? NULL : &t->order,
+                              .labels = data ? data->labels : NULL};
   DUEL_TRY(duel_model_open(&t->model, t->recipe, data ? duel_shape_of(data->rank, data->dim) : (duel_shape){0},
                            data ? data->classes : 0, &t->vars, real));
+  if (data && duel_model_reads_labels(&t->model)) DUEL_TRY(duel_dataset_check_labels(data));
   DUEL_TRY(duel_step_open(&t->vars_of_step, &t->model, &t->vars, real, &how));
   if (t->model.game->samples >= 0) {
     duel_graph *g;

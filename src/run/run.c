@@ -334,6 +334,7 @@ duel_run_info duel_run_describe(const duel_run *run) {
       .rank = t->model.item.rank,
       .classes = t->data ? t->data->classes : 0,
       .latent = t->recipe->latent,
+      .conditional = t->model.labels,
       .n_nets = t->recipe->n_nets,
       .samples = t->model.game->samples >= 0,
       .seed = t->recipe->train.seed,
@@ -383,18 +384,44 @@ duel_status duel_run_print(duel_run *run, FILE *out, int plan) {
 // ---- generating
 
 duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float *dst) {
+  return duel_generate_classes(run, seeds, NULL, n, dst);
+}
+
+static duel_status check_classes(const duel_run *run, const int32_t *classes, int64_t n) {
+  const int64_t known = run->trainer->model.labels;
+  if (!classes) return DUEL_OK;
+  if (known == 0)
+    return duel_fail(DUEL_ERR_USAGE, "generate: no net of %s reads labels, so it draws no classes; leave %s out",
+                     run->trainer->recipe->name, "options.class");
+  for (int64_t i = 0; i < n; i++)
+    if (classes[i] < 0 || classes[i] >= known)
+      return duel_fail(DUEL_ERR_USAGE, "generate: class %d is not there; classes are 0 to %lld", (int)classes[i],
+                       (long long)known - 1);
+  return DUEL_OK;
+}
+
+duel_status duel_generate_classes(duel_run *run, const uint64_t *seeds, const int32_t *classes, int64_t n, float *dst) {
   duel_trainer *t = run->trainer;
   int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item), chunk = t->vars_of_step.chunk;
+  const int64_t known = t->model.labels;
   DUEL_TRY(check_samples(t->model.game));
   if (n < 1) return duel_fail(DUEL_ERR_USAGE, "generate: %lld items; at least 1 is needed", (long long)n);
+  DUEL_TRY(check_classes(run, classes, n));
   float *z = duel_malloc((size_t)(chunk * latent) * sizeof *z);
-  if (!z) return duel_fail_memory("latents", (size_t)(chunk * latent) * sizeof *z);
+  int32_t *label = duel_malloc((size_t)chunk * sizeof *label);
+  if (!z || !label) {
+    duel_free(z);
+    duel_free(label);
+    return duel_fail_memory("latents", (size_t)(chunk * latent) * sizeof *z);
+  }
   duel_status status = DUEL_OK;
   for (int64_t first = 0; first < n && status == DUEL_OK; first += chunk) {
     int64_t now = n - first < chunk ? n - first : chunk;
-    for (int64_t i = 0; i < now; i++)
+    for (int64_t i = 0; i < now; i++) {
       duel_draw_normal((duel_draw){.seed = seeds[first + i], .purpose = DUEL_PURPOSE_EVAL}, 0, latent, z + i * latent);
-    status = duel_trainer_sample(t, z, now, dst + first * item);
+      label[i] = classes ? classes[first + i] : (int32_t)(known > 0 ? seeds[first + i] % (uint64_t)known : 0);
+    }
+    status = duel_trainer_sample(t, z, label, now, dst + first * item);
     for (int64_t i = 0; status == DUEL_OK && i < now * item; i++)
       if (!isfinite(dst[first * item + i]))
         status = duel_fail(DUEL_ERR_DIVERGED,
@@ -402,6 +429,7 @@ duel_status duel_generate(duel_run *run, const uint64_t *seeds, int64_t n, float
                            (unsigned long long)seeds[first + i / item]);
   }
   duel_free(z);
+  duel_free(label);
   return status;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "gan/constraints.h"
 #include "gan/game.h"
 #include "gan/layers/layers.h"
@@ -25,7 +26,7 @@ static duel_status open_step(duel_trainer *t) {
     DUEL_TRY(duel_prefetch_open(&t->prefetch, t->data, t->recipe->train.seed, duel_trainer_items_per_step(t),
                                 (feed.in_bytes + DUEL_ALIGN - 1) / DUEL_ALIGN * DUEL_ALIGN,
                                 duel_inputs_offset(inputs, v->data)));
-    if (t->model.game->labels) duel_prefetch_labels(t->prefetch, duel_inputs_offset(inputs, v->labels));
+    if (duel_model_reads_labels(&t->model)) duel_prefetch_labels(t->prefetch, duel_inputs_offset(inputs, v->labels));
   } else {
     t->block = duel_calloc(1, feed.in_bytes);
     if (!t->block) return duel_fail_memory("the inputs of a step", feed.in_bytes);
@@ -40,7 +41,9 @@ static duel_status open_sampling(duel_trainer *t) {
   if (!t->sample_plan) return DUEL_OK;
   DUEL_TRY(duel_exec_open(&t->sample, &t->sample_plan, 1, &t->memory, NULL));
   t->latents = duel_malloc((size_t)(chunk * t->recipe->latent) * sizeof *t->latents);
-  if (!t->latents) return duel_fail_memory("sampling", (size_t)(chunk * t->recipe->latent) * sizeof *t->latents);
+  t->labels = duel_malloc((size_t)chunk * sizeof *t->labels);
+  if (!t->latents || !t->labels)
+    return duel_fail_memory("sampling", (size_t)(chunk * t->recipe->latent) * sizeof *t->latents);
   if (t->api->host_memory) return DUEL_OK; // samples are looked at where they are
   t->samples = duel_malloc((size_t)(chunk * item) * sizeof *t->samples);
   return t->samples ? DUEL_OK : duel_fail_memory("sampling", (size_t)(chunk * item) * sizeof *t->samples);
@@ -65,7 +68,7 @@ static duel_status open_memory(duel_trainer *t) {
   if (t->test_plan) DUEL_TRY(duel_exec_open(&t->judge, &t->test_plan, 1, &t->memory, NULL));
   if (!t->data) return DUEL_OK;
   if (t->streamed) return open_step(t);
-  if (t->model.game->labels) DUEL_TRY(write_labels(t));
+  if (duel_model_reads_labels(&t->model)) DUEL_TRY(write_labels(t));
   if (!t->memory.lent) DUEL_TRY(duel_memory_write(&t->memory, t->vars_of_step.data, values));
   DUEL_TRY(duel_order_open(&t->order, t->recipe->train.seed, t->items));
   return open_step(t);
@@ -123,6 +126,7 @@ void duel_trainer_close(duel_trainer *t) {
   duel_dataset_close(t->data);
   duel_dataset_close(t->test);
   duel_free(t->latents);
+  duel_free(t->labels);
   duel_free(t->samples);
   duel_order_close(&t->order);
   duel_free(t);
@@ -307,6 +311,19 @@ duel_status duel_trainer_weights(duel_trainer *t, float *dst) {
   return DUEL_OK;
 }
 
+// Classes of purpose 8, k = 5: word w is class w·classes/2³².
+static duel_status write_standing_labels(duel_trainer *t, uint32_t batch) {
+  const int64_t n = t->recipe->train.batch;
+  const duel_draw draw = {.seed = t->recipe->train.seed, .t = batch, .purpose = DUEL_PURPOSE_EVAL, .k = 5};
+  int32_t *label = duel_malloc((size_t)n * sizeof *label);
+  if (!label) return duel_fail_memory("labels", (size_t)n * sizeof *label);
+  duel_draw_words(draw, 0, n, (uint32_t *)label);
+  for (int64_t i = 0; i < n; i++) label[i] = (int32_t)((uint64_t)(uint32_t)label[i] * (uint64_t)t->model.labels >> 32);
+  const duel_status status = duel_memory_write(&t->memory, t->vars_of_step.standing_labels, label);
+  duel_free(label);
+  return status;
+}
+
 duel_status duel_trainer_stand(duel_trainer *t) {
   const duel_step_vars *s = &t->vars_of_step;
   const uint64_t seed = t->recipe->train.seed;
@@ -317,13 +334,15 @@ duel_status duel_trainer_stand(duel_trainer *t) {
     const float keep = i > 0;
     DUEL_TRY(duel_memory_write(&t->memory, s->standing_key, key));
     DUEL_TRY(duel_memory_write(&t->memory, s->standing_keep, &keep));
+    if (t->model.labels > 0) DUEL_TRY(write_standing_labels(t, i));
     DUEL_TRY(duel_exec_run(t->stand, 0));
   }
   t->stood = t->step;
   return DUEL_OK;
 }
 
-duel_status duel_trainer_sample_chunk(duel_trainer *t, const float *latents, int64_t n, const float **items) {
+duel_status duel_trainer_sample_chunk(duel_trainer *t, const float *latents, const int32_t *labels, int64_t n,
+                                      const float **items) {
   const duel_step_vars *s = &t->vars_of_step;
   const int64_t latent = t->recipe->latent;
   if (!t->open) return duel_fail(DUEL_ERR_USAGE, "a run opened for its plan only has no memory to work in");
@@ -332,17 +351,21 @@ duel_status duel_trainer_sample_chunk(duel_trainer *t, const float *latents, int
   memset(t->latents, 0, (size_t)(s->chunk * latent) * sizeof *t->latents);
   memcpy(t->latents, latents, (size_t)(n * latent) * sizeof *t->latents);
   DUEL_TRY(duel_memory_write(&t->memory, s->latents, t->latents));
+  if (t->model.labels > 0) {
+    for (int64_t i = 0; i < s->chunk; i++) t->labels[i] = labels && i < n ? labels[i] : (int32_t)(i % t->model.labels);
+    DUEL_TRY(duel_memory_write(&t->memory, s->sample_labels, t->labels));
+  }
   DUEL_TRY(duel_exec_run(t->sample, 0));
   *items = t->samples ? t->samples : duel_memory_at(&t->memory, s->samples);
   return t->samples ? duel_memory_read(&t->memory, s->samples, t->samples) : DUEL_OK;
 }
 
-duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst) {
+duel_status duel_trainer_sample(duel_trainer *t, const float *latents, const int32_t *labels, int64_t n, float *dst) {
   const int64_t latent = t->recipe->latent, item = duel_shape_count(t->model.item), chunk = t->vars_of_step.chunk;
   for (int64_t first = 0; first < n; first += chunk) {
     const int64_t now = n - first < chunk ? n - first : chunk;
     const float *items = NULL;
-    DUEL_TRY(duel_trainer_sample_chunk(t, latents + first * latent, now, &items));
+    DUEL_TRY(duel_trainer_sample_chunk(t, latents + first * latent, labels ? labels + first : NULL, now, &items));
     memcpy(dst + first * item, items, (size_t)(now * item) * sizeof *dst);
   }
   return DUEL_OK;

@@ -49,6 +49,7 @@ typedef struct duel_trainer {
   duel_prefetch *prefetch;        // then: reads them ahead
   unsigned char *block;           // the inputs of one step; prefetch's where there is one
   float *latents, *samples;
+  int32_t *labels;  // of a chunk of samples
   duel_order order; // of the items; prefetch has its own
 } duel_trainer;
 
@@ -77,10 +78,12 @@ duel_status duel_trainer_settle(duel_trainer *t); // after it all state and scal
 duel_status duel_trainer_weights(duel_trainer *t, float *dst);
 // Measures the average's standing statistics, where it has any, unless those of this step are there.
 duel_status duel_trainer_stand(duel_trainer *t);
-// n latents [n, latent] through the net that samples, in inference mode -> [n, item].
-duel_status duel_trainer_sample(duel_trainer *t, const float *latents, int64_t n, float *dst);
+// n latents [n, latent] through the net that samples, in inference mode -> [n, item]. labels [n] where nets read them
+// (model.labels > 0), NULL: item i of a chunk is of class i mod classes.
+duel_status duel_trainer_sample(duel_trainer *t, const float *latents, const int32_t *labels, int64_t n, float *dst);
 // The same for at most a chunk of them (vars_of_step.chunk), whose items stay where they are until the next call.
-duel_status duel_trainer_sample_chunk(duel_trainer *t, const float *latents, int64_t n, const float **items);
+duel_status duel_trainer_sample_chunk(duel_trainer *t, const float *latents, const int32_t *labels, int64_t n,
+                                      const float **items);
 // Real items by their number in the set, as the batch op yields them: bytes become x/127.5 − 1.
 duel_status duel_trainer_real(duel_trainer *t, const int64_t *number, int64_t n, float *dst);
 

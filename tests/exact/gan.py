@@ -27,10 +27,12 @@ def is_buffer(name):
 
 
 class Run:
-    """The nets, from given tensors. `images` are uint8 [items, C, H, W] or float32 points [items, n]."""
+    """The nets, from given tensors. `images` are uint8 [items, C, H, W] or float32 points [items, n]; or (images, labels)."""
 
     def __init__(self, recipe, start, images, seed, dtype, rows=None, steps=None):
         self.r, self.seed, self.dtype, self.steps = recipe, seed, dtype, steps
+        images, self.labels = images if isinstance(images, tuple) else (images, None)
+        self.label = None  # of the rows that the nets read next
         self.train, self.loss = training(recipe), choice(recipe["loss"])
         self.batch = self.train["batch"]
         self.batches = self.train["d_steps"] + (self.loss.get("reals") == "fresh")  # of real items in a step
@@ -94,6 +96,17 @@ class Run:
                                        output_padding=pair(keys(layer).get("output_pad", 0)), **sizes(keys(layer))[1])
             elif kind == "batchnorm":
                 x = self.batchnorm(x, **at)
+            elif kind == "class_batchnorm":
+                wide = (-1, x.shape[1], *[1] * (x.dim() - 2))
+                scale, shift = (at[n][self.label].reshape(wide) for n in ("weight", "bias"))
+                x = self.batchnorm(x, **at | dict(weight=None, bias=None)) * scale + shift
+            elif kind == "label":
+                row = at["weight"][self.label] if "weight" in at and at["weight"] is not None else F.one_hot(
+                    self.label, keys(layer)["classes"]).to(self.dtype)
+                x = torch.cat([x, row.reshape(*row.shape, *[1] * (x.dim() - 2)).expand(-1, -1, *x.shape[2:])], 1)
+            elif kind == "projection":
+                row = self.read(name + "embedding.weight")[self.label]
+                x = F.linear(x, self.read(name + "weight"), self.bias(name + "bias")) + (x * row).sum(1, keepdim=True)
             elif kind == "dropout":
                 k, self.slot = 4096 * self.forwards + self.slot, self.slot + 1
                 u = spec.uniform(self.seed, spec.NOISE, self.step_number, k, x.numel()).reshape(x.shape)[self.rows]
@@ -173,6 +186,14 @@ class Run:
         n = self.batch
         return self.order.batch((self.step_number * self.batches + j) * n, n)[self.rows]
 
+    def take_labels(self, j):
+        """Those of real batch j are what the nets read next; j None: those of items that are drawn."""
+        if self.labels is None:
+            return
+        word = spec.words(self.seed, spec.LABEL, self.step_number, 0, self.batch).astype(np.uint64)
+        drawn = (word * np.uint64(len(self.images)) >> np.uint64(32)).astype(np.int64)[self.rows]
+        self.label = torch.tensor(self.labels[drawn if j is None else self.items(j)].astype(np.int64))
+
     def real(self, j):
         x = torch.tensor(self.images[self.items(j)]).to(self.dtype)
         return x / 127.5 - 1 if self.images.dtype == np.uint8 else x
@@ -197,6 +218,10 @@ class Run:
         statistics = {n: torch.zeros_like(e) for n, e in self.ema.items() if "running" in n}
         self.t, self.momentum = dict(self.ema), 1
         for self.step_number in range(32):
+            if self.labels is not None:
+                word = spec.words(self.seed, spec.EVAL, self.step_number, 5, self.batch).astype(np.uint64)
+                of = word * np.uint64(self.labels.max() + 1) >> np.uint64(32)
+                self.label = torch.tensor(of.astype(np.int64)[self.rows])
             self.forward(self.averaged, self.normal(spec.EVAL, 1, (self.batch, self.r["latent"])))
             for n in statistics:
                 statistics[n] += self.t[n] / 32
@@ -296,6 +321,7 @@ class Gan(Run):
     def d_turn(self, j, told):
         """Sub-step j; yields its real items and G's."""
         z = self.latent(j)
+        self.take_labels(j)
         real, fake = self.real(j).requires_grad_(), self.forward("G", z)
         at = SimpleNamespace(j=j, z=z, items=dict(real=real, fake=self.fakes_of_d(fake)), on_real=None, on_fake=None)
         terms, scores = {}, {}
@@ -316,8 +342,11 @@ class Gan(Run):
         _, loss, _, compares = family.loss(self.loss)
         f, r = self.forward("D", self.noisy(fake)), None
         if compares:
-            real = self.real(self.train["d_steps"]) if self.loss.get("reals") == "fresh" else real
+            fresh, of_fakes = self.loss.get("reals") == "fresh", self.label
+            self.take_labels(self.train["d_steps"] - (not fresh))
+            real = self.real(self.train["d_steps"]) if fresh else real
             r = self.forward("D", self.noisy(real)).detach()
+            self.label = of_fakes
         k = family.scheduled(self.train["top_k"] or self.batch, self.step_number, self.steps)
 
         def of_shard(r, f):
@@ -334,6 +363,7 @@ class Gan(Run):
         last = self.train["d_steps"] - (self.train["latents"] == "shared")
         z = self.latent(last)
         if self.train["latents"] == "fresh":
+            self.take_labels(None)
             fake = self.forward("G", z)
         g_loss = self.g_loss(real, fake)
         self.update("G", self.penalized_g(g_loss, SimpleNamespace(j=self.train["d_steps"], z=z, fake=fake), told))
@@ -346,8 +376,7 @@ class Classifier(Run):
     """C alone. `data` is (images, labels)."""
 
     def __init__(self, recipe, start, data, *more):
-        super().__init__(recipe, start, data[0], *more)
-        self.labels = data[1]
+        super().__init__(recipe, start, data, *more)
 
     def noise(self, shape):
         """Normal numbers times a level, one an item, that is uniform up to the recipe's."""

@@ -51,7 +51,7 @@ def tensors(recipe, item):
                   vectors(recipe, name, shape).items()]
 
 
-PRODUCTS = ("dense", "conv", "conv_transpose", "self_attention")
+PRODUCTS = ("dense", "conv", "conv_transpose", "self_attention", "projection")
 
 
 def layer_of(recipe, name):
@@ -135,6 +135,20 @@ def declare(layers, init, path, shape, out):
         elif kind == "batchnorm":
             out += [(name + "weight", shape[:1], k.get("init", "ones")), (name + "bias", shape[:1], "zeros")]
             out += [(name + "running_mean", shape[:1], "buffer 0"), (name + "running_var", shape[:1], "buffer 1")]
+        elif kind == "class_batchnorm":
+            table = (k["classes"], shape[0])
+            out += [(name + "weight", table, k.get("init", "ones")), (name + "bias", table, "zeros")]
+            out += [(name + "running_mean", shape[:1], "buffer 0"), (name + "running_var", shape[:1], "buffer 1")]
+        elif kind == "label":
+            if k.get("embed"):
+                out.append((name + "weight", (k["classes"], k["embed"]), k.get("init", dict(std=1))))
+            shape = (shape[0] + (k.get("embed") or k["classes"]), *shape[1:])
+        elif kind == "projection":
+            own = k.get("init", init)
+            out.append((name + "weight", (1, *shape), own))
+            out += [(name + "bias", (1,), "zeros")] * k.get("bias", True)
+            out.append((name + "embedding.weight", (k["classes"], *shape), own))
+            shape = (1,)
         elif kind == "flatten":
             shape = (int(np.prod(shape)),)
         elif kind == "reshape":

@@ -233,7 +233,31 @@ WEIGHTS["frozen"] = (
                        ("tanh",), ("dense", dict(out=1, frozen=False))], frozen=True),
      "penalty": dict(r1=1), "optim": dict(name="adamw", lr=0.002, weight_decay=2.0, clip_norm=1.0),
      "ema": dict(half_life="100 images")}, "points")
-CASES = {**ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
+# Labels: 0 to 2. Fakes take those of the real batch, fresh ones of G those of items that are drawn.
+K = dict(classes=3)
+LABELS = {
+    # One-hot to G, an embedding to D, each beside numbers and beside channels.
+    "cgan": ({**JUDGED, "G": [("label", K), ("dense", 16), ("tanh",), ("label", dict(embed=2, **K)), ("dense", 36), ("tanh",),
+                              ("reshape", (1, 6, 6))],
+              "D": [("label", dict(embed=2, **K)), ("conv", dict(out=4, kernel=3, stride=2, pad=1)), ("tanh",), ("label", K),
+                    ("flatten",), ("dense", 1)],
+              "penalty": dict(gp=dict(weight=10, every=2)), "train": dict(batch=16, d_steps=2, latents="fresh")}, "classed"),
+    # Their own statistics of the average; spectral norm of both of the projection's weights.
+    "projection": ({**JUDGED, "loss": "hinge", "ema": dict(half_life="100 images", buffers="standing"),
+                    "G": [("dense", dict(out=36, bias=False)), ("reshape", (4, 3, 3)), ("class_batchnorm", K), ("tanh",),
+                          ("conv_transpose", dict(out=1, kernel=4, stride=2, pad=1)), ("tanh",)],
+                    "D": dict(layers=[("conv", dict(out=4, kernel=3, stride=2, pad=1)), ("tanh",), ("flatten",), ("dense", 8),
+                                      ("tanh",), ("projection", K)], constraint="spectral"),
+                    "penalty": dict(r1=1)}, "classed"),
+    # A loss that compares, on real items and labels of G's own; shards read the labels of their rows.
+    "classes-shards": ({**JUDGED, "loss": dict(name="rpgan", reals="fresh"),
+                        "G": [("dense", dict(out=36, bias=False)), ("reshape", (4, 3, 3)), ("class_batchnorm", K), ("tanh",),
+                              ("conv_transpose", dict(out=1, kernel=4, stride=2, pad=1)), ("tanh",)],
+                        "D": [("conv", dict(out=4, kernel=3, stride=2, pad=1)), ("tanh",), ("flatten",),
+                              ("projection", dict(bias=False, **K))],
+                        "penalty": dict(r1=1, r2=1), "train": dict(batch=16, shards=4, latents="fresh")}, "classed"),
+}
+CASES = {**LABELS, **ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
 
 
 class Attached(gan.Gan):
@@ -502,6 +526,8 @@ def items_of(kind, sets):
     if kind == "points":
         return sets["points"], (3,)
     images, kept = sets["images"][:, None], ~spec.held_out(len(sets["images"]))
+    if kind == "classed":
+        return (images, sets["labels"]), images.shape[1:]
     return images if kind == "images" else (images[kept], sets["labels"][kept]), images.shape[1:]
 
 

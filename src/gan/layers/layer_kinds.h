@@ -41,6 +41,14 @@ duel_val duel_layer_bias(duel_pass *p, const duel_layer *l, int init, duel_shape
 int duel_layer_buffer(duel_pass *p, const char *name, duel_shape shape, double value);
 
 // ---- layers.c
+// Batchnorm's keys, and x by the statistics of its batch, in inference mode the running ones; scale and shift [C].
+#define DUEL_BATCHNORM_KEYS                                                                                            \
+  {"eps", DUEL_KEY_NUMBER, "1.0e-5", 1e-12, 1, NULL, "added to the variance"},                                         \
+      {"momentum", DUEL_KEY_NUMBER, "0.1", 0, 1, NULL, "weight of the new batch in the running statistics"}, {         \
+    "init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the scale begins, if not as ones"                                      \
+  }
+enum { DUEL_BATCHNORM_EPS, DUEL_BATCHNORM_MOMENTUM, DUEL_BATCHNORM_INIT, DUEL_BATCHNORM_OWN }; // own keys from here on
+duel_val duel_layer_normalize_batch(duel_pass *p, const duel_layer *l, duel_val x, duel_val scale, duel_val shift);
 // Applies a list of layers; the prefix names it.
 duel_val duel_walk(duel_pass *p, const duel_layers *layers, duel_val x);
 // A line of the layer table; its parameters are those since `first`.
@@ -76,7 +84,7 @@ bool duel_layer_pads(duel_pass *p, const duel_layer *l, int key, int64_t dst[4])
   X(dense) X(conv) X(conv_transpose) X(upsample) X(avgpool) X(maxpool) X(global_pool)                                  \
   X(leaky_relu) X(relu) X(tanh) X(sigmoid) X(batchnorm) X(layernorm) X(instancenorm) X(groupnorm) X(pixelnorm)         \
   X(silu) X(gelu) X(prelu) X(dropout) X(flatten) X(reshape)                                                            \
-  X(minibatch_stddev) X(self_attention) X(residual) X(add) X(concat)
+  X(minibatch_stddev) X(self_attention) X(label) X(projection) X(class_batchnorm) X(residual) X(add) X(concat)
 // clang-format on
 #define DUEL_LAYER(name) extern const duel_layer_kind duel_layer_##name;
 DUEL_LAYERS(DUEL_LAYER)

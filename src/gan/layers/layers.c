@@ -71,12 +71,7 @@ static duel_val forward_sigmoid(duel_pass *p, const duel_layer *l, duel_val x) {
 }
 const duel_layer_kind duel_layer_sigmoid = {{"sigmoid", NULL, duel_no_keys, "1/(1 + exp(−x))"}, forward_sigmoid};
 
-static const duel_key keys_batchnorm[] = {
-    {"eps", DUEL_KEY_NUMBER, "1.0e-5", 1e-12, 1, NULL, "added to the variance"},
-    {"momentum", DUEL_KEY_NUMBER, "0.1", 0, 1, NULL, "weight of the new batch in the running statistics"},
-    {"init", DUEL_KEY_INIT, "", 0, 0, NULL, "how the scale begins, if not as ones"},
-    DUEL_FROZEN_KEY,
-    {.name = NULL}};
+static const duel_key keys_batchnorm[] = {DUEL_BATCHNORM_KEYS, DUEL_FROZEN_KEY, {.name = NULL}};
 
 static void sum_up(duel_pass *p, int var, duel_val x, double mul) {
   duel_graph *g = p->g;
@@ -99,19 +94,13 @@ static void advance(duel_pass *p, int mean_var, int var_var, const duel_val out[
   duel_running(g, duel_state(g, mean_var), duel_state(g, var_var), mean, var, momentum, unbias, moved);
 }
 
-// Ioffe & Szegedy 2015, arXiv:1502.03167. As in PyTorch: the biased variance normalizes, the unbiased one enters the
-// running average, running = (1 − momentum)·running + momentum·batch.
-static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x) {
+duel_val duel_layer_normalize_batch(duel_pass *p, const duel_layer *l, duel_val x, duel_val scale, duel_val shift) {
   duel_graph *g = p->g;
-  duel_shape in = duel_val_shape(g, x);
-  if (in.rank < 2) return duel_graph_error(g, "batchnorm needs channels, but gets %s", duel_shape_text(in));
-  int64_t channels = in.dim[1], samples = duel_shape_count(in) / (channels > 0 ? channels : 1);
-  duel_shape shape = DUEL_SHAPE(channels);
-  double eps = duel_layer_number(l, 0), momentum = duel_layer_number(l, 1);
-  duel_val scale = duel_layer_parameter(p, "weight", shape, duel_layer_init(l, 2, 1), 0, 0);
-  duel_val shift = duel_layer_parameter(p, "bias", shape, zeros, 0, 0);
-  int mean_var = duel_layer_buffer(p, "running_mean", shape, 0);
-  int var_var = duel_layer_buffer(p, "running_var", shape, 1);
+  const duel_shape in = duel_val_shape(g, x);
+  const int64_t channels = in.dim[1], samples = duel_shape_count(in) / (channels > 0 ? channels : 1);
+  const double eps = duel_layer_number(l, DUEL_BATCHNORM_EPS), momentum = duel_layer_number(l, DUEL_BATCHNORM_MOMENTUM);
+  const int mean_var = duel_layer_buffer(p, "running_mean", DUEL_SHAPE(channels), 0);
+  const int var_var = duel_layer_buffer(p, "running_var", DUEL_SHAPE(channels), 1);
 
   if (p->declare || p->train || p->standing) {
     const int64_t shards = p->model->recipe->train.shards;
@@ -137,6 +126,17 @@ static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x)
   duel_val slope = duel_div(g, scale, duel_sqrt(g, duel_affine(g, var, 1, eps)));
   duel_val centered = duel_sub(g, x, duel_reshape(g, mean, wide));
   return duel_add(g, duel_mul(g, centered, duel_reshape(g, slope, wide)), duel_reshape(g, shift, wide));
+}
+
+// Ioffe & Szegedy 2015, arXiv:1502.03167. As in PyTorch: the biased variance normalizes, the unbiased one enters the
+// running average, running = (1 − momentum)·running + momentum·batch.
+static duel_val forward_batchnorm(duel_pass *p, const duel_layer *l, duel_val x) {
+  const duel_shape in = duel_val_shape(p->g, x);
+  if (in.rank < 2) return duel_graph_error(p->g, "batchnorm needs channels, but gets %s", duel_shape_text(in));
+  const duel_shape shape = DUEL_SHAPE(in.dim[1]);
+  const duel_val scale = duel_layer_parameter(p, "weight", shape, duel_layer_init(l, DUEL_BATCHNORM_INIT, 1), 0, 0);
+  const duel_val shift = duel_layer_parameter(p, "bias", shape, zeros, 0, 0);
+  return duel_layer_normalize_batch(p, l, x, scale, shift);
 }
 const duel_layer_kind duel_layer_batchnorm = {
     {"batchnorm", "eps", keys_batchnorm, "each channel to mean 0 and variance 1 over the batch, then scale and shift"},

@@ -32,6 +32,7 @@ typedef struct duel_pass {
   int draws;  // of this pass so far
   bool again; // it was made before in this step: no state advances
   duel_shards *shards; // in training mode, and standing: x is a shard's rows
+  duel_val labels;     // i32 [N], of the rows of x; DUEL_NONE where nothing reads them
   duel_val *view;      // the net's parameters, one value a tensor: what forwards read and gradients name
   int cursor;          // next tensor of the net
   bool frozen;         // of the layer at hand

@@ -62,7 +62,7 @@ void duel_dataset_close(duel_dataset *d);
 // labels, names and number of classes.
 duel_status duel_dataset_open_test(duel_dataset **test, duel_dataset *data, const char *name,
                                    const duel_dataset_options *options);
-// Whether a classifier can learn from the set: it has labels, of two classes or more, and each class has items. DATA.
+// Whether labels can be learnt from: the set has labels, of two classes or more, and each class has items. DATA.
 duel_status duel_dataset_check_labels(const duel_dataset *d);
 
 // Items by their number, one after another, wherever they are; any threads. DATA if the cache has been damaged.

@@ -207,7 +207,7 @@ duel_status duel_dataset_check_labels(const duel_dataset *d) {
   int64_t count[256] = {0}, present = 0, absent = -1;
   if (!d->labels)
     return duel_fail(DUEL_ERR_DATA,
-                     "%s has no labels, and a classifier learns from them: an IDX images file needs its labels file "
+                     "%s has no labels, and the recipe learns from them: an IDX images file needs its labels file "
                      "beside it, pictures a folder for each class (at most 256)",
                      d->name);
   for (int64_t i = 0; i < d->items; i++) count[d->labels[i]]++;
@@ -216,7 +216,7 @@ duel_status duel_dataset_check_labels(const duel_dataset *d) {
     if (!count[i]) absent = i;
   }
   if (present == 1)
-    return duel_fail(DUEL_ERR_DATA, "%s has %lld item%s, all of one class: a classifier needs two classes or more",
+    return duel_fail(DUEL_ERR_DATA, "%s has %lld item%s, all of one class: labels are of use with two classes or more",
                      d->name, (long long)d->items, d->items == 1 ? "" : "s");
   if (absent < 0) return DUEL_OK;
   return duel_fail(

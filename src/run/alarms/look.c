@@ -132,7 +132,7 @@ static bool all_finite(const float *x, int64_t n) {
 
 duel_status duel_look_take(duel_look *l, duel_trainer *t) {
   if (!l->latents) return DUEL_OK;
-  DUEL_TRY(duel_trainer_sample(t, l->latents, l->n, l->now));
+  DUEL_TRY(duel_trainer_sample(t, l->latents, NULL, l->n, l->now));
   if (!all_finite(l->now, l->n * l->size)) return DUEL_OK;
   duel_scalars *s = &t->vars_of_step.scalars;
   DUEL_TRY(duel_scalars_tell(s, "spread_real", NULL, l->spread));
