@@ -211,6 +211,14 @@ cure 'must yield one number (a logit); let it end with dense: 1' 2 's/.*let it e
   "edit '/^  - dense: 1\$/d' && sed \"s/^loss/  - \$cure\nloss/\" x.yaml >y.yaml && d train --recipe ./y.yaml"
 cure 'let it end with dense: $classes' 2 's/.*let it end with dense: (.*)$/\1/p' "$J --set C.3.dense=3" 'd train --recipe ./judge.yaml --set "C.3.dense=$cure"'
 edit '/flatten/d'
+cure 'put global_pool or flatten before it' 2 's/.*put global_pool or (flatten) before it$/\1/p' "$T --set 'D=[projection]'" \
+  'd $T --set "D=[$cure, projection]"'
+cure '; set classes: $classes' 2 's/.*; set classes: (\$classes)$/\1/p' "$T --set 'D=[flatten, projection: 5]'" \
+  'd $T --set "D=[flatten, projection: {classes: $cure}]"'
+cure 'C reads the labels that it is to tell' 2 's/.*; leave label, (projection) and class_batchnorm out$/\1/p' \
+  "$J --set 'C=[flatten, label, dense: \$classes]'" 'd $J --set "C=[flatten, dense: \$classes]"'
+cure 'reads labels, so it draws no classes; leave %s out' 2 's/.*leave --(class) out$/\1/p' "generate $old --count 1 --class 0 --out x.png" \
+  'd generate "$old" --count 1 --out x.png'
 cure 'put flatten before it' 2 's/.*put (flatten) before it$/\1/p' "$X" 'sed "s/^D:/D:\n  - $cure/" x.yaml >y.yaml && d train --recipe ./y.yaml'
 edit 's/- flatten/- flatten\n  - conv: {out: 2, kernel: 3}\n  - flatten/'
 cure '%s reads images, but gets %s; put reshape before it' 2 's/.*put (reshape) before it$/\1/p' "$X" \

@@ -421,6 +421,15 @@ ok "of 16 bytes and 5 images" test "$(wc -c <c.idx)" -eq $((16 + 5 * 784))
 expect 0 "" "a folder" generate "$a" --seeds 3,300-601 --out many/
 ok "of one picture a seed" test "$(ls many | wc -l)" -eq 303
 ok "named after it" test -s many/00601.png
+expect 2 "no net of .* reads labels.*leave --class out" "a class of a net that knows none" generate "$a" --count 1 --class 0 --out x.png
+expect 2 "class" "no list of classes" generate "$a" --count 1 --class trousers --out x.png
+expect 0 "" "a net that knows classes" train --recipe cgan --data synthetic:shapes --steps 3 --outdir classes -q
+expect 2 "class 4 is not there; classes are 0 to 3" "a class that is not there" generate classes/latest --count 1 --class 4 --out x.png
+expect 0 "" "classes in turns" generate classes/latest --seeds 5,6,7 --class 2,1 --out turns.npy
+expect 0 "" "one class" generate classes/latest --seeds 7 --class 2 --out two.npy
+tail -c 3136 turns.npy >third
+tail -c 3136 two.npy >alone
+ok "the third item is of the first class again" cmp third alone
 expect 0 '"items":2' "generate --json" generate "$good" --count 2 --out j.png --json
 expect 2 "seeds" "neither seeds nor count" generate "$a" --out x.png
 expect 2 "seeds" "both" generate "$a" --seeds 1 --count 1 --out x.png

@@ -26,6 +26,7 @@ enum { MOST = 3 * 64 * 48 };
 
 static const char *backend = "cpu";
 static char photos[4096]; // folder of 9 pictures of 20×28 (height×width) in color
+static char sorted[4096]; // the same in a folder for each of two classes
 
 static int set_up(void **state) {
   static uint8_t pixels[20 * 28 * 3], file[PICTURE_ROOM];
@@ -33,11 +34,18 @@ static int set_up(void **state) {
   scratch_setup(state);
   snprintf(photos, sizeof photos, "%s", scratch("photos"));
   mkdir(photos, 0777);
+  snprintf(sorted, sizeof sorted, "%s", scratch("sorted"));
+  mkdir(sorted, 0777);
+  mkdir(scratch("sorted/0"), 0777);
+  mkdir(scratch("sorted/1"), 0777);
   for (int i = 0; i < 9; i++) {
     char name[64];
     snprintf(name, sizeof name, "photos/%d.png", i);
     draw_pixels(pixels, 20, 28, 3, i);
-    scratch_put(name, file, make_png(file, &(png_kind){28, 20, 8, 2, 0, 0}, pixels));
+    const size_t bytes = make_png(file, &(png_kind){28, 20, 8, 2, 0, 0}, pixels);
+    scratch_put(name, file, bytes);
+    snprintf(name, sizeof name, "sorted/%d/%d.png", i % 2, i);
+    scratch_put(name, file, bytes);
   }
   return 0;
 }
@@ -131,6 +139,13 @@ static void every_builtin(void **state) {
        {3, 64, 48}},
       {"resnet-32",
        photos,
+       {{"train.batch", "2", NULL}, {"vars.ch", "2", NULL}, {"data.size", "[16, 24]", NULL}},
+       3,
+       3,
+       {3, 16, 24}},
+      {"cgan", sorted, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},
+      {"projgan-32",
+       sorted,
        {{"train.batch", "2", NULL}, {"vars.ch", "2", NULL}, {"data.size", "[16, 24]", NULL}},
        3,
        3,
