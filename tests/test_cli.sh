@@ -428,8 +428,8 @@ expect 2 "class 4 is not there; classes are 0 to 3" "a class that is not there" 
 expect 0 "" "classes in turns" generate classes/latest --seeds 5,6,7 --class 2,1 --out turns.npy
 expect 0 "" "one class" generate classes/latest --seeds 7 --class 2 --out two.npy
 tail -c 3136 turns.npy >third
-tail -c 3136 two.npy >alone
-ok "the third item is of the first class again" cmp third alone
+tail -c 3136 two.npy >second
+ok "the third item is of the first class again" cmp third second
 expect 0 '"items":2' "generate --json" generate "$good" --count 2 --out j.png --json
 expect 2 "seeds" "neither seeds nor count" generate "$a" --out x.png
 expect 2 "seeds" "both" generate "$a" --seeds 1 --count 1 --out x.png
