@@ -27,7 +27,8 @@ static const char classes_recipe[] =
     "latent: 6\n"
     "G: [label, dense: 32, class_batchnorm, tanh, residual: [label: 2, dense: 32], dense: $C*$H*$W, tanh,\n"
     "    reshape: [$C, $H, $W]]\n"
-    "D: {layers: [label: 1, flatten, dense: 16, tanh, projection], constraint: spectral}\n"
+    "D: {layers: [label: 1, flatten, dense: 16, tanh, {auxiliary: [dense: $classes], generator: 0.1},\n"
+    "    projection], constraint: spectral}\n"
     "loss: {name: ragan, reals: fresh}\n"
     "penalty: {r1: {weight: 1, every: 2}}\n"
     "ema: {half_life: 50 images, buffers: standing}\n"
@@ -57,6 +58,8 @@ static void train(const char *from, int threads, const char *key, const char *va
   must(duel_run_stats(run, &stats));
   must(duel_run_advance(run, to - stats.step));
   assert_true(isfinite(duel_run_scalar(run, "d_loss")) && isfinite(duel_run_scalar(run, "g_loss")));
+  assert_true(duel_run_scalar(run, "class_loss_real") > 0 && duel_run_scalar(run, "class_loss_g") > 0);
+  assert_true(duel_run_scalar(run, "class_accuracy") >= 0 && duel_run_scalar(run, "class_accuracy") <= 1);
   must(duel_run_save(run, scratch(path)));
   duel_run_close(run);
 }
@@ -130,6 +133,15 @@ static void what_does_not_fit(void **state) {
          "D.0 projection: projection reads one row of numbers an item, but gets 8×1×28×28; put global_pool or flatten "
          "before it");
   refuse("D.0.label.classes", "3", DUEL_ERR_USAGE, "D.0 label: the data have 4 classes, not 3");
+  refuse("D", "[flatten, auxiliary: [dense: 5], dense: 1]", DUEL_ERR_USAGE,
+         "D.1 auxiliary: the data have 4 classes, not 5; set classes: $classes");
+  refuse(
+      "D", "[auxiliary: [conv: 4], flatten, dense: 1]", DUEL_ERR_USAGE,
+      "D.0 auxiliary: auxiliary yields 8×4×26×26, but must yield one number a class; let it end with dense: $classes");
+  refuse("D", "[flatten, auxiliary: [dense: 4], auxiliary: [dense: 4], dense: 1]", DUEL_ERR_USAGE,
+         "D.2 auxiliary: D has a second auxiliary; leave one out");
+  refuse("G.3", "{auxiliary: [dense: 4]}", DUEL_ERR_USAGE,
+         "G.3 auxiliary: auxiliary judges items: it belongs in a net that reads them, not in G");
   duel_run *run;
   static const duel_set set[] = {{"C", "[flatten, label, dense: $classes]", NULL}};
   assert_int_equal(

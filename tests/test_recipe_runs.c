@@ -144,6 +144,7 @@ static void every_builtin(void **state) {
        3,
        {3, 16, 24}},
       {"cgan", sorted, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},
+      {"acgan", sorted, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},
       {"projgan-32",
        sorted,
        {{"train.batch", "2", NULL}, {"vars.ch", "2", NULL}, {"data.size", "[16, 24]", NULL}},

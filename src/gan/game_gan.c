@@ -157,8 +157,28 @@ static duel_val top_share(duel_step *s, duel_val x) {
   return duel_div(g, top, duel_sum(g, top));
 }
 
-// What D learns from a shard of sub-step j; its output on real items or on fakes may be DUEL_NONE.
-static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, duel_val fake, duel_logits x) {
+// loss + weight·the cross-entropy of a pass's logits of classes; name: told by it, or NULL.
+static duel_val tell_classes(duel_step *s, duel_val loss, duel_val logits, double weight, const char *name) {
+  if (logits == DUEL_NONE || loss == DUEL_NONE || weight == 0) return loss;
+  const duel_val entropy = duel_softmax_ce(s->g, logits, s->labels, 0);
+  if (name) duel_step_report(s, name, NULL, DUEL_LAST, entropy, DUEL_REPORT_SUM, 1);
+  return duel_add(s->g, loss, duel_affine(s->g, entropy, weight, 0));
+}
+
+// The loss of D's classifier beside that of its logits: on real items and, if the recipe says so, on fakes.
+static duel_val d_classes(duel_step *s, duel_val loss, const duel_val of[2], bool last) {
+  const duel_auxiliary *head = &s->m->net[D].auxiliary;
+  loss = tell_classes(s, loss, of[0], head->weight, last ? "class_loss_real" : NULL);
+  if (last && of[0] != DUEL_NONE)
+    duel_step_report(s, "class_accuracy", NULL, DUEL_LAST, duel_hits(s->g, of[0], s->labels), DUEL_REPORT_SUM,
+                     1 / (double)duel_step_rows(s));
+  return tell_classes(s, loss, of[1], head->fakes ? head->weight : 0, last ? "class_loss_fake" : NULL);
+}
+
+// What D learns from a shard of sub-step j; its output on real items or on fakes may be DUEL_NONE. classes: its logits
+// of classes on both.
+static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, duel_val fake, duel_logits x,
+                    const duel_val classes[2]) {
   if (x.real != DUEL_NONE) x.flip_real = flips(s, j, false);
   if (x.fake != DUEL_NONE) x.flip_fake = flips(s, j, true);
   const duel_loss_terms terms = loss->d(s->g, x, &s->r->loss);
@@ -178,7 +198,7 @@ static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, d
     report_scores(s, "score_real", "sign_real", x.real);
     report_scores(s, "score_fake", "sign_fake", x.fake);
   }
-  duel_step_descend(s, D, duel_penalties_add(s, sum_of(s->g, terms), &at));
+  duel_step_descend(s, D, duel_penalties_add(s, d_classes(s, sum_of(s->g, terms), classes, last), &at));
 }
 
 // An update of D down penalties alone, on these sides.
@@ -205,16 +225,17 @@ static duel_fakes train_d(duel_step *s, const duel_loss *loss, int j) {
     duel_logits x = duel_no_logits;
     if (r->train.shards == 1) duel_step_fake(s, &fakes); // they are kept anyway, and may be made beside D's work
     x.real = duel_step_forward(s, D, real);
-    learn_d(s, loss, j, real, DUEL_NONE, x);
+    learn_d(s, loss, j, real, DUEL_NONE, x, (duel_val[]){s->classes, DUEL_NONE});
   }
   if (!joint(r)) update_d(s, last);
   while (duel_step_shard(s)) {
     take_labels(s, j);
     duel_val real = joint(r) ? duel_step_real(s, j) : DUEL_NONE, fake = duel_step_fake(s, &fakes);
     duel_logits x = duel_no_logits;
-    if (joint(r)) x.real = duel_step_forward(s, D, real = noisy(s, real));
-    x.fake = duel_step_forward(s, D, fake = noisy(s, fake));
-    learn_d(s, loss, j, real, fake, x);
+    duel_val classes[2] = {DUEL_NONE, DUEL_NONE};
+    if (joint(r)) x.real = duel_step_forward(s, D, real = noisy(s, real)), classes[0] = s->classes;
+    x.fake = duel_step_forward(s, D, fake = noisy(s, fake)), classes[1] = s->classes;
+    learn_d(s, loss, j, real, fake, x, classes);
   }
   update_d(s, last);
   const int apart = duel_penalties_own(s);
@@ -230,6 +251,7 @@ static void train_g(duel_step *s, const duel_loss *loss, duel_fakes *fakes) {
     const duel_val of_fakes = s->labels, fake = duel_step_fake(s, fakes);
     duel_logits x = duel_no_logits;
     x.fake = duel_step_forward(s, D, noisy(s, fake));
+    const duel_val classes = s->classes;
     x.share = top_share(s, x.fake);
     if (loss->compares) {
       const int batch = d_steps(r) - !duel_loss_fresh(&r->loss);
@@ -237,8 +259,9 @@ static void train_g(duel_step *s, const duel_loss *loss, duel_fakes *fakes) {
       x.real = duel_step_forward(s, D, noisy(s, duel_step_real(s, batch)));
       s->labels = of_fakes;
     }
-    const duel_val g_loss = loss->g(s->g, x, &r->loss);
+    duel_val g_loss = loss->g(s->g, x, &r->loss);
     duel_step_report(s, "g_loss", "G loss", DUEL_LAST, g_loss, DUEL_REPORT_SUM, 1);
+    g_loss = tell_classes(s, g_loss, classes, s->m->net[D].auxiliary.generator, "class_loss_g");
     const duel_penalty_at at = {.net = G,
                                 .sub_step = d_steps(r),
                                 .z = duel_step_latents(s, fakes->k),

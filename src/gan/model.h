@@ -41,6 +41,11 @@ typedef struct duel_layer_row { // a line of the layer table
   bool frozen;
 } duel_layer_row;
 
+typedef struct duel_auxiliary { // weights of a net's cross-entropy on classes
+  double weight, generator;     // in its own loss, and in that of the net whose items it judges
+  bool fakes;                   // its own has that of fakes too
+} duel_auxiliary;
+
 typedef struct duel_model_net {
   char lower[16], coef_name[24], average_name[24]; // "g", "coef.G", "average.G": in names of scalars and inputs
   duel_param *param;
@@ -55,7 +60,8 @@ typedef struct duel_model_net {
   int vectors, vectors_ema;
   int moment[DUEL_MAX_MOMENTS];
   duel_shape reads; // without the batch
-  double share;     // of a usual update that each of its updates is, where others come between them; else 1
+  duel_auxiliary auxiliary;
+  double share; // of a usual update that each of its updates is, where others come between them; else 1
   duel_layer_row *row;
   int n_rows, cap_rows;
 } duel_model_net;

@@ -239,7 +239,9 @@ static duel_val forward(duel_step *s, int net, duel_val x, int number, bool agai
                     .shards = &s->shards,
                     .labels = s->labels,
                     .view = weights_of(s, net, number)};
-  return in_loop(s) ? duel_forward(&pass, x) : DUEL_NONE;
+  const duel_val y = in_loop(s) ? duel_forward(&pass, x) : DUEL_NONE;
+  s->classes = pass.classes;
+  return y;
 }
 
 duel_val duel_step_forward(duel_step *s, int net, duel_val x) {

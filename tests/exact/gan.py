@@ -33,6 +33,7 @@ class Run:
         self.r, self.seed, self.dtype, self.steps = recipe, seed, dtype, steps
         images, self.labels = images if isinstance(images, tuple) else (images, None)
         self.label = None  # of the rows that the nets read next
+        self.classes = None  # what an auxiliary head made last
         self.train, self.loss = training(recipe), choice(recipe["loss"])
         self.batch = self.train["batch"]
         self.batches = self.train["d_steps"] + (self.loss.get("reals") == "fresh")  # of real items in a step
@@ -128,6 +129,8 @@ class Run:
                 for copy in range(layer[2].get("repeat", 1)):
                     body = self.run(layer[1], f"{name}{copy}.residual", x)
                     x = body + self.run(layer[2].get("skip", ()), f"{name}{copy}.skip", x)
+            elif kind == "auxiliary":
+                self.classes = self.run(layer[1], name + "auxiliary", x)
             elif kind == "reshape":
                 x = x.reshape(len(x), *value[0])
             else:
@@ -255,10 +258,24 @@ class Gan(Run):
 
     def show(self, at, sides):
         """D sees these sides, one after the other."""
+        at.classes = {}
         for side in sides:
             x = self.noisy(at.items[side])
             setattr(at, side, x)
             setattr(at, "on_" + side, self.forward("D", x))
+            at.classes[side] = self.classes
+
+    def class_loss(self, logits, weight, name, told):
+        """weight times the cross-entropy of an auxiliary head."""
+        if logits is None or not weight:
+            return 0
+        entropy = F.cross_entropy(logits, self.label)
+        told[name] = entropy.item()
+        return weight * entropy
+
+    def head(self, key, standard=1):
+        heads = [layer[2] for layer in layers(self.r, "D") if layer[0] == "auxiliary"]
+        return heads[0].get(key, standard) if heads else 0
 
     def d_terms(self, at):
         """What D descends, without penalties."""
@@ -328,7 +345,13 @@ class Gan(Run):
         for sides in [["real"], ["fake"]] if self.train["d_update"] == "separate" else [["real", "fake"]]:
             self.show(at, sides)
             now = self.d_terms(at)
-            self.update("D", self.penalized(sum(now.values()), at, told))
+            loss = sum(now.values())
+            for side in sides:
+                of = self.head("weight") if side == "real" or self.head("fakes", True) else 0
+                loss = loss + self.class_loss(at.classes[side], of, "class_loss_" + side, told)
+            if at.classes.get("real") is not None:
+                told["class_accuracy"] = (at.classes["real"].argmax(1) == self.label).double().mean().item()
+            self.update("D", self.penalized(loss, at, told))
             scores |= {"score_" + side: getattr(at, "on_" + side).mean().item() for side in sides}
             terms |= {name: term.item() for name, term in now.items()}
             at.on_real = at.on_fake = None
@@ -341,6 +364,7 @@ class Gan(Run):
         """What G descends; a loss that compares sees D on real items too, after D on fakes."""
         _, loss, _, compares = family.loss(self.loss)
         f, r = self.forward("D", self.noisy(fake)), None
+        self.of_g = self.classes
         if compares:
             fresh, of_fakes = self.loss.get("reals") == "fresh", self.label
             self.take_labels(self.train["d_steps"] - (not fresh))
@@ -366,7 +390,8 @@ class Gan(Run):
             self.take_labels(None)
             fake = self.forward("G", z)
         g_loss = self.g_loss(real, fake)
-        self.update("G", self.penalized_g(g_loss, SimpleNamespace(j=self.train["d_steps"], z=z, fake=fake), told))
+        learnt = g_loss + self.class_loss(self.of_g, self.head("generator"), "class_loss_g", told)
+        self.update("G", self.penalized_g(learnt, SimpleNamespace(j=self.train["d_steps"], z=z, fake=fake), told))
         self.average()
         self.step_number += 1
         return told | dict(g_loss=g_loss.item())

@@ -58,6 +58,8 @@ def layer_of(recipe, name):
     """The kind and keys of the layer that has the tensor. Blocks within blocks are not looked into."""
     net, *path = name.split(".")
     layers = recipes.layers(recipe, net)
+    if len(path) > 2 and path[1] == "auxiliary":
+        layers, path = layers[int(path[0])][1], path[2:]
     while len(path) > 3 and path[2] in ("residual", "skip"):
         block, _, part, *path = path
         layers = layers[int(block)][1] if part == "residual" else layers[int(block)][2]["skip"]
@@ -149,6 +151,8 @@ def declare(layers, init, path, shape, out):
             out += [(name + "bias", (1,), "zeros")] * k.get("bias", True)
             out.append((name + "embedding.weight", (k["classes"], *shape), own))
             shape = (1,)
+        elif kind == "auxiliary":
+            declare(layer[1], init, name + "auxiliary", shape, out)
         elif kind == "flatten":
             shape = (int(np.prod(shape)),)
         elif kind == "reshape":

@@ -82,6 +82,9 @@ def flow(value):
 
 def layer_text(layer):
     """A layer in flow style, without its braces."""
+    if layer[0] == "auxiliary":
+        of = ", ".join("{%s}" % layer_text(l) if len(l) > 1 else l[0] for l in layer[1])
+        return f"auxiliary: [{of}]" + "".join(f", {k}: {flow(v)}" for k, v in layer[2].items())
     if layer[0] == "residual":
         lists = [("residual", layer[1])] + [("skip", v) for k, v in layer[2].items() if k == "skip"]
         parts = [f"{name}: [" + ", ".join("{%s}" % layer_text(l) if len(l) > 1 else l[0] for l in of) + "]"
@@ -100,7 +103,7 @@ def to_yaml(recipe, data, steps, comment, seed=0):
             continue
         own = {k: v for k, v in value.items() if k != "layers"} if isinstance(value, dict) else {}
         lines += [f"{key}:"] + ["  layers:"] * bool(own)
-        lines += [("    - " if own else "  - ") + ("{%s}" if layer[0] == "residual" else "%s") % layer_text(layer)
+        lines += [("    - " if own else "  - ") + ("{%s}" if layer[0] in ("residual", "auxiliary") else "%s") % layer_text(layer)
                   for layer in layers(recipe, key)]
         lines += [f"  {k}: {flow(v)}" for k, v in own.items()]
     return "\n".join(lines) + "\n"

@@ -257,6 +257,16 @@ LABELS = {
                               ("projection", dict(bias=False, **K))],
                         "penalty": dict(r1=1, r2=1), "train": dict(batch=16, shards=4, latents="fresh")}, "classed"),
 }
+HEAD = [("conv", dict(out=4, kernel=3, stride=2, pad=1)), ("tanh",), ("flatten",), ("dense", 12), ("tanh",)]
+LABELS |= {
+    "acgan": ({**JUDGED, "G": [("label", dict(embed=3, **K)), *JUDGED["G"]],
+               "D": HEAD + [("auxiliary", [("dense", 6), ("tanh",), ("dense", 3)], dict(weight=0.7, generator=0.3)),
+                            ("dense", 1)], "train": dict(batch=16, d_update="separate")}, "classed"),
+    # As Gulrajani et al.'s: D tells the classes of real items alone.
+    "acgan-real": ({**JUDGED, "loss": "wasserstein", "G": [("label", K), *JUDGED["G"]],
+                    "D": HEAD + [("auxiliary", [("dense", 3)], dict(generator=0.1, fakes=False)), ("dense", 1)],
+                    "penalty": dict(gp=10), "train": dict(batch=16, shards=2, latents="fresh")}, "classed"),
+}
 CASES = {**LABELS, **ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
 
 

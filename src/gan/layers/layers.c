@@ -250,6 +250,7 @@ duel_val duel_forward(duel_pass *p, duel_val x) {
   if (!p->declare && !p->view) return DUEL_NONE; // no memory for the views: the graph knows
   p->cursor = p->draws = p->n_saved = 0;
   p->frozen = p->model->recipe->net[p->net].frozen;
+  p->classes = DUEL_NONE;
   snprintf(p->prefix, sizeof p->prefix, "%s", p->model->recipe->net[p->net].name);
   x = duel_walk(p, layers, x);
   duel_scope(p->g, "%s", "");

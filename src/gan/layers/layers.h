@@ -36,6 +36,7 @@ typedef struct duel_pass {
   duel_val *view;      // the net's parameters, one value a tensor: what forwards read and gradients name
   int cursor;          // next tensor of the net
   bool frozen;         // of the layer at hand
+  duel_val classes;    // [N, classes]: logits that an auxiliary layer made; DUEL_NONE: none did
   char prefix[96];     // "G.3": path of the layer at hand
   duel_saved saved[DUEL_MAX_SAVED];
   int n_saved;

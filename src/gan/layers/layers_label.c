@@ -1,7 +1,11 @@
-// Layers that read the items' labels: label, projection, class_batchnorm. Each knows how many classes there are by its
-// key, whose standard is the data's number, so that a checkpoint draws without the data.
+// Layers that know classes: label, projection, class_batchnorm read the items' labels, auxiliary tells them. Each knows
+// how many classes there are by its key, whose standard is the data's number, so that a checkpoint draws without the
+// data.
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "gan/game.h"
 #include "gan/inits.h"
 #include "gan/layers/layer_kinds.h"
 
@@ -122,3 +126,42 @@ static duel_val forward_class_batchnorm(duel_pass *p, const duel_layer *l, duel_
 const duel_layer_kind duel_layer_class_batchnorm = {
     {"class_batchnorm", "eps", keys_class_batchnorm, "batchnorm with a scale and a shift for each class"},
     forward_class_batchnorm};
+
+// ---- auxiliary: Odena, Olah and Shlens 2017, arXiv:1610.09585
+enum { AUXILIARY, AUXILIARY_WEIGHT, AUXILIARY_GENERATOR, AUXILIARY_FAKES };
+static const duel_key keys_auxiliary[] = {
+    {"auxiliary", DUEL_KEY_LAYERS, NULL, 0, 0, NULL, "a list of layers that yields one logit a class"},
+    {"weight", DUEL_KEY_NUMBER, "1", 0, 1e6, NULL, "of the cross-entropy in D's loss"},
+    {"generator", DUEL_KEY_NUMBER, "1", 0, 1e6, NULL, "of that of G's items in G's loss"},
+    {"fakes", DUEL_KEY_BOOL, "true", 0, 0, NULL, "D's loss has that of fakes too, by the class they were asked for"},
+    DUEL_FROZEN_KEY,
+    {.name = NULL}};
+
+// The list's output goes to the loss; x goes on as it is.
+static duel_val forward_auxiliary(duel_pass *p, const duel_layer *l, duel_val x) {
+  const size_t length = strlen(p->prefix);
+  const char *net = p->model->recipe->net[p->net].name;
+  if (p->net == p->model->game->samples)
+    return duel_graph_error(p->g, "auxiliary judges items: it belongs in a net that reads them, not in %s", net);
+  if (p->classes != DUEL_NONE) return duel_graph_error(p->g, "%s has a second auxiliary; leave one out", net);
+  snprintf(p->prefix + length, sizeof p->prefix - length, ".auxiliary");
+  const duel_val y = duel_walk(p, l->value[AUXILIARY].layers, x);
+  p->prefix[length] = 0;
+  if (y == DUEL_NONE) return DUEL_NONE;
+  duel_scope(p->g, "%s auxiliary", p->prefix);
+  const duel_shape out = duel_val_shape(p->g, y);
+  if (out.rank != 2)
+    return duel_graph_refuse(p->g,
+                             "auxiliary yields %s, but must yield one number a class; let it end with dense: $classes",
+                             duel_shape_text(out));
+  if (!classes_fit(p, out.dim[1])) return DUEL_NONE;
+  p->model->net[p->net].auxiliary = (duel_auxiliary){.weight = duel_layer_number(l, AUXILIARY_WEIGHT),
+                                                     .generator = duel_layer_number(l, AUXILIARY_GENERATOR),
+                                                     .fakes = duel_layer_int(l, AUXILIARY_FAKES)};
+  p->classes = y;
+  return x;
+}
+const duel_layer_kind duel_layer_auxiliary = {
+    {"auxiliary", "auxiliary", keys_auxiliary,
+     "a classifier beside D's output: its cross-entropy is part of both losses"},
+    forward_auxiliary};
