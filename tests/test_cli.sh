@@ -447,7 +447,8 @@ expect 3 "nowhere" "no such run" generate ./nowhere --count 1 --out x.png
 
 # ---- info
 
-expect 0 "mlp" "info recipes" info recipes
+expect 0 "^  mlp " "info recipes" info recipes
+ok "tells all, once each" test "$(grep -c '^  [a-z]' out)" -eq "$(ls "$DUEL_SOURCE"/recipes/*.yaml | wc -l)"
 expect 0 "cpu" "info devices" info devices
 expect 0 "fashion-mnist" "info data" info data
 expect 0 "^PICTURES +PNG, JPEG.*BMP" "info data says which pictures are read" info data

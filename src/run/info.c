@@ -56,14 +56,32 @@ static void headline(const duel_builtin *b, char *line, size_t n) {
   snprintf(line, n, "%.*s", (int)strcspn(at, "\n"), at);
 }
 
+// What it draws, or else does: a line of its first comment.
+static const struct {
+  const char *name, *title;
+} kinds[] = {{"images", "Images"},
+             {"classes", "Images of a class, from data with labels"},
+             {"points", "Points"},
+             {"classifiers", "Classifiers"}};
+static bool is_of_kind(const duel_builtin *b, const char *kind) {
+  static const char line[] = "\n# kind: ";
+  const char *at = strstr(b->text, line);
+  return at && !strncmp(at + strlen(line), kind, strlen(kind)) && at[strlen(line) + strlen(kind)] == '\n';
+}
+
 duel_status duel_info_recipes(FILE *out, int json) {
+  enum { KINDS = sizeof kinds / sizeof *kinds };
   duel_json_writer w = open_list(out, "recipes", json);
   char line[256];
-  for (int i = 0; i < duel_builtins_n; i++) {
+  for (int at = 0; at < KINDS * duel_builtins_n; at++) {
+    const int kind = at / duel_builtins_n, i = at % duel_builtins_n;
+    if (i == 0 && !json) fprintf(out, "%s%s\n", kind ? "\n" : "", kinds[kind].title);
+    if (!is_of_kind(&duel_builtins[i], kinds[kind].name)) continue;
     headline(&duel_builtins[i], line, sizeof line);
-    if (!json) fprintf(out, "%-14s %s\n", duel_builtins[i].name, line);
+    if (!json) fprintf(out, "  %-14s %s\n", duel_builtins[i].name, line);
     duel_json_object(&w, NULL);
     duel_json_text(&w, "name", duel_builtins[i].name);
+    duel_json_text(&w, "kind", kinds[kind].name);
     duel_json_text(&w, "about", line);
     duel_json_text(&w, "text", duel_builtins[i].text);
     duel_json_end(&w);
