@@ -427,9 +427,9 @@ expect 0 "" "a net that knows classes" train --recipe cgan --data synthetic:shap
 expect 2 "class 4 is not there; classes are 0 to 3" "a class that is not there" generate classes/latest --count 1 --class 4 --out x.png
 expect 0 "" "classes in turns" generate classes/latest --seeds 5,6,7 --class 2,1 --out turns.npy
 expect 0 "" "one class" generate classes/latest --seeds 7 --class 2 --out two.npy
-tail -c 3136 turns.npy >third
-tail -c 3136 two.npy >second
-ok "the third item is of the first class again" cmp third second
+tail -c 3136 turns.npy >class-a
+tail -c 3136 two.npy >class-b
+ok "the third item is of the first class again" cmp class-a class-b
 expect 0 '"items":2' "generate --json" generate "$good" --count 2 --out j.png --json
 expect 2 "seeds" "neither seeds nor count" generate "$a" --out x.png
 expect 2 "seeds" "both" generate "$a" --seeds 1 --count 1 --out x.png
