@@ -217,6 +217,9 @@ cure '; set classes: $classes' 2 's/.*; set classes: (\$classes)$/\1/p' "$T --se
   'd $T --set "D=[flatten, projection: {classes: $cure}]"'
 cure 'C reads the labels that it is to tell' 2 's/.*; leave label, (projection) and class_batchnorm out$/\1/p' \
   "$J --set 'C=[flatten, label, dense: \$classes]'" 'd $J --set "C=[flatten, dense: \$classes]"'
+cure 'show classes 0 to %lld of %lld; set output.grid=' 0 's/.*set (--set "output\.grid=\[4, 8\]") to see all$/\1/p' \
+  "train --recipe cgan --data synthetic:shapes --steps 1 --batch 4 --set output.grid=[2,8]" \
+  'eval "d train --recipe cgan --data synthetic:shapes --steps 1 --batch 4 $cure" && ! grep -q "show classes" runs/latest/log.txt'
 cure 'reads labels, so it draws no classes; leave %s out' 2 's/.*leave --(class) out$/\1/p' "generate $old --count 1 --class 0 --out x.png" \
   'd generate "$old" --count 1 --out x.png'
 cure 'put flatten before it' 2 's/.*put (flatten) before it$/\1/p' "$X" 'sed "s/^D:/D:\n  - $cure/" x.yaml >y.yaml && d train --recipe ./y.yaml'

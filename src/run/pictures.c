@@ -22,17 +22,32 @@ static int64_t at_most(int64_t cells, int64_t pixels, int64_t side) {
   return cells < fit ? cells : fit;
 }
 
-// 10×16 cells for images (or one row a class, where there are 2 to 32), fewer of large ones; 1000 points.
+// 10×16 cells for images (or one row a class, where there are 2 to 32 or the nets are told it), fewer of large ones;
+// 1000 points.
 static layout layout_of(const duel_trainer *t) {
   const duel_shape item = t->model.item;
   const int64_t *asked = t->recipe->output.grid, classes = t->data->classes;
   const bool few = classes >= 2 && classes <= MOST_CLASSES;
   if (item.rank == 1) return (layout){.rows = item.dim[0] == 2, .columns = POINTS};
-  layout l = {.rows = at_most(few ? classes : ROWS, HEIGHT, item.dim[1]),
+  const int64_t told = t->model.labels;
+  layout l = {.rows = at_most(told > 0 ? told
+                              : few    ? classes
+                                       : ROWS,
+                              HEIGHT, item.dim[1]),
               .columns = at_most(COLUMNS, WIDTH, item.dim[2])};
   if (asked[0] > 0) l = (layout){.rows = asked[0], .columns = asked[1]};
-  l.by_class = few && t->data->labels && l.rows <= classes;
+  l.by_class = (few || told > 0) && t->data->labels && l.rows <= classes;
   return l;
+}
+
+void duel_rundir_note(const duel_run *run, char *text, size_t n) {
+  const duel_trainer *t = run->trainer;
+  const layout l = layout_of(t);
+  *text = 0;
+  if (t->model.item.rank != 3 || l.rows >= t->model.labels) return;
+  snprintf(text, n,
+           "pictures have a class a row and show classes 0 to %lld of %lld; set output.grid=[%lld, %lld] to see all",
+           (long long)l.rows - 1, (long long)t->model.labels, (long long)t->model.labels, (long long)l.columns);
 }
 
 static duel_status check_grid(const duel_trainer *t, layout l) {

@@ -47,5 +47,7 @@ duel_status duel_rundir_newest(const char *path, char *checkpoint, size_t n, cha
 // labels.
 duel_status duel_rundir_fakes(const duel_rundir *d, duel_run *run, char *path, size_t n);
 duel_status duel_rundir_reals(const duel_rundir *d, duel_run *run);
+// What pictures do not show, or "".
+void duel_rundir_note(const duel_run *run, char *text, size_t n);
 
 #endif

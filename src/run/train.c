@@ -60,9 +60,11 @@ static void log_beginning(duel_training *t) {
   duel_tell_early(t);
 }
 
-static void tell_penalties(duel_training *t) {
+static void tell_notes(duel_training *t) {
   char text[256];
   duel_penalties_note(&t->run->trainer->model, text, sizeof text);
+  if (*text) duel_tell_note(t, text);
+  duel_rundir_note(t->run, text, sizeof text);
   if (*text) duel_tell_note(t, text);
 }
 
@@ -94,7 +96,7 @@ static duel_status train(duel_training *t) {
   }
   log_beginning(t);
   duel_tell(t, DUEL_EVENT_START, t->dir.path);
-  tell_penalties(t);
+  tell_notes(t);
   duel_tell_device(t);
   tell_lacks(t);
   DUEL_TRY(duel_tell_alarms(t));
