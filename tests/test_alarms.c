@@ -133,6 +133,17 @@ static void test_each_is_told_once(void **state) {
   }
 }
 
+static void test_a_frozen_net_is_as_asked_for(void **state) {
+  (void)state;
+  for (int i = 0; i < CASES; i++) {
+    duel_alarms a = facts_of(&ticks[i]);
+    a.facts.frozen = true;
+    n_heard = 0;
+    for (int64_t step = 100; step <= 1500; step += 100) tick(&a, &ticks[i], step, true);
+    assert_int_equal(n_heard, !strcmp(ticks[i].alarm, "no_gradient")); // which a net that learns still may lack
+  }
+}
+
 static void test_good_numbers_tell_none(void **state) {
   (void)state;
   for (int i = 0; i < CASES; i++) {
@@ -593,6 +604,7 @@ static void test_a_training_tells_all_who_listen(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_each_is_told_once),
+      cmocka_unit_test(test_a_frozen_net_is_as_asked_for),
       cmocka_unit_test(test_good_numbers_tell_none),
       cmocka_unit_test(test_some_ticks_and_steps_must_see_it),
       cmocka_unit_test(test_a_spread_that_grows_is_no_collapse),

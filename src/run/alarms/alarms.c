@@ -258,6 +258,7 @@ void duel_alarms_tick(duel_alarms *a, int64_t step, const duel_scalar *scalar, i
   for (int i = 0; i < ROWS; i++)
     for (int net = 0; net < (rows[i].each_net ? a->facts.n_nets : 1); net++) {
       const row *r = &rows[i];
+      if (a->facts.frozen && !r->each_net) continue; // the others are no match for it, and need not be
       view v = {.facts = &a->facts, .since = step, .net = net};
       if (a->at[i][net].told || !read(r, &v, scalar, n)) continue;
       const bool begins = a->at[i][net].ticks == 0;
@@ -286,6 +287,7 @@ void duel_alarms_begin(duel_alarms *a, const duel_trainer *t, const duel_look *l
     a->facts.net[net] = r->net[net].name;
     a->facts.lower[net] = t->model.net[net].lower;
     a->facts.rate[net] = duel_alarms_rate(r, net);
+    a->facts.frozen |= t->model.net[net].slab < 0;
   }
   const duel_loss *loss = game->kind.losses == &duel_losses ? duel_loss_of(&r->loss) : NULL;
   a->facts.signs = loss && loss->signs;

@@ -22,6 +22,7 @@ typedef struct duel_alarm_facts {
   double rate[DUEL_MAX_NETS];       // the highest of the run
   double blind, won;                // d_loss of a D that cannot tell, and of one that always does; NaN: not known
   bool signs;                       // D's output is above 0 for what it takes for real
+  bool frozen;                      // a net learns nothing, as its recipe says
   double guess;                     // loss of a classifier that guesses; NaN: there is none
   int64_t classes;                  // of the data; 0: none
   const char *const *class_name;    // or NULL: they have numbers alone
