@@ -199,6 +199,43 @@ static void test_beginnings(void **state) {
   assert_begins("prelu: {channels: true, init: {name: constant, value: 3}}", 1, own);
 }
 
+// ---- blocks
+// Copies in the order of their tensors, and what a block says of all that is in it.
+static void test_concat_blocks(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    bool frozen;
+  } want[] = {{"D.0.0.concat.0.weight", true},
+              {"D.0.0.concat.0.bias", true},
+              {"D.0.0.concat.1.0.concat.0.weight", false},
+              {"D.0.0.concat.1.0.concat.0.bias", false},
+              {"D.0.1.concat.0.weight", true},
+              {"D.0.1.concat.0.bias", true},
+              {"D.0.1.concat.1.0.concat.0.weight", false},
+              {"D.0.1.concat.1.0.concat.0.bias", false}};
+  const int n = (int)(sizeof want / sizeof *want);
+  layer l;
+  must(open_layer(&l,
+                  "{concat: [conv: {out: 2, pad: 1}, {concat: [conv: {out: 1, pad: 1}], frozen: false}], repeat: 2, "
+                  "frozen: true}",
+                  DUEL_SHAPE(4, 3, 2)));
+  assert_int_equal(l.model.net[1].n - 2, n);
+  for (int i = 0; i < n; i++) {
+    assert_string_equal(l.model.net[1].param[i].name, want[i].name);
+    assert_int_equal(l.model.net[1].param[i].frozen, want[i].frozen);
+  }
+  // The second copy reads 4 + (2 + 1) channels.
+  assert_true(duel_shape_equal(l.model.net[1].param[4].shape, DUEL_SHAPE(2, 7, 3, 3)));
+  close_layer(&l);
+  // As deep as the U-Net of pix2pix for 256×256.
+  must(open_layer(&l,
+                  "{concat: [tanh, {concat: [tanh, {concat: [tanh, {concat: [tanh, {concat: [tanh, {concat: [tanh, "
+                  "{concat: [conv: {out: 1, pad: 1}]}]}]}]}]}]}]}",
+                  DUEL_SHAPE(4, 3, 2)));
+  close_layer(&l);
+}
+
 // ---- what they refuse
 static void assert_refused(const char *text, duel_shape item, const char *message) {
   layer l;
@@ -235,6 +272,9 @@ static void test_refusals(void **state) {
       "{tanh: ~, save: a}, avgpool: 2, concat: a", DUEL_SHAPE(6, 2, 4),
       "D.2 concat: concat needs shapes that differ in channels alone, but gets 2×6×1×2 and, from a, 2×6×2×4");
   assert_refused("{tanh: ~, save: a}, flatten, concat: a", DUEL_SHAPE(6, 2, 4), "but gets 2×48 and, from a, 2×6×2×4");
+  assert_refused("{concat: [tanh, concat: [relu, avgpool: 2]]}", DUEL_SHAPE(6, 2, 4),
+                 "D.0.0.concat.1 concat: the concat list makes 2×6×1×2 of 2×6×2×4; only the channels may differ");
+  assert_refused("concat: [flatten]", DUEL_SHAPE(6, 2, 4), "the concat list makes 2×48 of 2×6×2×4; only the channels");
 }
 
 static int read_golden(void **state) {
@@ -253,6 +293,7 @@ static int close_golden(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_float64), cmocka_unit_test(test_float32),
-                                     cmocka_unit_test(test_beginnings), cmocka_unit_test(test_refusals)};
+                                     cmocka_unit_test(test_beginnings), cmocka_unit_test(test_concat_blocks),
+                                     cmocka_unit_test(test_refusals)};
   return cmocka_run_group_tests(tests, read_golden, close_golden);
 }

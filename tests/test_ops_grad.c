@@ -463,6 +463,9 @@ static const char *const layers[] = {
     "{residual: [residual: [conv: {out: 3, pad: 1}], conv: {out: 2, stride: 2}], skip: [conv: {out: 2, stride: 2}]}",
     "{residual: [tanh, conv: {out: 3, kernel: 1}], repeat: 3}",
     "{conv: {out: 3, pad: 1}, save: a}, tanh, {conv: {out: 3, pad: 1}, save: b}, add: a, add: b, concat: b",
+    "concat: [conv: {out: 2, kernel: 3, pad: 1}, tanh]",
+    "{concat: [tanh, {concat: [avgpool: 2, upsample: {size: [5, 7]}]}, conv: {out: 2, kernel: 1}], repeat: 2}",
+    "flatten, concat: [dense: 4, tanh]",
     "{residual: [{tanh: ~, save: a}, conv: {out: 3, pad: 1}, add: a], repeat: 2, save: b}, silu, concat: b",
 };
 

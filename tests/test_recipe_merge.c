@@ -79,6 +79,41 @@ static void a_layer_on_its_like(void **state) {
   REFUSES_SET(text, "--set G.0={dense: 4, conv: 3}: G.0 is dense and has no conv", "G.0={dense: 4, conv: 3}");
 }
 
+// `concat` is a block if its value is a list, else what joins a saved value.
+static void one_name_of_two(void **state) {
+  (void)state;
+  static const char text[] = "recipe: 1\ndata: x\nlatent: 1\nD: [relu]\ntrain: {length: 1}\n"
+                             "G:\n  - {tanh: ~, save: a}\n  - {repeat: 3, save: b, concat: [relu, dense: 3]}\n"
+                             "  - concat: a\n  - concat: {from: b}\n";
+  static const char written[] = "  - concat:\n      - relu\n      - dense: {out: 3, bias: true}\n    repeat: 3\n"
+                                "    save: b\n  - concat: {from: a}\n  - concat: {from: b}\n";
+  duel_recipe *r = recipe_from(text);
+  if (!strstr(r->text, written)) fail_msg("%s", r->text);
+  duel_recipe *again = recipe_from(r->text);
+  assert_string_equal(again->text, r->text);
+  duel_recipe_close(again);
+  duel_recipe_close(r);
+  r = SET(text, "G.1.concat.1.dense.out=9", "G.1.repeat=2", "G.2.concat.from=b", "G.3={concat: [tanh]}");
+  const duel_layer *layer = r->net[NET_G].layers.layer;
+  assert_true(layer[1].value[0].layers->layer[1].value[0].number[0] == 9 && layer[1].value[1].number[0] == 2);
+  assert_string_equal(layer[2].value[0].text, "b");
+  assert_string_equal(layer[3].value[0].layers->layer[0].path, "G.3.concat.0");
+  duel_recipe_close(r);
+  r = SET(text, "G.1={concat: [tanh]}", "G.2={concat: b}", "G.3.concat=a");
+  layer = r->net[NET_G].layers.layer;
+  assert_true(layer[1].value[1].number[0] == 3 && layer[1].save != NULL); // a block on its like keeps what is not said
+  assert_true(!strcmp(layer[2].value[0].text, "b") && !strcmp(layer[3].value[0].text, "a"));
+  duel_recipe_close(r);
+  r = SET(text, "G.1={concat: a}");
+  layer = r->net[NET_G].layers.layer;
+  assert_true(!strcmp(layer[1].value[0].text, "a") && !layer[1].save); // on another it stands in its place
+  duel_recipe_close(r);
+  REFUSES_SET(text, "--set G.2.concat.0=relu: G.2.concat.0: no such key; there is from", "G.2.concat.0=relu");
+  REFUSES_SET(text, "--set G.2.concat=[relu]: G.2.concat.from: [relu] is not text", "G.2.concat=[relu]");
+  REFUSES_SET(text, "--set G.1.concat.from=b: G.1.concat has no item from; there are G.1.concat.0 to G.1.concat.1",
+              "G.1.concat.from=b");
+}
+
 static void settings_that_lead_nowhere(void **state) {
   (void)state;
   static const char text[] = HEAD "vars: {width: 2}\n";
@@ -411,6 +446,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(settings_reach_everything),
       cmocka_unit_test(a_layer_on_its_like),
+      cmocka_unit_test(one_name_of_two),
       cmocka_unit_test(settings_that_lead_nowhere),
       cmocka_unit_test(paths_that_are_no_text),
       cmocka_unit_test(two_settings_of_one_key),

@@ -258,8 +258,11 @@ static void what_does_not_fit(void **state) {
        "D.2 minibatch_stddev: minibatch_stddev cannot average the 6 channels of 6×6×10×9 to 4"},
       {{"G.3", "minibatch_stddev", NULL}, "it belongs in a net that judges"},
       {{"G.3.self_attention", "24", NULL}, "self_attention.pool 24 is larger than the image 6×6×20×28"},
-      {{"D.1", "{residual: [{residual: [{residual: [{residual: [{residual: [relu]}]}]}]}]}", NULL},
-       "D.1.0.residual.0.0.residual.0.0.residual.0.0.residual.0.0.residual.0: its name is too long; nest fewer"},
+      {{"D.1",
+        "{residual: [{residual: [{residual: [{residual: [{residual: [{residual: [{residual: [{residual: "
+        "[relu]}]}]}]}]}]}]}]}",
+        NULL},
+       ".0.0.residual.0.0.residual.0.0.residual.0: its name is too long; nest fewer"},
       {{"G.1", "self_attention", NULL}, "self_attention reads images, but gets 6×420; put reshape before it"},
   };
   scratch_put("own.yaml", own, sizeof own - 1);

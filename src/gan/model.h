@@ -35,7 +35,7 @@ typedef struct duel_param { // one named tensor of a net
 } duel_param;
 
 typedef struct duel_layer_row { // a line of the layer table
-  char path[96], kind[24];
+  char path[128], kind[24];
   duel_shape output; // without the batch
   int64_t params;
   bool frozen;

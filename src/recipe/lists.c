@@ -5,13 +5,23 @@
 
 enum { MAX_NESTING = 32 };
 
+// The row of a layer's name. Of two rows of that name, the block is for a list.
+static const duel_kind *row_of(const char *name, const duel_yaml *value) {
+  const duel_kind *kind, *found = NULL;
+  for (int i = 0; (kind = duel_table_at(&duel_layer_kinds, i)); i++) {
+    if (strcmp(kind->name, name) != 0) continue;
+    if (!found || duel_kind_is_block(kind) == (value->type == DUEL_YAML_LIST)) found = kind;
+  }
+  return found;
+}
+
 // Which entry of an item names its layer; NULL: none does. A plain name is its own; of a block any entry may come
 // first.
 static const duel_yaml *layer_of(const duel_yaml *item) {
   const duel_yaml *first = NULL;
   if (item->type == DUEL_YAML_SCALAR) return duel_yaml_is_null(item) ? NULL : item;
   for (const duel_yaml *entry = item->type == DUEL_YAML_MAP ? item->child : NULL; entry; entry = entry->next) {
-    const duel_kind *kind = duel_table_find(&duel_layer_kinds, entry->key);
+    const duel_kind *kind = row_of(entry->key, entry);
     if (kind && duel_kind_is_block(kind)) return entry;
     if (!first && strcmp(entry->key, "save")) first = entry;
   }
@@ -25,7 +35,7 @@ const char *duel_item_name(const duel_yaml *item) {
 
 const duel_kind *duel_item_kind(const duel_yaml *item) {
   const char *name = duel_item_name(item);
-  return name ? duel_table_find(&duel_layer_kinds, name) : NULL;
+  return name ? row_of(name, layer_of(item)) : NULL;
 }
 
 static bool unknown_layer(const duel_place *p) {

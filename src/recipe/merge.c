@@ -250,7 +250,7 @@ static bool leads_nowhere(duel_reading *rd, const duel_key *word, const duel_yam
 // {dense: 400} or dense on a dense: its other keys stay, as those of a section do. Another layer replaces it.
 static bool is_same_layer(const duel_reading *rd, const duel_yaml *item, const duel_yaml *value) {
   const char *is = duel_item_name(item), *name = duel_item_name(value);
-  return !rd->conflicts && is && name && !strcmp(is, name);
+  return !rd->conflicts && is && name && !strcmp(is, name) && duel_item_kind(item) == duel_item_kind(value);
 }
 
 static void merge(duel_reading *rd, duel_yaml *slot, const duel_key *word, duel_yaml *value, const char *path) {

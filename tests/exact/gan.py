@@ -131,6 +131,9 @@ class Run:
                     x = body + self.run(layer[2].get("skip", ()), f"{name}{copy}.skip", x)
             elif kind == "auxiliary":
                 self.classes = self.run(layer[1], name + "auxiliary", x)
+            elif kind == "concat":
+                for copy in range(layer[2].get("repeat", 1)):
+                    x = torch.cat([x, self.run(layer[1], f"{name}{copy}.concat", x)], 1)
             elif kind == "reshape":
                 x = x.reshape(len(x), *value[0])
             else:

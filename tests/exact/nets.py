@@ -60,9 +60,9 @@ def layer_of(recipe, name):
     layers = recipes.layers(recipe, net)
     if len(path) > 2 and path[1] == "auxiliary":
         layers, path = layers[int(path[0])][1], path[2:]
-    while len(path) > 3 and path[2] in ("residual", "skip"):
+    while len(path) > 3 and path[2] in ("residual", "skip", "concat"):
         block, _, part, *path = path
-        layers = layers[int(block)][1] if part == "residual" else layers[int(block)][2]["skip"]
+        layers = layers[int(block)][2]["skip"] if part == "skip" else layers[int(block)][1]
     layer = layers[int(path[0])]
     return layer[0], keys(layer)
 
@@ -171,6 +171,10 @@ def declare(layers, init, path, shape, out):
                 before = shape
                 shape = declare(layer[1], init, f"{name}{copy}.residual", before, out)
                 declare(layer[2].get("skip", ()), init, f"{name}{copy}.skip", before, out)
+        elif kind == "concat":
+            for copy in range(layer[2].get("repeat", 1)):
+                c = declare(layer[1], init, f"{name}{copy}.concat", shape, out)[0]
+                shape = (shape[0] + c, *shape[1:])
         if kind in ("dense", "conv", "conv_transpose") and k.get("bias", True):
             *_, weight, drawn = out[-1]  # PyTorch's own draws biases as it draws weights
             out.append((name + "bias", shape[:1], ("torch", np.prod(weight[1:])) if drawn == "torch" else "zeros"))

@@ -1,5 +1,6 @@
 """Recipes as plain dicts, with the keys of the files; a list of layers holds tuples, numbered as in the YAML, so that
-tensors have the engine's names. A residual block is ("residual", layers, more): `more` may hold its skip list and repeat.
+tensors have the engine's names. A block is ("residual" or "concat", layers, more): `more` may hold repeat, and a residual
+one's skip list.
 """
 import numpy as np
 
@@ -28,6 +29,9 @@ CLASSIFIER = dict(
     init="torch", loss=dict(name="cross_entropy", label_smoothing=0.05),
     optim={**ADAM, "lr": {"from": 0.002, "to": 0, "curve": "cosine"}, "betas": (0.9, 0.99)},
     train=dict(batch=128, noise=0.4))
+
+
+BLOCKS = ("residual", "concat")
 
 
 def nets(recipe):
@@ -85,8 +89,8 @@ def layer_text(layer):
     if layer[0] == "auxiliary":
         of = ", ".join("{%s}" % layer_text(l) if len(l) > 1 else l[0] for l in layer[1])
         return f"auxiliary: [{of}]" + "".join(f", {k}: {flow(v)}" for k, v in layer[2].items())
-    if layer[0] == "residual":
-        lists = [("residual", layer[1])] + [("skip", v) for k, v in layer[2].items() if k == "skip"]
+    if layer[0] in BLOCKS:
+        lists = [(layer[0], layer[1])] + [("skip", v) for k, v in layer[2].items() if k == "skip"]
         parts = [f"{name}: [" + ", ".join("{%s}" % layer_text(l) if len(l) > 1 else l[0] for l in of) + "]"
                  for name, of in lists]
         return ", ".join(parts + [f"repeat: {layer[2].get('repeat', 1)}"])
@@ -103,7 +107,7 @@ def to_yaml(recipe, data, steps, comment, seed=0):
             continue
         own = {k: v for k, v in value.items() if k != "layers"} if isinstance(value, dict) else {}
         lines += [f"{key}:"] + ["  layers:"] * bool(own)
-        lines += [("    - " if own else "  - ") + ("{%s}" if layer[0] in ("residual", "auxiliary") else "%s") % layer_text(layer)
+        lines += [("    - " if own else "  - ") + ("{%s}" if layer[0] in (*BLOCKS, "auxiliary") else "%s") % layer_text(layer)
                   for layer in layers(recipe, key)]
         lines += [f"  {k}: {flow(v)}" for k, v in own.items()]
     return "\n".join(lines) + "\n"

@@ -70,6 +70,20 @@ class Residual(nn.Module):
         return x
 
 
+class Concat(nn.Module):
+    """Copies of a list, beside whose channels those of its input stay."""
+
+    def __init__(self, *copies):
+        super().__init__()
+        for k, body in enumerate(copies):
+            self.add_module(str(k), nn.ModuleDict({"concat": body}))
+
+    def forward(self, x):
+        for block in self.children():
+            x = torch.cat([x, block["concat"](x)], 1)
+        return x
+
+
 def body():
     return nn.Sequential(nn.Tanh(), nn.Conv2d(4, 4, 3, padding=1))
 
@@ -125,6 +139,12 @@ CASES = [
     ("global_pool", Pool(torch.mean), IMAGE),
     ("global_pool: max", Pool(torch.amax), IMAGE),
     ("global_pool: sum", Pool(torch.sum), IMAGE),
+    ("{concat: [conv: {out: 2, pad: 1}, tanh], repeat: 2}",
+     Concat(*[nn.Sequential(nn.Conv2d(c, 2, 3, padding=1), nn.Tanh()) for c in (4, 6)]), IMAGE),
+    ("{concat: [maxpool: 2, {concat: [tanh, conv: {out: 3, pad: 1}]}, upsample: {size: [3, 5]}]}",
+     Concat(nn.Sequential(nn.MaxPool2d(2), Concat(nn.Sequential(nn.Tanh(), nn.Conv2d(4, 3, 3, padding=1))),
+                          nn.Upsample((3, 5)))), IMAGE),
+    ("concat: [dense: 3, silu]", Concat(nn.Sequential(nn.Linear(6, 3), nn.SiLU())), (4, 6)),
 ]
 
 

@@ -85,6 +85,18 @@ ENGINE = {
                        dict(skip=[("conv", dict(out=8, kernel=2, stride=2))])),
                       ("minibatch_stddev",), ("minibatch_stddev", dict(group=8, channels=3)), ("tanh",), ("flatten",),
                       ("dense", 1)]}, "images"),
+    # A U-Net as pix2pix nests it, and a D that grows by what each copy of a list makes; one layer within stays.
+    "unet": ({**SEPARATE, "init": dict(name="normal", std=0.3),
+              "G": [("dense", 36), ("reshape", (1, 6, 6)),
+                    ("concat", [("conv", dict(out=4, kernel=4, stride=2, pad=1)), ("tanh",),
+                                ("concat", [("conv", dict(out=5, kernel=3)), ("tanh",),
+                                            ("conv_transpose", dict(out=3, kernel=3, bias=False)), ("batchnorm",)], {}),
+                                ("tanh",), ("conv_transpose", dict(out=2, kernel=4, stride=2, pad=1))], {}),
+                    ("tanh",), ("conv", dict(out=1, kernel=3, pad=1)), ("tanh",)],
+              "D": [("conv", dict(out=3, kernel=4, stride=2, pad=1)),
+                    ("concat", [("tanh",), ("conv", dict(out=2, kernel=3, pad=1, frozen=True)), ("tanh",),
+                                ("conv", dict(out=2, kernel=3, pad=1))], dict(repeat=2)),
+                    ("flatten",), ("concat", [("dense", 6), ("tanh",)], {}), ("dense", 1)]}, "images"),
     # As `classifier-28`, in small: maxpool, dropout, noise on the items, label smoothing, a cosine for the rate, an average;
     # what is held out for its test is in no batch.
     "classifier": (dict(

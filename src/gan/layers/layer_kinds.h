@@ -78,13 +78,17 @@ bool duel_layer_sides(duel_pass *p, const duel_layer *l, int key, int64_t dst[2]
 // One, two or four: above, left, below, right.
 bool duel_layer_pads(duel_pass *p, const duel_layer *l, int key, int64_t dst[4]);
 
+// Whether the shapes differ in channels at most, so that these can stand one behind the other.
+bool duel_layer_joins(duel_shape a, duel_shape b);
+
 // All of them, in the order in which messages list them.
 // clang-format off
 #define DUEL_LAYERS(X)                                                                                                 \
   X(dense) X(conv) X(conv_transpose) X(upsample) X(avgpool) X(maxpool) X(global_pool)                                  \
   X(leaky_relu) X(relu) X(tanh) X(sigmoid) X(batchnorm) X(layernorm) X(instancenorm) X(groupnorm) X(pixelnorm)         \
   X(silu) X(gelu) X(prelu) X(dropout) X(flatten) X(reshape)                                                            \
-  X(minibatch_stddev) X(self_attention) X(label) X(projection) X(class_batchnorm) X(auxiliary) X(residual) X(add) X(concat)
+  X(minibatch_stddev) X(self_attention) X(label) X(projection) X(class_batchnorm) X(auxiliary)                         \
+  X(residual) X(concat_block) X(add) X(concat)
 // clang-format on
 #define DUEL_LAYER(name) extern const duel_layer_kind duel_layer_##name;
 DUEL_LAYERS(DUEL_LAYER)

@@ -37,7 +37,7 @@ typedef struct duel_pass {
   int cursor;          // next tensor of the net
   bool frozen;         // of the layer at hand
   duel_val classes;    // [N, classes]: logits that an auxiliary layer made; DUEL_NONE: none did
-  char prefix[96];     // "G.3": path of the layer at hand
+  char prefix[128];    // "G.3": path of the layer at hand
   duel_saved saved[DUEL_MAX_SAVED];
   int n_saved;
 } duel_pass;

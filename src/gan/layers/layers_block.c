@@ -133,26 +133,61 @@ static bool fits(duel_pass *p, bool has_skip, duel_val body, duel_val skip) {
                            duel_shape_text(a), duel_shape_text(b));
 }
 
+// What one of the lists of a copy makes of x.
+static duel_val walk_list(duel_pass *p, const duel_layer *l, int copy, int key, duel_val x) {
+  const size_t length = strlen(p->prefix);
+  snprintf(p->prefix + length, sizeof p->prefix - length, ".%d.%s", copy, l->kind->keys[key].name);
+  const duel_val y = duel_walk(p, l->value[key].layers, x);
+  p->prefix[length] = 0;
+  duel_scope(p->g, "%s %s", p->prefix, l->kind->name);
+  return y;
+}
+
+// The copy's line in the layer table.
+static void end_copy(duel_pass *p, const duel_layer *l, int copy, duel_val y) {
+  const size_t length = strlen(p->prefix);
+  if (!p->declare) return;
+  snprintf(p->prefix + length, sizeof p->prefix - length, ".%d", copy);
+  duel_layer_row_add(p, l->kind->name, y, p->model->net[p->net].n);
+  p->prefix[length] = 0;
+}
+
 static duel_val forward_residual(duel_pass *p, const duel_layer *l, duel_val x) {
   const bool has_skip = l->value[SKIP].n > 0;
-  const size_t length = strlen(p->prefix);
   for (int copy = 0; copy < duel_layer_int(l, REPEAT); copy++) {
-    snprintf(p->prefix + length, sizeof p->prefix - length, ".%d.residual", copy);
-    duel_val body = duel_walk(p, l->value[RESIDUAL].layers, x), skip = x;
-    if (has_skip) {
-      snprintf(p->prefix + length, sizeof p->prefix - length, ".%d.skip", copy);
-      skip = duel_walk(p, l->value[SKIP].layers, x);
-    }
-    p->prefix[length] = 0;
-    duel_scope(p->g, "%s residual", p->prefix);
+    const duel_val body = walk_list(p, l, copy, RESIDUAL, x), skip = has_skip ? walk_list(p, l, copy, SKIP, x) : x;
     if (!fits(p, has_skip, body, skip)) return DUEL_NONE;
     x = duel_add(p->g, body, skip);
-    snprintf(p->prefix + length, sizeof p->prefix - length, ".%d", copy);
-    if (p->declare) duel_layer_row_add(p, "residual", x, p->model->net[p->net].n);
-    p->prefix[length] = 0;
+    end_copy(p, l, copy, x);
   }
   return x;
 }
 const duel_layer_kind duel_layer_residual = {
     {"residual", "residual", keys_residual, "what the list makes of x, added to x or to what skip makes of it"},
     forward_residual};
+
+// ---- concat: Ronneberger et al. 2015, arXiv:1505.04597: output = x and what the list makes of it, side by side
+enum { CONCAT, COPIES };
+
+static const duel_key keys_concat[] = {
+    {"concat", DUEL_KEY_LAYERS, NULL, 0, 0, NULL, "a list of layers"},
+    {"repeat", DUEL_KEY_INT, "1", 1, 1000, NULL, "copies, each with weights of its own"},
+    DUEL_FROZEN_KEY,
+    {.name = NULL}};
+
+static duel_val forward_concat_block(duel_pass *p, const duel_layer *l, duel_val x) {
+  for (int copy = 0; copy < duel_layer_int(l, COPIES); copy++) {
+    const duel_val body = walk_list(p, l, copy, CONCAT, x);
+    if (body == DUEL_NONE) return DUEL_NONE;
+    const duel_shape a = duel_val_shape(p->g, x), b = duel_val_shape(p->g, body);
+    if (!duel_layer_joins(a, b))
+      return duel_graph_error(p->g, "the concat list makes %s of %s; only the channels may differ", duel_shape_text(b),
+                              duel_shape_text(a));
+    x = duel_concat(p->g, 2, (duel_val[]){x, body}, 1);
+    end_copy(p, l, copy, x);
+  }
+  return x;
+}
+const duel_layer_kind duel_layer_concat_block = {
+    {"concat", "concat", keys_concat, "x and, behind its channels, those that the list makes of it"},
+    forward_concat_block};

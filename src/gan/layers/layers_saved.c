@@ -31,15 +31,18 @@ static duel_val forward_add(duel_pass *p, const duel_layer *l, duel_val x) {
 }
 const duel_layer_kind duel_layer_add = {{"add", "from", keys_saved, "adds what an earlier layer saved"}, forward_add};
 
+bool duel_layer_joins(duel_shape a, duel_shape b) {
+  if (a.rank >= 2 && b.rank == a.rank) b.dim[1] = a.dim[1];
+  return a.rank >= 2 && duel_shape_equal(a, b);
+}
+
 static duel_val forward_concat(duel_pass *p, const duel_layer *l, duel_val x) {
   const duel_val other = saved(p, l);
   if (other == DUEL_NONE) return DUEL_NONE;
-  const duel_shape a = duel_val_shape(p->g, x);
-  duel_shape b = duel_val_shape(p->g, other);
-  if (a.rank >= 2 && b.rank == a.rank) b.dim[1] = a.dim[1]; // channels may differ
-  if (a.rank < 2 || !duel_shape_equal(a, b))
+  const duel_shape a = duel_val_shape(p->g, x), b = duel_val_shape(p->g, other);
+  if (!duel_layer_joins(a, b))
     return duel_graph_error(p->g, "concat needs shapes that differ in channels alone, but gets %s and, from %s, %s",
-                            duel_shape_text(a), l->value[0].text, duel_shape_text(duel_val_shape(p->g, other)));
+                            duel_shape_text(a), l->value[0].text, duel_shape_text(b));
   return duel_concat(p->g, 2, (duel_val[]){x, other}, 1);
 }
 const duel_layer_kind duel_layer_concat = {
