@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/rng.h"
 #include "cpu/entry.h"
 #include "gan/layers/layers.h"
 #include "io/safetensors.h"
@@ -169,6 +170,99 @@ static void test_float32(void **state) {
   for (int i = 0; i < duel_test_backends_n; i++) check_on(duel_test_backends[i]);
 }
 
+// ---- noise: what it draws, and its gradients; nothing in inference
+enum { ROWS = 2, CHANNELS = 3, PIXELS = 20, VALUES = ROWS * CHANNELS * PIXELS };
+
+typedef struct noisy {
+  double x[VALUES], u[VALUES], each[CHANNELS], all[1]; // u: a seed of y; the strengths
+  double y[VALUES], still[VALUES], d_x[VALUES], d_each[CHANNELS], d_all[1], n[2][ROWS * PIXELS];
+} noisy;
+
+static void run_noise(const duel_backend_api *api, duel_backend *b, const layer *l, noisy *io) {
+  const duel_shape image = DUEL_SHAPE(ROWS, CHANNELS, 4, 5), one = DUEL_SHAPE(ROWS, 1, 4, 5);
+  const struct {
+    duel_shape shape;
+    double *at;
+  } in[] = {{image, io->x}, {DUEL_SHAPE(CHANNELS), io->each}, {DUEL_SHAPE(1), io->all}, {image, io->u}},
+    out[] = {{image, io->d_x},
+             {DUEL_SHAPE(CHANNELS), io->d_each},
+             {DUEL_SHAPE(1), io->d_all},
+             {image, io->y},
+             {image, io->still},
+             {one, io->n[0]},
+             {one, io->n[1]}};
+  enum { INS = sizeof in / sizeof *in, OUTS = sizeof out / sizeof *out };
+  duel_rig r;
+  int var[INS], to[OUTS], key;
+  must(duel_rig_open(&r, api, b));
+  for (int i = 0; i < INS; i++) must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_REAL, in[i].shape, false, &var[i]));
+  for (int i = 0; i < OUTS; i++) must(duel_rig_var(&r, DUEL_ARENA_OUTPUT, DUEL_REAL, out[i].shape, true, &to[i]));
+  must(duel_rig_var(&r, DUEL_ARENA_INPUT, DUEL_I32, DUEL_SHAPE(4), false, &key));
+  must(duel_rig_graph(&r));
+  duel_graph *g = r.graph;
+  duel_val wrt[INS], value[OUTS];
+  for (int i = 0; i < INS; i++) wrt[i] = duel_input(g, var[i]);
+  duel_shards whole = {.g = g, .n = 1};
+  duel_model model = l->model;
+  duel_pass pass = {.g = g,
+                    .model = &model,
+                    .net = 1,
+                    .train = true,
+                    .key = duel_input(g, key),
+                    .number = 3,
+                    .shards = &whole,
+                    .view = wrt + 1};
+  value[3] = duel_forward(&pass, wrt[0]);
+  must(duel_grad(g, duel_sum(g, duel_mul(g, wrt[3], value[3])), 3, wrt, value));
+  for (uint32_t slot = 0; slot < 2; slot++)
+    value[5 + slot] = duel_random_normal(g, pass.key, DUEL_PURPOSE_NOISE, 4096 * 3 + slot, one);
+  pass.train = false;
+  value[4] = duel_forward(&pass, wrt[0]);
+  for (int i = 0; i < OUTS; i++) duel_output(g, to[i], value[i]);
+  must(duel_rig_start(&r, (duel_rig_mode){.rewrites = DUEL_REWRITE_ALL}));
+  for (int i = 0; i < INS; i++) duel_rig_set(&r, var[i], in[i].at);
+  duel_rig_set(&r, key, (double[]){7, 0, 11, 0});
+  must(duel_rig_run(&r));
+  for (int i = 0; i < OUTS; i++) duel_rig_get(&r, to[i], out[i].at);
+  duel_rig_close(&r);
+}
+
+static void assert_near(double got, double want, double u) {
+  if (!(fabs(got - want) <= u * fmax(1, fabs(want)))) fail_msg("%.15g, not %.15g", got, want);
+}
+
+static void check_noise(const duel_backend_api *api) {
+  static noisy io = {.each = {0.5, -2, 0}, .all = {0.25}};
+  const double u = api->real == DUEL_F64 ? 1e-12 : 1e-5;
+  duel_backend *b;
+  layer l;
+  must(open_layer(&l, "noise: {channels: true}, noise", DUEL_SHAPE(CHANNELS, 4, 5)));
+  l.recipe.net[1].layers.n = 2;
+  must(api->open(&b, &(duel_backend_options){.threads = 1, .precision = "fp32"}));
+  for (int i = 0; i < VALUES; i++) io.x[i] = (i * 37 % 64 - 32) / 16.0, io.u[i] = (i * 29 % 32 - 16) / 8.0;
+  run_noise(api, b, &l, &io);
+  double d_each[CHANNELS] = {0}, d_all = 0, squares = 0;
+  for (int i = 0; i < VALUES; i++) {
+    const int channel = i / PIXELS % CHANNELS, pixel = i / (CHANNELS * PIXELS) * PIXELS + i % PIXELS;
+    assert_near(io.y[i], io.x[i] + io.each[channel] * io.n[0][pixel] + io.all[0] * io.n[1][pixel], u);
+    assert_true(io.still[i] == io.x[i] && io.d_x[i] == io.u[i]);
+    d_each[channel] += io.u[i] * io.n[0][pixel];
+    d_all += io.u[i] * io.n[1][pixel];
+    squares += (io.n[0][pixel] - io.n[1][pixel]) * (io.n[0][pixel] - io.n[1][pixel]);
+  }
+  for (int c = 0; c < CHANNELS; c++) assert_near(io.d_each[c], d_each[c], u);
+  assert_near(io.d_all[0], d_all, u);
+  assert_true(squares > VALUES); // two layers draw apart: its mean is 2
+  api->close(b);
+  close_layer(&l);
+}
+
+static void test_noise(void **state) {
+  (void)state;
+  check_noise(&duel_cpu_f64_backend);
+  for (int i = 0; i < duel_test_backends_n; i++) check_noise(duel_test_backends[i]);
+}
+
 // ---- how they begin
 static void assert_begins(const char *text, int n, const float *value) {
   layer l;
@@ -187,7 +281,7 @@ static void assert_begins(const char *text, int n, const float *value) {
 
 static void test_beginnings(void **state) {
   (void)state;
-  const float norm[] = {1, 0}, slope[] = {0.25f}, own[] = {3, 0}, attention[] = {3, 3, 3, 3, 0};
+  const float norm[] = {1, 0}, slope[] = {0.25f}, nothing[] = {0}, own[] = {3, 0}, attention[] = {3, 3, 3, 3, 0};
   assert_begins("layernorm", 2, norm);
   assert_begins("groupnorm: {groups: 2, init: {name: constant, value: 3}}", 2, own);
   assert_begins("instancenorm", 0, NULL);
@@ -196,6 +290,8 @@ static void test_beginnings(void **state) {
   assert_begins("minibatch_stddev", 0, NULL);
   assert_begins("self_attention: {init: {name: constant, value: 3}}", 5, attention);
   assert_begins("prelu", 1, slope);
+  assert_begins("noise", 1, nothing);
+  assert_begins("noise: {channels: true, init: {name: constant, value: 3}}", 1, own);
   assert_begins("prelu: {channels: true, init: {name: constant, value: 3}}", 1, own);
 }
 
@@ -263,6 +359,7 @@ static void test_refusals(void **state) {
   assert_refused("avgpool: {kernel: 2, pad: 2}", DUEL_SHAPE(6, 3, 5),
                  "D.0 avgpool: resample2d: a pad of 2 above images 2×6×3×5 leaves a window of 2×2 without a pixel; a "
                  "pad must be smaller than the kernel");
+  assert_refused("noise", DUEL_SHAPE(6), "D.0 noise: noise reads images, but gets 2×6; put reshape before it");
   assert_refused("add: a", DUEL_SHAPE(6), "D.0 add: no layer before it has `save: a`; saved is nothing");
   assert_refused("{tanh: ~, save: a}, {relu: ~, save: b}, add: c", DUEL_SHAPE(6),
                  "D.2 add: no layer before it has `save: c`; saved is a, b");
@@ -292,8 +389,8 @@ static int close_golden(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_float64), cmocka_unit_test(test_float32),
-                                     cmocka_unit_test(test_beginnings), cmocka_unit_test(test_concat_blocks),
-                                     cmocka_unit_test(test_refusals)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_float64),       cmocka_unit_test(test_float32),
+                                     cmocka_unit_test(test_noise),         cmocka_unit_test(test_beginnings),
+                                     cmocka_unit_test(test_concat_blocks), cmocka_unit_test(test_refusals)};
   return cmocka_run_group_tests(tests, read_golden, close_golden);
 }

@@ -48,6 +48,12 @@ static const struct {
      HEAD "G: {layers: [dense: 24, silu, dense: $C*$H*$W, tanh, reshape: [$C, $H, $W]], constraint: spectral}\n"
           "D: {layers: [flatten, dense: 20, silu, dense: 1], constraint: spectral}\n"
           "loss: hinge\ntrain: {length: 99, batch: 16, d_steps: 2}\n"},
+    {"pixels",
+     HEAD "G: [dense: 24, silu, dense: $C*$H*$W, reshape: [$C, $H, $W], noise: {init: {name: constant, value: 0.3}},\n"
+          "    tanh]\n"
+          "D: [conv: {out: 4, kernel: 4, stride: 4}, noise: {channels: true, init: {name: constant, value: 0.2}},\n"
+          "    silu, flatten, dropout: 0.1, dense: 1]\n"
+          "penalty: {r1: 1}\ntrain: {length: 99, batch: 16, d_steps: 2}\n"},
     {"classifier", "recipe: 1\ngame: classifier\ndata: {path: synthetic:shapes, limit: 150}\n"
                    "C: [flatten, dense: 24, silu, dropout: 0.1, dense: $classes]\n"
                    "train: {length: 99, batch: 16, noise: 0.2}\n"},
@@ -57,7 +63,7 @@ static const struct {
      "recipe: 1\ngame: classifier\ndata: {path: synthetic:shapes, limit: 150}\n"
      "C: [flatten, dense: 24, batchnorm, relu, dense: $classes]\ntrain: {length: 99, batch: 64}\n"},
 };
-enum { SMOOTH_ONES = 8, RECIPES = sizeof recipes / sizeof *recipes };
+enum { SMOOTH_ONES = 9, RECIPES = sizeof recipes / sizeof *recipes };
 
 static int set_up(void **state) {
   if (getenv("DUEL_TEST_BACKENDS")) backend = getenv("DUEL_TEST_BACKENDS");

@@ -78,7 +78,7 @@ typedef struct duel_step {
   duel_val grad[DUEL_MAX_NETS];  // of what a net descends in its next update; DUEL_NONE: nothing yet
   duel_val clip[DUEL_MAX_NETS];  // what its last gradient was multiplied by; DUEL_NONE: it is not clipped
   int updates[DUEL_MAX_NETS];    // so far
-  int forwards;                  // training-mode forwards so far: numbers the draws of dropout
+  int forwards;                  // training-mode forwards so far: numbers the draws of layers
   int before;                    // those before the loop at hand
   unsigned on;                   // bit i: this step is one of those of every[i]
   duel_val labels;               // i32 [rows], of what the nets read next; DUEL_NONE: none reads them

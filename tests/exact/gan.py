@@ -112,6 +112,9 @@ class Run:
                 k, self.slot = 4096 * self.forwards + self.slot, self.slot + 1
                 u = spec.uniform(self.seed, spec.NOISE, self.step_number, k, x.numel()).reshape(x.shape)[self.rows]
                 x = x * torch.tensor((u > np.float32(value[0])) / (1 - value[0]), dtype=self.dtype)
+            elif kind == "noise":
+                k, self.slot = 4096 * self.forwards + self.slot, self.slot + 1
+                x = x + self.t[name + "strength"].reshape(-1, 1, 1) * self.pixels(k, x)
             elif kind == "leaky_relu":
                 x = F.leaky_relu(x, value[0])
             elif kind in ("relu", "tanh", "sigmoid"):
@@ -159,6 +162,10 @@ class Run:
         """Of the step, all rows of the batch in the order of this run's."""
         n = spec.normal(self.seed, purpose, self.step_number, k, int(np.prod(shape))).astype(np.float32)
         return torch.tensor(n.reshape(shape)[self.rows], dtype=self.dtype)
+
+    def pixels(self, k, x):
+        """A number for each pixel, the same for all channels."""
+        return self.normal(spec.NOISE, k, (len(x), 1, *x.shape[2:]))
 
     def uniform(self, purpose, k, shape):
         u = spec.uniform(self.seed, purpose, self.step_number, k, int(np.prod(shape)))

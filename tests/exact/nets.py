@@ -166,6 +166,8 @@ def declare(layers, init, path, shape, out):
             for part, to, of in (("f", narrow, c), ("g", narrow, c), ("h", half, c), ("v", c, half)):
                 out.append((f"{name}{part}.weight", (to, of, 1, 1), k.get("init", init)))
             out.append((name + "gamma", (1,), "zeros"))
+        elif kind == "noise":
+            out.append((name + "strength", shape[:1] if k.get("channels") else (1,), k.get("init", "zeros")))
         elif kind == "residual":
             for copy in range(layer[2].get("repeat", 1)):
                 before = shape

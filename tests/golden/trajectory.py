@@ -97,6 +97,16 @@ ENGINE = {
                     ("concat", [("tanh",), ("conv", dict(out=2, kernel=3, pad=1, frozen=True)), ("tanh",),
                                 ("conv", dict(out=2, kernel=3, pad=1))], dict(repeat=2)),
                     ("flatten",), ("concat", [("dense", 6), ("tanh",)], {}), ("dense", 1)]}, "images"),
+    # StyleGAN's noise, of all channels and of each, from 0 and from elsewhere; dropout between takes a slot of its own. Shards
+    # draw what belongs to their rows.
+    "pixel-noise": ({**SEPARATE, "init": dict(name="normal", std=0.3),
+                     "G": [("dense", 45), ("reshape", (5, 3, 3)), ("noise",), ("tanh",), ("dropout", 0.2),
+                           ("conv_transpose", dict(out=4, kernel=4, stride=2, pad=1, bias=False)),
+                           ("noise", dict(channels=True, init=dict(name="normal", mean=0.3, std=0.2))), ("batchnorm",),
+                           ("tanh",), ("conv", dict(out=1, kernel=3, pad=1)), ("tanh",)],
+                     "D": [("conv", dict(out=4, kernel=4, stride=2, pad=1)), ("noise", dict(channels=True)), ("tanh",),
+                           ("noise", dict(init=dict(name="normal", mean=0.2, std=0))), ("flatten",), ("dense", 1)],
+                     "penalty": dict(r1=1), "ema": dict(half_life="100 images"), "train": dict(batch=16, shards=2)}, "images"),
     # As `classifier-28`, in small: maxpool, dropout, noise on the items, label smoothing, a cosine for the rate, an average;
     # what is held out for its test is in no batch.
     "classifier": (dict(
@@ -330,6 +340,13 @@ class SameDraws(gan.Gan):
         return first.repeat(shape[0] // len(first), *[1] * (len(shape) - 1))
 
 
+class NoiseOfElements(gan.Gan):
+    """Each channel of a pixel has a draw of its own."""
+
+    def pixels(self, k, x):
+        return self.normal(spec.NOISE, k, x.shape)
+
+
 class PlainG(gan.Gan):
     """PyTorch-GAN's relativistic_gan.py: G's relativistic loss is overwritten by the plain one."""
 
@@ -501,6 +518,8 @@ MISTAKES = [
     ("shards", "statistics of the whole batch", Whole),
     ("shards", "a running step for each shard", EachShard),
     ("shards", "each shard's draws are the first one's", SameDraws),
+    ("pixel-noise", "each shard's draws are the first one's", SameDraws),
+    ("pixel-noise", "a draw for each channel", NoiseOfElements),
     ("shards-family", "means of the whole batch", Whole),
     ("ragan", "G's loss is not relativistic", PlainG),
     ("hinge", "a margin for G", HingeG),

@@ -3,8 +3,8 @@
 // A forward function asks for its parameters and buffers through the pass. The same function therefore serves three
 // uses:
 //   declare  (pass->declare)  collects names, shapes and initializers into the model, checks that shapes fit
-//   train    batch statistics, dropout; running statistics advance
-//   infer    running statistics, no dropout
+//   train    batch statistics, dropout, noise; running statistics advance
+//   infer    running statistics, no dropout or noise
 //   standing  the same, but measures the running statistics
 #ifndef DUEL_GAN_LAYERS_H
 #define DUEL_GAN_LAYERS_H
@@ -28,7 +28,7 @@ typedef struct duel_pass {
   bool standing; // infer, but with the batch's statistics, whose means over DUEL_STANDING batches are summed up
   duel_val keep; // then: 0 in the first of them, 1 in the others
   duel_val key;  // key block of random draws; DUEL_NONE in declare and infer passes
-  int number; // which training-mode forward of the step this is, from 0: draws of dropout are k = 4096·number + draws
+  int number; // which training-mode forward of the step this is, from 0: draws of layers are k = 4096·number + draws
   int draws;  // of this pass so far
   bool again; // it was made before in this step: no state advances
   duel_shards *shards; // in training mode, and standing: x is a shard's rows
