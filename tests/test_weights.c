@@ -1,5 +1,6 @@
 // What recipes say of weights, in whole runs: spectral norm, equalized learning rates, clipping of gradients,
-// orthogonal beginnings, frozen nets and layers. On the backend of the environment's DUEL_TEST_BACKENDS.
+// orthogonal beginnings, gains of initializers, frozen nets and layers. On the backend of the environment's
+// DUEL_TEST_BACKENDS.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -352,6 +353,35 @@ static void test_orthogonal(void **state) {
       "init");
 }
 
+// ---- gains of initializers
+// A gain of a power of two moves no mantissa.
+static void assert_halved(const char *init) {
+  char text[64];
+  snprintf(text, sizeof text, "{name: %s, gain: 0.5}", init);
+  duel_tensor_file whole = begin(NULL, "init", init), half = begin(NULL, "init", text);
+  const float *a = values(&whole, "D.4.weight"), *b = values(&half, "D.4.weight");
+  for (int i = 0; i < 5 * 196; i++) assert_true(a[i] != 0 && b[i] == a[i] / 2);
+  assert_true(deviation(&half, "D.4.bias") == 0);
+  duel_tensors_close(&whole);
+  duel_tensors_close(&half);
+}
+
+static void test_gain(void **state) {
+  (void)state;
+  assert_halved("he_normal");
+  assert_halved("glorot_normal");
+  assert_halved("glorot_uniform");
+  // A layer's own; of 6 numbers to each of 98.
+  enum { N = 98 * 6 };
+  float drawn[N];
+  double want[N];
+  duel_tensor_file f = begin(NULL, "G.0.dense.init", "{name: he_normal, gain: 0.7}");
+  duel_draw_normal((duel_draw){.seed = 0, .purpose = DUEL_PURPOSE_INIT, .k = 0}, 0, N, drawn);
+  for (int i = 0; i < N; i++) want[i] = (double)drawn[i] * 0.7 * sqrt(2.0 / 6);
+  assert_near(values(&f, "G.0.weight"), want, N);
+  duel_tensors_close(&f);
+}
+
 // ---- frozen nets and layers
 static void assert_same(const duel_tensor_file *a, const duel_tensor_file *b, const char *prefix, bool same) {
   int n = 0;
@@ -406,9 +436,9 @@ static void test_frozen(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_vectors),   cmocka_unit_test(test_resume),
-                                     cmocka_unit_test(test_missing_vectors), cmocka_unit_test(test_zero_weight),
-                                     cmocka_unit_test(test_clip_norm),       cmocka_unit_test(test_equalized),
-                                     cmocka_unit_test(test_orthogonal),      cmocka_unit_test(test_frozen)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_first_vectors), cmocka_unit_test(test_resume),    cmocka_unit_test(test_missing_vectors),
+      cmocka_unit_test(test_zero_weight),   cmocka_unit_test(test_clip_norm), cmocka_unit_test(test_equalized),
+      cmocka_unit_test(test_orthogonal),    cmocka_unit_test(test_gain),      cmocka_unit_test(test_frozen)};
   return cmocka_run_group_tests_name("weights", tests, set_up, scratch_teardown);
 }

@@ -11,20 +11,26 @@ static duel_filling fill_torch(const duel_chosen *init, double fan_in, double fa
   return (duel_filling){DUEL_UNIFORM, 0, (float)(1 / sqrt(fan_in))};
 }
 
-// ---- glorot: Glorot and Bengio 2010, eq. 16
-static duel_filling fill_glorot_uniform(const duel_chosen *init, double fan_in, double fan_out) {
-  (void)init;
-  return (duel_filling){DUEL_UNIFORM, 0, (float)sqrt(6 / (fan_in + fan_out))};
-}
-static duel_filling fill_glorot_normal(const duel_chosen *init, double fan_in, double fan_out) {
-  (void)init;
-  return (duel_filling){DUEL_NORMAL, 0, (float)sqrt(2 / (fan_in + fan_out))};
+// ---- glorot and he, with a gain
+static const duel_key keys_gain[] = {
+    {"gain", DUEL_KEY_NUMBER, "1", DUEL_ABOVE_0, 1e6, NULL, "times the deviation that it has of itself"},
+    {.name = NULL}};
+static double gain_of(const duel_chosen *init) {
+  return init->value[0].number[0];
 }
 
-// ---- he: He et al. 2015, arXiv:1502.01852
+// Glorot and Bengio 2010, eq. 16.
+static duel_filling fill_glorot_uniform(const duel_chosen *init, double fan_in, double fan_out) {
+  return (duel_filling){DUEL_UNIFORM, 0, (float)(gain_of(init) * sqrt(6 / (fan_in + fan_out)))};
+}
+static duel_filling fill_glorot_normal(const duel_chosen *init, double fan_in, double fan_out) {
+  return (duel_filling){DUEL_NORMAL, 0, (float)(gain_of(init) * sqrt(2 / (fan_in + fan_out)))};
+}
+
+// He et al. 2015, arXiv:1502.01852.
 static duel_filling fill_he_normal(const duel_chosen *init, double fan_in, double fan_out) {
-  (void)init, (void)fan_out;
-  return (duel_filling){DUEL_NORMAL, 0, (float)sqrt(2 / fan_in)};
+  (void)fan_out;
+  return (duel_filling){DUEL_NORMAL, 0, (float)(gain_of(init) * sqrt(2 / fan_in))};
 }
 
 // ---- normal
@@ -91,9 +97,10 @@ duel_status duel_orthogonal(int64_t rows, int64_t columns, float *x) {
 
 static const duel_init_kind rows[] = {
     {{"torch", NULL, duel_no_keys, "PyTorch's own: uniform in ±1/sqrt(fan_in)"}, .fill = fill_torch, .biases = true},
-    {{"glorot_uniform", NULL, duel_no_keys, "uniform in ±sqrt(6/(fan_in + fan_out))"}, .fill = fill_glorot_uniform},
-    {{"glorot_normal", NULL, duel_no_keys, "normal, variance 2/(fan_in + fan_out)"}, .fill = fill_glorot_normal},
-    {{"he_normal", NULL, duel_no_keys, "normal, variance 2/fan_in"}, .fill = fill_he_normal},
+    {{"glorot_uniform", NULL, keys_gain, "uniform in ±gain·sqrt(6/(fan_in + fan_out))"}, .fill = fill_glorot_uniform},
+    {{"glorot_normal", NULL, keys_gain, "normal, deviation gain·sqrt(2/(fan_in + fan_out))"},
+     .fill = fill_glorot_normal},
+    {{"he_normal", NULL, keys_gain, "normal, deviation gain·sqrt(2/fan_in)"}, .fill = fill_he_normal},
     {{"normal", NULL, keys_normal, "normal with mean and std"}, .fill = fill_normal},
     {{"orthogonal", NULL, keys_orthogonal, "rows that are orthogonal, or columns where those are fewer"},
      .fill = fill_orthogonal,
