@@ -46,7 +46,7 @@ static void mlp(void **state) {
     snprintf(path, sizeof path, "G.%d", i);
     assert_string_equal(l->kind->name, kinds[i]);
     assert_string_equal(l->path, path);
-    assert_int_equal(l->line, 9 + i);
+    assert_int_equal(l->line, 10 + i);
     assert_int_equal(l->col, 5);
     if (i != 6) assert_true(l->value[0].number[0] == first[i]);
   }
