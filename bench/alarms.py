@@ -293,7 +293,7 @@ def span(ticks, name, of=None):
 
 
 def side_of(recipe):
-    return {"ring": 0, "grid": 0, "dcgan-64": 64, "resnet-32": 32, "sngan-32": 32}.get(recipe, SIDE)
+    return {"ring": 0, "grid": 0, "dcgan-64": 64, "resnet-32": 32, "sngan-32": 32, "r3gan-32": 32}.get(recipe, SIDE)
 
 
 def good(args, recipe, seed):
