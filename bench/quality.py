@@ -13,8 +13,8 @@ PyTorch's models are those of bench/peers/peer_torch.py and torch_family.py; wga
 their recipes' steps, at the end of which sngan-32's rate is 0. What is finished stays in --work (the classifiers, and each
 trainer's numbers of a seed, of duel's for the same program and flags), so that the script goes on where it was stopped.
 Exit status 1 unless duel's mean distance is at most --limit times PyTorch's at every number of steps (of wgan-gp and sngan-32
-at most PyTorch's and two standard errors of the difference), and every class has at least --share of duel's pictures at
-the last.
+at most PyTorch's and two standard errors of the difference), and of mlp and dcgan every class has at least --share of duel's
+pictures at the last.
 """
 import argparse
 import glob
@@ -280,9 +280,10 @@ def main():
         print(f"{target:6} {ours.mean():8.2f} {deviation(ours):9.2f} {theirs.mean():8.2f} {deviation(theirs):9.2f} "
               f"{ours.mean() / theirs.mean():6.3f}  {'ok' if ok else 'FAIL'}: at most {most:.2f}, {why}")
     share = min(least["duel", args.steps[-1]])
-    ok = share >= args.share
-    print(f"least class of duel after {args.steps[-1]} steps: {100 * share:.1f} %  {'ok' if ok else 'FAIL'}: "
-          f"at least {100 * args.share:g} %")
+    early = args.recipe in torch_family.NAMES  # a quarter of a training: not all classes are there, nor are PyTorch's
+    ok = early or share >= args.share
+    print(f"least class of duel after {args.steps[-1]} steps: {100 * share:.1f} %" +
+          ("" if early else f"  {'ok' if ok else 'FAIL'}: at least {100 * args.share:g} %"))
     return 0 if good and ok else 1
 
 
