@@ -210,6 +210,12 @@ static void three_nets(void **state) {
   must(duel_run_print(run, out, 0));
   fclose(out);
   duel_run_close(run);
+
+  const duel_set label = {"D", "[label, dense: 1]", NULL};
+  assert_int_equal(
+      duel_run_open(&run, &(duel_run_options){.recipe = recipe, .backend = backend, .set = &label, .n_set = 1}),
+      DUEL_ERR_USAGE);
+  assert_message("D.0 label: the game mirror gives its nets no labels");
 }
 
 // A net's own average moves, whichever net it is.

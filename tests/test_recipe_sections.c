@@ -66,9 +66,10 @@ static void layers(void **state) {
                  "t:25:13: D.1.repeat: 0 is out of range: it must be at least 1 and at most 1000");
   recipe_refuses("recipe: 1\ndata: x\nlatent: 1\ntrain: {length: 1}\nG: [relu]\nD: [{residual: [relu], repeats: 2}]\n",
                  "t:6:24: D.0.repeats: no such key; did you mean repeat?");
-  recipe_refuses("recipe: 1\ndata: x\nlatent: 1\ntrain: {length: 1}\nG: dense\nD: {dense: 1}\n",
-                 "t:5:4: G: dense is not a list of layers\nt:6:4: D: missing (the list of layers)\n"
-                 "t:6:5: D.dense: no such key; there are layers, init, optim, ema, constraint, equalized, lr_mul, frozen");
+  recipe_refuses(
+      "recipe: 1\ndata: x\nlatent: 1\ntrain: {length: 1}\nG: dense\nD: {dense: 1}\n",
+      "t:5:4: G: dense is not a list of layers\nt:6:4: D: missing (the list of layers)\n"
+      "t:6:5: D.dense: no such key; there are layers, init, optim, ema, constraint, equalized, lr_mul, frozen");
 }
 
 static void too_many_layers(void **state) {

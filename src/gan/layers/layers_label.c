@@ -12,6 +12,12 @@
 #define CLASSES_KEY                                                                                                    \
   { "classes", DUEL_KEY_INT, "$classes", 1, 1 << 20, NULL, "how many classes there are" }
 
+// Whether there are labels to read, in a pass that computes. False: the error is recorded.
+static bool has_labels(duel_pass *p) {
+  if (p->declare || p->labels != DUEL_NONE) return true;
+  return duel_graph_refuse(p->g, "the game %s gives its nets no labels", p->model->game->kind.kind.name);
+}
+
 // Labels of other classes than the data's would be out of range. False: the error is recorded.
 static bool classes_fit(duel_pass *p, int64_t classes) {
   const int64_t of_data = p->model->classes, before = p->model->labels;
@@ -55,7 +61,7 @@ static duel_val forward_label(duel_pass *p, const duel_layer *l, duel_val x) {
   duel_shape in = duel_val_shape(g, x);
   const int64_t classes = duel_layer_int(l, LABEL_CLASSES), embed = duel_layer_int(l, LABEL_EMBED);
   if (in.rank < 2) return duel_graph_error(g, "label needs items of numbers, but gets %s", duel_shape_text(in));
-  if (!classes_fit(p, classes)) return DUEL_NONE;
+  if (!classes_fit(p, classes) || !has_labels(p)) return DUEL_NONE;
   duel_val y;
   if (embed > 0) {
     const duel_chosen *own = l->value[LABEL_INIT].chosen;
@@ -89,7 +95,7 @@ static duel_val forward_projection(duel_pass *p, const duel_layer *l, duel_val x
     return duel_graph_error(
         g, "projection reads one row of numbers an item, but gets %s; put global_pool or flatten before it",
         duel_shape_text(in));
-  if (!classes_fit(p, classes)) return DUEL_NONE;
+  if (!classes_fit(p, classes) || !has_labels(p)) return DUEL_NONE;
   const int64_t inputs = in.dim[1];
   const duel_weight w = {.name = "weight", .shape = DUEL_SHAPE(1, inputs), .init = PROJECTION_INIT};
   const duel_weight e = {.name = "embedding.weight", .shape = DUEL_SHAPE(classes, inputs), .init = PROJECTION_INIT};
@@ -114,7 +120,7 @@ static duel_val forward_class_batchnorm(duel_pass *p, const duel_layer *l, duel_
   const duel_shape in = duel_val_shape(g, x);
   const int64_t classes = duel_layer_int(l, NORM_CLASSES);
   if (in.rank < 2) return duel_graph_error(g, "class_batchnorm needs channels, but gets %s", duel_shape_text(in));
-  if (!classes_fit(p, classes)) return DUEL_NONE;
+  if (!classes_fit(p, classes) || !has_labels(p)) return DUEL_NONE;
   const duel_shape table = DUEL_SHAPE(classes, in.dim[1]), channels = DUEL_SHAPE(in.dim[1]);
   const duel_val scale = duel_layer_parameter(p, "weight", table, duel_layer_init(l, DUEL_BATCHNORM_INIT, 1), 0, 0);
   const duel_val shift = duel_layer_parameter(p, "bias", table, (duel_start){NULL, 0}, 0, 0);
