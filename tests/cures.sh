@@ -217,6 +217,8 @@ cure '; set classes: $classes' 2 's/.*; set classes: (\$classes)$/\1/p' "$T --se
   'd $T --set "D=[flatten, projection: {classes: $cure}]"'
 cure 'C reads the labels that it is to tell' 2 's/.*; leave label, (projection) and class_batchnorm out$/\1/p' \
   "$J --set 'C=[flatten, label, dense: \$classes]'" 'd $J --set "C=[flatten, dense: \$classes]"'
+cure 'all that could learn is frozen; leave frozen out' 2 's/.*as in (--set G\.frozen=false)$/\1/p' \
+  "$T --set G.frozen=true --set D.frozen=true" 'd $T $cure --set D.frozen=true'
 cure 'show classes 0 to %lld of %lld; set output.grid=' 0 's/.*set (--set "output\.grid=\[4, 8\]") to see all$/\1/p' \
   "train --recipe cgan --data synthetic:shapes --steps 1 --batch 4 --set output.grid=[2,8]" \
   'eval "d train --recipe cgan --data synthetic:shapes --steps 1 --batch 4 $cure" && ! grep -q "show classes" runs/latest/log.txt'

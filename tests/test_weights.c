@@ -431,6 +431,13 @@ static void test_frozen(void **state) {
   for (int i = 0; i < layer.n; i++) assert_true(strncmp(layer.entry[i].name, "opt.D.2.", 8) != 0);
   duel_tensors_close(&two);
   duel_tensors_close(&layer);
+  duel_run *run;
+  const duel_set both[] = {{"G.frozen", "true", "--set"}, {"D.frozen", "true", "--set"}};
+  assert_int_equal(
+      duel_run_open(
+          &run, &(duel_run_options){.recipe = scratch("spectral.yaml"), .backend = backend, .set = both, .n_set = 2}),
+      DUEL_ERR_USAGE);
+  assert_message("all that could learn is frozen; leave frozen out of one net, as in G.frozen=false");
   duel_tensors_close(&net);
   duel_tensors_close(&first);
 }

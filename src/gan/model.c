@@ -149,7 +149,15 @@ static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars) {
   }
   DUEL_TRY(m->game->declare(m, item));
   for (int net = 0; net < r->n_nets; net++) DUEL_TRY(check_average(m, net));
-  for (int net = 0; net < r->n_nets; net++) DUEL_TRY(place_net(m, net, vars, m->real));
+  bool learns = item.rank == 0; // from a checkpoint alone nothing is to
+  for (int net = 0; net < r->n_nets; net++) {
+    DUEL_TRY(place_net(m, net, vars, m->real));
+    learns |= m->net[net].slab >= 0;
+  }
+  if (!learns)
+    return duel_fail(DUEL_ERR_USAGE,
+                     "all that could learn is frozen; leave frozen out of one net, as in %s.frozen=false",
+                     r->net[0].name);
   for (int i = 0; i < m->n_states; i++)
     DUEL_TRY(duel_vars_add(vars, DUEL_ARENA_BUFFER, m->state[i].name, m->real, DUEL_SCALAR, &m->state[i].var));
   for (int net = 0; net < r->n_nets; net++)
