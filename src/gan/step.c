@@ -7,7 +7,7 @@
 #include "gan/game.h"
 #include "gan/layers/layers.h"
 
-enum { CHUNK = 64, CHUNK_NUMBERS = 16 << 20 }; // items a sampling run, and what they come to at most
+enum { CHUNK_NUMBERS = 16 << 20 }; // what the items of a sampling run come to at most
 
 static duel_shape with_batch(int64_t n, duel_shape item) {
   duel_shape s = {.rank = item.rank + 1};
@@ -125,7 +125,7 @@ static duel_status open_testing(duel_step_vars *v, const duel_model *m, duel_var
 
 // Large items are sampled a few at a time: they would take more memory than the training.
 static int64_t chunk_of(int64_t item) {
-  int64_t chunk = CHUNK;
+  int64_t chunk = DUEL_MOST_CHUNK;
   while (chunk > 1 && chunk * item > CHUNK_NUMBERS) chunk /= 2;
   return chunk;
 }
@@ -174,11 +174,15 @@ int64_t duel_step_rows(const duel_step *s) {
   return s->r->train.batch / s->r->train.shards;
 }
 
-// Item numbers of the shard's rows of a batch.
-static duel_val numbers(duel_step *s, int batch) {
+// The shard's rows of a batch, of an input with a number a row.
+static duel_val rows_of(duel_step *s, int input, int batch) {
   const int64_t rows = duel_step_rows(s), shard = s->shards.at > 0 ? s->shards.at : 0;
   if (!in_loop(s)) return DUEL_NONE;
-  return duel_view(s->g, duel_input(s->g, s->vars->index), batch * s->r->train.batch + shard * rows, DUEL_SHAPE(rows));
+  return duel_view(s->g, duel_input(s->g, input), batch * s->r->train.batch + shard * rows, DUEL_SHAPE(rows));
+}
+
+static duel_val numbers(duel_step *s, int batch) { // of items
+  return rows_of(s, s->vars->index, batch);
 }
 
 duel_val duel_step_real(duel_step *s, int batch) {
@@ -195,12 +199,11 @@ duel_val duel_step_labels(duel_step *s, int batch) {
 }
 
 duel_val duel_step_drawn_labels(duel_step *s) {
-  const int64_t rows = duel_step_rows(s), shard = s->shards.at > 0 ? s->shards.at : 0;
   const duel_step_input in = {.name = "labels.drawn", .fill = fill_drawn_labels, .ctx = s->vars};
   int var = duel_inputs_find(&s->vars->inputs, in.name);
   if (var < 0 && duel_inputs_add(&s->vars->inputs, in, DUEL_I32, DUEL_SHAPE(s->r->train.batch), &var) != DUEL_OK)
     return duel_graph_error(s->g, "%s", duel_last_error());
-  return in_loop(s) ? duel_view(s->g, duel_input(s->g, var), shard * rows, DUEL_SHAPE(rows)) : DUEL_NONE;
+  return rows_of(s, var, 0);
 }
 
 duel_val duel_step_normal(duel_step *s, uint32_t purpose, uint32_t k, duel_shape shape) {

@@ -23,7 +23,8 @@
 #include "gan/shards.h"
 #include "io/data/order.h"
 
-enum { DUEL_MAX_EVERY = 3 }; // different n of `every: n` in one recipe
+enum { DUEL_MAX_EVERY = 3 };   // different n of `every: n` in one recipe
+enum { DUEL_MOST_CHUNK = 64 }; // items of a sampling run, at most
 
 // The variables of the steps of a run.
 typedef struct duel_step_vars {

@@ -9,7 +9,6 @@
 #include "run/rundir.h"
 
 enum { COLUMNS = 16, ROWS = 10, MOST_CLASSES = 32, POINTS = 1000, SCATTER_SIZE = 512 };
-enum { MOST_CHUNK = 64 };             // items that are drawn at once, at most
 enum { WIDTH = 4096, HEIGHT = 2560 }; // pixels of a picture, where the recipe asks for no other number of cells
 
 typedef struct layout {
@@ -132,7 +131,7 @@ static duel_status draw_fakes(duel_trainer *t, layout l, float *latents, duel_gr
   for (int64_t first = 0; first < n; first += chunk) {
     const int64_t now = n - first < chunk ? n - first : chunk;
     const float *items = NULL;
-    int32_t labels[MOST_CHUNK];
+    int32_t labels[DUEL_MOST_CHUNK];
     for (int64_t i = 0; i < now; i++) labels[i] = class_of(t, l, first + i);
     duel_draw_normal(draw, first * latent, now * latent, latents);
     DUEL_TRY(duel_trainer_sample_chunk(t, latents, labels, now, &items));

@@ -71,7 +71,7 @@ duel_status duel_plans_open(duel_trainer *t) {
                               .labels = data ? data->labels : NULL};
   DUEL_TRY(duel_model_open(&t->model, t->recipe, data ? duel_shape_of(data->rank, data->dim) : (duel_shape){0},
                            data ? data->classes : 0, &t->vars, real));
-  if (data && duel_model_reads_labels(&t->model)) DUEL_TRY(duel_dataset_check_labels(data));
+  if (data && t->model.labels > 0) DUEL_TRY(duel_dataset_check_labels(data));
   DUEL_TRY(duel_step_open(&t->vars_of_step, &t->model, &t->vars, real, &how));
   if (t->model.game->samples >= 0) {
     duel_graph *g;

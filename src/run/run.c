@@ -408,12 +408,8 @@ duel_status duel_generate_classes(duel_run *run, const uint64_t *seeds, const in
   if (n < 1) return duel_fail(DUEL_ERR_USAGE, "generate: %lld items; at least 1 is needed", (long long)n);
   DUEL_TRY(check_classes(run, classes, n));
   float *z = duel_malloc((size_t)(chunk * latent) * sizeof *z);
-  int32_t *label = duel_malloc((size_t)chunk * sizeof *label);
-  if (!z || !label) {
-    duel_free(z);
-    duel_free(label);
-    return duel_fail_memory("latents", (size_t)(chunk * latent) * sizeof *z);
-  }
+  int32_t label[DUEL_MOST_CHUNK];
+  if (!z) return duel_fail_memory("latents", (size_t)(chunk * latent) * sizeof *z);
   duel_status status = DUEL_OK;
   for (int64_t first = 0; first < n && status == DUEL_OK; first += chunk) {
     int64_t now = n - first < chunk ? n - first : chunk;
@@ -429,7 +425,6 @@ duel_status duel_generate_classes(duel_run *run, const uint64_t *seeds, const in
                            (unsigned long long)seeds[first + i / item]);
   }
   duel_free(z);
-  duel_free(label);
   return status;
 }
 

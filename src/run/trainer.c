@@ -41,9 +41,7 @@ static duel_status open_sampling(duel_trainer *t) {
   if (!t->sample_plan) return DUEL_OK;
   DUEL_TRY(duel_exec_open(&t->sample, &t->sample_plan, 1, &t->memory, NULL));
   t->latents = duel_malloc((size_t)(chunk * t->recipe->latent) * sizeof *t->latents);
-  t->labels = duel_malloc((size_t)chunk * sizeof *t->labels);
-  if (!t->latents || !t->labels)
-    return duel_fail_memory("sampling", (size_t)(chunk * t->recipe->latent) * sizeof *t->latents);
+  if (!t->latents) return duel_fail_memory("sampling", (size_t)(chunk * t->recipe->latent) * sizeof *t->latents);
   if (t->api->host_memory) return DUEL_OK; // samples are looked at where they are
   t->samples = duel_malloc((size_t)(chunk * item) * sizeof *t->samples);
   return t->samples ? DUEL_OK : duel_fail_memory("sampling", (size_t)(chunk * item) * sizeof *t->samples);
@@ -126,7 +124,6 @@ void duel_trainer_close(duel_trainer *t) {
   duel_dataset_close(t->data);
   duel_dataset_close(t->test);
   duel_free(t->latents);
-  duel_free(t->labels);
   duel_free(t->samples);
   duel_order_close(&t->order);
   duel_free(t);

@@ -49,8 +49,8 @@ typedef struct duel_trainer {
   duel_prefetch *prefetch;        // then: reads them ahead
   unsigned char *block;           // the inputs of one step; prefetch's where there is one
   float *latents, *samples;
-  int32_t *labels;  // of a chunk of samples
-  duel_order order; // of the items; prefetch has its own
+  int32_t labels[DUEL_MOST_CHUNK]; // of a chunk of samples
+  duel_order order;                // of the items; prefetch has its own
 } duel_trainer;
 
 // A recipe with its data: all that can be told before anything is built.

@@ -40,6 +40,9 @@ duel_val duel_layer_bias(duel_pass *p, const duel_layer *l, int init, duel_shape
 // A buffer that begins as `value` everywhere. Yields its variable, or -1 in the declaring walk.
 int duel_layer_buffer(duel_pass *p, const char *name, duel_shape shape, double value);
 
+// The layer's rows of the pass's next draw of purpose 9.
+duel_val duel_layer_draw(duel_pass *p, duel_op op, duel_shape shape);
+
 // ---- layers.c
 // Batchnorm's keys, and x by the statistics of its batch, in inference mode the running ones; scale and shift [C].
 #define DUEL_BATCHNORM_KEYS                                                                                            \

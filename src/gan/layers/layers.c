@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "gan/inits.h"
 
 static const duel_start zeros = {NULL, 0};
@@ -150,8 +149,7 @@ static duel_val forward_dropout(duel_pass *p, const duel_layer *l, duel_val x) {
   double rate = duel_layer_number(l, 0);
   if (!p->train || rate == 0) return x;
   duel_graph *g = p->g;
-  uint32_t k = (uint32_t)(4096 * p->number + p->draws++);
-  duel_val u = duel_shards_draw(p->shards, DUEL_OP_RANDOM_UNIFORM, p->key, DUEL_PURPOSE_NOISE, k, duel_val_shape(g, x));
+  duel_val u = duel_layer_draw(p, DUEL_OP_RANDOM_UNIFORM, duel_val_shape(g, x));
   duel_val dropped = duel_less_equal(g, u, duel_constant(g, DUEL_SCALAR, rate));
   duel_val zero = duel_constant(g, DUEL_SCALAR, 0);
   return duel_select(g, dropped, zero, duel_affine(g, x, 1 / (1 - rate), 0));

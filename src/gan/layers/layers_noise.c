@@ -1,8 +1,6 @@
 // Layers that add random numbers: noise.
 #include "gan/layers/layer_kinds.h"
 
-#include "base/rng.h"
-
 // ---- noise: Karras et al. 2019, arXiv:1812.04948, section 3.1; one strength for all channels: 2020, arXiv:1912.04958
 enum { CHANNELS, INIT };
 
@@ -22,8 +20,7 @@ static duel_val forward_noise(duel_pass *p, const duel_layer *l, duel_val x) {
       duel_layer_parameter(p, "strength", DUEL_SHAPE(strengths), duel_layer_init(l, INIT, 0), 0, 0);
   if (!p->train) return x;
   one.dim[1] = 1;
-  const uint32_t k = (uint32_t)(4096 * p->number + p->draws++);
-  const duel_val n = duel_shards_draw(p->shards, DUEL_OP_RANDOM_NORMAL, p->key, DUEL_PURPOSE_NOISE, k, one);
+  const duel_val n = duel_layer_draw(p, DUEL_OP_RANDOM_NORMAL, one);
   return duel_add(g, x, duel_mul(g, duel_reshape(g, strength, DUEL_SHAPE(strengths, 1, 1)), n));
 }
 const duel_layer_kind duel_layer_noise = {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "gan/inits.h"
 #include "gan/layers/layer_kinds.h"
 
@@ -57,6 +58,11 @@ int duel_layer_buffer(duel_pass *p, const char *name, duel_shape shape, double v
     return -1;
   }
   return p->ema ? t->ema_var : t->var;
+}
+
+duel_val duel_layer_draw(duel_pass *p, duel_op op, duel_shape shape) {
+  const uint32_t k = (uint32_t)(4096 * p->number + p->draws++);
+  return duel_shards_draw(p->shards, op, p->key, DUEL_PURPOSE_NOISE, k, shape);
 }
 
 // ---- weights of products
