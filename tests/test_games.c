@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 
 #include "duel.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/penalties.h"
 #include "io/safetensors.h"
 #include "io_help.h"

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "recipe_help.h"
 
 // ---- layers

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "duel.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "io/safetensors.h"
 #include "io_help.h"
 #include "run/run.h"

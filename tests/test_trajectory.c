@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "io_help.h"
 #include "run/run.h"
 #include "run_case.h"

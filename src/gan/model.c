@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/inits.h"
 #include "gan/layers/layers.h"
 #include "gan/optimizers.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 
 // ---- what D yields, differentiated by what it read
 

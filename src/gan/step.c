@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/layers/layers.h"
 
 enum { CHUNK_NUMBERS = 16 << 20 }; // what the items of a sampling run come to at most

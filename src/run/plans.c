@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/rewrites/rewrites.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "run/trainer.h"
 
 // ---- variants: steps differ by which `every: n` they are one of

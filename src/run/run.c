@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/rng.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/penalties.h"
 #include "io/image.h"
 #include "run/registry.h"

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "gan/constraints.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/layers/layers.h"
 
 int64_t duel_trainer_items_per_step(const duel_trainer *t) {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/layers/layer_kinds.h"
 
 // ---- minibatch_stddev: Karras et al. 2018, arXiv:1710.10196, section 3, grouped as in StyleGAN2

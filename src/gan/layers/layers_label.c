@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/inits.h"
 #include "gan/layers/layer_kinds.h"
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/losses.h"
 
 enum { READS = 3 };

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 
 enum { FEW = 8, ITEMS = 64, NUMBERS = 1 << 20 }; // items, fewer where they are large
 enum { WORK = 1 << 18 };                         // numbers compared, if one round of neighbours is not more

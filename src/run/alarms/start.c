@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/losses.h"
 #include "gan/optimizers.h"
 #include "gan/penalties.h"

@@ -1,4 +1,4 @@
-#include "gan/game.h"
+#include "gan/games/game.h"
 
 static const duel_game *games[DUEL_MAX_GAMES + 1] = {&duel_game_gan, &duel_game_classifier}; // the first is the default
 const duel_table duel_game_kinds = {games, 0, "game"};

@@ -13,7 +13,7 @@
 #include <math.h>
 
 #include "base/rng.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 #include "gan/losses.h"
 #include "gan/penalties.h"
 

@@ -1,7 +1,7 @@
 // The game classifier: one net C learns which class an item is of, by softmax cross-entropy. Its accuracy on a test set
 // is a scalar; with noise in training it may judge generated items too.
 #include "base/rng.h"
-#include "gan/game.h"
+#include "gan/games/game.h"
 
 enum { C };
 enum { NOISE };                         // the game's keys
