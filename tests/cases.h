@@ -39,6 +39,7 @@ typedef enum duel_rounding {
   DUEL_ROUNDS_UPDATE,    // an optimizer's, and Σ grad²
   DUEL_ROUNDS_BYTES,     // equal, but bytes become real numbers
   DUEL_ROUNDS_NORMAL,    // normal draws
+  DUEL_ROUNDS_DRAWS,     // places and colors that follow from draws
 } duel_rounding;
 
 typedef struct duel_op_rule {

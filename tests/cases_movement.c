@@ -14,6 +14,12 @@ static void leaves(void) {
     c->attr.constant.value = value[i];
     c->zeros = true;
   }
+  static const int64_t counts[] = {1, 2, 17, 257, 40009};
+  for (int i = 0; i < LENGTH(counts); i++) {
+    duel_case *c = duel_case_add(DUEL_OP_IOTA, 0);
+    c->shape = (duel_shape)S(counts[i]);
+    c->zeros = counts[i] == 1;
+  }
 }
 
 static duel_case *shaped(duel_op op, duel_shape src, duel_shape dst) {

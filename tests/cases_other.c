@@ -156,6 +156,28 @@ static void draws(void) {
   draw_from((INT64_C(1) << 34) - 7, (duel_shape)S(7), 3, 1);
 }
 
+static void augmentation(int64_t rows, int64_t first, duel_changes changes, unsigned without) {
+  duel_case *c = duel_case_add2(DUEL_OP_AUGMENT, (duel_shape)S(4), DUEL_FILL_KEY, (duel_shape)SCALAR, DUEL_FILL_UNIT);
+  c->in[0].dtype = DUEL_I32;
+  c->shape = (duel_shape)S(rows);
+  for (int i = 0; i < DUEL_CHANGES; i++) changes.share[i] = without >> i & 1 ? 0 : i % 3 ? 1 : 0.5f;
+  c->attr.augment.changes = changes;
+  c->attr.augment.first = first;
+  c->zeros = true;
+}
+
+static void augmentations(void) {
+  for (int laws = DUEL_LAWS_ADA; laws <= DUEL_LAWS_CONSISTENCY; laws++) {
+    const duel_changes c = {.laws = laws, .channels = 3, .height = 28, .width = 28};
+    const duel_changes gray = {.laws = laws, .channels = 1, .height = 9, .width = 32, .pass = 5};
+    augmentation(257, 0, c, 0);
+    augmentation(64, 64, gray, 0);
+    augmentation(1, 3, (duel_changes){.laws = laws, .channels = 4, .height = 1, .width = 1, .pass = 1}, 0);
+    augmentation(7, 1001, (duel_changes){.laws = laws, .channels = 3, .height = 64, .width = 17, .pass = 4095}, 0);
+    for (int i = 0; i < DUEL_CHANGES; i++) augmentation(32, 0, i % 2 ? c : gray, ~(1u << i));
+  }
+}
+
 static void batches(void) {
   static const struct {
     duel_shape data;
@@ -351,6 +373,7 @@ void duel_cases_other(void) {
   losses();
   classifications();
   draws();
+  augmentations();
   batches();
   rows_by_number();
   optimizers();

@@ -118,6 +118,8 @@ duel_tolerance duel_case_tolerance(const duel_case *c, int output, duel_dtype re
     return (duel_tolerance){c->in[0].dtype == DUEL_U8 ? nmse : 0, 0, c->in[0].dtype == DUEL_U8 ? 2 * u : 0, NULL};
   case DUEL_ROUNDS_NORMAL:
     return (duel_tolerance){1e-7, 0, 2e-6, NULL};
+  case DUEL_ROUNDS_DRAWS:
+    return (duel_tolerance){1e-7, 2e-5, 2e-4, NULL};
   case DUEL_ROUNDS_UPDATE: // last: Σ grad², all of one sign
     return (duel_tolerance){nmse, (output == duel_case_outputs(c) - 1 ? 64 : 16) * u, 4 * u, NULL};
   case DUEL_ROUNDS_CANCELS: // sigmoid(x) − 1 and softplus(x) − x

@@ -455,6 +455,19 @@ static void make_random(duel_box *b) {
   b->attr.random.k = 1;
 }
 
+static void make_augment(duel_box *b) {
+  b->in[0] = duel_box_operand(DUEL_I32, DUEL_SHAPE(4));
+  memcpy(b->in[0].data, (int32_t[4]){-5, 77, 12, 0}, 16);
+  b->in[1] = duel_box_operand(DUEL_F32, DUEL_SCALAR);
+  *(float *)b->in[1].data = 0.6f;
+  b->call.n_in = 2;
+  duel_box_out(b, DUEL_SHAPE(201, 2, 3));
+  duel_box_out(b, DUEL_SHAPE(201, DUEL_CHANGED_NUMBERS));
+  duel_changes *c = &b->attr.augment.changes;
+  *c = (duel_changes){.channels = 3, .height = 28, .width = 28, .pass = 2};
+  for (int i = 0; i < DUEL_CHANGES; i++) c->share[i] = 1;
+}
+
 static void make_batch(duel_box *b) {
   b->in[0] = duel_box_operand(DUEL_U8, DUEL_SHAPE(256, 1, 28, 28));
   b->in[1] = duel_box_operand(DUEL_I32, DUEL_SHAPE(64));
@@ -588,6 +601,7 @@ const duel_large_call duel_large_calls[] = {
     {DUEL_OP_ASSIGN, "clamped", make_clamp},
     {DUEL_OP_RANDOM_NORMAL, "", make_random},
     {DUEL_OP_RANDOM_UNIFORM, "", make_random},
+    {DUEL_OP_AUGMENT, "", make_augment},
     {DUEL_OP_BATCH, "", make_batch},
     {DUEL_OP_EMBEDDING, "", make_embedding},
     {DUEL_OP_EMBEDDING_GRAD, "", make_embedding_grad},

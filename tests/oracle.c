@@ -218,6 +218,10 @@ bool duel_ref_op(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in
     out[0] = duel_ref_new(DUEL_F64, *shape);
     for (int64_t i = 0; i < out[0].count; i++) out[0].data[i] = attr->constant.value;
     return true;
+  case DUEL_OP_IOTA:
+    out[0] = duel_ref_new(DUEL_F64, *shape);
+    for (int64_t i = 0; i < out[0].count; i++) out[0].data[i] = (double)i;
+    return true;
   case DUEL_OP_RESHAPE:
   case DUEL_OP_VIEW:
   case DUEL_OP_PACK:

@@ -423,6 +423,9 @@ bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_r
   case DUEL_OP_RANDOM_UNIFORM:
     out[0] = draw(op, attr, in[0], *shape);
     return true;
+  case DUEL_OP_AUGMENT:
+    duel_ref_augment(attr, in, *shape, out);
+    return true;
   case DUEL_OP_BATCH:
     out[0] = batch(in[0], in[1]);
     return true;

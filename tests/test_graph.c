@@ -329,6 +329,31 @@ static void mistakes_name_layer_op_and_shapes(void **state) {
   }
 }
 
+static void changes_are_checked(void **state) {
+  (void)state;
+  const int key = add_var(DUEL_ARENA_INPUT, "key", DUEL_I32, DUEL_SHAPE(4));
+  const duel_changes fine = {.channels = 3, .height = 8, .width = 8};
+  duel_val out[2];
+  duel_augment(g, duel_input(g, key), zeros(DUEL_SCALAR), &fine, 5, 64, out);
+  assert_shape(out[0], DUEL_SHAPE(64, 2, 3));
+  assert_shape(out[1], DUEL_SHAPE(64, 10));
+  assert_shape(duel_iota(g, 7), DUEL_SHAPE(7));
+  assert_mistake(duel_iota(g, (1 << 24) + 1), "iota counts up to 2^24 in one row, not 16777217");
+  static const char *const message[] = {"augment: the probability has shape 2 and must have scalar",
+                                        "augment: change 11 has the share 1.5, which is not within 0 … 1",
+                                        "augment: the width is 0 and must be 1 to 32767",
+                                        "augment: the pass is 4096 and must be 0 to 4095",
+                                        "augment: 64 rows from row -1 on"};
+  for (int i = 0; i < 5; i++) {
+    duel_changes c = fine;
+    if (i == 1) c.share[DUEL_HUE] = 1.5f;
+    if (i == 2) c.width = 0;
+    if (i == 3) c.pass = 4096;
+    duel_augment(g, duel_input(g, key), i ? zeros(DUEL_SCALAR) : zeros(DUEL_SHAPE(2)), &c, i == 4 ? -1 : 0, 64, out);
+    assert_mistake(out[1], message[i]);
+  }
+}
+
 static void sizes_are_checked_for_overflow(void **state) {
   (void)state;
   int64_t big = INT64_C(1) << 31;
@@ -625,6 +650,7 @@ int main(void) {
       TEST(mistakes_of_convolutions),
       TEST(mistakes_of_spectral_norm),
       TEST(mistakes_of_resampling),
+      TEST(changes_are_checked),
       TEST(sizes_are_checked_for_overflow),
       TEST(the_first_mistake_stays),
       TEST(labels_come_from_the_scope),

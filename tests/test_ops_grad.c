@@ -207,6 +207,8 @@ static bool has_gradient(duel_op op) {
   case DUEL_OP_INPUT:
   case DUEL_OP_STATE:
   case DUEL_OP_CONSTANT:
+  case DUEL_OP_IOTA:
+  case DUEL_OP_AUGMENT:
   case DUEL_OP_LESS_EQUAL:
   case DUEL_OP_RANDOM_NORMAL:
   case DUEL_OP_RANDOM_UNIFORM:

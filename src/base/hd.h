@@ -4,8 +4,10 @@
 
 #ifdef __CUDACC__
 #define DUEL_HD static __host__ __device__ __forceinline__
+#define DUEL_HD_CALLED static __host__ __device__ __noinline__ // many times by one kernel: fewer registers
 #else
 #define DUEL_HD static inline
+#define DUEL_HD_CALLED static inline
 #endif
 
 #endif

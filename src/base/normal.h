@@ -68,10 +68,8 @@ DUEL_HD float duel_ln(float u) {
   return DUEL_FADD(DUEL_FADD(low, f), DUEL_FMUL(e, 0.693359375f));
 }
 
-// Box and Muller: two independent normal numbers, sqrt(−2 ln u(x))·(sin, cos) of 2π(y·2⁻³² + 2⁻³³). The angle is q
-// right angles and a rest within ±π/4, split in integers.
-DUEL_HD void duel_normal_pair(uint32_t x, uint32_t y, float *first, float *second) {
-  float s = DUEL_FSQRT(DUEL_FMUL(-2.0f, duel_ln(duel_uniform_of(x))));
+// Sine and cosine of 2π(y·2⁻³² + 2⁻³³): q right angles and a rest within ±π/4, split in integers.
+DUEL_HD void duel_turn(uint32_t y, float *sin, float *cos) {
   uint32_t q = (y + 0x20000000u) >> 30;
   int32_t rest = (int32_t)(y - (q << 30));                                           // times 2⁻³² of a turn
   float a = DUEL_FMUL((float)(2 * rest + 1), 0x1.921fb6p-31f), aa = DUEL_FMUL(a, a); // π·2⁻³²
@@ -84,8 +82,16 @@ DUEL_HD void duel_normal_pair(uint32_t x, uint32_t y, float *first, float *secon
   cosine = DUEL_HORNER(aa, cosine, 0x1.55554ap-5f);
   cosine = DUEL_HORNER(DUEL_FMUL(aa, aa), cosine, DUEL_HORNER(aa, -0.5f, 1.0f));
   float up = q & 1 ? cosine : sine, right = q & 1 ? sine : cosine;
-  *first = DUEL_FMUL(s, q & 2 ? -up : up);
-  *second = DUEL_FMUL(s, (q + 1) & 2 ? -right : right);
+  *sin = q & 2 ? -up : up;
+  *cos = (q + 1) & 2 ? -right : right;
+}
+
+// Box and Muller: two independent normal numbers, sqrt(−2 ln u(x))·(sin, cos) of the turn y.
+DUEL_HD void duel_normal_pair(uint32_t x, uint32_t y, float *first, float *second) {
+  float s = DUEL_FSQRT(DUEL_FMUL(-2.0f, duel_ln(duel_uniform_of(x)))), sin, cos;
+  duel_turn(y, &sin, &cos);
+  *first = DUEL_FMUL(s, sin);
+  *second = DUEL_FMUL(s, cos);
 }
 
 #endif

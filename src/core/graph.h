@@ -11,6 +11,7 @@
 #ifndef DUEL_CORE_GRAPH_H
 #define DUEL_CORE_GRAPH_H
 
+#include "base/augment.h"
 #include "base/pool.h"
 #include "base/status.h"
 #include "base/tensor.h"
@@ -114,6 +115,10 @@ typedef struct duel_attr {
       uint32_t purpose, k;
       int64_t first;
     } random; // counter word c2 = purpose + 256·k; output i is element first + i of the draw: a shard's rows of a batch
+    struct {
+      duel_changes changes;
+      int64_t first; // output row i is row first + i of the batch
+    } augment;
     struct {
       int act;
       double slope, eps;
@@ -303,6 +308,11 @@ duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint
 // op, one of these two, from element `first` of the draw on.
 duel_val duel_random_from(duel_graph *g, duel_op op, duel_val key, uint32_t purpose, uint32_t k, int64_t first,
                           duel_shape shape);
+// How each of `rows` rows of a batch, from `first` on, is changed: its draws of base/augment.h, where p [] is the
+// changes' probability. out: maps [rows, 2, 3] for duel_warp2d, and the other numbers of duel_changed, [rows, 10].
+void duel_augment(duel_graph *g, duel_val key, duel_val p, const duel_changes *changes, int64_t first, int64_t rows,
+                  duel_val out[2]);
+duel_val duel_iota(duel_graph *g, int64_t n);                           // 0, 1, … n − 1: [n]
 duel_val duel_batch(duel_graph *g, duel_val data, duel_val index);      // of i32 data, labels say, i32
 duel_val duel_embedding(duel_graph *g, duel_val table, duel_val index); // NaN where an index is out of range
 duel_val duel_embedding_grad(duel_graph *g, duel_val d_y, duel_val index, int64_t rows); // of the table

@@ -1,5 +1,5 @@
-// Leaves: input blocks, version 0 of variables, constants. A variable is read by one leaf a graph, so that its versions
-// form one chain.
+// Leaves: input blocks, version 0 of variables, constants, whole numbers counted up. A variable is read by one leaf a
+// graph, so that its versions form one chain.
 #include "core/ops/op.h"
 
 static bool is_input(const duel_var *var) {
@@ -60,4 +60,18 @@ duel_val duel_constant(duel_graph *g, duel_shape shape, double value) {
   duel_attr attr = duel_attr_zero();
   attr.constant.value = value;
   return duel_apply(g, DUEL_OP_CONSTANT, 0, NULL, &attr, &shape);
+}
+
+// ---- iota
+static bool infer_iota(DUEL_INFER_ARGS) {
+  if (shape->rank == 1 && shape->dim[0] <= 1 << 24) return duel_set_out(g, n, 0, g->real, *shape); // exact in f32
+  return duel_graph_refuse(g, "iota counts up to 2^24 in one row, not %s", duel_shape_text(*shape));
+}
+
+DUEL_RECORD(iota, .infer = infer_iota, .vjp = duel_no_grad);
+
+duel_val duel_iota(duel_graph *g, int64_t n) {
+  const duel_attr attr = duel_attr_zero();
+  const duel_shape shape = DUEL_SHAPE(n);
+  return duel_apply(g, DUEL_OP_IOTA, 0, NULL, &attr, &shape);
 }

@@ -12,6 +12,13 @@ static void constant_run(const duel_call *call, const duel_piece *piece) {
 }
 const duel_cpu_kernel DUEL_CPU_NAME(constant) = {.grain = CHEAP, .run = constant_run};
 
+static void iota_run(const duel_call *call, const duel_piece *piece) {
+  const duel_span r = piece->units;
+  real *dst = call->out[0].data;
+  DUEL_SIMD for (int64_t i = r.begin; i < r.end; i++) dst[i] = (real)i;
+}
+const duel_cpu_kernel DUEL_CPU_NAME(iota) = {.grain = CHEAP, .run = iota_run};
+
 // ---- one operand
 #define UNARY(name, elements, SETUP, EXPR)                                                                             \
   static void name##_run(const duel_call *call, const duel_piece *piece) {                                             \

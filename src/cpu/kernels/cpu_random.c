@@ -1,8 +1,9 @@
-// Random draws. The key block is i32[4] = {seed low, seed high, t, 0}; element i of a draw does not depend on the cut.
+// Random draws, and the draws that change items. The key block is i32[4] = {seed low, seed high, t, 0}; element i of a
+// draw does not depend on the cut.
 #include "base/rng.h"
 #include "cpu/kernels/cpu_kernel.h"
 
-enum { GRAIN = 2048, BLOCK = 512 };
+enum { GRAIN = 2048, BLOCK = 512, DRAWS = 32 }; // DRAWS: of a row that is changed
 
 static duel_draw draw_of(const duel_call *call) {
   const int32_t *key = call->in[0].data;
@@ -32,3 +33,28 @@ static void random_run(const duel_call *call, const duel_piece *piece) {
 }
 const duel_cpu_kernel DUEL_CPU_NAME(random_normal) = {.grain = GRAIN, .run = random_run};
 const duel_cpu_kernel DUEL_CPU_NAME(random_uniform) = {.grain = GRAIN, .run = random_run};
+
+static void augment_cut(const duel_call *call, duel_cut *cut) {
+  const int64_t rows = call->out[0].shape.dim[0];
+  *cut = duel_cut_rows(rows, rows * DRAWS, GRAIN);
+}
+
+static void augment_run(const duel_call *call, const duel_piece *piece) {
+  const int32_t *key = call->in[0].data;
+  const duel_changes *changes = &call->attr->augment.changes;
+  duel_row_draws d = {.key = {(uint32_t)key[0], (uint32_t)key[1]},
+                      .t = (uint32_t)key[2],
+                      .pass = changes->pass,
+                      .p = (float)duel_number(&call->in[1], 0)};
+  for (int64_t row = piece->units.begin; row < piece->units.end; row++) {
+    d.row = call->attr->augment.first + row;
+    const duel_changed to = duel_change_row(&d, changes);
+    const float number[DUEL_CHANGED_NUMBERS] = {to.same,  to.sum,     to.next,    to.add,     to.contrast,
+                                                to.noise, to.hole[0], to.hole[1], to.hole[2], to.hole[3]};
+    real *map = (real *)call->out[0].data + row * DUEL_CHANGED_MAP;
+    real *rest = (real *)call->out[1].data + row * DUEL_CHANGED_NUMBERS;
+    for (int i = 0; i < DUEL_CHANGED_MAP; i++) map[i] = to.map[i];
+    for (int i = 0; i < DUEL_CHANGED_NUMBERS; i++) rest[i] = number[i];
+  }
+}
+const duel_cpu_kernel DUEL_CPU_NAME(augment) = {.cut = augment_cut, .run = augment_run};

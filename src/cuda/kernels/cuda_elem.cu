@@ -14,6 +14,18 @@ static void constant_run(const duel_call *call) {
 }
 const duel_cuda_kernel duel_cuda_constant = {nullptr, constant_run};
 
+// Writes 4 bytes an element.
+static __global__ void __launch_bounds__(DUEL_BLOCK) iota_kernel(int64_t n, float *dst) {
+  for (int64_t i = duel_first(); i < n; i += duel_stride()) dst[i] = (float)i;
+}
+
+static void iota_run(const duel_call *call) {
+  const int64_t n = duel_count(&call->out[0]);
+  DUEL_LAUNCH(duel_lane_of(call), iota_kernel, duel_blocks(n, DUEL_BLOCK), DUEL_BLOCK, 0, n,
+              (float *)call->out[0].data);
+}
+const duel_cuda_kernel duel_cuda_iota = {nullptr, iota_run};
+
 // One kernel: p and q are numbers of the recipe, taken from call->attr; EXPR is of the inputs x, y, z.
 #define ELEMENT_WISE(name, inputs, P, Q, EXPR)                                                                         \
   struct name##_of {                                                                                                   \

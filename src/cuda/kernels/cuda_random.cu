@@ -4,7 +4,7 @@
 // rounds (20 operations) and, of a normal draw, ~40 more.
 #include <curand_kernel.h>
 
-#include "base/normal.h"
+#include "base/augment.h"
 #include "cuda/kernels/nest.cuh"
 
 template <bool NORMAL>
@@ -51,3 +51,26 @@ static void random_uniform_run(const duel_call *call) {
   draw<false>(call);
 }
 const duel_cuda_kernel duel_cuda_random_uniform = {nullptr, random_uniform_run};
+
+// A thread draws all of a row: 16 numbers of 4 bytes written, a block of Philox for each that it needs.
+static __global__ void __launch_bounds__(DUEL_BLOCK)
+    augment_kernel(const int32_t *key, const float *p, duel_changes changes, int64_t first, int64_t rows, float *map,
+                   float *rest) {
+  for (int64_t row = duel_first(); row < rows; row += duel_stride()) {
+    const duel_row_draws d = {{(uint32_t)key[0], (uint32_t)key[1]}, (uint32_t)key[2], changes.pass, first + row, *p};
+    const duel_changed to = duel_change_row(&d, &changes);
+    for (int i = 0; i < DUEL_CHANGED_MAP; i++) map[row * DUEL_CHANGED_MAP + i] = to.map[i];
+    float *dst = rest + row * DUEL_CHANGED_NUMBERS;
+    dst[0] = to.same, dst[1] = to.sum, dst[2] = to.next, dst[3] = to.add, dst[4] = to.contrast, dst[5] = to.noise;
+    for (int i = 0; i < 4; i++) dst[6 + i] = to.hole[i];
+  }
+}
+
+static void augment_run(const duel_call *call) {
+  const int64_t rows = call->out[0].shape.dim[0];
+  if (rows == 0) return;
+  DUEL_LAUNCH(duel_lane_of(call), augment_kernel, duel_blocks(rows, DUEL_BLOCK), DUEL_BLOCK, 0,
+              (const int32_t *)call->in[0].data, (const float *)call->in[1].data, call->attr->augment.changes,
+              call->attr->augment.first, rows, (float *)call->out[0].data, (float *)call->out[1].data);
+}
+const duel_cuda_kernel duel_cuda_augment = {nullptr, augment_run};
