@@ -187,6 +187,9 @@ static bool is_dyadic(double x) {
 static bool is_dyadic_resampling(const duel_case *c) {
   const duel_resampling *r = &c->attr.resample;
   if (r->mode == DUEL_NEAREST) return true;
+  for (int64_t t = 0; t < r->fir.taps; t++)
+    if (!is_dyadic(r->fir.tap[t])) return false;
+  if (r->mode == DUEL_FIR) return is_dyadic(r->fir.gain);
   if (r->mode == DUEL_AVERAGE) return is_dyadic(1.0 / (double)(r->window.kernel[0] * r->window.kernel[1]));
   return is_dyadic(0.5 / (double)r->size[0]) && is_dyadic(0.5 / (double)r->size[1]);
 }

@@ -61,6 +61,7 @@ static double terms(const duel_case *c, int output) {
     return (double)(a.dim[0] * c->in[1].shape.dim[2] * c->in[1].shape.dim[3]);
   case DUEL_OP_RESAMPLE2D:
   case DUEL_OP_RESAMPLE2D_DX:
+    if (c->attr.resample.mode == DUEL_FIR) return (double)(c->attr.resample.fir.taps * c->attr.resample.fir.taps);
     for (int i = 0; i < 2; i++) {
       const int64_t x = (c->op == DUEL_OP_RESAMPLE2D ? a : c->shape).dim[2 + i], y = c->attr.resample.size[i];
       n *= (double)(c->attr.resample.mode == DUEL_AVERAGE ? c->attr.resample.window.kernel[i] : 2 + 2 * y / x);

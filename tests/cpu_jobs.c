@@ -236,6 +236,15 @@ static void make_resample2d_dx(duel_box *b) {
 static void make_resample2d_dx_double(duel_box *b) {
   make_resample(b, DUEL_NEAREST, DUEL_SHAPE(19, 13, 34, 30), DUEL_SHAPE(19, 13, 17, 15), DUEL_SHAPE(19, 13, 34, 30));
 }
+static const duel_resampling filter = {.mode = DUEL_FIR, .fir = {{2, 3}, {1, 2}, {2, 1, 1, 2}, 4, {1, 3, 3, 1}, 0.1}};
+static void make_resample2d_fir(duel_box *b) {
+  make_resample(b, DUEL_FIR, DUEL_SHAPE(19, 13, 17, 15), DUEL_SHAPE(19, 13, 34, 23), DUEL_SHAPE(0, 0, 0, 0));
+  b->attr.resample = filter;
+}
+static void make_resample2d_dx_fir(duel_box *b) {
+  make_resample(b, DUEL_FIR, DUEL_SHAPE(19, 13, 34, 23), DUEL_SHAPE(19, 13, 17, 15), DUEL_SHAPE(0, 0, 0, 0));
+  b->attr.resample = filter;
+}
 
 // x 19×13×31×29, y 19×13×17×10: strides 2 and 3, unequal pads.
 static void make_maxpool(duel_box *b, duel_shape in1, duel_shape out) {
@@ -575,6 +584,8 @@ const duel_large_call duel_large_calls[] = {
     {DUEL_OP_RESAMPLE2D, "double", make_resample2d_double},
     {DUEL_OP_RESAMPLE2D_DX, "", make_resample2d_dx},
     {DUEL_OP_RESAMPLE2D_DX, "double", make_resample2d_dx_double},
+    {DUEL_OP_RESAMPLE2D, "fir", make_resample2d_fir},
+    {DUEL_OP_RESAMPLE2D_DX, "fir", make_resample2d_dx_fir},
     {DUEL_OP_MAXPOOL2D, "", make_maxpool2d},
     {DUEL_OP_MAXPOOL2D_DX, "", make_maxpool2d_dx},
     {DUEL_OP_DENSE, "", make_dense},

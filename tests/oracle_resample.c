@@ -1,4 +1,4 @@
-// Resampling and pooling by their definitions, in real numbers: what each pixel of y is made of, forward or back.
+// Resampling, filters and pooling by their definitions, in real numbers: what each pixel of y is made of, forward or back.
 #include <math.h>
 
 #include "oracle.h"
@@ -29,6 +29,24 @@ static duel_shape pooled_shape(duel_shape x, const duel_window *w) {
   return x;
 }
 
+static duel_shape filtered_shape(duel_shape x, const duel_fir *f) {
+  for (int i = 0; i < 2; i++)
+    x.dim[2 + i] = (x.dim[2 + i] * f->up[i] + f->pad[i] + f->pad[2 + i] - f->taps) / f->down[i] + 1;
+  return x;
+}
+
+// One pixel of y, from the image with its zeros between and around.
+static void filter(bool back, const duel_ref *x, const duel_ref *y, const int64_t *at, const duel_fir *f) {
+  const int64_t *nx = x->shape.dim;
+  for (int64_t i = 0; i < f->taps; i++)
+    for (int64_t k = 0; k < f->taps; k++) {
+      const int64_t row = at[2] * f->down[0] + i - f->pad[0], column = at[3] * f->down[1] + k - f->pad[1];
+      const bool inside = row >= 0 && row < nx[2] * f->up[0] && column >= 0 && column < nx[3] * f->up[1];
+      if (inside && row % f->up[0] == 0 && column % f->up[1] == 0)
+        tap(back, x, y, at, row / f->up[0], column / f->up[1], f->gain * f->tap[i] * f->tap[k]);
+    }
+}
+
 duel_ref duel_ref_resample(duel_op op, const duel_resampling *r, duel_ref in, duel_shape shape) {
   const bool back = op == DUEL_OP_RESAMPLE2D_DX;
   const duel_window *w = &r->window;
@@ -36,6 +54,7 @@ duel_ref duel_ref_resample(duel_op op, const duel_resampling *r, duel_ref in, du
     shape = in.shape;
     for (int i = 0; i < 2; i++) shape.dim[2 + i] = r->size[i];
     if (r->mode == DUEL_AVERAGE) shape = pooled_shape(in.shape, w);
+    if (r->mode == DUEL_FIR) shape = filtered_shape(in.shape, &r->fir);
   }
   duel_ref out = duel_ref_new(in.dtype, shape), x = back ? out : in, y = back ? in : out;
   const int64_t *nx = x.shape.dim, *ny = y.shape.dim;
@@ -48,6 +67,8 @@ duel_ref duel_ref_resample(duel_op op, const duel_resampling *r, duel_ref in, du
       const double down = neighbors(at[2], nx[2], ny[2], row), right = neighbors(at[3], nx[3], ny[3], column);
       for (int i = 0; i < 4; i++)
         tap(back, &x, &y, at, row[i / 2], column[i % 2], (i / 2 ? down : 1 - down) * (i % 2 ? right : 1 - right));
+    } else if (r->mode == DUEL_FIR) {
+      filter(back, &x, &y, at, &r->fir);
     } else {
       for (int64_t i = 0; i < w->kernel[0]; i++)
         for (int64_t k = 0; k < w->kernel[1]; k++) {

@@ -253,6 +253,23 @@ static void mistakes_of_resampling(void **state) {
   assert_mistake(duel_maxpool2d_dx(g, zeros(x), zeros(x), &w),
                  "maxpool2d_dx: the gradient has shape 8×3×7×6 and must have 8×3×4×3");
   assert_mistake(duel_resample2d(g, zeros(x), &none), "resample2d: the width is 0 and must be 1 to 32767");
+  duel_resampling filter = {.mode = DUEL_FIR, .fir = {{2, 3}, {1, 2}, {2, 1, 1, 2}, 4, {1, 3, 3, 1}, 1}};
+  assert_shape(duel_resample2d(g, zeros(x), &filter), DUEL_SHAPE(8, 3, 14, 9));
+  assert_shape(duel_resample2d_dx(g, zeros(DUEL_SHAPE(8, 3, 14, 9)), &filter, x), x);
+  filter.fir.down[1] = 9;
+  assert_mistake(duel_resample2d(g, zeros(x), &filter), "resample2d: down is 9 and must be 1 to 8");
+  filter.fir.up[0] = 0;
+  assert_mistake(duel_resample2d(g, zeros(x), &filter), "resample2d: up is 0 and must be 1 to 8");
+  filter.fir = (duel_fir){{1, 1}, {8, 1}, {0, 0, -1, 0}, 8, {1}, 1};
+  assert_mistake(duel_resample2d(g, zeros(x), &filter), "resample2d: pad is -1 and must be 0 to 32767");
+  filter.fir.pad[2] = 0;
+  assert_mistake(duel_resample2d(g, zeros(x), &filter), "resample2d: the height is 0 and must be 1 to 32767");
+  filter.fir.pad[0] = 32767, filter.fir.down[0] = 1;
+  assert_mistake(duel_resample2d(g, zeros(x), &filter), "resample2d: the width is 0 and must be 1 to 32767");
+  filter.fir.pad[1] = 32767, filter.fir.up[1] = 8;
+  assert_mistake(duel_resample2d(g, zeros(x), &filter), "resample2d: the width is 32808 and must be 1 to 32767");
+  filter.fir.taps = 13;
+  assert_mistake(duel_resample2d(g, zeros(x), &filter), "resample2d: taps is 13 and must be 1 to 12");
   assert_mistake(duel_resample2d_dx(g, zeros(y), &half, DUEL_SHAPE(8, 3, 9, 6)),
                  "resample2d_dx: images 8×3×9×6 become 8×3×5×3, not the 8×3×4×3 that are given");
 }

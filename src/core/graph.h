@@ -43,12 +43,25 @@ typedef struct duel_window {
   int64_t pad[4]; // above, left, below, right
 } duel_window;
 
+// A separable filter between two changes of size: StyleGAN2's upfirdn2d (Karras et al. 2020, arXiv:1912.04958). On each
+// axis `up` − 1 zeros are put behind each pixel and pads around, and of the correlation with the taps, which are not
+// turned around, every `down`-th number is kept.
+enum { DUEL_FIR_TAPS = 12, DUEL_FIR_RATE = 8 }; // the most taps; the most times larger or smaller
+typedef struct duel_fir {
+  int64_t up[2], down[2]; // down before right
+  int64_t pad[4];         // zeros above, left, below, right: of the image with its zeros between
+  int64_t taps;           // how many; they are the same on both axes
+  double tap[DUEL_FIR_TAPS];
+  double gain; // every pixel of the result is multiplied by it
+} duel_fir;
+
 // How an image becomes one of another size (core/ops/resample.h has the formulas).
-typedef enum duel_sampling { DUEL_NEAREST, DUEL_BILINEAR, DUEL_AVERAGE } duel_sampling;
+typedef enum duel_sampling { DUEL_NEAREST, DUEL_BILINEAR, DUEL_AVERAGE, DUEL_FIR } duel_sampling;
 typedef struct duel_resampling {
   int mode;           // a duel_sampling
   int64_t size[2];    // nearest, bilinear: height and width of the result
   duel_window window; // average: a pixel of the result is a window's mean, in which zeros of the padding count
+  duel_fir fir;       // FIR
 } duel_resampling;
 
 // What an input adds to a step's scalars: mul·Σ f(x) over all its elements, to one of them.

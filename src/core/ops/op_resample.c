@@ -1,6 +1,6 @@
 // Images made larger, smaller, or pooled to means: resample2d is linear, resample2d_dx its adjoint, and so each is the
-// other's gradient. core/ops/resample.h says what is computed. As PyTorch's interpolate without align_corners, and as
-// its avg_pool2d with count_include_pad: zeros of the padding count in the mean.
+// other's gradient. core/ops/resample.h says what is computed. As PyTorch's interpolate without align_corners, as its
+// avg_pool2d with count_include_pad (zeros of the padding count in the mean), and as StyleGAN2's upfirdn2d.
 #include <inttypes.h>
 
 #include "core/ops/op.h"
@@ -43,10 +43,28 @@ bool duel_pooled(duel_graph *g, const duel_node *n, const duel_window *w, duel_s
   return true;
 }
 
+static bool filtered(duel_graph *g, const duel_node *n, const duel_fir *f, duel_shape x, duel_shape *y) {
+  if (!duel_need_real(g, n) || !is_images(g, n, x) || !duel_need_range(g, n, "taps", f->taps, 1, DUEL_FIR_TAPS))
+    return false;
+  *y = x;
+  for (int i = 0; i < 4; i++)
+    if (!duel_need_range(g, n, "up", f->up[i % 2], 1, DUEL_FIR_RATE) ||
+        !duel_need_range(g, n, "down", f->down[i % 2], 1, DUEL_FIR_RATE) ||
+        !duel_need_range(g, n, "pad", f->pad[i], 0, DUEL_MOST_SIDE))
+      return false;
+  for (int i = 0; i < 2; i++) {
+    const int64_t padded = x.dim[2 + i] * f->up[i] + f->pad[i] + f->pad[2 + i];
+    y->dim[2 + i] = padded < f->taps ? 0 : (padded - f->taps) / f->down[i] + 1;
+    if (!duel_need_range(g, n, i ? "the width" : "the height", y->dim[2 + i], 1, DUEL_MOST_SIDE)) return false;
+  }
+  return true;
+}
+
 // What resample2d makes of x, or false with the error recorded.
 static bool result_of(duel_graph *g, const duel_node *n, duel_shape x, duel_shape *y) {
   const duel_resampling *r = &n->attr.resample;
   if (r->mode == DUEL_AVERAGE) return duel_pooled(g, n, &r->window, x, y);
+  if (r->mode == DUEL_FIR) return filtered(g, n, &r->fir, x, y);
   if (!duel_need_real(g, n) || !is_images(g, n, x)) return false;
   *y = x;
   for (int i = 0; i < 2; i++) {
@@ -61,6 +79,8 @@ static duel_val apply(duel_graph *g, duel_op op, duel_val src, const duel_resamp
   attr.resample.mode = r->mode;
   if (r->mode == DUEL_AVERAGE)
     attr.resample.window = r->window;
+  else if (r->mode == DUEL_FIR)
+    attr.resample.fir = r->fir;
   else
     memcpy(attr.resample.size, r->size, sizeof r->size);
   return duel_apply(g, op, 1, &src, &attr, shape);
@@ -70,8 +90,10 @@ static duel_val apply(duel_graph *g, duel_op op, duel_val src, const duel_resamp
 static duel_cost cost_of(const duel_graph *g, const duel_node *n) {
   const duel_val y = n->op == DUEL_OP_RESAMPLE2D ? n->out[0] : n->in[0];
   const duel_resampling *r = &n->attr.resample;
+  const duel_fir *f = &r->fir;
   const double taps = r->mode == DUEL_AVERAGE    ? (double)r->window.kernel[0] * (double)r->window.kernel[1]
                       : r->mode == DUEL_BILINEAR ? 8
+                      : r->mode == DUEL_FIR      ? 2.0 * (double)(f->taps * f->taps) / (double)(f->up[0] * f->up[1])
                                                  : 0;
   return duel_cost_streams(g, n, taps * duel_elements(g, y));
 }

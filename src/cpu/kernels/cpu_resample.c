@@ -1,6 +1,6 @@
-// Images resampled and pooled to means, and the adjoint. Both make every pixel of the result from a few neighbors. A
-// row of the result is a weighted sum of rows of the source, the line, of which then columns are summed, in one of
-// three ways:
+// Images resampled, filtered and pooled to means, and the adjoint. Both make every pixel of the result from a few
+// neighbors. A row of the result is a weighted sum of rows of the source, the line, of which then columns are summed,
+// in one of three ways:
 //   REPEAT   each element twice (the common doubling)
 //   JOIN     sums of two neighbors (the common halving)
 //   TABLE    all else: a table [taps][columns] of places in the line and weights, made in phase 0. Where a column
@@ -21,7 +21,8 @@ typedef struct plan {
   int32_t from_rows, from_width; // of a plane of the source
   int64_t taps, pieces;          // taps: the most that a column has, if there is a table
   int64_t line;                  // elements of a piece's line, with the zero
-  real scale;                    // of whole numbers to weights
+  const double *tap;             // FIR's
+  real scale;                    // of whole numbers, or taps, to weights
 } plan;
 
 static way way_of(const duel_resample_axis *a, bool adjoint) {
@@ -37,7 +38,8 @@ static duel_reach taps_of(const plan *p, const duel_resample_axis *a, int32_t i)
   return p->adjoint ? duel_axis_adjoint_taps(a, i) : duel_axis_taps(a, i);
 }
 static real weight_of(const plan *p, const duel_resample_axis *a, int32_t i, int32_t tap) {
-  return (real)(p->adjoint ? duel_axis_weight(a, tap, i) : duel_axis_weight(a, i, tap));
+  const int32_t w = p->adjoint ? duel_axis_weight(a, tap, i) : duel_axis_weight(a, i, tap);
+  return a->mode == DUEL_FIR ? (real)p->tap[w] : (real)w;
 }
 
 static plan plan_of(const duel_call *call) {
@@ -45,12 +47,13 @@ static plan plan_of(const duel_call *call) {
   plan p = {.adjoint = call->op == DUEL_OP_RESAMPLE2D_DX};
   const duel_shape *x = p.adjoint ? to : from, *y = p.adjoint ? from : to;
   const duel_resampling *r = &call->attr->resample;
-  p.down = duel_axis_of(r->mode, &r->window, x, y, 0);
-  p.right = duel_axis_of(r->mode, &r->window, x, y, 1);
+  p.down = duel_axis_resampled(r, x, y, 0);
+  p.right = duel_axis_resampled(r, x, y, 1);
   p.height = (int32_t)to->dim[2], p.width = (int32_t)to->dim[3];
   p.from_rows = (int32_t)from->dim[2], p.from_width = (int32_t)from->dim[3];
   p.rows = to->dim[0] * to->dim[1] * p.height;
   p.way = way_of(&p.right, p.adjoint);
+  p.taps = p.way == TABLE; // a filter may have no pixel in any column
   for (int32_t q = 0; q < p.width && p.way == TABLE; q++) {
     const duel_reach t = taps_of(&p, &p.right, q);
     if (t.end - t.begin > p.taps) p.taps = t.end - t.begin;
@@ -58,7 +61,9 @@ static plan plan_of(const duel_call *call) {
   const int64_t in = duel_count(&call->in[0]), out = duel_count(&call->out[0]);
   p.pieces = duel_min(duel_min(duel_pieces(in > out ? in : out, GRAIN), MAX_PIECES), p.rows);
   p.line = duel_ceil_div(p.from_width + 1, DUEL_SUM_LANES) * DUEL_SUM_LANES;
-  p.scale = 1 / ((real)duel_axis_whole(&p.down) * (real)duel_axis_whole(&p.right));
+  p.tap = r->fir.tap;
+  p.scale =
+      r->mode == DUEL_FIR ? (real)r->fir.gain : 1 / ((real)duel_axis_whole(&p.down) * (real)duel_axis_whole(&p.right));
   return p;
 }
 
@@ -131,6 +136,7 @@ static void resample_run(const duel_call *call, const duel_piece *piece) {
     make_table(&p, weight, place);
     return;
   }
+  const bool alike = p.down.mode == DUEL_NEAREST || p.down.mode == DUEL_AVERAGE; // all weights of a column
   const duel_span rows = piece->units;
   const real *src = call->in[0].data;
   const int64_t plane = (int64_t)p.from_rows * p.from_width;
@@ -142,7 +148,7 @@ static void resample_run(const duel_call *call, const duel_piece *piece) {
     const duel_reach r = taps_of(&p, &p.down, i);
     if (r.begin >= r.end)
       memset(dst, 0, (size_t)p.width * sizeof *dst);
-    else if (i > 0 && p.down.mode != DUEL_BILINEAR && r.begin == before.begin && r.end == before.end)
+    else if (i > 0 && alike && r.begin == before.begin && r.end == before.end)
       memcpy(dst, dst - p.width, (size_t)p.width * sizeof *dst);
     else
       sum_columns(&p, sum_rows(&p, src + row / p.height * plane, i, r, line), weight, place, dst);

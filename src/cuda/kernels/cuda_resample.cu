@@ -1,5 +1,5 @@
-// Images resampled and pooled to means, and the adjoint: a thread makes up to BAND pixels of a column, each from its
-// taps in order, rows before columns. core/ops/resample.h says which those are.
+// Images resampled, filtered and pooled to means, and the adjoint: a thread makes up to BAND pixels of a column, each
+// from its taps in order, rows before columns. core/ops/resample.h says which those are.
 #include "cuda/kernels/nest.cuh"
 
 extern "C" {
@@ -12,15 +12,18 @@ struct resample_grid {
   duel_resample_axis down, right;
   int64_t planes;
   int32_t height, width, from_rows, from_width; // of a plane of the result; of the source
-  float scale;                                  // of whole numbers to weights
+  float scale;                                  // of whole numbers, or taps, to weights
+  float tap[DUEL_FIR_TAPS];
 };
 
 template <bool ADJOINT> static __device__ __forceinline__ duel_reach taps_of(const duel_resample_axis &a, int32_t i) {
   return ADJOINT ? duel_axis_adjoint_taps(&a, i) : duel_axis_taps(&a, i);
 }
 template <bool ADJOINT>
-static __device__ __forceinline__ float weight_of(const duel_resample_axis &a, int32_t i, int32_t tap) {
-  return (float)(ADJOINT ? duel_axis_weight(&a, tap, i) : duel_axis_weight(&a, i, tap));
+static __device__ __forceinline__ float weight_of(const resample_grid &g, const duel_resample_axis &a, int32_t i,
+                                                  int32_t tap) {
+  const int32_t w = ADJOINT ? duel_axis_weight(&a, tap, i) : duel_axis_weight(&a, i, tap);
+  return a.mode == DUEL_FIR ? g.tap[w] : (float)w;
 }
 
 // Reads 4 bytes a tap, all but the first time from L1, and writes 4 bytes a number; two FLOPs a tap.
@@ -41,8 +44,8 @@ static __global__ void __launch_bounds__(DUEL_BLOCK)
       for (int32_t r = rows.begin; r < rows.end; r++) {
         float part = 0;
         for (int32_t c = columns.begin; c < columns.end; c++)
-          part += weight_of<ADJOINT>(g.right, q, c) * from[r * g.from_width + c];
-        sum += weight_of<ADJOINT>(g.down, row, r) * part;
+          part += weight_of<ADJOINT>(g, g.right, q, c) * from[r * g.from_width + c];
+        sum += weight_of<ADJOINT>(g, g.down, row, r) * part;
       }
       *to = g.scale * sum;
     }
@@ -55,12 +58,16 @@ template <bool ADJOINT> static void resample_run(const duel_call *call) {
   const float *src = (const float *)call->in[0].data;
   float *dst = (float *)call->out[0].data;
   resample_grid g = {};
-  g.down = duel_axis_of(r->mode, &r->window, ADJOINT ? to : from, ADJOINT ? from : to, 0);
-  g.right = duel_axis_of(r->mode, &r->window, ADJOINT ? to : from, ADJOINT ? from : to, 1);
+  g.down = duel_axis_resampled(r, ADJOINT ? to : from, ADJOINT ? from : to, 0);
+  g.right = duel_axis_resampled(r, ADJOINT ? to : from, ADJOINT ? from : to, 1);
   g.planes = to->dim[0] * to->dim[1];
   g.height = (int32_t)to->dim[2], g.width = (int32_t)to->dim[3];
   g.from_rows = (int32_t)from->dim[2], g.from_width = (int32_t)from->dim[3];
   g.scale = 1.0f / ((float)duel_axis_whole(&g.down) * (float)duel_axis_whole(&g.right));
+  if (r->mode == DUEL_FIR) {
+    g.scale = (float)r->fir.gain;
+    for (int t = 0; t < DUEL_FIR_TAPS; t++) g.tap[t] = (float)r->fir.tap[t];
+  }
   const int64_t units = g.planes * ((g.height + BAND - 1) / BAND) * g.width;
   DUEL_LAUNCH(duel_lane_of(call), resample<ADJOINT>, duel_blocks(units, DUEL_BLOCK), DUEL_BLOCK, 0, g, src, dst);
 }
