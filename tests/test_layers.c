@@ -351,6 +351,19 @@ static void test_refusals(void **state) {
                  "D.0 upsample: upsample of images 2×6×3×2 needs either scale or size, as in {scale: 2}");
   assert_refused("upsample: {scale: 2, size: 8}", DUEL_SHAPE(6, 3, 2), "needs either scale or size");
   assert_refused("upsample: {size: [8, 8, 8]}", DUEL_SHAPE(6, 3, 2), "upsample.size has 3 numbers; it is one, or two");
+  assert_refused("upsample: {size: 8, mode: fir}", DUEL_SHAPE(6, 3, 2),
+                 "D.0 upsample: upsample with mode: fir makes images a whole number of times larger, and so it has a "
+                 "scale, not a size");
+  assert_refused("upsample: {scale: 2, taps: [1, 1]}", DUEL_SHAPE(6, 3, 2),
+                 "D.0 upsample: upsample.taps are those of mode: fir, not of nearest");
+  assert_refused("upsample: {scale: [2, 5], mode: fir}", DUEL_SHAPE(6, 3, 2),
+                 "D.0 upsample: upsample cannot have a scale of 5 with 4 taps, which leave pixels out");
+  assert_refused("downsample: {scale: 3, taps: [1, 2]}", DUEL_SHAPE(6, 3, 2),
+                 "D.0 downsample: downsample cannot have a scale of 3 with 2 taps, which leave pixels out");
+  assert_refused("downsample: 4", DUEL_SHAPE(6, 5, 3), "D.0 downsample: resample2d: the width is 0 and must be 1 to");
+  assert_refused("downsample", DUEL_SHAPE(6), "D.0 downsample: downsample reads images, but gets 2×6; put reshape");
+  assert_refused("blur: [1, -2, 1]", DUEL_SHAPE(6, 3, 2),
+                 "D.0 blur: the taps of blur add up to 0, and their sum divides them");
   assert_refused("global_pool", DUEL_SHAPE(6), "D.0 global_pool: global_pool reads images, but gets 2×6; put reshape");
   assert_refused("maxpool: 4", DUEL_SHAPE(6, 3, 5),
                  "D.0 maxpool: maxpool2d: a window of 4×4 covers 4 rows, but images 2×6×3×5 have 3 with their padding; "

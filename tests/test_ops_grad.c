@@ -442,6 +442,8 @@ static void test_losses(void **state) {
 static const char *const layers[] = {
     "upsample: 2",
     "upsample: {size: [9, 5], mode: bilinear}",
+    "upsample: {scale: [2, 3], mode: fir}",
+    "downsample, blur: [1, 2, 1]",
     "avgpool: {kernel: 3, stride: 2, pad: 1}",
     "maxpool: {kernel: [3, 2], stride: [1, 2], pad: [1, 0]}",
     "conv: {out: 4, pad: 1}, global_pool",

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import family
 import spec
 from nets import (as_matrix, frozen, initial, keys, lr_mul, minibatch_stddev, pair, scale, self_attention,  # noqa: F401
-                  sizes, spectral, tensors)
+                  sizes, spectral, tensors, upfirdn)
 from recipes import choice, layers, nets, of_net, training
 
 
@@ -121,6 +121,9 @@ class Run:
                 x = getattr(torch, kind)(x)
             elif kind in ("maxpool", "avgpool"):
                 x = (F.max_pool2d if kind == "maxpool" else F.avg_pool2d)(x, value[0])
+            elif kind in ("upsample", "downsample"):  # upsample with mode: fir
+                k, side = keys(layer), "up" if kind == "upsample" else "down"
+                x = upfirdn(x, k.get("taps", (1, 3, 3, 1)), **{side: pair(k.get("scale", 2))})
             elif kind == "flatten":
                 x = x.flatten(1)
             elif kind == "minibatch_stddev":

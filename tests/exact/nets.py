@@ -159,6 +159,10 @@ def declare(layers, init, path, shape, out):
             shape = tuple(layer[1])
         elif kind in ("maxpool", "avgpool"):
             shape = (shape[0], *(n // layer[1] for n in shape[1:]))
+        elif kind == "upsample":
+            shape = (shape[0], *(n * s for n, s in zip(shape[1:], pair(k.get("scale", 2)))))
+        elif kind == "downsample":
+            shape = (shape[0], *(n // s for n, s in zip(shape[1:], pair(k.get("scale", 2)))))
         elif kind == "minibatch_stddev":
             shape = (shape[0] + k.get("channels", 1), *shape[1:])
         elif kind == "self_attention":
@@ -189,6 +193,18 @@ def minibatch_stddev(x, group=4, channels=1):
     y = x.reshape(min(group, n), -1, channels, c // channels, h, w)
     y = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean([2, 3, 4])
     return torch.cat([x, y.reshape(-1, channels, 1, 1).repeat(min(group, n), 1, h, w)], 1)
+
+
+def upfirdn(x, taps, up=(1, 1), down=(1, 1)):
+    """StyleGAN2's upsample2d, downsample2d and filter2d: zeros between and around, a correlation, every down-th number."""
+    taps = torch.tensor(taps, dtype=x.dtype)
+    n, c, h, w = x.shape
+    x = x.reshape(n * c, 1, h, 1, w, 1)
+    x = F.pad(x, (0, up[1] - 1, 0, 0, 0, up[0] - 1)).reshape(n * c, 1, h * up[0], w * up[1])
+    pads = [((len(taps) + u - d) // 2, (len(taps) - u * d) // 2) for u, d in zip(up, down)]
+    kernel = torch.outer(taps, taps) / taps.sum()**2 * up[0] * up[1]
+    x = F.conv2d(F.pad(x, pads[1] + pads[0]), kernel[None, None])[:, :, ::down[0], ::down[1]]
+    return x.reshape(n, c, *x.shape[2:])
 
 
 def self_attention(x, f, g, h, v, gamma, pool):

@@ -99,6 +99,17 @@ class Pool(nn.Module):
         return self.function(x, (2, 3))
 
 
+class Filter(nn.Module):
+    """upfirdn2d and its uses in StyleGAN2, whose taps are turned around where they are not symmetric."""
+
+    def __init__(self, taps, up=(1, 1), down=(1, 1)):
+        super().__init__()
+        self.taps, self.up, self.down = taps, up, down
+
+    def forward(self, x):
+        return nets.upfirdn(x, self.taps, self.up, self.down)
+
+
 CASES = [
     ("layernorm", nn.LayerNorm(IMAGE[1:]), IMAGE),
     ("layernorm: {eps: 0.01}", nn.LayerNorm(7, eps=0.01), (4, 7)),
@@ -145,6 +156,12 @@ CASES = [
      Concat(nn.Sequential(nn.MaxPool2d(2), Concat(nn.Sequential(nn.Tanh(), nn.Conv2d(4, 3, 3, padding=1))),
                           nn.Upsample((3, 5)))), IMAGE),
     ("concat: [dense: 3, silu]", Concat(nn.Sequential(nn.Linear(6, 3), nn.SiLU())), (4, 6)),
+    ("upsample: {scale: 2, mode: fir}", Filter((1, 3, 3, 1), up=(2, 2)), IMAGE),
+    ("upsample: {scale: [3, 1], mode: fir, taps: [1, 2, 5, -1, 2]}", Filter((1, 2, 5, -1, 2), up=(3, 1)), IMAGE),
+    ("downsample", Filter((1, 3, 3, 1), down=(2, 2)), IMAGE),
+    ("downsample: {scale: [1, 3], taps: [1, 2, 5]}", Filter((1, 2, 5), down=(1, 3)), IMAGE),
+    ("blur", Filter((1, 3, 3, 1)), IMAGE),
+    ("blur: [1, 2, 4]", Filter((1, 2, 4)), IMAGE),
 ]
 
 

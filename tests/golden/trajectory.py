@@ -97,6 +97,16 @@ ENGINE = {
                     ("concat", [("tanh",), ("conv", dict(out=2, kernel=3, pad=1, frozen=True)), ("tanh",),
                                 ("conv", dict(out=2, kernel=3, pad=1))], dict(repeat=2)),
                     ("flatten",), ("concat", [("dense", 6), ("tanh",)], {}), ("dense", 1)]}, "images"),
+    # As R3GAN's: filters on the way up and down, both sides' slopes; taps that are not symmetric.
+    "fir": ({**SEPARATE, "init": dict(name="normal", std=0.3), "loss": dict(name="rpgan", reals="fresh"),
+             "G": [("dense", 18), ("reshape", (2, 3, 3)), ("tanh",), ("upsample", dict(scale=2, mode="fir")),
+                   ("conv", dict(out=3, kernel=3, pad=1)), ("tanh",),
+                   ("upsample", dict(scale=(1, 2), mode="fir", taps=(1, 2, 4))), ("downsample", dict(scale=(1, 2))),
+                   ("conv", dict(out=1, kernel=1)), ("tanh",)],
+             "D": [("conv", dict(out=4, kernel=3, pad=1)), ("tanh",), ("downsample",), ("conv", dict(out=5, kernel=1)),
+                   ("tanh",), ("downsample", dict(scale=(2, 1), taps=(3, 2, 1))), ("flatten",),
+                   ("dense", dict(out=1, bias=False))],
+             "penalty": dict(r1=1, r2=1), "train": dict(batch=16, latents="fresh")}, "images"),
     # StyleGAN's noise, of all channels and of each, from 0 and from elsewhere; dropout between takes a slot of its own. Shards
     # draw what belongs to their rows.
     "pixel-noise": ({**SEPARATE, "init": dict(name="normal", std=0.3),
