@@ -19,7 +19,7 @@
 extern "C" {
 #include "base/mem.h"
 #include "core/backend.h"
-#include "core/ops/nd.h"
+#include "core/nd.h"
 }
 
 // How matrix products round their factors; sums, statistics and updates are float32 always.

@@ -1,5 +1,5 @@
 // Element-wise kernels. An output may lie exactly on an input of its size: element i is read before it is written.
-#include "core/ops/nd.h"
+#include "core/nd.h"
 #include "cpu/kernels/cpu_kernel.h"
 
 enum { CHEAP = 16384, COSTLY = 4096 }; // elements a piece: plain arithmetic; polynomials and divisions

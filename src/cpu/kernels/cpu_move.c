@@ -1,6 +1,6 @@
 // Movement: pack, transpose, slice, pad, concat, broadcast. Bytes are moved, never computed on, so any element type
 // goes. All but pack copy a box between two strided operands, run by run.
-#include "core/ops/nd.h"
+#include "core/nd.h"
 #include "cpu/kernels/cpu_kernel.h"
 
 enum { GRAIN = 16384 }; // elements a piece

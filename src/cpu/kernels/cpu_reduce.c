@@ -4,7 +4,7 @@
 //   kept      outputs lie side by side: rows are added to a strip of accumulators, one a column
 // Rows are joined in chunks of DUEL_CHUNK_ROWS. Where the outputs alone make too few pieces the rows are split too;
 // phase 0 then leaves partial results in scratch [splits, outputs], which phase 1 joins in order.
-#include "core/ops/nd.h"
+#include "core/nd.h"
 #include "cpu/kernels/cpu_kernel.h"
 
 enum { GRAIN = 16384, SEGMENT = 4096, STRIP = 128, MAX_SPLITS = 64 };

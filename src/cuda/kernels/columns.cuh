@@ -7,7 +7,7 @@
 #ifndef DUEL_CUDA_KERNELS_COLUMNS_H
 #define DUEL_CUDA_KERNELS_COLUMNS_H
 
-#include "cuda/kernels/nest.cuh"
+#include "cuda/nest.cuh"
 
 // Blocks that a multiprocessor holds, in launch bounds: 64 registers a thread. Left to itself, ptxas spills for more.
 constexpr int DUEL_RESIDENT = 4;

@@ -3,7 +3,7 @@
 // they are, and so are i32, whose four bytes are moved like a float's; the host sees to it that there are such rows.
 // embedding and its adjoint: a thread owns elements of the output; those of embedding_grad add up in the order of the
 // indices. An index out of range reads and writes nothing: NaN from embedding, zeros from one_hot.
-#include "cuda/kernels/nest.cuh"
+#include "cuda/nest.cuh"
 
 // ---- batch
 static __device__ __forceinline__ float value_of(uint8_t x) {

@@ -1,7 +1,7 @@
 // Element-wise kernels: functions of up to three operands that broadcast, as maps over nests (nest.cuh). An output may
 // lie exactly on an input of its size. Bytes an element are 4 an operand; FLOPs stand beside each (~20: the library's
 // function, a dozen or two instructions).
-#include "cuda/kernels/nest.cuh"
+#include "cuda/nest.cuh"
 
 struct constant_of { // writes 4 bytes
   enum { INPUTS = 0 };

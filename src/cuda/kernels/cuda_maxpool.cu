@@ -1,7 +1,7 @@
 // Maxima of windows. maxpool2d: a thread has a window and takes what lies at its maximum. maxpool2d_dx leaves the
 // maxima's places in scratch first; then a thread has a pixel of x and adds up, in order, those windows around it whose
 // maximum it is: a gather, so no atomics.
-#include "cuda/kernels/nest.cuh"
+#include "cuda/nest.cuh"
 
 extern "C" {
 #include "core/ops/resample.h"

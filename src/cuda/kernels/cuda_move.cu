@@ -1,6 +1,6 @@
 // Movement: pack, transpose, slice, pad, concat, broadcast. Elements are moved, never computed on: 4 bytes read (zeros:
 // none) and 4 written each, no FLOPs. Zero-size tensors launch nothing.
-#include "cuda/kernels/nest.cuh"
+#include "cuda/nest.cuh"
 
 // ---- boxes: copies between two strided operands
 static void copy_box(const duel_call *call, const duel_nd *box, float *dst, const float *src) {

@@ -1,7 +1,7 @@
 // Writers over flat arenas, one pass each: adam, sgd, ema, running, assign. Output i usually lies exactly on input i.
 // Gaps of a slab hold zeros and keep them. Coefficients are read from device memory. A block makes a part of Σ grad²,
 // by a fixed tree whose shape depends on the count alone: alignment and grid change no bit.
-#include "cuda/kernels/nest.cuh"
+#include "cuda/nest.cuh"
 
 // Four neighbors, or the n that are there and zeros.
 static __device__ __forceinline__ void load_unit(float (&x)[4], const float *src, int64_t n, bool wide) {

@@ -5,7 +5,7 @@
 #include <curand_kernel.h>
 
 #include "base/augment.h"
-#include "cuda/kernels/nest.cuh"
+#include "cuda/nest.cuh"
 
 template <bool NORMAL>
 static __global__ void random_kernel(const int32_t *key, uint32_t c2, int64_t first, int64_t count, bool wide,

@@ -1,5 +1,5 @@
 // The scalars of a step: one kernel for all of them, a block for each. Inputs are short.
-#include "cuda/kernels/nest.cuh"
+#include "cuda/nest.cuh"
 
 struct report_term {
   const float *x;

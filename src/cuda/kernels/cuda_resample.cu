@@ -1,6 +1,6 @@
 // Images resampled, filtered and pooled to means, and the adjoint: a thread makes up to BAND pixels of a column, each
 // from its taps in order, rows before columns. core/ops/resample.h says which those are.
-#include "cuda/kernels/nest.cuh"
+#include "cuda/nest.cuh"
 
 extern "C" {
 #include "core/ops/resample.h"

@@ -1,8 +1,8 @@
-// Maps over strided nests (core/ops/nd.h): dst = f(src...) element by element, which is all that element-wise kernels
+// Maps over strided nests (core/nd.h): dst = f(src...) element by element, which is all that element-wise kernels
 // and most of movement do. Operand 0 of a nest is dst, the others are the sources; a source's stride of 0 repeats it.
 // Invariant: dst may lie exactly on a source of its size, since each thread reads its elements before it writes them.
-#ifndef DUEL_CUDA_KERNELS_NEST_H
-#define DUEL_CUDA_KERNELS_NEST_H
+#ifndef DUEL_CUDA_NEST_H
+#define DUEL_CUDA_NEST_H
 
 #include <string.h>
 

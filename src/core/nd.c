@@ -1,5 +1,5 @@
 // Strided loop nests (nd.h). Compiled once: the arithmetic is in the kernels' inner runs.
-#include "core/ops/nd.h"
+#include "core/nd.h"
 
 #include <string.h>
 

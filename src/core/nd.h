@@ -1,6 +1,6 @@
 // A loop nest over several strided operands, for kernels of any backend that broadcast, cut boxes or permute axes.
-#ifndef DUEL_CORE_OPS_ND_H
-#define DUEL_CORE_OPS_ND_H
+#ifndef DUEL_CORE_ND_H
+#define DUEL_CORE_ND_H
 
 #include "base/tensor.h"
 
