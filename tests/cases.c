@@ -61,6 +61,7 @@ const duel_case *duel_cases(int *n) {
     duel_cases_norm();
     duel_cases_spectral();
     duel_cases_resample();
+    duel_cases_warp();
     duel_cases_other();
     const char *most = getenv("DUEL_TEST_MOST");
     if (most && *most) leave_out_the_large(atoll(most));
@@ -109,6 +110,8 @@ static const duel_op_rule rules[DUEL_OP_COUNT] = {
     [DUEL_OP_CONV2D_DW] = {.rounding = DUEL_ROUNDS_SUM, .whole = true},
     [DUEL_OP_RESAMPLE2D] = {.rounding = DUEL_ROUNDS_SUM, .whole = true},
     [DUEL_OP_RESAMPLE2D_DX] = {.rounding = DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_WARP2D] = {.rounding = DUEL_ROUNDS_SUM, .whole = true},
+    [DUEL_OP_WARP2D_DX] = {.rounding = DUEL_ROUNDS_SUM, .whole = true},
     [DUEL_OP_MAXPOOL2D] = {.rounding = DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
     [DUEL_OP_MAXPOOL2D_DX] = {.rounding = DUEL_ROUNDS_SUM, .whole = true},
     [DUEL_OP_RANDOM_NORMAL] = {.rounding = DUEL_ROUNDS_NORMAL, .same = true},
@@ -174,7 +177,8 @@ bool duel_case_is_real(const duel_case *c, int input) {
 
 bool duel_case_is_extreme(const duel_case *c) {
   for (int i = 0; i < c->n_in; i++)
-    if (c->in[i].fill == DUEL_FILL_EXTREME || c->in[i].fill == DUEL_FILL_LARGE || c->in[i].fill == DUEL_FILL_WILD_INDEX)
+    if (c->in[i].fill == DUEL_FILL_EXTREME || c->in[i].fill == DUEL_FILL_LARGE ||
+        c->in[i].fill == DUEL_FILL_WILD_INDEX || c->in[i].fill == DUEL_FILL_MAP_WILD)
       return true;
   return false;
 }
@@ -324,6 +328,8 @@ static double element(duel_fill fill, uint32_t seed, uint32_t i, int64_t count, 
     return (double)adam[i];
   case DUEL_FILL_SGD:
     return (double)sgd[i];
+  default: // maps are filled as a whole
+    break;
   }
   abort();
 }
@@ -349,6 +355,11 @@ duel_ref duel_case_fill(const duel_case *c, int input, bool integer, uint32_t se
   const duel_case_in *in = &c->in[input];
   duel_ref t = duel_ref_new((duel_dtype)(in->dtype == DUEL_REAL ? DUEL_F32 : in->dtype), in->shape);
   const uint32_t s = fill_seed(c, input, seed);
+  if (in->fill >= DUEL_FILL_MAP) {
+    duel_fill_maps(&t, in->fill, c->in[0].shape, integer, s);
+    for (int64_t i = 0; i < t.count; i++) t.data[i] = (double)(float)t.data[i];
+    return t;
+  }
   for (int64_t i = 0; i < t.count; i++) {
     if (integer && in->dtype == DUEL_REAL)
       t.data[i] = (int)(duel_test_hash(s, (uint32_t)i) % 9) - 4;

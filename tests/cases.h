@@ -26,6 +26,9 @@ typedef enum duel_fill {
   DUEL_FILL_KEY,  // a random draw's key block
   DUEL_FILL_ADAM, // coefficients
   DUEL_FILL_SGD,
+  DUEL_FILL_MAP,           // of warp2d, for the images that are input 0: one of many kinds an image
+  DUEL_FILL_MAP_BY_PIXELS, // moves, flips and turns that copy pixels
+  DUEL_FILL_MAP_WILD,      // as map, but some numbers are not finite or large
 } duel_fill;
 
 // How an op's results come to be, which says how near to the exact ones they are (compare.c has the bounds).
@@ -100,6 +103,8 @@ void duel_cases_conv(void);
 void duel_cases_norm(void);
 void duel_cases_spectral(void);
 void duel_cases_resample(void);
+void duel_cases_warp(void);
+void duel_fill_maps(duel_ref *maps, duel_fill fill, duel_shape images, bool integer, uint32_t seed);
 void duel_cases_other(void); // reductions, batchnorm, bce, draws, batch, writers, leaves
 
 #endif

@@ -67,6 +67,9 @@ static double terms(const duel_case *c, int output) {
       n *= (double)(c->attr.resample.mode == DUEL_AVERAGE ? c->attr.resample.window.kernel[i] : 2 + 2 * y / x);
     }
     return n;
+  case DUEL_OP_WARP2D: // a place is off by as many roundings as a side is long, and so is a weight
+  case DUEL_OP_WARP2D_DX:
+    return 4 * (double)((a.dim[2] + a.dim[3]) * (a.dim[2] + a.dim[3]));
   case DUEL_OP_MAXPOOL2D_DX:
     return (double)(c->attr.window.kernel[0] * c->attr.window.kernel[1]);
   case DUEL_OP_BATCHNORM:

@@ -260,6 +260,14 @@ static void make_maxpool2d_dx(duel_box *b) {
   make_maxpool(b, DUEL_SHAPE(19, 13, 17, 10), DUEL_SHAPE(19, 13, 31, 29));
 }
 
+// 19×13×31×29: each image turned and stretched by another map.
+static void make_warp(duel_box *b) {
+  duel_box_in(b, DUEL_SHAPE(19, 13, 31, 29));
+  float *map = duel_box_in(b, DUEL_SHAPE(19, 2, 3));
+  for (int i = 0; i < 19 * 6; i++) map[i] = i % 3 == 2 ? 15 + 8 * map[i] : map[i];
+  duel_box_out(b, DUEL_SHAPE(19, 13, 31, 29));
+}
+
 static void make_dense(duel_box *b) {
   duel_box_in(b, DUEL_SHAPE(61, 300));
   duel_box_in(b, DUEL_SHAPE(301, 300));
@@ -586,6 +594,8 @@ const duel_large_call duel_large_calls[] = {
     {DUEL_OP_RESAMPLE2D_DX, "double", make_resample2d_dx_double},
     {DUEL_OP_RESAMPLE2D, "fir", make_resample2d_fir},
     {DUEL_OP_RESAMPLE2D_DX, "fir", make_resample2d_dx_fir},
+    {DUEL_OP_WARP2D, "", make_warp},
+    {DUEL_OP_WARP2D_DX, "", make_warp},
     {DUEL_OP_MAXPOOL2D, "", make_maxpool2d},
     {DUEL_OP_MAXPOOL2D_DX, "", make_maxpool2d_dx},
     {DUEL_OP_DENSE, "", make_dense},

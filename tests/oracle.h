@@ -38,6 +38,7 @@ bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_r
 duel_ref duel_ref_resample(duel_op op, const duel_resampling *r, duel_ref in, duel_shape shape);
 duel_ref duel_ref_maxpool(duel_op op, const duel_window *w, const duel_ref *in);
 void duel_ref_augment(const duel_attr *attr, const duel_ref *in, duel_shape shape, duel_ref *out);
+duel_ref duel_ref_warp(duel_op op, const duel_ref *in);
 void duel_ref_spectral(const duel_attr *attr, const duel_ref *in, duel_ref *out);
 duel_ref duel_ref_spectral_grad(const duel_attr *attr, const duel_ref *in);
 duel_ref duel_ref_conv_act(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in, duel_shape shape);

@@ -274,6 +274,20 @@ static void mistakes_of_resampling(void **state) {
                  "resample2d_dx: images 8×3×9×6 become 8×3×5×3, not the 8×3×4×3 that are given");
 }
 
+static void mistakes_of_warps(void **state) {
+  (void)state;
+  const duel_shape x = DUEL_SHAPE(8, 3, 7, 6), map = DUEL_SHAPE(8, 2, 3);
+  assert_shape(duel_warp2d(g, zeros(x), zeros(map)), x);
+  assert_shape(duel_warp2d_dx(g, zeros(x), zeros(map)), x);
+  duel_scope(g, "D.0 %s", "augment");
+  assert_mistake(duel_warp2d(g, zeros(DUEL_SHAPE(8, 126)), zeros(map)),
+                 "D.0 augment: warp2d: the image is 8×126 and must be [N, C, H, W] with sides of at most 32767");
+  assert_mistake(duel_warp2d(g, zeros(x), zeros(DUEL_SHAPE(1, 2, 3))),
+                 "warp2d: the map has shape 1×2×3 and must have 8×2×3");
+  assert_mistake(duel_warp2d_dx(g, zeros(x), zeros(DUEL_SHAPE(8, 6))),
+                 "warp2d_dx: the map has shape 8×6 and must have 8×2×3");
+}
+
 static void mistakes_name_layer_op_and_shapes(void **state) {
   (void)state;
   duel_scope(g, "G.2 %s", "dense");
@@ -668,6 +682,7 @@ int main(void) {
       TEST(mistakes_of_spectral_norm),
       TEST(mistakes_of_resampling),
       TEST(changes_are_checked),
+      TEST(mistakes_of_warps),
       TEST(sizes_are_checked_for_overflow),
       TEST(the_first_mistake_stays),
       TEST(labels_come_from_the_scope),

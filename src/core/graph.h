@@ -313,6 +313,11 @@ duel_val duel_conv2d_dx_grad(duel_graph *g, duel_val d_y, duel_val w, duel_val x
 duel_val duel_conv2d_dw(duel_graph *g, duel_val x, duel_val d_y, const duel_conv *c, duel_shape w);
 duel_val duel_resample2d(duel_graph *g, duel_val x, const duel_resampling *r);
 duel_val duel_resample2d_dx(duel_graph *g, duel_val d_y, const duel_resampling *r, duel_shape x);
+// Images moved, turned, stretched: y[n, c, i, j] is x[n, c] at row sy and column sx, in pixels, between its neighbors;
+// what lies outside of x counts as 0. Into the map flows no gradient: maps are drawn, not learnt.
+//   sx = map[n, 0]·(j, i, 1)     sy = map[n, 1]·(j, i, 1)
+duel_val duel_warp2d(duel_graph *g, duel_val x, duel_val map);
+duel_val duel_warp2d_dx(duel_graph *g, duel_val d_y, duel_val map);
 // v where x has its windows' maxima, the first of equal ones: max pooling is duel_maxpool2d(g, x, x, w).
 duel_val duel_maxpool2d(duel_graph *g, duel_val x, duel_val v, const duel_window *w);
 duel_val duel_maxpool2d_dx(duel_graph *g, duel_val x, duel_val d_y, const duel_window *w);

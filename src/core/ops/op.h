@@ -60,7 +60,8 @@ bool duel_write_version(duel_graph *g, const duel_node *n, int i); // output i i
 // The 2-D product of inputs 0 and 1 under attr.matmul: *m×*k by *k×*n.
 bool duel_matmul_sizes(duel_graph *g, const duel_node *node, int64_t *m, int64_t *k, int64_t *n);
 
-// What windows make of images x (op_resample.c).
+// Images x [N, C, H, W] and what windows make of them (op_resample.c).
+bool duel_need_images(duel_graph *g, const duel_node *n, duel_shape x);
 bool duel_pooled(duel_graph *g, const duel_node *n, const duel_window *w, duel_shape x, duel_shape *y);
 
 double duel_elements(const duel_graph *g, duel_val v);

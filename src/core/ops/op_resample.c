@@ -5,7 +5,7 @@
 
 #include "core/ops/op.h"
 
-static bool is_images(duel_graph *g, const duel_node *n, duel_shape s) {
+bool duel_need_images(duel_graph *g, const duel_node *n, duel_shape s) {
   bool ok = s.rank == 4;
   for (int i = 0; ok && i < 4; i++) ok = s.dim[i] >= 1 && (i < 2 || s.dim[i] <= DUEL_MOST_SIDE);
   if (!ok)
@@ -16,7 +16,7 @@ static bool is_images(duel_graph *g, const duel_node *n, duel_shape s) {
 
 bool duel_pooled(duel_graph *g, const duel_node *n, const duel_window *w, duel_shape x, duel_shape *y) {
   static const char *const sides[] = {"above", "left of", "below", "right of"};
-  if (!duel_need_real(g, n) || !is_images(g, n, x)) return false;
+  if (!duel_need_real(g, n) || !duel_need_images(g, n, x)) return false;
   *y = x;
   for (int i = 0; i < 4; i++) {
     if (!duel_need_range(g, n, "kernel", w->kernel[i % 2], 1, DUEL_MOST_SIDE) ||
@@ -44,7 +44,7 @@ bool duel_pooled(duel_graph *g, const duel_node *n, const duel_window *w, duel_s
 }
 
 static bool filtered(duel_graph *g, const duel_node *n, const duel_fir *f, duel_shape x, duel_shape *y) {
-  if (!duel_need_real(g, n) || !is_images(g, n, x) || !duel_need_range(g, n, "taps", f->taps, 1, DUEL_FIR_TAPS))
+  if (!duel_need_real(g, n) || !duel_need_images(g, n, x) || !duel_need_range(g, n, "taps", f->taps, 1, DUEL_FIR_TAPS))
     return false;
   *y = x;
   for (int i = 0; i < 4; i++)
@@ -65,7 +65,7 @@ static bool result_of(duel_graph *g, const duel_node *n, duel_shape x, duel_shap
   const duel_resampling *r = &n->attr.resample;
   if (r->mode == DUEL_AVERAGE) return duel_pooled(g, n, &r->window, x, y);
   if (r->mode == DUEL_FIR) return filtered(g, n, &r->fir, x, y);
-  if (!duel_need_real(g, n) || !is_images(g, n, x)) return false;
+  if (!duel_need_real(g, n) || !duel_need_images(g, n, x)) return false;
   *y = x;
   for (int i = 0; i < 2; i++) {
     if (!duel_need_range(g, n, i ? "the width" : "the height", r->size[i], 1, DUEL_MOST_SIDE)) return false;
