@@ -1,16 +1,18 @@
 // Images resampled, filtered and pooled to means, and the adjoint. Both make every pixel of the result from a few
 // neighbors. A row of the result is a weighted sum of rows of the source, the line, of which then columns are summed,
-// in one of three ways:
+// in one of five ways:
 //   REPEAT   each element twice (the common doubling)
 //   JOIN     sums of two neighbors (the common halving)
+//   DOUBLE   two numbers for each element, of two neighbors each (the common filter, of four taps)
+//   HALVE    sums of four neighbors for every second element (the same, the other way)
 //   TABLE    all else: a table [taps][columns] of places in the line and weights, made in phase 0. Where a column
 //            has fewer taps than others, the rest points to a zero behind the line
 // Pieces are runs of rows.
 #include "core/ops/resample.h"
 #include "cpu/kernels/cpu_kernel.h"
 
-enum { GRAIN = 16384, MAX_PIECES = 64 };
-typedef enum way { TABLE, REPEAT, JOIN } way;
+enum { GRAIN = 16384, MAX_PIECES = 64, MARGIN = DUEL_SUM_LANES, FOUR = 4 }; // MARGIN: zeros around a filter's line
+typedef enum way { TABLE, REPEAT, JOIN, DOUBLE, HALVE } way;
 
 typedef struct plan {
   duel_resample_axis down, right;
@@ -20,12 +22,25 @@ typedef struct plan {
   int32_t height, width;         // of a plane of the result
   int32_t from_rows, from_width; // of a plane of the source
   int64_t taps, pieces;          // taps: the most that a column has, if there is a table
-  int64_t line;                  // elements of a piece's line, with the zero
+  int64_t line;                  // elements of a piece's line, with the zeros
   const double *tap;             // FIR's
   real scale;                    // of whole numbers, or taps, to weights
 } plan;
 
+// An adjoint filter is one with the taps turned around, which goes down where the other goes up.
+static int32_t pad_of(const duel_resample_axis *a, bool adjoint) {
+  return adjoint ? a->kernel - 1 - a->pad : a->pad;
+}
+
+static way way_of_filter(const duel_resample_axis *a, bool adjoint) {
+  const int32_t up = adjoint ? a->stride : a->up, down = adjoint ? a->up : a->stride, pad = pad_of(a, adjoint);
+  const int32_t from = adjoint ? a->y : a->x, last = ((adjoint ? a->x : a->y) - 1) * down + a->kernel - 1 - pad;
+  if (a->kernel != FOUR || up * down != 2 || pad < 0 || pad > MARGIN || last >= up * (from + MARGIN)) return TABLE;
+  return up == 2 ? DOUBLE : HALVE;
+}
+
 static way way_of(const duel_resample_axis *a, bool adjoint) {
+  if (a->mode == DUEL_FIR) return way_of_filter(a, adjoint);
   if (a->mode == DUEL_NEAREST && a->y == 2 * a->x) return adjoint ? JOIN : REPEAT;
   if (a->mode == DUEL_AVERAGE && a->kernel == 2 && a->stride == 2 && a->pad == 0) {
     if (!adjoint && 2 * a->y <= a->x) return JOIN;
@@ -60,7 +75,7 @@ static plan plan_of(const duel_call *call) {
   }
   const int64_t in = duel_count(&call->in[0]), out = duel_count(&call->out[0]);
   p.pieces = duel_min(duel_min(duel_pieces(in > out ? in : out, GRAIN), MAX_PIECES), p.rows);
-  p.line = duel_ceil_div(p.from_width + 1, DUEL_SUM_LANES) * DUEL_SUM_LANES;
+  p.line = duel_ceil_div(p.from_width + 1 + 2 * MARGIN, DUEL_SUM_LANES) * DUEL_SUM_LANES;
   p.tap = r->fir.tap;
   p.scale =
       r->mode == DUEL_FIR ? (real)r->fir.gain : 1 / ((real)duel_axis_whole(&p.down) * (real)duel_axis_whole(&p.right));
@@ -96,7 +111,7 @@ static const real *sum_rows(const plan *p, const real *plane, int32_t row, duel_
   const real *src = plane + r.begin * n;
   for (int32_t tap = r.begin; tap < r.end; tap++, src += n) {
     const real w = weight_of(p, &p->down, row, tap);
-    if (r.end - r.begin == 1 && w == 1 && p->way != TABLE) return src;
+    if (r.end - r.begin == 1 && w == 1 && (p->way == REPEAT || p->way == JOIN)) return src;
     if (tap == r.begin) {
       DUEL_SIMD for (int64_t i = 0; i < n; i++) line[i] = w * src[i];
     } else {
@@ -106,9 +121,33 @@ static const real *sum_rows(const plan *p, const real *plane, int32_t row, duel_
   return line;
 }
 
+// A line among zeros by four taps, to twice the elements or half of them.
+static void filter_columns(const plan *p, const real *line, real *dst) {
+  const int64_t n = p->width, pad = pad_of(&p->right, p->adjoint);
+  real w[FOUR];
+  for (int t = 0; t < FOUR; t++) w[t] = (real)p->tap[p->adjoint ? FOUR - 1 - t : t] * p->scale;
+  if (p->way == HALVE) {
+    const real *x = line - pad;
+    DUEL_SIMD for (int64_t i = 0; i < n; i++) dst[i] =
+        w[0] * x[2 * i] + w[1] * x[2 * i + 1] + (w[2] * x[2 * i + 2] + w[3] * x[2 * i + 3]);
+    return;
+  }
+  const int64_t odd = pad % 2; // the taps that meet elements in even places of the result
+  const real *x = line - pad / 2, *z = x + 1 - odd, e0 = w[odd], e1 = w[odd + 2], o0 = w[1 - odd], o1 = w[3 - odd];
+  DUEL_SIMD for (int64_t i = 0; i < n / 2; i++) {
+    dst[2 * i] = e0 * x[i] + e1 * x[i + 1];
+    dst[2 * i + 1] = o0 * z[i] + o1 * z[i + 1];
+  }
+  if (n % 2) dst[n - 1] = e0 * x[n / 2] + e1 * x[n / 2 + 1];
+}
+
 static void sum_columns(const plan *p, const real *line, const real *weight, const int32_t *place, real *dst) {
   const int64_t n = p->width;
   const real scale = p->scale;
+  if (p->way == DOUBLE || p->way == HALVE) {
+    filter_columns(p, line, dst);
+    return;
+  }
   if (p->way == REPEAT) {
     for (int64_t i = 0; i < n / 2; i++) {
       const real v = scale * line[i];
@@ -130,7 +169,7 @@ static void sum_columns(const plan *p, const real *line, const real *weight, con
 
 static void resample_run(const duel_call *call, const duel_piece *piece) {
   const plan p = plan_of(call);
-  real *lines = call->scratch, *weight = lines + p.pieces * p.line, *line = lines + piece->index * p.line;
+  real *lines = call->scratch, *weight = lines + p.pieces * p.line, *line = lines + piece->index * p.line + MARGIN;
   int32_t *place = (int32_t *)(weight + p.taps * p.width);
   if (p.way == TABLE && piece->phase == 0) {
     make_table(&p, weight, place);
@@ -141,7 +180,8 @@ static void resample_run(const duel_call *call, const duel_piece *piece) {
   const real *src = call->in[0].data;
   const int64_t plane = (int64_t)p.from_rows * p.from_width;
   real *dst = (real *)call->out[0].data + rows.begin * p.width;
-  line[p.from_width] = 0;
+  memset(line - MARGIN, 0, MARGIN * sizeof *line);
+  memset(line + p.from_width, 0, (MARGIN + 1) * sizeof *line);
   duel_reach before = {0, 0}; // what the row above was made of
   for (int64_t row = rows.begin; row < rows.end; row++, dst += p.width) {
     const int32_t i = (int32_t)(row % p.height);
