@@ -82,6 +82,8 @@ static const duel_op_rule rules[DUEL_OP_COUNT] = {
     [DUEL_OP_TRANSPOSE] = {.rounding = DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
     [DUEL_OP_SLICE] = {.rounding = DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
     [DUEL_OP_PAD] = {.rounding = DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_REFLECT2D] = {.rounding = DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
+    [DUEL_OP_REFLECT2D_DX] = {.rounding = DUEL_ROUNDS_SUM, .whole = true},
     [DUEL_OP_CONCAT] = {.rounding = DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
     [DUEL_OP_BROADCAST] = {.rounding = DUEL_ROUNDS_EQUAL, .whole = true, .same = true},
     [DUEL_OP_ADD] = {.rounding = DUEL_ROUNDS_ONCE, .whole = true, .same = true},

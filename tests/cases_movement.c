@@ -144,6 +144,27 @@ static void slice_and_pad(void) {
   }
 }
 
+static void reflect(void) {
+  static const struct {
+    duel_shape x;
+    int64_t pad[4];
+  } mirrors[] = {
+      {S(1, 1, 1, 1), {0, 0, 0, 0}},    {S(2, 3, 2, 2), {1, 1, 1, 1}},   {S(2, 3, 5, 7), {1, 1, 1, 1}},
+      {S(2, 2, 5, 4), {4, 3, 4, 3}}, // as far as the other edge, both ways
+      {S(1, 2, 4, 5), {0, 1, 2, 3}},    {S(1, 2, 1, 9), {0, 8, 0, 1}},   {S(2, 1, 9, 1), {2, 0, 5, 0}},
+      {S(1, 3, 8, 32), {3, 3, 3, 3}},   {S(2, 3, 33, 31), {3, 1, 2, 3}}, {S(37, 3, 8, 8), {1, 1, 1, 1}},
+      {S(3, 17, 32, 32), {3, 3, 3, 3}}, // pieces
+  };
+  for (int i = 0; i < LENGTH(mirrors); i++) {
+    duel_shape y = mirrors[i].x;
+    for (int k = 0; k < 4; k++) y.dim[2 + k % 2] += mirrors[i].pad[k];
+    duel_case *c = duel_case_add1(DUEL_OP_REFLECT2D, mirrors[i].x, DUEL_FILL_UNIFORM);
+    memcpy(c->attr.reflect.pad, mirrors[i].pad, sizeof c->attr.reflect.pad);
+    c = duel_case_add1(DUEL_OP_REFLECT2D_DX, y, DUEL_FILL_UNIFORM);
+    memcpy(c->attr.reflect.pad, mirrors[i].pad, sizeof c->attr.reflect.pad);
+  }
+}
+
 static void concat(void) {
   static const struct {
     int n, axis;
@@ -203,6 +224,7 @@ void duel_cases_movement(void) {
   pack();
   transpose();
   slice_and_pad();
+  reflect();
   concat();
   broadcast();
 }

@@ -70,6 +70,8 @@ static double terms(const duel_case *c, int output) {
   case DUEL_OP_WARP2D: // a place is off by as many roundings as a side is long, and so is a weight
   case DUEL_OP_WARP2D_DX:
     return 4 * (double)((a.dim[2] + a.dim[3]) * (a.dim[2] + a.dim[3]));
+  case DUEL_OP_REFLECT2D_DX:
+    return 9;
   case DUEL_OP_MAXPOOL2D_DX:
     return (double)(c->attr.window.kernel[0] * c->attr.window.kernel[1]);
   case DUEL_OP_BATCHNORM:

@@ -528,6 +528,18 @@ static void make_pad(duel_box *b) {
   memcpy(b->attr.pad.before, (int64_t[3]){11, 0, 5}, 3 * sizeof(int64_t));
 }
 
+static void make_reflect(duel_box *b, duel_shape in, duel_shape out) {
+  duel_box_in(b, in);
+  duel_box_out(b, out);
+  memcpy(b->attr.reflect.pad, (int64_t[]){3, 1, 2, 5}, 4 * sizeof(int64_t));
+}
+static void make_reflect2d(duel_box *b) {
+  make_reflect(b, DUEL_SHAPE(19, 13, 17, 15), DUEL_SHAPE(19, 13, 22, 21));
+}
+static void make_reflect2d_dx(duel_box *b) {
+  make_reflect(b, DUEL_SHAPE(19, 13, 22, 21), DUEL_SHAPE(19, 13, 17, 15));
+}
+
 static void make_concat(duel_box *b) {
   duel_box_in(b, DUEL_SHAPE(40, 11, 50));
   duel_box_in(b, DUEL_SHAPE(40, 0, 50));
@@ -629,6 +641,8 @@ const duel_large_call duel_large_calls[] = {
     {DUEL_OP_TRANSPOSE, "", make_transpose},
     {DUEL_OP_SLICE, "", make_slice},
     {DUEL_OP_PAD, "", make_pad},
+    {DUEL_OP_REFLECT2D, "", make_reflect2d},
+    {DUEL_OP_REFLECT2D_DX, "", make_reflect2d_dx},
     {DUEL_OP_CONCAT, "", make_concat},
     {DUEL_OP_BROADCAST, "", make_broadcast},
     {DUEL_OP_PACK, "", make_pack},

@@ -274,6 +274,10 @@ bool duel_ref_op(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in
   case DUEL_OP_WARP2D_DX:
     out[0] = duel_ref_warp(op, in);
     return true;
+  case DUEL_OP_REFLECT2D:
+  case DUEL_OP_REFLECT2D_DX:
+    out[0] = duel_ref_reflect(op, attr->reflect.pad, in[0]);
+    return true;
   case DUEL_OP_MAXPOOL2D:
   case DUEL_OP_MAXPOOL2D_DX:
     out[0] = duel_ref_maxpool(op, &attr->window, in);

@@ -36,6 +36,7 @@ int64_t duel_ref_under(duel_shape s, duel_shape full, const int64_t *index); // 
 bool duel_ref_op_fused(duel_op op, const duel_attr *attr, int n_in, const duel_ref *in, const duel_shape *shape,
                        duel_ref *out);
 duel_ref duel_ref_resample(duel_op op, const duel_resampling *r, duel_ref in, duel_shape shape);
+duel_ref duel_ref_reflect(duel_op op, const int64_t pad[4], duel_ref in);
 duel_ref duel_ref_maxpool(duel_op op, const duel_window *w, const duel_ref *in);
 void duel_ref_augment(const duel_attr *attr, const duel_ref *in, duel_shape shape, duel_ref *out);
 duel_ref duel_ref_warp(duel_op op, const duel_ref *in);

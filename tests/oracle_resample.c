@@ -1,4 +1,5 @@
-// Resampling, filters and pooling by their definitions, in real numbers: what each pixel of y is made of, forward or back.
+// Resampling, filters, mirrored pads and pooling by their definitions, in real numbers: what each pixel of y is made
+// of, forward or back.
 #include <math.h>
 
 #include "oracle.h"
@@ -78,6 +79,24 @@ duel_ref duel_ref_resample(duel_op op, const duel_resampling *r, duel_ref in, du
         }
     }
   } while (duel_ref_step(y.shape, at));
+  return out;
+}
+
+// Away from an edge as far as i lies beyond it.
+static int64_t mirrored(int64_t i, int64_t n) {
+  if (i < 0) return -i;
+  const int64_t beyond = i - (n - 1);
+  return beyond > 0 ? n - 1 - beyond : i;
+}
+
+duel_ref duel_ref_reflect(duel_op op, const int64_t pad[4], duel_ref in) {
+  const bool back = op == DUEL_OP_REFLECT2D_DX;
+  duel_shape shape = in.shape;
+  for (int i = 0; i < 4; i++) shape.dim[2 + i % 2] += back ? -pad[i] : pad[i];
+  duel_ref out = duel_ref_new(in.dtype, shape), x = back ? out : in, y = back ? in : out;
+  int64_t at[DUEL_MAX_RANK] = {0};
+  do tap(back, &x, &y, at, mirrored(at[2] - pad[0], x.shape.dim[2]), mirrored(at[3] - pad[1], x.shape.dim[3]), 1);
+  while (duel_ref_step(y.shape, at));
   return out;
 }
 

@@ -88,6 +88,8 @@ static void shapes_follow_from_the_inputs(void **state) {
   assert_shape(duel_transpose(g, x, (int[]){2, 0, 1}), DUEL_SHAPE(2, 4, 3));
   assert_shape(duel_slice(g, x, (int64_t[]){1, 2, 0}, DUEL_SHAPE(3, 1, 2)), DUEL_SHAPE(3, 1, 2));
   assert_shape(duel_pad(g, x, (int64_t[]){1, 0, 2}, DUEL_SHAPE(5, 3, 9)), DUEL_SHAPE(5, 3, 9));
+  const int64_t around[] = {1, 0, 2, 3}; // above, left, below, right
+  assert_shape(duel_reflect_pad(g, zeros(DUEL_SHAPE(8, 3, 3, 4)), around), DUEL_SHAPE(8, 3, 6, 7));
   assert_shape(duel_concat(g, 2, (duel_val[]){x, x}, 1), DUEL_SHAPE(4, 6, 2));
   assert_shape(duel_broadcast(g, row, DUEL_SHAPE(7, 1, 2)), DUEL_SHAPE(7, 1, 2));
   assert_shape(duel_add(g, x, row), DUEL_SHAPE(4, 3, 2));
@@ -286,6 +288,24 @@ static void mistakes_of_warps(void **state) {
                  "warp2d: the map has shape 1×2×3 and must have 8×2×3");
   assert_mistake(duel_warp2d_dx(g, zeros(x), zeros(DUEL_SHAPE(8, 6))),
                  "warp2d_dx: the map has shape 8×6 and must have 8×2×3");
+}
+
+static void mistakes_of_mirrors(void **state) {
+  (void)state;
+  duel_attr attr;
+  memset(&attr, 0, sizeof attr);
+  memcpy(attr.reflect.pad, (int64_t[]){1, 0, 2, 3}, sizeof attr.reflect.pad);
+  const duel_val y = zeros(DUEL_SHAPE(8, 3, 6, 7)), less = zeros(DUEL_SHAPE(8, 3, 5, 7));
+  assert_shape(duel_node_add(g, DUEL_OP_REFLECT2D_DX, 1, &y, &attr, NULL)->out[0], DUEL_SHAPE(8, 3, 3, 4));
+  assert_null(duel_node_add(g, DUEL_OP_REFLECT2D_DX, 1, &less, &attr, NULL));
+  assert_mistake(DUEL_NONE,
+                 "reflect2d_dx: a pad of 2 below images of 2×4 must be 0 or more and smaller than that side");
+  assert_mistake(duel_reflect_pad(g, zeros(DUEL_SHAPE(8, 3, 3, 4)), (int64_t[]){0, 4, 0, 0}),
+                 "reflect2d: a pad of 4 left of images of 3×4 must be 0 or more and smaller than that side");
+  assert_mistake(duel_reflect_pad(g, zeros(DUEL_SHAPE(8, 3, 3, 4)), (int64_t[]){0, 0, -1, 0}),
+                 "reflect2d: a pad of -1 below images of 3×4 must be 0 or more and smaller than that side");
+  assert_mistake(duel_reflect_pad(g, zeros(DUEL_SHAPE(8, 12)), attr.reflect.pad),
+                 "reflect2d: the image is 8×12 and must be [N, C, H, W]");
 }
 
 static void mistakes_name_layer_op_and_shapes(void **state) {
@@ -683,6 +703,7 @@ int main(void) {
       TEST(mistakes_of_resampling),
       TEST(changes_are_checked),
       TEST(mistakes_of_warps),
+      TEST(mistakes_of_mirrors),
       TEST(sizes_are_checked_for_overflow),
       TEST(the_first_mistake_stays),
       TEST(labels_come_from_the_scope),

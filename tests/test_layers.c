@@ -360,6 +360,10 @@ static void test_refusals(void **state) {
                  "D.0 upsample: upsample cannot have a scale of 5 with 4 taps, which leave pixels out");
   assert_refused("downsample: {scale: 3, taps: [1, 2]}", DUEL_SHAPE(6, 3, 2),
                  "D.0 downsample: downsample cannot have a scale of 3 with 2 taps, which leave pixels out");
+  assert_refused("pad: {pad: [0, 2], mode: reflect}", DUEL_SHAPE(6, 3, 2),
+                 "D.0 pad: reflect2d: a pad of 2 left of images of 3×2 must be 0 or more and smaller than that side");
+  assert_refused("pad: [1, 2, 3]", DUEL_SHAPE(6, 3, 2), "D.0 pad: pad.pad has 3 numbers; it is one, two or four");
+  assert_refused("pad: 1", DUEL_SHAPE(6), "D.0 pad: pad reads images, but gets 2×6; put reshape before it");
   assert_refused("downsample: 4", DUEL_SHAPE(6, 5, 3), "D.0 downsample: resample2d: the width is 0 and must be 1 to");
   assert_refused("downsample", DUEL_SHAPE(6), "D.0 downsample: downsample reads images, but gets 2×6; put reshape");
   assert_refused("blur: [1, -2, 1]", DUEL_SHAPE(6, 3, 2),

@@ -443,6 +443,8 @@ static void test_losses(void **state) {
 static const char *const layers[] = {
     "upsample: 2",
     "upsample: {size: [9, 5], mode: bilinear}",
+    "pad: {pad: [1, 2, 4, 3], mode: reflect}",
+    "pad: [1, 0, 2, 1]",
     "upsample: {scale: [2, 3], mode: fir}",
     "downsample, blur: [1, 2, 1]",
     "avgpool: {kernel: 3, stride: 2, pad: 1}",

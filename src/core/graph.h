@@ -101,6 +101,9 @@ typedef struct duel_attr {
       int64_t before[DUEL_MAX_RANK];
     } pad; // zeros in front; those behind follow from the shape
     struct {
+      int64_t pad[4]; // above, left, below, right
+    } reflect;
+    struct {
       int axis;
     } concat;
     struct {
@@ -270,6 +273,8 @@ duel_val duel_pack(duel_graph *g, int n, const duel_val *src, const int64_t *off
 duel_val duel_transpose(duel_graph *g, duel_val src, const int *perm);
 duel_val duel_slice(duel_graph *g, duel_val src, const int64_t *start, duel_shape size);
 duel_val duel_pad(duel_graph *g, duel_val src, const int64_t *before, duel_shape padded);
+// Images with mirrored pixels above, left, below and right, each pad smaller than the side: PyTorch's ReflectionPad2d.
+duel_val duel_reflect_pad(duel_graph *g, duel_val x, const int64_t pad[4]);
 duel_val duel_concat(duel_graph *g, int n, const duel_val *src, int axis);
 duel_val duel_broadcast(duel_graph *g, duel_val src, duel_shape shape);
 

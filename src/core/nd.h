@@ -1,7 +1,9 @@
-// A loop nest over several strided operands, for kernels of any backend that broadcast, cut boxes or permute axes.
+// A loop nest over several strided operands, for kernels of any backend that broadcast, cut boxes or permute axes; and
+// where mirrored elements of an axis come from.
 #ifndef DUEL_CORE_ND_H
 #define DUEL_CORE_ND_H
 
+#include "base/hd.h"
 #include "base/tensor.h"
 
 #ifdef __cplusplus
@@ -38,6 +40,20 @@ void duel_nd_advance(const duel_nd *nd, duel_nd_at *at, int64_t n);
 // Elements from here to the end of the inner run.
 static inline int64_t duel_nd_left(const duel_nd *nd, const duel_nd_at *at) {
   return nd->size[nd->rank - 1] - at->index[nd->rank - 1];
+}
+
+// ---- an axis of n elements, of which more are mirrored: `before` in front and `after` behind, both smaller than n
+// The element that is seen in place i, from −before to n + after − 1.
+DUEL_HD int64_t duel_mirrored(int64_t i, int64_t n) {
+  return i < 0 ? -i : i < n ? i : 2 * (n - 1) - i;
+}
+// Element i is seen in up to three places, which count from the first mirrored one: k is 0 for its own, 1 for that in
+// front, 2 for that behind. −1: there it is not seen.
+DUEL_HD int64_t duel_mirrored_to(int k, int64_t i, int64_t n, int64_t before, int64_t after) {
+  const int64_t behind = n - 1 - i;
+  if (k == 0) return before + i;
+  if (k == 1) return i > 0 && i <= before ? before - i : -1;
+  return behind > 0 && behind <= after ? before + n - 1 + behind : -1;
 }
 
 #ifdef __cplusplus

@@ -162,6 +162,10 @@ CASES = [
     ("downsample: {scale: [1, 3], taps: [1, 2, 5]}", Filter((1, 2, 5), down=(1, 3)), IMAGE),
     ("blur", Filter((1, 3, 3, 1)), IMAGE),
     ("blur: [1, 2, 4]", Filter((1, 2, 4)), IMAGE),
+    ("pad: 1", nn.ZeroPad2d(1), IMAGE),
+    ("pad: [0, 2, 3, 1]", nn.ZeroPad2d((2, 1, 0, 3)), IMAGE),
+    ("pad: {pad: [1, 3], mode: reflect}", nn.ReflectionPad2d((3, 3, 1, 1)), IMAGE),
+    ("pad: {pad: [0, 1, 2, 4], mode: reflect}", nn.ReflectionPad2d((1, 4, 0, 2)), IMAGE),
 ]
 
 

@@ -1,5 +1,6 @@
-// Movement: reshape, view, pack, transpose, slice, pad, concat, broadcast. Each is linear, so its gradient is its
-// adjoint: view and pack, slice and pad, concat and slices, broadcast and the summing down that autodiff does.
+// Movement: reshape, view, pack, transpose, slice, pad, reflect2d, concat, broadcast. Each is linear, so its gradient
+// is its adjoint: view and pack, slice and pad, reflect2d and the folding back, concat and slices, broadcast and the
+// summing down that autodiff does.
 #include <inttypes.h>
 
 #include "core/ops/op.h"
@@ -158,6 +159,48 @@ duel_val duel_pad(duel_graph *g, duel_val src, const int64_t *before, duel_shape
   duel_attr attr = duel_attr_zero();
   for (int i = 0; i < padded.rank; i++) attr.pad.before[i] = before[i];
   return duel_apply(g, DUEL_OP_PAD, 1, &src, &attr, &padded);
+}
+
+// ---- reflect2d and its adjoint
+static bool infer_reflect(DUEL_INFER_ARGS) {
+  static const char *const sides[] = {"above", "left of", "below", "right of"};
+  const int64_t *pad = n->attr.reflect.pad;
+  const bool adjoint = n->op == DUEL_OP_REFLECT2D_DX;
+  const duel_shape in = duel_in_shape(g, n, 0);
+  if (!duel_need_real(g, n)) return false;
+  if (in.rank != 4)
+    return duel_graph_refuse(g, "%s: the image is %s and must be [N, C, H, W]", duel_op_name(n->op),
+                             duel_shape_text(in));
+  duel_shape x = in, y = in;
+  for (int i = 0; i < 4; i++) {
+    x.dim[2 + i % 2] -= adjoint ? pad[i] : 0;
+    y.dim[2 + i % 2] += adjoint ? 0 : pad[i];
+  }
+  for (int i = 0; i < 4; i++)
+    if (pad[i] < 0 || pad[i] >= x.dim[2 + i % 2])
+      return duel_graph_refuse(g,
+                               "%s: a pad of %" PRId64 " %s images of %" PRId64 "×%" PRId64
+                               " must be 0 or more and smaller than that side",
+                               duel_op_name(n->op), pad[i], sides[i], x.dim[2], x.dim[3]);
+  return duel_set_out(g, n, 0, g->real, adjoint ? x : y);
+}
+
+static duel_val reflect(duel_graph *g, duel_op op, duel_val src, const int64_t pad[4]) {
+  duel_attr attr = duel_attr_zero();
+  memcpy(attr.reflect.pad, pad, sizeof attr.reflect.pad);
+  return duel_apply(g, op, 1, &src, &attr, NULL);
+}
+
+static void vjp_reflect(DUEL_VJP_ARGS) {
+  const duel_op other = n->op == DUEL_OP_REFLECT2D ? DUEL_OP_REFLECT2D_DX : DUEL_OP_REFLECT2D;
+  d_in[0] = reflect(g, other, d_out[0], n->attr.reflect.pad);
+}
+
+DUEL_RECORD(reflect2d, .infer = infer_reflect, .vjp = vjp_reflect);
+DUEL_RECORD(reflect2d_dx, .infer = infer_reflect, .vjp = vjp_reflect, .flops_in = 1);
+
+duel_val duel_reflect_pad(duel_graph *g, duel_val x, const int64_t pad[4]) {
+  return reflect(g, DUEL_OP_REFLECT2D, x, pad);
 }
 
 // ---- concat

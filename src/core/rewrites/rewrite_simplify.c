@@ -243,6 +243,8 @@ static duel_val simplify(duel_graph *g, const duel_node *n, duel_val *in, duel_s
     return simplify_transpose(g, n, in[0]);
   case DUEL_OP_SLICE:
   case DUEL_OP_PAD:
+  case DUEL_OP_REFLECT2D:
+  case DUEL_OP_REFLECT2D_DX:
     return duel_shape_equal(shape_of(g, in[0]), shape) ? in[0] : DUEL_NONE;
   case DUEL_OP_CONCAT:
     return n->n_in == 1 ? in[0] : DUEL_NONE;

@@ -1,5 +1,6 @@
-// Movement: pack, transpose, slice, pad, concat, broadcast. Bytes are moved, never computed on, so any element type
-// goes. All but pack copy a box between two strided operands, run by run.
+// Movement: pack, transpose, slice, pad, reflect2d, concat, broadcast. Bytes are moved, never computed on, so any
+// element type goes, but that reflect2d's adjoint adds up. All but pack and reflect2d copy a box between two strided
+// operands, run by run.
 #include "core/nd.h"
 #include "cpu/kernels/cpu_kernel.h"
 
@@ -96,6 +97,44 @@ static void pad_run(const duel_call *call, const duel_piece *piece) {
   copy_box(&box, (char *)dst->data + first * (int64_t)size, src->data, size, piece->units);
 }
 const duel_cpu_kernel DUEL_CPU_NAME(pad) = {.cut = pad_cut, .run = pad_run};
+
+// ---- reflect2d and its adjoint. Pieces are runs of the result's rows
+static void reflect_cut(const duel_call *call, duel_cut *cut) {
+  const duel_shape *s = &call->out[0].shape;
+  *cut = duel_cut_rows(s->dim[0] * s->dim[1] * s->dim[2], duel_count(&call->out[0]), GRAIN);
+}
+
+static void reflect_run(const duel_call *call, const duel_piece *piece) {
+  const duel_shape *x = &call->in[0].shape, *y = &call->out[0].shape;
+  const int64_t *pad = call->attr->reflect.pad, height = x->dim[2], width = x->dim[3];
+  for (int64_t row = piece->units.begin; row < piece->units.end; row++) {
+    const int64_t plane = row / y->dim[2], from = duel_mirrored(row % y->dim[2] - pad[0], height);
+    const real *src = (const real *)call->in[0].data + (plane * height + from) * width;
+    real *dst = (real *)call->out[0].data + row * y->dim[3];
+    for (int64_t i = 0; i < pad[1]; i++) dst[i] = src[pad[1] - i];
+    memcpy(dst + pad[1], src, (size_t)width * sizeof *dst);
+    for (int64_t i = 0; i < pad[3]; i++) dst[pad[1] + width + i] = src[width - 2 - i];
+  }
+}
+const duel_cpu_kernel DUEL_CPU_NAME(reflect2d) = {.cut = reflect_cut, .run = reflect_run};
+
+static void reflect_dx_run(const duel_call *call, const duel_piece *piece) {
+  const duel_shape *x = &call->out[0].shape, *y = &call->in[0].shape;
+  const int64_t *pad = call->attr->reflect.pad, height = x->dim[2], width = x->dim[3];
+  for (int64_t row = piece->units.begin; row < piece->units.end; row++) {
+    real *dst = (real *)call->out[0].data + row * width;
+    memset(dst, 0, (size_t)width * sizeof *dst);
+    for (int k = 0; k < 3; k++) { // the rows of y that show this one
+      const int64_t from = duel_mirrored_to(k, row % height, height, pad[0], pad[2]);
+      if (from < 0) continue;
+      const real *src = (const real *)call->in[0].data + (row / height * y->dim[2] + from) * y->dim[3];
+      DUEL_SIMD for (int64_t i = 0; i < width; i++) dst[i] += src[pad[1] + i];
+      for (int64_t i = 0; i < pad[1]; i++) dst[pad[1] - i] += src[i];
+      for (int64_t i = 0; i < pad[3]; i++) dst[width - 2 - i] += src[pad[1] + width + i];
+    }
+  }
+}
+const duel_cpu_kernel DUEL_CPU_NAME(reflect2d_dx) = {.cut = reflect_cut, .run = reflect_dx_run};
 
 // The pieces of the inputs, one input after the other.
 static void concat_cut(const duel_call *call, duel_cut *cut) {

@@ -1,5 +1,5 @@
-// Movement: pack, transpose, slice, pad, concat, broadcast. Elements are moved, never computed on: 4 bytes read (zeros:
-// none) and 4 written each, no FLOPs. Zero-size tensors launch nothing.
+// Movement: pack, transpose, slice, pad, reflect2d, concat, broadcast. Elements are moved, never computed on but by
+// reflect2d's adjoint: 4 bytes read (zeros: none) and 4 written each, no FLOPs. Zero-size tensors launch nothing.
 #include "cuda/nest.cuh"
 
 // ---- boxes: copies between two strided operands
@@ -92,6 +92,46 @@ static void pad_run(const duel_call *call) {
   DUEL_LAUNCH(duel_lane_of(call), pad_kernel, duel_blocks(pad.units, DUEL_BLOCK), DUEL_BLOCK, 0, pad, to, from);
 }
 const duel_cuda_kernel duel_cuda_pad = {nullptr, pad_run};
+
+// ---- reflect2d and its adjoint
+struct mirror {
+  int64_t planes, height, width; // of x
+  int64_t above, left, below, right;
+};
+
+static __global__ void reflect_kernel(mirror m, float *dst, const float *src) {
+  const int64_t rows = m.above + m.height + m.below, columns = m.left + m.width + m.right;
+  for (int64_t unit = duel_first(); unit < m.planes * rows * columns; unit += duel_stride()) {
+    const int64_t row = duel_quotient(unit, columns), plane = duel_quotient(row, rows);
+    const int64_t y = duel_mirrored(row - plane * rows - m.above, m.height);
+    dst[unit] = src[(plane * m.height + y) * m.width + duel_mirrored(unit - row * columns - m.left, m.width)];
+  }
+}
+
+static __global__ void reflect_dx_kernel(mirror m, float *dst, const float *src) {
+  const int64_t rows = m.above + m.height + m.below, columns = m.left + m.width + m.right;
+  for (int64_t unit = duel_first(); unit < m.planes * m.height * m.width; unit += duel_stride()) {
+    const int64_t row = duel_quotient(unit, m.width), plane = duel_quotient(row, m.height);
+    float sum = 0;
+    for (int k = 0; k < 9; k++) {
+      const int64_t y = duel_mirrored_to(k / 3, row - plane * m.height, m.height, m.above, m.below);
+      const int64_t x = duel_mirrored_to(k % 3, unit - row * m.width, m.width, m.left, m.right);
+      if (y >= 0 && x >= 0) sum += src[(plane * rows + y) * columns + x];
+    }
+    dst[unit] = sum;
+  }
+}
+
+template <bool ADJOINT> static void reflect_run(const duel_call *call) {
+  const duel_shape *x = ADJOINT ? &call->out[0].shape : &call->in[0].shape;
+  const int64_t *pad = call->attr->reflect.pad, units = duel_count(&call->out[0]);
+  const mirror m = {x->dim[0] * x->dim[1], x->dim[2], x->dim[3], pad[0], pad[1], pad[2], pad[3]};
+  if (units == 0) return;
+  DUEL_LAUNCH(duel_lane_of(call), ADJOINT ? reflect_dx_kernel : reflect_kernel, duel_blocks(units, DUEL_BLOCK),
+              DUEL_BLOCK, 0, m, (float *)call->out[0].data, (const float *)call->in[0].data);
+}
+const duel_cuda_kernel duel_cuda_reflect2d = {nullptr, reflect_run<false>};
+const duel_cuda_kernel duel_cuda_reflect2d_dx = {nullptr, reflect_run<true>};
 
 // ---- transpose
 // Where the axis that is contiguous in src is not dst's last, the two span planes that are moved in square tiles

@@ -87,7 +87,7 @@ bool duel_layer_joins(duel_shape a, duel_shape b);
 // All of them, in the order in which messages list them.
 // clang-format off
 #define DUEL_LAYERS(X)                                                                                                 \
-  X(dense) X(conv) X(conv_transpose) X(upsample) X(downsample) X(blur) X(avgpool) X(maxpool) X(global_pool)            \
+  X(dense) X(conv) X(conv_transpose) X(pad) X(upsample) X(downsample) X(blur) X(avgpool) X(maxpool) X(global_pool)     \
   X(leaky_relu) X(relu) X(tanh) X(sigmoid) X(batchnorm) X(layernorm) X(instancenorm) X(groupnorm) X(pixelnorm)         \
   X(silu) X(gelu) X(prelu) X(dropout) X(noise) X(flatten) X(reshape)                                                   \
   X(minibatch_stddev) X(self_attention) X(label) X(projection) X(class_batchnorm) X(auxiliary)                         \

@@ -1,7 +1,7 @@
-// Layers that make images larger or smaller without weights: upsample as PyTorch's Upsample (align_corners false),
-// avgpool and maxpool as AvgPool2d (the padding's zeros count) and MaxPool2d, global_pool over all pixels. upsample
-// with mode fir, downsample and blur are StyleGAN2's upsample2d, downsample2d and filter2d (Karras et al. 2020), but do
-// not turn the taps around.
+// Layers that make images larger or smaller without weights: pad as PyTorch's ZeroPad2d and ReflectionPad2d, upsample
+// as PyTorch's Upsample (align_corners false), avgpool and maxpool as AvgPool2d (the padding's zeros count) and
+// MaxPool2d, global_pool over all pixels. upsample with mode fir, downsample and blur are StyleGAN2's upsample2d,
+// downsample2d and filter2d (Karras et al. 2020), but do not turn the taps around.
 #include <inttypes.h>
 
 #include "gan/layers/layer_kinds.h"
@@ -58,6 +58,26 @@ static duel_val forward_blur(duel_pass *p, const duel_layer *l, duel_val x) {
 }
 const duel_layer_kind duel_layer_blur = {{"blur", "taps", keys_blur, "a filter over the image, whose size stays"},
                                          forward_blur};
+
+// ---- pad
+enum { AROUND, PAD_MODE };
+
+static const duel_key keys_pad[] = {
+    {"pad", DUEL_KEY_INTS, NULL, 0, 1 << 14, NULL,
+     "more pixels around: a number, [height, width] or [top, left, bottom, right]"},
+    {"mode", DUEL_KEY_CHOICE, "zeros", 0, 0, "zeros|reflect", "0, or the pixels mirrored at the border ones"},
+    {.name = NULL}};
+
+static duel_val forward_pad(duel_pass *p, const duel_layer *l, duel_val x) {
+  duel_shape image = duel_val_shape(p->g, x);
+  int64_t pad[4];
+  if (!duel_layer_has_images(p, l, x) || !duel_layer_pads(p, l, AROUND, pad)) return DUEL_NONE;
+  if (duel_layer_int(l, PAD_MODE)) return duel_reflect_pad(p->g, x, pad);
+  for (int i = 0; i < 4; i++) image.dim[2 + i % 2] += pad[i];
+  return duel_pad(p->g, x, (int64_t[]){0, 0, pad[0], pad[1]}, image);
+}
+const duel_layer_kind duel_layer_pad = {{"pad", "pad", keys_pad, "the image with zeros or mirrored pixels around"},
+                                        forward_pad};
 
 // ---- upsample
 enum { SCALE, SIZE, UPSAMPLE_MODE, UPSAMPLE_TAPS };
