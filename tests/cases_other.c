@@ -172,6 +172,8 @@ static void augmentations(void) {
     const duel_changes gray = {.laws = laws, .channels = 1, .height = 9, .width = 32, .pass = 5};
     augmentation(257, 0, c, 0);
     augmentation(64, 64, gray, 0);
+    augmentation(33, 0, (duel_changes){.laws = laws, .channels = 1, .height = 28, .width = 20, .border = {3, 2}}, 0);
+    augmentation(33, 0, (duel_changes){.laws = laws, .channels = 1, .height = 28, .width = 20, .twice = 1}, 0);
     augmentation(1, 3, (duel_changes){.laws = laws, .channels = 4, .height = 1, .width = 1, .pass = 1}, 0);
     augmentation(7, 1001, (duel_changes){.laws = laws, .channels = 3, .height = 64, .width = 17, .pass = 4095}, 0);
     for (int i = 0; i < DUEL_CHANGES; i++) augmentation(32, 0, i % 2 ? c : gray, ~(1u << i));

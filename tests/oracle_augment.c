@@ -176,7 +176,8 @@ static void consistency(const draws *d, const duel_changes *c, double m[9]) {
 void duel_ref_augment(const duel_attr *attr, const duel_ref *in, duel_shape shape, duel_ref *out) {
   const duel_changes *c = &attr->augment.changes;
   const int64_t rows = shape.dim[0];
-  const double x = (c->width - 1) / 2.0, y = (c->height - 1) / 2.0;
+  const double x = (c->width * (1 + c->twice) - 1) / 2.0 + c->border[1];
+  const double y = (c->height * (1 + c->twice) - 1) / 2.0 + c->border[0];
   out[0] = duel_ref_new(DUEL_F64, (duel_shape){3, {rows, 2, 3}});
   out[1] = duel_ref_new(DUEL_F64, (duel_shape){2, {rows, 10}});
   draws d = {.pass = c->pass, .p = in[1].data[0]};
@@ -189,6 +190,8 @@ void duel_ref_augment(const duel_attr *attr, const duel_ref *in, duel_shape shap
     if (c->laws == DUEL_LAWS_ADA) ada(&d, c, m, rest);
     if (c->laws == DUEL_LAWS_DIFFAUGMENT) diffaugment(&d, c, m, rest);
     if (c->laws == DUEL_LAWS_CONSISTENCY) consistency(&d, c, m);
+    m[2] *= 1 + c->twice;
+    m[5] *= 1 + c->twice;
     double corner[9] = {1, 0, x, 0, 1, y, 0, 0, 1}; // from places around the center to pixels
     times(3, corner, m);
     times(3, corner, (double[]){1, 0, -x, 0, 1, -y, 0, 0, 1});

@@ -532,13 +532,19 @@ static const char *const judges[] = {"flatten, dense: 7, tanh, dense: 5, silu, d
                                      ("conv: {out: 3, pad: 1}, instancenorm, silu, conv: {out: 2, kernel: 2}, "
                                       "layernorm, tanh, flatten, dense: 1"),
                                      "conv: 4, tanh, minibatch_stddev: {group: 3}, avgpool: 2, flatten, dense: 1"};
-static const char *const penalties[] = {"gp: {}",
-                                        "dragan: {}",
-                                        "r1: auto",
-                                        "r2: {}",
-                                        "lecam: {}",
-                                        "consistency: {z: 1, radius: 0.3}",
-                                        "gp: {}, dragan: {}, r1: {}, r2: {}, lecam: {}, consistency: {z: 1}"};
+static const struct {
+  const char *penalty, *augment;
+} penalties[] = {{"gp: {}", "null"},
+                 {"dragan: {}", "null"},
+                 {"r1: auto", "null"},
+                 {"r2: {}", "null"},
+                 {"lecam: {}", "null"},
+                 {"consistency: {z: 1, radius: 0.3}", "null"},
+                 {"consistency: {real: 1, fake: 2}", "null"},
+                 {"gp: {}, dragan: {}, r1: {}, r2: {}, lecam: {}, consistency: {z: 1}", "null"},
+                 {"r1: {}, gp: {}", "{policy: ada, pipe: bgc, p: 0.8, cutout: 1, noise: 1}"},
+                 {"r2: {}", "{policy: ada, p: 0.8, filter: sym6}"},
+                 {"r1: {}, r2: {}", "diffaugment"}};
 enum { REAL, FAKE, Z, KEY, PARAMETERS }; // inputs: items of both sides, latents, the key of draws; of G, then of D
 
 typedef struct penalized {
@@ -569,14 +575,14 @@ static void build_penalties(duel_graph *g, const void *ctx, const duel_val *in, 
   }
 }
 
-static void check_penalties(const char *judge, const char *penalty, int net, int *failures) {
+static void check_penalties(const char *judge, const char *penalty, const char *augment, int net, int *failures) {
   static const double key[] = {3, 0, 5, 0};
   char text[512], name[256];
   snprintf(text, sizeof text,
-           "recipe: 1\ndata: x\nlatent: 3\nG: [dense: 5, tanh, dense: 32, reshape: [2, 4, 4]]\nD: [%s]\n"
-           "train: {length: 1, batch: 6}\npenalty: {%s}\n",
-           judge, penalty);
-  snprintf(name, sizeof name, "%s of %s", penalty, net == NET_G ? "G" : judge);
+           "recipe: 1\ndata: x\nlatent: 3\nG: [dense: 5, tanh, dense: 96, reshape: [3, 4, 8]]\nD: [%s]\n"
+           "train: {length: 1, batch: 6}\npenalty: {%s}\naugment: %s\n",
+           judge, penalty, augment);
+  snprintf(name, sizeof name, "%s, augment %s, of %s", penalty, augment, net == NET_G ? "G" : judge);
   duel_recipe *r = recipe_from(text);
   duel_vars vars = {0};
   duel_model model;
@@ -585,7 +591,7 @@ static void check_penalties(const char *judge, const char *penalty, int net, int
   problem p = {
       .name = name, .n_in = PARAMETERS, .n_out = 1, .out = {DUEL_SCALAR}, .build = build_penalties, .ctx = &ctx};
   for (int i = 0; i < KEY; i++)
-    p.in[i] = random_like(i == Z ? DUEL_SHAPE(6, 3) : DUEL_SHAPE(6, 2, 4, 4), 700 + (uint32_t)i);
+    p.in[i] = random_like(i == Z ? DUEL_SHAPE(6, 3) : DUEL_SHAPE(6, 3, 4, 8), 700 + (uint32_t)i);
   p.in[KEY] = duel_ref_new(DUEL_I32, DUEL_SHAPE(4));
   memcpy(p.in[KEY].data, key, sizeof key);
   for (int owner = 0; owner < 2; owner++)
@@ -614,8 +620,9 @@ static void test_penalties(void **state) {
   worst = 0;
   for (size_t k = 0; k < sizeof penalties / sizeof *penalties; k++) {
     for (size_t j = 0; j < sizeof judges / sizeof *judges; j++)
-      check_penalties(judges[j], penalties[k], NET_D, &failures);
-    if (strstr(penalties[k], "consistency")) check_penalties(judges[0], penalties[k], NET_G, &failures);
+      check_penalties(judges[j], penalties[k].penalty, penalties[k].augment, NET_D, &failures);
+    if (strstr(penalties[k].penalty, "z:"))
+      check_penalties(judges[0], penalties[k].penalty, penalties[k].augment, NET_G, &failures);
   }
   print_message("%lld derivatives of penalties compared, worst error ÷ tolerance %.2g\n",
                 (long long)(comparisons - before), worst);

@@ -151,7 +151,7 @@ static void defaults(void **state) {
   duel_recipe_close(r);
   // null is as good as absent, and so is an empty section.
   r = recipe_from(
-      HEAD "game: ~\nloss: ~\nema:\npenalty: {}\naugment: {}\neval: null\noptim: {lr: null}\nrun: {}\nvars: {}\n");
+      HEAD "game: ~\nloss: ~\nema:\npenalty: {}\naugment: ~\neval: null\noptim: {lr: null}\nrun: {}\nvars: {}\n");
   assert_string_equal(r->text, text);
   duel_recipe_close(r);
 }

@@ -154,7 +154,8 @@ static void without_keys(void **state) {
   (void)state;
   recipe_refuses(HEAD "penalty: {squares: 10}\naugment: {flip: true}\neval: {metrics: [frechet]}\n",
                  "t:7:11: penalty.squares: no such penalty; there are gp, dragan, r1, r2, lecam, consistency\n"
-                 "t:8:11: augment.flip: no such key; it has none\n"
+                 "t:8:10: augment.policy: missing (whose changes and laws)\n"
+                 "t:8:17: augment.flip: true is not a finite number\n"
                  "t:9:8: eval.metrics: no such key; it has none");
   REFUSES_SET(HEAD,
               "--set penalty.squares.weight=10: penalty.squares: no such penalty; there are gp, dragan, r1, r2, lecam, "
@@ -168,7 +169,14 @@ static void without_keys(void **state) {
   recipe_refuses(HEAD "penalty: {gp: {weight: {from: 1, to: 0, over: 0}}}\n",
                  "t:7:47: penalty.gp.weight.over: 0 is out of range: it must be more than 0 and at most 4294967295");
   recipe_refuses(HEAD "penalty: 3\naugment: [flip]\n",
-                 "t:7:10: penalty: 3 is not a mapping of keys\nt:8:10: augment: [flip] is not a mapping of keys");
+                 "t:7:10: penalty: 3 is not a mapping of keys\nt:8:10: augment.policy: [flip] is not a word; there are "
+                 "flip, diffaugment, ada");
+  recipe_refuses(HEAD "augment: {policy: ada, most: 1.5, p: 2, hue: -1, speed: 0}\n",
+                 "t:7:30: augment.most: 1.5 is out of range: it must be at least 0 and at most 1\n"
+                 "t:7:38: augment.p: 2 is out of range: it must be at least 0 and at most 1\n"
+                 "t:7:46: augment.hue: -1 is out of range: it must be at least 0 and at most 1\n"
+                 "t:7:57: augment.speed: 0 is out of range: it must be more than 0 and at most 1000000000");
+  recipe_refuses(HEAD "augment: adda\n", "t:7:10: augment.policy: adda: no such choice; did you mean ada?");
 }
 
 static void of_penalties(void **state) {
@@ -322,7 +330,7 @@ static void of_games(void **state) {
       "t:7:1: loss: the game solo has no such key; leave it out\n"
       "t:8:1: ema: the game solo has no such key; leave it out\n"
       "t:9:1: G: the game solo has no such net; there is N\n"
-      "t:10:1: lattent: no such key; there are recipe, base, game, data, vars, N, init, optim, augment, train, "
+      "t:10:1: lattent: no such key; there are recipe, base, game, data, vars, N, init, optim, train, "
       "eval, output, run");
 }
 

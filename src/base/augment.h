@@ -41,6 +41,8 @@ typedef struct duel_changes {
   float share[DUEL_CHANGES]; // of p, that is a change's probability; 0: it is not there
   int32_t laws;              // a duel_laws
   int32_t channels, height, width;
+  int32_t twice;     // 1: the map is of images twice the size
+  int32_t border[2]; // the map is of images with so many more rows above and below, and columns on either side
   uint32_t pass;
 } duel_changes;
 
@@ -237,7 +239,9 @@ DUEL_HD void duel_hole_by_diffaugment(const duel_row_draws *d, int slot, int32_t
 
 // What becomes of row d->row of the batch, p being the changes' common probability.
 DUEL_HD duel_changed duel_change_row(const duel_row_draws *d, const duel_changes *c) {
-  const float right = 0.5f * (float)(c->width - 1), down = 0.5f * (float)(c->height - 1);
+  const int32_t times = c->twice ? 2 : 1;
+  const float down = 0.5f * (float)(times * c->height - 1 + 2 * c->border[0]);
+  const float right = 0.5f * (float)(times * c->width - 1 + 2 * c->border[1]);
   const int eighth_down = c->height / 8, eighth_right = c->width / 8;
   duel_changed to = {{1, 0, 0, 0, 1, 0}, 1, 0, 0, 0, 1, 0, {0, 0, 0, 0}};
   float *m = to.map;
@@ -261,8 +265,8 @@ DUEL_HD duel_changed duel_change_row(const duel_row_draws *d, const duel_changes
     if (duel_row_event(d, 16 * DUEL_FLIP, c->share[DUEL_FLIP])) duel_map_by(m, -1, 0, 0, 1, 0, 0);
     duel_move_within(d, c, eighth_down, eighth_right, m);
   }
-  m[2] += right - (m[0] * right + m[1] * down);
-  m[5] += down - (m[3] * right + m[4] * down);
+  m[2] = (float)times * m[2] + right - (m[0] * right + m[1] * down);
+  m[5] = (float)times * m[5] + down - (m[3] * right + m[4] * down);
   return to;
 }
 

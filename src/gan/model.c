@@ -168,7 +168,7 @@ static duel_status open_model(duel_model *m, duel_shape item, duel_vars *vars) {
 
 duel_status duel_model_open(duel_model *m, const duel_recipe *recipe, duel_shape item, int64_t classes, duel_vars *vars,
                             duel_dtype real) {
-  *m = (duel_model){.recipe = recipe, .game = duel_game_of(recipe), .classes = classes, .real = real};
+  *m = (duel_model){.recipe = recipe, .game = duel_game_of(recipe), .classes = classes, .augmented = -1, .real = real};
   const duel_status status = open_model(m, item, vars);
   if (status != DUEL_OK) duel_model_close(m);
   return status;

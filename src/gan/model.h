@@ -79,6 +79,7 @@ typedef struct duel_model {
   duel_shape item;                   // of the data, and of samples; without the batch
   int64_t classes;                   // of the data; 0: they have no labels
   int64_t labels;                    // classes that its layers know; 0: none reads labels
+  int augmented;                     // the net that sees changed items in training; -1: none does
   int64_t ordinals;
   duel_model_state_row state[DUEL_MAX_STATES];
   int n_states;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "gan/augment.h"
 #include "gan/games/game.h"
 
 // ---- what D yields, differentiated by what it read
@@ -134,19 +135,29 @@ static duel_val lecam(duel_step *s, const duel_chosen *penalty, const duel_penal
   return duel_add(s->g, squared_excess(s->g, at->on_real, s->lecam[1]), squared_excess(s->g, s->lecam[0], at->on_fake));
 }
 
-// ---- consistency: zCR (Zhao et al. 2021, arXiv:2002.04724): D yields the same, and G something else, where the
-// latents change a little. Mean squares of the difference, G's negative; gradients flow into both sides
+// ---- consistency: D yields the same of an item that is changed a little: of real ones (CR: Zhang et al. 2019,
+// arXiv:1910.12027), of fakes too (bCR), and of one whose latents change a little, where G yields something else (zCR:
+// both Zhao et al. 2021, arXiv:2002.04724). Mean squares of the difference, G's negative; gradients flow into both
+// sides
 
-enum { CONSISTENCY_G = DUEL_PENALTY_OWN, CONSISTENCY_RADIUS };
+enum { CONSISTENCY_Z, CONSISTENCY_G = DUEL_PENALTY_OWN, CONSISTENCY_RADIUS, CONSISTENCY_REAL, CONSISTENCY_FAKE };
 static const duel_key keys_consistency[] = {
-    {"z", DUEL_KEY_SCHEDULE, NULL, 0, 1e9, NULL, "the weight of D's term where latents change a little; 20"},
+    {"z", DUEL_KEY_SCHEDULE, "", 0, 1e9, NULL, "the weight of D's term where latents change a little; 20"},
     DUEL_PENALTY_KEY_EVERY,
-    {"generator", DUEL_KEY_SCHEDULE, "0.5", 0, 1e9, NULL, "the weight of G's term, which rewards another item"},
+    {"generator", DUEL_KEY_SCHEDULE, "0.5", 0, 1e9, NULL, "with z: the weight of G's term, which rewards another item"},
     {"radius", DUEL_KEY_NUMBER, "0.05", DUEL_ABOVE_0, 1e6, NULL, "how far latents change: the standard deviation"},
+    {"real", DUEL_KEY_SCHEDULE, "", 0, 1e9, NULL, "the weight of D's term on real items flipped and shifted; 10"},
+    {"fake", DUEL_KEY_SCHEDULE, "", 0, 1e9, NULL, "the same on fakes; 10"},
     {.name = NULL}};
 
 static duel_val mean_square(duel_graph *g, duel_val x) {
   return duel_mean(g, duel_mul(g, x, x));
+}
+
+static int passes_consistency(const duel_chosen *penalty, bool of_g) {
+  const duel_key_value *value = penalty->value;
+  if (of_g) return value[CONSISTENCY_Z].n;
+  return value[CONSISTENCY_REAL].n + value[CONSISTENCY_FAKE].n + 2 * value[CONSISTENCY_Z].n;
 }
 
 // G on latents nearby.
@@ -156,13 +167,55 @@ static duel_val neighbor(duel_step *s, const duel_chosen *penalty, const duel_pe
   const duel_val moved = duel_affine(s->g, normal, penalty->value[CONSISTENCY_RADIUS].number[0], 0);
   return duel_step_forward(s, s->m->game->samples, duel_add(s->g, at->z, moved));
 }
+
+// total + weight·mean((before − after)²); a total of DUEL_NONE is 0.
+static duel_val add_change(duel_step *s, duel_val total, const duel_key_value *weight, const char *name,
+                           duel_val before, duel_val after) {
+  const duel_val square = mean_square(s->g, duel_sub(s->g, before, after));
+  const duel_val term = duel_mul(s->g, duel_step_scheduled(s, name, &weight->schedule), square);
+  return total == DUEL_NONE ? term : duel_add(s->g, total, term);
+}
+
 static duel_val consistency(duel_step *s, const duel_chosen *penalty, const duel_penalty_at *at) {
-  const duel_val beside = duel_step_forward(s, at->net, neighbor(s, penalty, at));
-  return mean_square(s->g, duel_sub(s->g, at->on_fake, beside));
+  const duel_key_value *value = penalty->value;
+  duel_val total = DUEL_NONE;
+  if (value[CONSISTENCY_REAL].n) {
+    const duel_val changed = duel_step_transform(s, at->real, s->forwards);
+    total = add_change(s, total, &value[CONSISTENCY_REAL], "weight.consistency_real", at->on_real,
+                       duel_step_forward(s, at->net, changed));
+  }
+  if (value[CONSISTENCY_FAKE].n) {
+    const duel_val changed = duel_step_transform(s, at->fake, s->forwards);
+    total = add_change(s, total, &value[CONSISTENCY_FAKE], "weight.consistency_fake", at->on_fake,
+                       duel_step_forward(s, at->net, changed));
+  }
+  if (!value[CONSISTENCY_Z].n) return total;
+  return add_change(s, total, &value[CONSISTENCY_Z], "weight.consistency", at->on_fake,
+                    duel_step_forward(s, at->net, neighbor(s, penalty, at)));
 }
 static duel_val consistency_g(duel_step *s, const duel_chosen *penalty, const duel_penalty_at *at) {
   const duel_val beside = neighbor(s, penalty, at);
   return duel_affine(s->g, mean_square(s->g, duel_sub(s->g, at->fake, beside)), -1, 0);
+}
+
+static duel_status check_consistency(const duel_model *m, const duel_chosen *penalty) {
+  const duel_key_value *value = penalty->value;
+  const bool images = value[CONSISTENCY_REAL].n || value[CONSISTENCY_FAKE].n;
+  const char *key = value[CONSISTENCY_REAL].n ? "real" : "fake";
+  if (!images && !value[CONSISTENCY_Z].n)
+    return duel_fail(DUEL_ERR_USAGE, "penalty.consistency needs a weight of real, fake or z; set "
+                                     "penalty.consistency.real=10, or leave the penalty out");
+  if (images && m->item.rank != 3)
+    return duel_fail(DUEL_ERR_USAGE,
+                     "penalty.consistency.%s flips and shifts images, but the data are points; set "
+                     "penalty.consistency.z=20 in its place",
+                     key);
+  if (images && m->recipe->augment)
+    return duel_fail(DUEL_ERR_USAGE,
+                     "penalty.consistency.%s compares D on items with D on the same flipped and shifted, but augment "
+                     "changes both at random; leave one of them out: augment=null",
+                     key);
+  return DUEL_OK;
 }
 
 static const duel_penalty rows[] = {
@@ -192,12 +245,13 @@ static const duel_penalty rows[] = {
      .watch = watch_lecam,
      .weight = fill_lecam,
      .state = state_lecam},
-    {.kind = {"consistency", NULL, keys_consistency, "D yields the same where latents change a little"},
+    {.kind = {"consistency", NULL, keys_consistency, "D yields the same where items or latents change a little"},
      .sides = DUEL_ON_BOTH,
-     .passes = 2,
+     .own_passes = passes_consistency,
+     .check = check_consistency,
+     .weighted = true,
      .build = consistency,
      .build_g = consistency_g,
-     .passes_g = 1,
      .weight_g = CONSISTENCY_G},
     {.kind = {.name = NULL}}};
 const duel_table duel_penalties = {rows, sizeof *rows, "penalty"};
@@ -225,8 +279,14 @@ static int64_t every_of(const duel_chosen *penalty) {
   return (int64_t)penalty->value[DUEL_PENALTY_EVERY].number[0];
 }
 
+static int passes_of(const duel_chosen *penalty, bool of_g) {
+  const duel_penalty *row = duel_penalty_of(penalty);
+  return row->own_passes ? row->own_passes(penalty, of_g) : of_g ? 0 : row->passes;
+}
+
 static duel_status check(const duel_model *m, const duel_chosen *penalty, bool separate) {
   const char *name = penalty->kind->name;
+  if (duel_penalty_of(penalty)->check) DUEL_TRY(duel_penalty_of(penalty)->check(m, penalty));
   if (separate && duel_penalty_of(penalty)->sides == DUEL_ON_BOTH)
     return duel_fail(DUEL_ERR_USAGE,
                      "penalty.%s belongs to an update on real items and fakes together, but train.d_update: separate "
@@ -295,7 +355,9 @@ static duel_val add(duel_step *s, duel_val loss, const duel_chosen *penalty, con
   char name[DUEL_SCALAR_NAME];
   duel_scope(s->g, "%s", row->kind.name);
   const duel_val term = (of_g ? row->build_g : row->build)(s, penalty, at);
-  duel_val value = duel_mul(s->g, weight_of(s, penalty, of_g ? row->weight_g : DUEL_PENALTY_WEIGHT, suffix), term);
+  duel_val value = term;
+  if (of_g || !row->weighted)
+    value = duel_mul(s->g, weight_of(s, penalty, of_g ? row->weight_g : DUEL_PENALTY_WEIGHT, suffix), term);
   snprintf(name, sizeof name, "penalty.%.30s%s", row->kind.name, suffix);
   if (at->last) duel_step_report(s, name, NULL, DUEL_MEAN, value, DUEL_REPORT_SUM, 1);
   if (every_of(penalty) > 1) value = duel_affine(s->g, value, (double)every_of(penalty), 0);
@@ -316,7 +378,7 @@ duel_val duel_penalties_add(duel_step *s, duel_val loss, const duel_penalty_at *
     if (duel_step_every(s, every_of(penalty)))
       loss = add(s, loss, penalty, at, false);
     else
-      s->forwards += row->passes;
+      s->forwards += passes_of(penalty, false);
   }
   return loss;
 }
@@ -345,11 +407,11 @@ duel_val duel_penalties_own_loss(duel_step *s, const duel_penalty_at *at) {
 duel_val duel_penalties_add_g(duel_step *s, duel_val loss, const duel_penalty_at *at) {
   for (int i = 0; i < s->r->n_penalties; i++) {
     const duel_penalty *row = duel_penalty_of(&s->r->penalty[i]);
-    if (!row->build_g) continue;
+    if (!row->build_g || passes_of(&s->r->penalty[i], true) == 0) continue;
     if (duel_step_every(s, every_of(&s->r->penalty[i])))
       loss = add(s, loss, &s->r->penalty[i], at, true);
     else
-      s->forwards += row->passes_g;
+      s->forwards += passes_of(&s->r->penalty[i], true);
   }
   return loss;
 }

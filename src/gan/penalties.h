@@ -19,13 +19,18 @@ typedef duel_val duel_penalty_term(duel_step *s, const duel_chosen *penalty, con
 typedef struct duel_penalty {
   duel_kind kind;           // its keys begin with DUEL_PENALTY_KEYS
   int sides;                // it belongs to an update that learns from these
-  int passes;               // forwards in training mode that it makes
+  int passes;               // forwards in training mode that it makes, unless own_passes says it
   bool slope;               // it is on the gradient of each item's output
   bool apart;               // it may have an update of its own: its key DUEL_PENALTY_OWN is DUEL_PENALTY_UPDATE
   duel_penalty_term *build; // the scalar that the weight multiplies
-  // Others have NULL: the term beside the loss of the net that draws samples, its passes, and the key of its weight.
+  bool weighted;            // build yields weights and all
+  // Others have NULL: the term beside the loss of the net that draws samples, and the key of its weight; how many
+  // passes of the recipe's penalty belong to either loss (0 of_g: it has no such term); what else its recipe may not
+  // say.
   duel_penalty_term *build_g;
-  int passes_g, weight_g;
+  int weight_g;
+  int (*own_passes)(const duel_chosen *penalty, bool of_g);
+  duel_status (*check)(const duel_model *m, const duel_chosen *penalty);
   // What happens in each sub-step, whether it is due or not; and who fills the weight in, if not its schedule.
   void (*watch)(duel_step *s, const duel_penalty_at *at);
   duel_filler *weight;

@@ -84,6 +84,8 @@ typedef struct duel_step {
   unsigned on;                   // bit i: this step is one of those of every[i]
   duel_val labels;               // i32 [rows], of what the nets read next; DUEL_NONE: none reads them
   duel_val classes;              // [rows, classes]: logits that the last forward made beside; DUEL_NONE: none
+  duel_val signs;                // Σ of the mean signs that the controller of augmentation has seen
+  int watched;                   // how many
   duel_val lecam[2];             // the penalty's averages as they stood before the step
   duel_step_told told, of_shard; // of the step; of the shard at hand, where there are several
   uint64_t reported;             // the scalars that it makes, by index

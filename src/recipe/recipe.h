@@ -129,8 +129,9 @@ typedef struct duel_game_kind {
   const char *generator;   // the net whose average `ema` at the top is
   const duel_table *losses;
   const duel_table *penalties;
-  bool latent; // whether there is such a key
-  bool tested; // it has data.test and output.test, in the place of output.sample
+  const duel_kind *augment; // the section of that name; NULL: it has none
+  bool latent;              // whether there is such a key
+  bool tested;              // it has data.test and output.test, in the place of output.sample
 } duel_game_kind;
 
 // ---- the recipe
@@ -171,6 +172,7 @@ typedef struct duel_recipe {
   duel_chosen loss;
   const duel_chosen *penalty;
   int n_penalties;
+  const duel_chosen *augment; // NULL: none
   struct {
     duel_length length;
     int64_t batch, shards;

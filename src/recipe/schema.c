@@ -129,7 +129,6 @@ static const duel_kind kind_train = {"train", NULL, keys_train, "the training"},
                        kind_samples = {"output", NULL, keys_of_samples, "pictures, checkpoints, lines"},
                        kind_tests = {"output", NULL, keys_of_tests, "tests, checkpoints, lines"},
                        kind_run = {"run", "backend", keys_run, "where it runs"},
-                       kind_augment = {"augment", NULL, duel_no_keys, "changes to items"},
                        kind_eval = {"eval", NULL, duel_no_keys, "measures"};
 
 // ---- the whole
@@ -198,7 +197,7 @@ const duel_key *duel_vocabulary(duel_pool *pool, const duel_game_kind *game) {
   *key++ = (duel_key){"optim", DUEL_KEY_CHOSEN, NULL, 0, 0, &duel_optim_kinds, "what moves parameters"};
   if (game->generator)
     *key++ = (duel_key){"ema", DUEL_KEY_SECTION, "", 0, 0, &kind_ema, "moving average of the generating net"};
-  *key++ = (duel_key){"augment", DUEL_KEY_SECTION, "", 0, 0, &kind_augment, kind_augment.help};
+  if (game->augment) *key++ = (duel_key){"augment", DUEL_KEY_SECTION, "", 0, 0, game->augment, game->augment->help};
   *key++ = (duel_key){"train", DUEL_KEY_SECTION, NULL, 0, 0, train, train->help};
   *key++ = (duel_key){"eval", DUEL_KEY_SECTION, "", 0, 0, &kind_eval, kind_eval.help};
   *key++ = (duel_key){"output", DUEL_KEY_SECTION, NULL, 0, 0, output, output->help};
@@ -253,6 +252,8 @@ void duel_take_fields(duel_recipe *r, const duel_game_kind *game) {
   v = value_of(&r->root, "penalty");
   r->penalty = v->chosen;
   r->n_penalties = v->n;
+  v = value_of(&r->root, "augment");
+  r->augment = v->n ? v->chosen : NULL;
   v = section(r, "train");
   r->train.length = v[LENGTH].length;
   r->train.batch = (int64_t)v[BATCH].number[0];

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import augment
 import recipes
 import spec
 
@@ -154,7 +155,17 @@ def neighbor(run, keys, at):
 
 
 def consistency(run, keys, at):
-    return (at.on_fake - run.forward("D", neighbor(run, keys, at))).square().mean()
+    """Weights and all."""
+    total = 0
+    for side in ("real", "fake"):
+        if side in keys:
+            x = augment.transformed(run, getattr(at, side), run.forwards)
+            difference = getattr(at, "on_" + side) - run.forward("D", x)
+            total = total + scheduled(keys[side], run.step_number, run.steps) * difference.square().mean()
+    if "z" in keys:
+        difference = at.on_fake - run.forward("D", neighbor(run, keys, at))
+        total = total + scheduled(keys["z"], run.step_number, run.steps) * difference.square().mean()
+    return total
 
 
 def consistency_g(run, keys, at):
@@ -164,8 +175,14 @@ def consistency_g(run, keys, at):
 PENALTIES = {"gp": Penalty(BOTH, gp, passes=(1, 0)), "dragan": Penalty(BOTH, dragan, passes=(1, 0)),
              "r1": Penalty(("on_real",), r1), "r2": Penalty(("on_fake",), r2),
              "lecam": Penalty(BOTH, lecam, watch=watch_lecam),
-             "consistency": Penalty(BOTH, consistency, consistency_g, ("generator", 0.5), (2, 1))}
-MAIN = {"consistency": "z"}  # the key of a penalty's weight, if not that
+             "consistency": Penalty(BOTH, consistency, consistency_g, ("generator", 0.5))}
+
+
+def passes(name, keys):
+    """That a penalty makes beside D's loss, and beside G's."""
+    if name != "consistency":
+        return PENALTIES[name].passes
+    return sum(side in keys for side in ("real", "fake")) + 2 * ("z" in keys), int("z" in keys)
 
 
 def share(recipe, net):
@@ -245,4 +262,4 @@ def scheduled(value, step, steps, number=lambda x: x):
 def penalties(recipe):
     """(name, keys) of the recipe's, in the table's order."""
     given = recipe.get("penalty", {})
-    return [(name, recipes.choice(given[name], MAIN.get(name, "weight"))) for name in PENALTIES if name in given]
+    return [(name, recipes.choice(given[name], "weight")) for name in PENALTIES if name in given]

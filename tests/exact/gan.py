@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import augment
 import family
 import spec
 from nets import (as_matrix, frozen, initial, keys, lr_mul, minibatch_stddev, pair, scale, self_attention,  # noqa: F401
@@ -41,6 +42,8 @@ class Run:
         # a permutation of the rows of every batch: another summation order, the same mathematics
         self.rows = np.arange(self.batch) if rows is None else rows
         self.t = {n: torch.tensor(v, dtype=dtype) for n, v in start.items()}
+        self.augment = choice(recipe["augment"], "policy") if recipe.get("augment") else None
+        self.controller = augment.Controller(self.augment) if self.augment else None
         self.optim, self.momentum = {}, 0.1
         for net in nets(recipe):
             own = [t.requires_grad_() for n, t in self.t.items() if n[0] == net and not is_buffer(n) and not frozen(recipe, n)]
@@ -79,9 +82,14 @@ class Run:
     def forward(self, net, x):
         """One training-mode forward; advances running statistics."""
         self.slot = 0
+        if net == "D" and self.augment:
+            x = self.changed(x)
         x = self.run(layers(self.r, net), net, x)
         self.forwards += 1
         return x
+
+    def changed(self, x):
+        return augment.changed(self, self.augment, x, self.forwards, self.controller.value(self))
 
     def run(self, layers, path, x):
         for i, layer in enumerate(layers):
@@ -269,14 +277,16 @@ class Gan(Run):
         level = family.scheduled(self.train["noise"], self.step_number, self.steps)
         return x + level * self.normal(spec.NOISE, 4096 * self.forwards + 4095, x.shape) if level else x
 
-    def show(self, at, sides):
-        """D sees these sides, one after the other."""
+    def show(self, at, sides, watched=True):
+        """D sees these sides, one after the other. watched: by the controller of augmentation."""
         at.classes = {}
         for side in sides:
             x = self.noisy(at.items[side])
             setattr(at, side, x)
             setattr(at, "on_" + side, self.forward("D", x))
             at.classes[side] = self.classes
+            if side == "real" and watched:
+                self.signs.append(at.on_real.sign().mean().item())
 
     def class_loss(self, logits, weight, name, told):
         """weight times the cross-entropy of an auxiliary head."""
@@ -307,17 +317,17 @@ class Gan(Run):
             if row.watch:
                 row.watch(self, at)
             if not self.is_due(keys):
-                self.forwards += row.passes[0]
+                self.forwards += family.passes(name, keys)[0]
                 continue
-            weight = keys[family.MAIN.get(name, "weight")]
+            weight = 1 if name == "consistency" else keys["weight"]
             loss = self.add(loss, "penalty." + name, weight, keys, row.term(self, keys, at), told)
         return loss
 
     def penalized_g(self, loss, at, told):
         for name, keys in family.penalties(self.r):
             row = self.penalties[name]
-            if not row.of_g or not self.is_due(keys):
-                self.forwards += row.passes[1]
+            if not row.of_g or family.passes(name, keys)[1] == 0 or not self.is_due(keys):
+                self.forwards += family.passes(name, keys)[1]
                 continue
             loss = self.add(loss, f"penalty.{name}_g", keys.get(*row.weight_g), keys, row.of_g(self, keys, at), told)
         return loss
@@ -339,7 +349,7 @@ class Gan(Run):
         if not apart or not self.is_due(apart[0][1]):
             self.forwards += len(sides)
             return
-        self.show(at, [side for side in at.items if "on_" + side in sides])
+        self.show(at, [side for side in at.items if "on_" + side in sides], False)
         self.update("D", self.penalized(0, at, told, True))
 
     def update(self, net, loss):
@@ -394,7 +404,8 @@ class Gan(Run):
 
     def step(self):
         """One update of both players; yields what the engine reports."""
-        self.forwards, told = 0, {}
+        self.forwards, self.signs, told = 0, [], {}
+        p = self.controller.value(self) if self.augment else None
         for j in range(self.train["d_steps"]):
             real, fake = self.d_turn(j, told)
         last = self.train["d_steps"] - (self.train["latents"] == "shared")
@@ -406,6 +417,9 @@ class Gan(Run):
         learnt = g_loss + self.class_loss(self.of_g, self.head("generator"), "class_loss_g", told)
         self.update("G", self.penalized_g(learnt, SimpleNamespace(j=self.train["d_steps"], z=z, fake=fake), told))
         self.average()
+        if self.augment:
+            self.controller.end(self, self.batch * self.batches)
+            told |= {"augment.p": p} if self.controller.adaptive or "p" in self.augment else {}
         self.step_number += 1
         return told | dict(g_loss=g_loss.item())
 

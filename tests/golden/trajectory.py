@@ -26,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "exact"))
+import augment  # noqa: E402
 import family  # noqa: E402
 import gan  # noqa: E402
 import recipes  # noqa: E402
@@ -299,7 +300,39 @@ LABELS |= {
                     "D": HEAD + [("auxiliary", [("dense", 3)], dict(generator=0.1, fakes=False)), ("dense", 1)],
                     "penalty": dict(gp=10), "train": dict(batch=16, shards=2, latents="fresh")}, "classed"),
 }
-CASES = {**LABELS, **ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
+# What D sees is changed: each change alone, in D's passes, G's turn and penalties of first and second order.
+COLORED = {**JUDGED, "G": [("dense", 16), ("tanh",), ("dense", 240), ("tanh",), ("reshape", (3, 8, 10))],
+           "D": [("conv", dict(out=4, kernel=3, stride=2, pad=1)), ("tanh",), ("conv", dict(out=6, kernel=2)), ("tanh",),
+                 ("flatten",), ("dense", 1)]}
+AUGMENT = {
+    "augment-" + name: ({**COLORED, "augment": {"policy": "ada", "pipe": "none", name: 1, "p": 0.9},
+                         "penalty": dict(gp=1) if i % 2 else dict(r1=1)}, "color")
+    for i, name in enumerate(augment.NAMES)}
+AUGMENT |= {
+    # All of them, of gray images too, with a p that changes.
+    "augment-all": ({**COLORED, "loss": dict(name="rpgan", reals="fresh"), "penalty": dict(r1=1, r2=1),
+                     "D": COLORED["D"][:-1] + [("dense", dict(out=1, bias=False))],
+                     "augment": dict(policy="ada", pipe="bgc", cutout=0.5, noise=1, hue=0.5,
+                                     p={"from": 0.2, "to": 1, "curve": "linear"})}, "color"),
+    "augment-gray": ({**JUDGED, "augment": dict(policy="ada", pipe="bgc", p=0.7), "penalty": dict(dragan=1),
+                      "train": dict(batch=16, d_update="joint", noise=0.1)}, "images"),
+    # At twice the size.
+    "augment-sym6": ({**COLORED, "augment": dict(policy="ada", filter="sym6", p=0.8), "penalty": dict(gp=1)}, "color"),
+    # D's two sub-steps and two shards move p, up and down.
+    "ada": ({**COLORED, "augment": dict(policy="ada", target=0.1, speed=0.4, most=0.7),
+             "penalty": dict(r1=dict(weight=1, every=2)), "train": dict(batch=16, d_steps=2, shards=2)}, "color"),
+    "ada-separate": ({**JUDGED, "augment": dict(policy="diffaugment", p="adaptive", speed=0.1, target=0.55),
+                      "train": dict(batch=16, d_update="separate", latents="fresh")}, "images"),
+    "flip": ({**JUDGED, "augment": "flip", "penalty": dict(r1=dict(weight=1, update="own", every=2))}, "images"),
+    "diffaugment": ({**COLORED, "loss": "hinge", "augment": "diffaugment", "penalty": dict(r1=1)}, "color"),
+    # CR and bCR: items flipped and shifted, with and without latents that change; a weight that grows.
+    "cr": ({**COLORED, "penalty": dict(consistency=dict(real=10))}, "color"),
+    "bcr": ({**COLORED, "D": [("conv", dict(out=4, kernel=3, stride=2, pad=1)), ("tanh",), ("dropout", 0.2), ("flatten",),
+                              ("dense", 1)],
+             "penalty": dict(consistency=dict(real=10, fake={"from": 0, "to": 10, "curve": "linear"}, z=5, every=2)),
+             "train": dict(batch=16, shards=2)}, "color"),
+}
+CASES = {**AUGMENT, **LABELS, **ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
 
 
 class Attached(gan.Gan):
@@ -429,7 +462,7 @@ def lecam_biased(run, at):
 
 
 def consistency_on_one_side(run, keys, at):
-    return (at.on_fake - run.forward("D", family.neighbor(run, keys, at)).detach()).square().mean()
+    return keys["z"] * (at.on_fake - run.forward("D", family.neighbor(run, keys, at)).detach()).square().mean()
 
 
 class Uncorrected(gan.Gan):
@@ -522,7 +555,48 @@ class ClippedApart(gan.Gan):
             super().clip([t], most)
 
 
+class SameChanges(gan.Gan):
+    """All passes of a step draw alike: real items and fakes are changed in the same way."""
+
+    def changed(self, x):
+        return augment.changed(self, self.augment, x, 0, self.controller.value(self))
+
+
+class PlainInG(gan.Gan):
+    """G learns from a D that sees its items as they are: changes leak into them."""
+
+    def g_loss(self, real, fake):
+        kept, self.augment = self.augment, None
+        loss = super().g_loss(real, fake)
+        self.augment = kept
+        return loss
+
+
+class SlopeOfChanged(gan.Gan):
+    """The slope that r1 bounds is that at the changed items."""
+
+    def changed(self, x):
+        self.seen = super().changed(x)
+        return self.seen
+
+    def show(self, at, sides, watched=True):
+        classes = {}
+        for side in sides:
+            super().show(at, [side], watched)
+            classes |= at.classes
+            if side == "real":
+                at.changed = self.seen
+        at.classes = classes
+
+
+SlopeOfChanged.penalties = {**family.PENALTIES, "r1": family.PENALTIES["r1"]._replace(
+    term=lambda run, keys, at: 0.5 * family.slope(at.changed, at.on_real).square().sum(1).mean())}
+
+
 MISTAKES = [
+    ("diffaugment", "the same draws for both sides", SameChanges),
+    ("diffaugment", "G's items are not changed", PlainInG),
+    ("augment-rotate", "r1 of changed items", SlopeOfChanged),
     ("bce", "fakes not detached", Attached),
     ("bce", "statistics of real and fake together", Together),
     ("shards", "statistics of the whole batch", Whole),
@@ -566,23 +640,28 @@ def data():
     images = 255 * np.exp(-((x - centre[:, 0]) ** 2 + (y - centre[:, 1]) ** 2) / 3)
     points = g.normal(size=(50, 3)) * [0.2, 0.5, 0.1] + [0.5, -0.2, 0]
     images, labels = np.rint(images).astype(np.uint8), (centre[:, 1, 0, 0] * 3 / 5).astype(np.uint8)
-    return {"images": images, "points": points.astype(np.float32), "labels": labels}
+    color = np.clip(np.rint(255 * g.uniform(0, 1, (45, 3, 1, 1)) * np.exp(
+        -((np.mgrid[0:8, 0:10] - g.uniform(0, 8, (45, 2, 1, 1))) ** 2).sum(1, keepdims=True) / 6)), 0, 255)
+    return {"images": images, "points": points.astype(np.float32), "labels": labels, "color": color.astype(np.uint8)}
 
 
-FILES = {"images": "images-idx3-ubyte", "points": "points-idx2-float", "labels": "labels-idx1-ubyte"}
+FILES = {"color": "color.npy", "images": "images-idx3-ubyte", "points": "points-idx2-float", "labels": "labels-idx1-ubyte"}
 
 
 def items_of(kind, sets):
     """What a case trains on, and the shape of an item."""
-    if kind == "points":
-        return sets["points"], (3,)
+    if kind in ("points", "color"):
+        return sets[kind], sets[kind].shape[1:]
     images, kept = sets["images"][:, None], ~spec.held_out(len(sets["images"]))
     if kind == "classed":
         return (images, sets["labels"]), images.shape[1:]
     return images if kind == "images" else (images[kept], sets["labels"][kept]), images.shape[1:]
 
 
-def write_idx(path, a):
+def write_file(path, a):
+    if path.endswith(".npy"):
+        np.save(path, a)
+        return
     with open(path, "wb") as f:
         f.write(bytes([0, 0, 8 if a.dtype == np.uint8 else 13, a.ndim]) + np.array(a.shape, ">u4").tobytes())
         f.write(a.astype(a.dtype.newbyteorder(">")).tobytes())
@@ -677,7 +756,7 @@ def main():
     good, sets = True, data()
     with tempfile.TemporaryDirectory() as folder:
         for name, a in sets.items():
-            write_idx(os.path.join(folder, FILES[name]), a)
+            write_file(os.path.join(folder, FILES[name]), a)
         twins = {name: Twin(name, sets) for name in args.case or CASES}
         for twin in twins.values():
             twin.write(folder)

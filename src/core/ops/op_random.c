@@ -47,6 +47,8 @@ static bool infer_augment(DUEL_INFER_ARGS) {
   if (!duel_need_range(g, n, "channels", c->channels, 1, INT32_MAX) ||
       !duel_need_range(g, n, "the height", c->height, 1, DUEL_MOST_SIDE) ||
       !duel_need_range(g, n, "the width", c->width, 1, DUEL_MOST_SIDE) ||
+      !duel_need_range(g, n, "the border", c->border[0], 0, DUEL_MOST_SIDE) ||
+      !duel_need_range(g, n, "the border", c->border[1], 0, DUEL_MOST_SIDE) ||
       !duel_need_range(g, n, "the laws", c->laws, DUEL_LAWS_ADA, DUEL_LAWS_CONSISTENCY) ||
       !duel_need_range(g, n, "the pass", c->pass, 0, (1 << 12) - 1))
     return false;

@@ -9,10 +9,11 @@
 //   real
 //                items, those of the last sub-step (shared) or others (fresh);  update G, for which all of its items
 //                count or the top k;  moving averages
-//   each pass of D adds noise of its own to what it sees
+//   each pass of D adds noise of its own to what it sees, and changes it at random (augment.h)
 #include <math.h>
 
 #include "base/rng.h"
+#include "gan/augment.h"
 #include "gan/games/game.h"
 #include "gan/losses.h"
 #include "gan/penalties.h"
@@ -71,6 +72,7 @@ static duel_status declare(duel_model *m, duel_shape item) {
     return duel_fail(DUEL_ERR_USAGE,
                      "G yields %s; images are C×H×W (let it end with reshape: [$C, $H, $W]) and points are one row",
                      duel_shape_text(m->item));
+  DUEL_TRY(duel_augment_declare(m, D));
   DUEL_TRY(duel_model_declare(m, D, m->item, &logit));
   if (logit.rank != 1 || logit.dim[0] != 1)
     return duel_fail(DUEL_ERR_USAGE,
@@ -181,6 +183,7 @@ static void learn_d(duel_step *s, const duel_loss *loss, int j, duel_val real, d
                     const duel_val classes[2]) {
   if (x.real != DUEL_NONE) x.flip_real = flips(s, j, false);
   if (x.fake != DUEL_NONE) x.flip_fake = flips(s, j, true);
+  if (x.real != DUEL_NONE) duel_augment_watch(s, x.real);
   const duel_loss_terms terms = loss->d(s->g, x, &s->r->loss);
   const bool last = j == d_steps(s->r) - 1;
   const duel_penalty_at at = {.net = D,
@@ -282,6 +285,7 @@ static void train(duel_step *s) {
   for (int j = 0; j < d_steps(r); j++) fakes = train_d(s, loss, j);
   if (!shared(r)) fakes = duel_step_fakes(s, G, (uint32_t)d_steps(r));
   train_g(s, loss, &fakes);
+  duel_augment_move(s);
   duel_step_average(s, G);
   duel_step_average(s, D);
 }
@@ -291,6 +295,7 @@ const duel_game duel_game_gan = {.kind = {.kind = {"gan", NULL, keys, "G and D a
                                           .generator = "G",
                                           .losses = &duel_losses,
                                           .penalties = &duel_penalties,
+                                          .augment = &duel_augment_kind,
                                           .latent = true},
                                  .declare = declare,
                                  .items = items,
