@@ -164,6 +164,24 @@ cure 'a warmup begins with 0 items' 2 's/.*(leave it out)$/\1/p' "$T --set train
   "d $T --set train.top_k=2"
 cure 'auto is 0.0002*H*W/batch, but the data are points' 2 's/.*set a number, (--set penalty\.r1\.weight=1)$/\1/p' \
   "train --recipe ring --steps 2 --set penalty.r1=auto" 'd train --recipe ring --steps 2 $cure'
+cure 'augment changes images, but the data are points' 2 's/.*or set (augment=null)$/\1/p' \
+  "train --recipe ring --steps 2 --set augment=ada" 'd train --recipe ring --steps 2 --set $cure'
+edit 's/^latent: 8/latent: 8\naugment: {policy: diffaugment, noise: 1}/'
+cure 'the policy %s has no such change' 2 's/.*; set (--set augment\.policy=ada), or.*/\1/p' "$X" 'd $X $cure'
+cure 'changes colors, but items have' 2 's/.*; (leave it out), or.*/\1/p' "$T --set 'augment={policy: ada, hue: 1}'" \
+  'd $T --set augment=ada'
+edit 's/^latent: 8/latent: 8\naugment: {policy: flip, pipe: bgc}/'
+cure 'bgc is ada' 2 's/.*; set (--set augment\.policy=ada), or.*/\1/p' "$X" 'd $X $cure'
+edit 's/^latent: 8/latent: 8\naugment: {policy: flip, filter: sym6}/'
+cure 'sym6 is ada' 2 's/.*; set (--set augment\.policy=ada), or.*/\1/p' "$X" 'd $X $cure'
+cure 'penalty.consistency needs a weight' 2 's/.*; set (--set penalty\.consistency\.real=10), or.*/\1/p' \
+  "$T --set train.d_update=joint --set penalty.consistency={}" 'd $T --set train.d_update=joint $cure'
+cure 'flips and shifts images, but the data are points' 2 's/.*; set (--set penalty\.consistency\.z=20) in.*/\1/p' \
+  "train --recipe ring --steps 2 --set train.d_update=joint --set penalty.consistency.real=10" \
+  'd train --recipe ring --steps 2 --set train.d_update=joint $cure'
+cure 'compares D on items with D on the same' 2 's/.*leave one of them out: (augment=null)$/\1/p' \
+  "$T --set train.d_update=joint --set penalty.consistency.real=10 --set augment=ada" \
+  'd $T --set train.d_update=joint --set penalty.consistency.real=10 --set $cure'
 cat >judge.yaml <<END
 recipe: 1
 game: classifier

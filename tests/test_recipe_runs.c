@@ -127,6 +127,7 @@ static void every_builtin(void **state) {
       {"ring", NULL, {{"train.batch", "3", NULL}}, 1, 1, {2}},
       {"grid", NULL, {{"train.batch", "3", NULL}}, 1, 1, {2}},
       {"dcgan", photos, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},
+      {"dcgan-ada", photos, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},
       {"lsgan", photos, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},
       {"ragan", photos, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},
       {"dragan", photos, {{"train.batch", "2", NULL}}, 1, 3, {3, 20, 28}},

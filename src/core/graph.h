@@ -11,10 +11,10 @@
 #ifndef DUEL_CORE_GRAPH_H
 #define DUEL_CORE_GRAPH_H
 
-#include "base/augment.h"
 #include "base/pool.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "core/augment.h"
 
 typedef enum duel_op {
 #define DUEL_OP(ENUM, name, KIND, min_in, max_in, n_out) DUEL_OP_##ENUM,
@@ -331,7 +331,7 @@ duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint
 // op, one of these two, from element `first` of the draw on.
 duel_val duel_random_from(duel_graph *g, duel_op op, duel_val key, uint32_t purpose, uint32_t k, int64_t first,
                           duel_shape shape);
-// How each of `rows` rows of a batch, from `first` on, is changed: its draws of base/augment.h, where p [] is the
+// How each of `rows` rows of a batch, from `first` on, is changed: its draws of core/augment.h, where p [] is the
 // changes' probability. out: maps [rows, 2, 3] for duel_warp2d, and the other numbers of duel_changed, [rows, 10].
 void duel_augment(duel_graph *g, duel_val key, duel_val p, const duel_changes *changes, int64_t first, int64_t rows,
                   duel_val out[2]);

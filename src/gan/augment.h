@@ -1,5 +1,5 @@
 // Augmentation: what a net that judges sees of items, changed at random by the same laws for real items and fakes, in
-// each pass anew (base/augment.h). Gradients flow through the changes, to G and into penalties on the items themselves.
+// each pass anew (core/augment.h). Gradients flow through the changes, to G and into penalties on the items themselves.
 //
 //   p   the probability of each change, times its share: a number, a schedule, or moved by the controller
 #ifndef DUEL_GAN_AUGMENT_H

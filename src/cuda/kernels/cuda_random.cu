@@ -4,7 +4,7 @@
 // rounds (20 operations) and, of a normal draw, ~40 more.
 #include <curand_kernel.h>
 
-#include "base/augment.h"
+#include "core/augment.h"
 #include "cuda/nest.cuh"
 
 template <bool NORMAL>

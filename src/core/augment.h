@@ -10,8 +10,8 @@
 //             arXiv:1910.12027): flip, shift
 //
 // Each operation on floats is one correctly rounded one where a choice of whole numbers follows from it.
-#ifndef DUEL_BASE_AUGMENT_H
-#define DUEL_BASE_AUGMENT_H
+#ifndef DUEL_CORE_AUGMENT_H
+#define DUEL_CORE_AUGMENT_H
 
 #include <stdbool.h>
 
