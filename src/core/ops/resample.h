@@ -56,15 +56,6 @@ DUEL_HD int32_t duel_ratio(int32_t a, int32_t b) { // of numbers that are not ne
 DUEL_HD int32_t duel_clip(int32_t i, int32_t n) { // into 0 … n
   return i < 0 ? 0 : i < n ? i : n;
 }
-// The numbers below n of which b times are at least a, and less than a + length.
-DUEL_HD duel_reach duel_multiples(int32_t a, int32_t length, int32_t b, int32_t n) {
-  const int32_t end = a + length;
-  duel_reach r;
-  r.begin = a <= 0 ? 0 : duel_ratio(a - 1, b) + 1;
-  r.end = end <= 0 ? 0 : duel_clip(duel_ratio(end - 1, b) + 1, n);
-  return r;
-}
-
 // Twice Y times the place of y[i] in x, of bilinear: whole numbers.
 DUEL_HD int32_t duel_axis_place(const duel_resample_axis *a, int32_t i) {
   const int32_t place = (2 * i + 1) * a->x - a->y;
@@ -78,8 +69,6 @@ DUEL_HD duel_reach duel_axis_taps(const duel_resample_axis *a, int32_t i) {
     const int32_t first = i * a->stride - a->pad;
     t.begin = duel_clip(first, a->x);
     t.end = duel_clip(first + a->kernel, a->x);
-  } else if (a->mode == DUEL_FIR) {
-    t = duel_multiples(i * a->stride - a->pad, a->kernel, a->up, a->x);
   } else if (a->mode == DUEL_BILINEAR) {
     t.begin = duel_ratio(duel_axis_place(a, i), 2 * a->y);
     t.end = duel_clip(t.begin + 2, a->x);
@@ -105,8 +94,6 @@ DUEL_HD duel_reach duel_axis_adjoint_taps(const duel_resample_axis *a, int32_t h
     const int32_t last = h + a->pad, before = last - a->kernel; // of windows by where they begin, within the padding
     t.begin = before < 0 ? 0 : duel_ratio(before, a->stride) + 1;
     t.end = duel_clip(duel_ratio(last, a->stride) + 1, a->y);
-  } else if (a->mode == DUEL_FIR) {
-    t = duel_multiples(h * a->up + a->pad - a->kernel + 1, a->kernel, a->stride, a->y);
   } else {
     t.begin = duel_axis_first(a, a->mode == DUEL_BILINEAR ? h - 1 : h);
     t.end = h + 1 < a->x ? duel_axis_first(a, h + 1) : a->y;
@@ -114,9 +101,8 @@ DUEL_HD duel_reach duel_axis_adjoint_taps(const duel_resample_axis *a, int32_t h
   return t;
 }
 
-// The weight of x[h] in y[i], before division by the whole; of FIR, which tap that is.
+// The weight of x[h] in y[i], before division by the whole.
 DUEL_HD int32_t duel_axis_weight(const duel_resample_axis *a, int32_t i, int32_t h) {
-  if (a->mode == DUEL_FIR) return h * a->up + a->pad - i * a->stride;
   if (a->mode != DUEL_BILINEAR) return 1;
   const int32_t place = duel_axis_place(a, i), low = duel_ratio(place, 2 * a->y), rest = place - low * 2 * a->y;
   if (h > low) return rest;
@@ -124,6 +110,28 @@ DUEL_HD int32_t duel_axis_weight(const duel_resample_axis *a, int32_t i, int32_t
 }
 DUEL_HD int32_t duel_axis_whole(const duel_resample_axis *a) {
   return a->mode == DUEL_AVERAGE ? a->kernel : a->mode == DUEL_BILINEAR ? 2 * a->y : 1;
+}
+
+// ---- FIR
+// The numbers below n of which b times are at least a, and less than a + length.
+DUEL_HD duel_reach duel_multiples(int32_t a, int32_t length, int32_t b, int32_t n) {
+  const int32_t end = a + length;
+  duel_reach r;
+  r.begin = a <= 0 ? 0 : duel_ratio(a - 1, b) + 1;
+  r.end = end <= 0 ? 0 : duel_clip(duel_ratio(end - 1, b) + 1, n);
+  return r;
+}
+
+// The pixels of x that make y[i], and those of y that x[h] takes part in.
+DUEL_HD duel_reach duel_filter_taps(const duel_resample_axis *a, int32_t i) {
+  return duel_multiples(i * a->stride - a->pad, a->kernel, a->up, a->x);
+}
+DUEL_HD duel_reach duel_filter_adjoint_taps(const duel_resample_axis *a, int32_t h) {
+  return duel_multiples(h * a->up + a->pad - a->kernel + 1, a->kernel, a->stride, a->y);
+}
+// The tap by which x[h] takes part in y[i].
+DUEL_HD int32_t duel_filter_tap(const duel_resample_axis *a, int32_t i, int32_t h) {
+  return h * a->up + a->pad - i * a->stride;
 }
 
 #endif

@@ -50,11 +50,12 @@ static way way_of(const duel_resample_axis *a, bool adjoint) {
 }
 
 static duel_reach taps_of(const plan *p, const duel_resample_axis *a, int32_t i) {
+  if (a->mode == DUEL_FIR) return p->adjoint ? duel_filter_adjoint_taps(a, i) : duel_filter_taps(a, i);
   return p->adjoint ? duel_axis_adjoint_taps(a, i) : duel_axis_taps(a, i);
 }
 static real weight_of(const plan *p, const duel_resample_axis *a, int32_t i, int32_t tap) {
-  const int32_t w = p->adjoint ? duel_axis_weight(a, tap, i) : duel_axis_weight(a, i, tap);
-  return a->mode == DUEL_FIR ? (real)p->tap[w] : (real)w;
+  const int32_t y = p->adjoint ? tap : i, x = p->adjoint ? i : tap;
+  return a->mode == DUEL_FIR ? (real)p->tap[duel_filter_tap(a, y, x)] : (real)duel_axis_weight(a, y, x);
 }
 
 static plan plan_of(const duel_call *call) {

@@ -122,16 +122,28 @@ static __global__ void reflect_dx_kernel(mirror m, float *dst, const float *src)
   }
 }
 
-template <bool ADJOINT> static void reflect_run(const duel_call *call) {
-  const duel_shape *x = ADJOINT ? &call->out[0].shape : &call->in[0].shape;
-  const int64_t *pad = call->attr->reflect.pad, units = duel_count(&call->out[0]);
-  const mirror m = {x->dim[0] * x->dim[1], x->dim[2], x->dim[3], pad[0], pad[1], pad[2], pad[3]};
-  if (units == 0) return;
-  DUEL_LAUNCH(duel_lane_of(call), ADJOINT ? reflect_dx_kernel : reflect_kernel, duel_blocks(units, DUEL_BLOCK),
-              DUEL_BLOCK, 0, m, (float *)call->out[0].data, (const float *)call->in[0].data);
+static mirror mirror_of(const duel_call *call, const duel_shape *x) {
+  const int64_t *pad = call->attr->reflect.pad;
+  return mirror{x->dim[0] * x->dim[1], x->dim[2], x->dim[3], pad[0], pad[1], pad[2], pad[3]};
 }
-const duel_cuda_kernel duel_cuda_reflect2d = {nullptr, reflect_run<false>};
-const duel_cuda_kernel duel_cuda_reflect2d_dx = {nullptr, reflect_run<true>};
+
+static void reflect_run(const duel_call *call) {
+  const int64_t units = duel_count(&call->out[0]);
+  const mirror m = mirror_of(call, &call->in[0].shape);
+  if (units == 0) return;
+  DUEL_LAUNCH(duel_lane_of(call), reflect_kernel, duel_blocks(units, DUEL_BLOCK), DUEL_BLOCK, 0, m,
+              (float *)call->out[0].data, (const float *)call->in[0].data);
+}
+const duel_cuda_kernel duel_cuda_reflect2d = {nullptr, reflect_run};
+
+static void reflect_dx_run(const duel_call *call) {
+  const int64_t units = duel_count(&call->out[0]);
+  const mirror m = mirror_of(call, &call->out[0].shape);
+  if (units == 0) return;
+  DUEL_LAUNCH(duel_lane_of(call), reflect_dx_kernel, duel_blocks(units, DUEL_BLOCK), DUEL_BLOCK, 0, m,
+              (float *)call->out[0].data, (const float *)call->in[0].data);
+}
+const duel_cuda_kernel duel_cuda_reflect2d_dx = {nullptr, reflect_dx_run};
 
 // ---- transpose
 // Where the axis that is contiguous in src is not dst's last, the two span planes that are moved in square tiles

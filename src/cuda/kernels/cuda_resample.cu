@@ -1,6 +1,6 @@
 // Images resampled, filtered and pooled to means, and the adjoint: a thread makes up to BAND pixels of a column, each
 // from its taps in order, rows before columns. core/ops/resample.h says which those are.
-#include "cuda/nest.cuh"
+#include "cuda/kernels/columns.cuh"
 
 extern "C" {
 #include "core/ops/resample.h"
@@ -16,19 +16,22 @@ struct resample_grid {
   float tap[DUEL_FIR_TAPS];
 };
 
-template <bool ADJOINT> static __device__ __forceinline__ duel_reach taps_of(const duel_resample_axis &a, int32_t i) {
+// Filters have kernels of their own, so that other modes do not pay for their registers.
+template <bool ADJOINT, bool FIR>
+static __device__ __forceinline__ duel_reach taps_of(const duel_resample_axis &a, int32_t i) {
+  if (FIR) return ADJOINT ? duel_filter_adjoint_taps(&a, i) : duel_filter_taps(&a, i);
   return ADJOINT ? duel_axis_adjoint_taps(&a, i) : duel_axis_taps(&a, i);
 }
-template <bool ADJOINT>
+template <bool ADJOINT, bool FIR>
 static __device__ __forceinline__ float weight_of(const resample_grid &g, const duel_resample_axis &a, int32_t i,
                                                   int32_t tap) {
-  const int32_t w = ADJOINT ? duel_axis_weight(&a, tap, i) : duel_axis_weight(&a, i, tap);
-  return a.mode == DUEL_FIR ? g.tap[w] : (float)w;
+  const int32_t y = ADJOINT ? tap : i, x = ADJOINT ? i : tap;
+  return FIR ? g.tap[duel_filter_tap(&a, y, x)] : (float)duel_axis_weight(&a, y, x);
 }
 
 // Reads 4 bytes a tap, all but the first time from L1, and writes 4 bytes a number; two FLOPs a tap.
-template <bool ADJOINT>
-static __global__ void __launch_bounds__(DUEL_BLOCK)
+template <bool ADJOINT, bool FIR>
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     resample(resample_grid g, const float *__restrict__ src, float *__restrict__ dst) {
   const int32_t bands = (g.height + BAND - 1) / BAND;
   const int64_t units = g.planes * bands * g.width;
@@ -37,15 +40,15 @@ static __global__ void __launch_bounds__(DUEL_BLOCK)
     const int32_t q = (int32_t)(unit - above * g.width), first = (int32_t)(above - plane * bands) * BAND;
     const float *from = src + plane * g.from_rows * g.from_width;
     float *to = dst + (plane * g.height + first) * g.width + q;
-    const duel_reach columns = taps_of<ADJOINT>(g.right, q);
+    const duel_reach columns = taps_of<ADJOINT, FIR>(g.right, q);
     for (int32_t row = first; row < first + BAND && row < g.height; row++, to += g.width) {
-      const duel_reach rows = taps_of<ADJOINT>(g.down, row);
+      const duel_reach rows = taps_of<ADJOINT, FIR>(g.down, row);
       float sum = 0;
       for (int32_t r = rows.begin; r < rows.end; r++) {
         float part = 0;
         for (int32_t c = columns.begin; c < columns.end; c++)
-          part += weight_of<ADJOINT>(g, g.right, q, c) * from[r * g.from_width + c];
-        sum += weight_of<ADJOINT>(g, g.down, row, r) * part;
+          part += weight_of<ADJOINT, FIR>(g, g.right, q, c) * from[r * g.from_width + c];
+        sum += weight_of<ADJOINT, FIR>(g, g.down, row, r) * part;
       }
       *to = g.scale * sum;
     }
@@ -69,7 +72,11 @@ template <bool ADJOINT> static void resample_run(const duel_call *call) {
     for (int t = 0; t < DUEL_FIR_TAPS; t++) g.tap[t] = (float)r->fir.tap[t];
   }
   const int64_t units = g.planes * ((g.height + BAND - 1) / BAND) * g.width;
-  DUEL_LAUNCH(duel_lane_of(call), resample<ADJOINT>, duel_blocks(units, DUEL_BLOCK), DUEL_BLOCK, 0, g, src, dst);
+  const unsigned blocks = duel_blocks(units, DUEL_BLOCK);
+  if (r->mode == DUEL_FIR)
+    DUEL_LAUNCH(duel_lane_of(call), (resample<ADJOINT, true>), blocks, DUEL_BLOCK, 0, g, src, dst);
+  else
+    DUEL_LAUNCH(duel_lane_of(call), (resample<ADJOINT, false>), blocks, DUEL_BLOCK, 0, g, src, dst);
 }
 const duel_cuda_kernel duel_cuda_resample2d = {nullptr, resample_run<false>};
 const duel_cuda_kernel duel_cuda_resample2d_dx = {nullptr, resample_run<true>};
