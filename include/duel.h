@@ -106,7 +106,8 @@ DUEL_API duel_status duel_run_stats(duel_run *run, duel_stats *stats);
 
 // What the game of a run reports by name. A GAN: d_loss, g_loss, d_loss_real, d_loss_fake; score_real, score_fake (the
 // mean of D's output) and sign_real, sign_fake (of its sign); grad_norm_d, grad_norm_g; lr_d, lr_g; penalty.NAME of
-// each penalty. A classifier: loss, accuracy; test.accuracy, test.missed, test.missed_class; grad_norm_c, lr_c.
+// each penalty; augment.p. A classifier: loss, accuracy; test.accuracy, test.missed, test.missed_class; grad_norm_c,
+// lr_c.
 typedef struct duel_scalar {
   const char *name;  // "d_loss"; lives as long as the run
   const char *label; // "D loss" where lines for people show it, else NULL
