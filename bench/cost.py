@@ -1,4 +1,4 @@
-"""What do penalties, averages and spectral norm add to a step, and how long does a step take PyTorch?
+"""What do penalties, averages, spectral norm and augmentation add to a step, and how long does a step take PyTorch?
 
     python bench/cost.py --duel build/duel                       # a quarter of an hour on two cores
     python bench/cost.py --duel build/duel --rows r1 --rounds 5
@@ -24,6 +24,8 @@ ROWS = {
     "r1 every 16 steps": ("dcgan", [], ["penalty={r1: {weight: 1, every: 16}}"], 0.10),
     "average of G": ("dcgan", ["ema=null"], ["ema={half_life: 10 kimg}"], 0.01),
     "spectral norm": ("sngan-32", ["D.constraint=null"], ["D.constraint=spectral"], 0.10),
+    "ada, p 0.6": ("dcgan-ada", ["augment=null"], ["augment={policy: ada, p: 0.6}"], 0.15),
+    "diffaugment": ("dcgan", [], ["augment=diffaugment"], None),
     "r1 every step": ("dcgan", [], ["penalty={r1: 1}"], None),
     "gradient penalty": ("wgan-gp", ["penalty=null"], ["penalty={gp: 10}"], None),
 }
