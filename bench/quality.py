@@ -2,19 +2,19 @@
 
     python bench/quality.py --duel build/duel                    # mlp: about half an hour on two cores
     python bench/quality.py --duel build/duel --recipe dcgan     # about an hour
-    python bench/quality.py --duel build/duel --recipe wgan-gp   # and sngan-32: hours; on a GPU --device cuda
+    python bench/quality.py --duel build/duel --recipe wgan-gp   # sngan-32, projgan-32, r3gan-32: hours; on a GPU --device cuda
     python bench/quality.py --duel build/duel --seeds 0 --steps 1876
 
 The measure is the Fréchet distance between generated and real pictures in the features of a small classifier, and each
 class's share of the generated pictures by a second one; this script trains both on the real training set first. The
 second learns on pictures with noise, since a dense GAN's pictures have speckles, and the first calls speckled garments
 shirts: real ones too, as the table says that is printed first.
-PyTorch's models are those of bench/peers/peer_torch.py and torch_family.py; wgan-gp and sngan-32 run for a quarter of
-their recipes' steps, at the end of which sngan-32's rate is 0. What is finished stays in --work (the classifiers, and each
-trainer's numbers of a seed, of duel's for the same program and flags), so that the script goes on where it was stopped.
-Exit status 1 unless duel's mean distance is at most --limit times PyTorch's at every number of steps (of wgan-gp and sngan-32
-at most PyTorch's and two standard errors of the difference), and of mlp and dcgan every class has at least --share of duel's
-pictures at the last.
+PyTorch's models are those of bench/peers: peer_torch.py, torch_family.py, torch_modern.py; those of the last two run for a
+quarter of their recipes' steps, at the end of which rates that fall have fallen. What is finished stays in --work (the
+classifiers, and each trainer's numbers of a seed, of duel's for the same program and flags), so that the script goes on
+where it was stopped. Exit status 1 unless duel's mean distance is at most --limit times PyTorch's at every number of steps
+(of those of a quarter at most PyTorch's and two standard errors of the difference), and of mlp and dcgan every class has at
+least --share of duel's pictures at the last.
 """
 import argparse
 import glob
@@ -35,10 +35,13 @@ import models  # noqa: E402
 import peer_torch  # noqa: E402
 import protocol  # noqa: E402
 import torch_family  # noqa: E402
+import torch_modern  # noqa: E402
 
 # steps and seeds
 DEFAULTS = {"mlp": ([1876, 4690, 18760], [0, 1, 2]), "dcgan": ([469, 1172, 2345, 4690], [0, 1]),
-            "wgan-gp": ([2500], [0, 1, 2]), "sngan-32": ([750], [0, 1, 2])}
+            "wgan-gp": ([2500], [0, 1, 2]), "sngan-32": ([750], [0, 1, 2]), "projgan-32": ([750], [0, 1, 2]),
+            "r3gan-32": ([750], [0, 1, 2])}
+QUARTER = torch_family.NAMES + torch_modern.NAMES  # whose steps above are a quarter of their recipes'
 FEATURES = 64
 # noise (the most, in units of -1 to 1; a picture's own level is uniform up to it), epochs, learning rate to 0 or constant
 CLASSIFIERS = {"features": (0, 4, False), "shares": (0.4, 10, True)}
@@ -146,7 +149,8 @@ def to_bytes(pictures):
 
 # ---- the two trainers: each yields (steps, pictures)
 def family_pictures(args, seed):
-    trainer, done = torch_family.Trainer(torch_family.images_of(args.recipe), args.recipe, seed, args.steps[-1], args.device), 0
+    make = torch_modern.trainer if args.recipe in torch_modern.NAMES else torch_family.Trainer
+    trainer, done = make(torch_family.images_of(args.recipe), args.recipe, seed, args.steps[-1], args.device), 0
     for target in args.steps:
         for _ in range(target - done):
             trainer.step()
@@ -155,7 +159,7 @@ def family_pictures(args, seed):
 
 
 def torch_pictures(args, seed):
-    if args.recipe in torch_family.NAMES:
+    if args.recipe in QUARTER:
         yield from family_pictures(args, seed)
         return
     trainer, done = peer_torch.Trainer(peer_torch.images(), args.recipe, seed=seed), 0
@@ -225,7 +229,7 @@ def deviation(x):
 
 def bound(args, ours, theirs):
     """What duel's mean may be, and why."""
-    if args.recipe in torch_family.NAMES:
+    if args.recipe in QUARTER:
         error = np.sqrt(deviation(ours) ** 2 / len(ours) + deviation(theirs) ** 2 / len(theirs))
         return theirs.mean() + 2 * error, "PyTorch's and two standard errors"
     return args.limit * theirs.mean(), f"{args.limit:g} of PyTorch's"
@@ -280,7 +284,7 @@ def main():
         print(f"{target:6} {ours.mean():8.2f} {deviation(ours):9.2f} {theirs.mean():8.2f} {deviation(theirs):9.2f} "
               f"{ours.mean() / theirs.mean():6.3f}  {'ok' if ok else 'FAIL'}: at most {most:.2f}, {why}")
     share = min(least["duel", args.steps[-1]])
-    early = args.recipe in torch_family.NAMES  # a quarter of a training: not all classes are there, nor are PyTorch's
+    early = args.recipe in QUARTER  # a quarter of a training: not all classes are there, nor are PyTorch's
     ok = early or share >= args.share
     print(f"least class of duel after {args.steps[-1]} steps: {100 * share:.1f} %" +
           ("" if early else f"  {'ok' if ok else 'FAIL'}: at least {100 * args.share:g} %"))

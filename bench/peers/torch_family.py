@@ -12,7 +12,7 @@ import peer_torch
 
 NAMES = "wgan-gp", "sngan-32"
 CH, BATCH, D_STEPS = 16, 64, 5  # vars.ch of sngan-32; train.batch and d_steps of both
-SIDE = {"wgan-gp": 28, "sngan-32": 32}
+SIDE = {"sngan-32": 32, "projgan-32": 32, "r3gan-32": 32}
 LATENT = {"wgan-gp": 100, "sngan-32": 128}
 
 
