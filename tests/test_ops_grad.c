@@ -439,7 +439,7 @@ static void test_losses(void **state) {
 }
 
 // ---- layers
-// Without draws and running statistics; the inputs keep away from prelu's kink.
+// Without running statistics; the inputs keep away from prelu's kink. Labels are 0 to 2.
 static const char *const layers[] = {
     "upsample: 2",
     "upsample: {size: [9, 5], mode: bilinear}",
@@ -473,17 +473,31 @@ static const char *const layers[] = {
     "concat: [conv: {out: 2, kernel: 3, pad: 1}, tanh]",
     "{concat: [tanh, {concat: [avgpool: 2, upsample: {size: [5, 7]}]}, conv: {out: 2, kernel: 1}], repeat: 2}",
     "flatten, concat: [dense: 4, tanh]",
+    "label: {classes: 3}, conv: {out: 2, kernel: 3}, tanh, label: {embed: 2, classes: 3}",
+    "flatten, label: {embed: 3, classes: 3}, dense: 5, tanh, projection: {classes: 3}",
+    "flatten, dense: {out: 5, equalized: 1}, silu, projection: {classes: 3, bias: false, equalized: 2, lr_mul: 0.5}",
+    "noise, tanh, dropout: 0.3, noise: {channels: true}, silu",
     "{residual: [{tanh: ~, save: a}, conv: {out: 3, pad: 1}, add: a], repeat: 2, save: b}, silu, concat: b",
 };
+
+enum { ITEMS, DRAWS, CLASSES, OF_NET }; // inputs: x, the key of draws, labels; then the net's parameters
 
 static void build_layers(duel_graph *g, const void *ctx, const duel_val *in, duel_val *out) {
   duel_model model = *(const duel_model *)ctx;
   duel_val view[MAX_IN];
-  memcpy(view, in + 1, (MAX_IN - 1) * sizeof *view);
+  memcpy(view, in + OF_NET, (MAX_IN - OF_NET) * sizeof *view);
   duel_shards whole = {.g = g, .n = 1};
-  duel_pass pass = {.g = g, .model = &model, .net = 1, .train = true, .key = DUEL_NONE, .shards = &whole};
+  duel_pass pass = {.g = g, .model = &model, .net = 1, .train = true, .key = in[DRAWS], .shards = &whole};
+  pass.labels = in[CLASSES];
   pass.view = duel_pass_weights(g, &model.net[1], view, true, false);
-  out[0] = duel_forward(&pass, in[0]);
+  out[0] = duel_forward(&pass, in[ITEMS]);
+}
+
+// Whole numbers below 3.
+static duel_ref few_like(duel_shape shape) {
+  duel_ref t = duel_ref_new(DUEL_I32, shape);
+  for (int64_t i = 0; i < t.count; i++) t.data[i] = (double)(i * 7 % 3);
+  return t;
 }
 
 static void test_layers(void **state) {
@@ -502,13 +516,15 @@ static void test_layers(void **state) {
     duel_model model;
     assert_int_equal(duel_model_open(&model, r, DUEL_SCALAR, 0, &vars, DUEL_F64), DUEL_OK);
     const duel_model_net *own = &model.net[1];
-    assert_true(own->n < MAX_IN);
-    problem p = {.name = layers[k], .n_in = 1 + own->n, .n_out = 1, .out = {DUEL_SHAPE(8, 1)}};
+    assert_true(OF_NET + own->n <= MAX_IN);
+    problem p = {.name = layers[k], .n_in = OF_NET + own->n, .n_out = 1, .out = {DUEL_SHAPE(8, 1)}};
     p.build = build_layers;
     p.ctx = &model;
     for (int i = 0; i < p.n_in; i++) {
-      p.in[i] = random_like(i ? own->param[i - 1].shape : DUEL_SHAPE(8, 3, 5, 7), 900 + (uint32_t)i);
-      p.wrt[i] = true;
+      p.wrt[i] = i == ITEMS || i >= OF_NET;
+      p.in[i] = i == ITEMS ? random_like(DUEL_SHAPE(8, 3, 5, 7), 900)
+                : p.wrt[i] ? random_like(own->param[i - OF_NET].shape, 901 + (uint32_t)(i - OF_NET))
+                           : few_like(i == DRAWS ? DUEL_SHAPE(4) : DUEL_SHAPE(8));
     }
     for (int i = 0; i < 2; i++) {
       trial t = {0};
