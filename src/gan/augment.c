@@ -84,14 +84,12 @@ static duel_status check_change(const duel_model *m, int change) {
   if (!r->augment->value[SHARES + change].n || share_of(r, change, channels) == 0) return DUEL_OK;
   if (!(known[policy_of(r)] >> change & 1))
     return duel_fail(DUEL_ERR_USAGE,
-                     "augment.%s: the policy %s has no such change; set augment.policy=ada, or leave it "
-                     "out",
-                     name, policy);
+                     "augment.%s: the policy %s has no such change; set augment.policy=ada, or leave it out", name,
+                     policy);
   if (channels != 3 && (colors >> change & 1))
     return duel_fail(DUEL_ERR_USAGE,
-                     "augment.%s changes colors, but items have %lld %s; leave it out, or set "
-                     "data.channels=3",
-                     name, (long long)channels, channels == 1 ? "channel" : "channels");
+                     "augment.%s changes colors, but items have %lld %s; leave it out, or set data.channels=3", name,
+                     (long long)channels, channels == 1 ? "channel" : "channels");
   return DUEL_OK;
 }
 
@@ -101,8 +99,7 @@ duel_status duel_augment_declare(duel_model *m, int net) {
   if (!r->augment) return DUEL_OK;
   if (m->item.rank != 3)
     return duel_fail(DUEL_ERR_USAGE,
-                     "augment changes images, but the data are points of %s numbers; leave it out, or set "
-                     "augment=null",
+                     "augment changes images, but the data are points of %s numbers; leave it out, or set augment=null",
                      duel_shape_text(m->item));
   if (policy_of(r) != ADA && number_of(r, PIPE) == PIPE_BGC)
     return duel_fail(DUEL_ERR_USAGE, "augment.pipe: bgc is ada's; set augment.policy=ada, or leave the pipe out");

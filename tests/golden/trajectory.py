@@ -290,6 +290,26 @@ LABELS = {
                               ("projection", dict(bias=False, **K))],
                         "penalty": dict(r1=1, r2=1), "train": dict(batch=16, shards=4, latents="fresh")}, "classed"),
 }
+# As r3gan-32, in small: residual blocks in groups whose last weights begin as 0, filters, no normalization; both sides'
+# slopes, rates and weights that fall by cosines, an average that grows longer, changes that grow more probable.
+PLAIN, FIXUP = dict(bias=False, init=dict(name="he_normal", gain=0.7071)), dict(name="he_normal", gain=0.6)
+BLOCK = ("residual", [("conv", dict(out=8, kernel=1)), ("leaky_relu", 0.2), ("conv", dict(out=8, kernel=3, pad=1, groups=2)),
+                      ("leaky_relu", 0.2), ("conv", dict(out=4, kernel=1, bias=False, init="zeros"))], {})
+MODERN = {
+    "r3gan": (dict(
+        latent=5, G=[("dense", dict(out=4, **PLAIN)), ("reshape", (4, 1, 1)),
+                     ("conv_transpose", dict(out=4, kernel=3, groups=4, bias=False, init=dict(name="normal", std=1))), BLOCK,
+                     ("upsample", dict(scale=2, mode="fir")), BLOCK, ("conv", dict(out=1, kernel=1, **PLAIN))],
+        D=[("conv", dict(out=4, kernel=1, **PLAIN)), BLOCK, ("downsample",), BLOCK,
+           ("conv", dict(out=4, kernel=3, groups=4, **PLAIN)), ("flatten",), ("dense", dict(out=1, **PLAIN))],
+        init=FIXUP, loss=dict(name="rpgan", reals="fresh"),
+        penalty={side: dict(weight={"from": 1, "to": 0.1, "curve": "cosine"}) for side in ("r1", "r2")},
+        optim={**ADAM, "lr": {"from": 0.004, "to": 0.001, "curve": "cosine"}, "betas": (0.0, 0.9),
+               "beta2": {"from": 0.9, "to": 0.99, "curve": "cosine"}},
+        ema=dict(half_life={"from": 0, "to": "200 images", "curve": "cosine"}),
+        augment=dict(policy="ada", p={"from": 0, "to": 0.55, "curve": "cosine"}, brightness=0.5),
+        train=dict(batch=16, latents="fresh")), "images"),
+}
 HEAD = [("conv", dict(out=4, kernel=3, stride=2, pad=1)), ("tanh",), ("flatten",), ("dense", 12), ("tanh",)]
 LABELS |= {
     "acgan": ({**JUDGED, "G": [("label", dict(embed=3, **K)), *JUDGED["G"]],
@@ -332,7 +352,7 @@ AUGMENT |= {
              "penalty": dict(consistency=dict(real=10, fake={"from": 0, "to": 10, "curve": "linear"}, z=5, every=2)),
              "train": dict(batch=16, shards=2)}, "color"),
 }
-CASES = {**AUGMENT, **LABELS, **ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
+CASES = {**AUGMENT, **MODERN, **LABELS, **ENGINE, **LOSSES, **PENALTIES, **OPTIMIZERS, **AVERAGES, **WEIGHTS}
 
 
 class Attached(gan.Gan):
