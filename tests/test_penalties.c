@@ -20,7 +20,7 @@
 #include "io_help.h"
 #include "run/run.h"
 
-enum { MOST_SET = 8 };
+enum { MOST_SET = 12 };
 static const char *backend = "cpu";
 
 static const char ring[] = "recipe: 1\n"
@@ -166,6 +166,21 @@ static double tensor(const char *name, const char *tensor) {
   return value;
 }
 
+// p and the signs so far are state: 7 is between two of its turns.
+#define IMAGES                                                                                                         \
+  "data={path: synthetic:shapes, limit: 40}", "G=[dense: $C*$H*$W, tanh, reshape: [$C, $H, $W]]",                      \
+      "D=[flatten, dense: 1]"
+static void augmented(void **state) {
+  (void)state;
+  const char *const ada = "augment={policy: ada, target: 0, speed: 0.5}";
+  resumes(SET(ada, IMAGES, "train.d_steps=2", "train.shards=2"),
+          SET(ada, IMAGES, "train.d_steps=2", "train.shards=2", "run.capture=off"));
+  assert_true(tensor("whole", "augment.p") > 0 && tensor("whole", "augment.p") <= 0.8);
+  assert_true(tensor("whole", "augment.signs") != 0);
+  const char *const both = "penalty={consistency: {real: 10, fake: 10, z: 5, every: 3}}";
+  resumes(SET(both, IMAGES), SET(both, IMAGES, "run.capture=off"));
+}
+
 // Averages move from step 0 on, the term is added from `start` on; what a checkpoint lacks of them is missed.
 static void lecam(void **state) {
   (void)state;
@@ -286,6 +301,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(several_periods, set_up, scratch_teardown),
       cmocka_unit_test_setup_teardown(between_periods, set_up, scratch_teardown),
       cmocka_unit_test_setup_teardown(with_state, set_up, scratch_teardown),
+      cmocka_unit_test_setup_teardown(augmented, set_up, scratch_teardown),
       cmocka_unit_test_setup_teardown(lecam, set_up, scratch_teardown),
       cmocka_unit_test_setup_teardown(updates_of_its_own, set_up, scratch_teardown),
       cmocka_unit_test_setup_teardown(nothing_twice, set_up, scratch_teardown),
