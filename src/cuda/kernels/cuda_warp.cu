@@ -9,7 +9,6 @@ extern "C" {
 }
 
 constexpr int CHANNELS = 4;
-constexpr int RESIDENT = 4; // blocks of a multiprocessor, which bounds the registers
 
 struct warp_grid {
   int64_t units;          // pixels of all images and runs of channels
@@ -109,7 +108,7 @@ static __device__ __forceinline__ box box_of(const warp_grid &g, const float *m,
 
 // Reads 4 bytes a number of each pixel of y that takes part, all but the first time from L1, and writes 4 bytes; two
 // FLOPs a number of those, and ten a pixel of the box.
-static __global__ void __launch_bounds__(DUEL_BLOCK, RESIDENT)
+static __global__ void __launch_bounds__(DUEL_BLOCK, DUEL_RESIDENT)
     warp_back(warp_grid g, const float *__restrict__ d_y, const float *__restrict__ map, float *__restrict__ d_x) {
   const int64_t plane = (int64_t)g.height * g.width;
   for (int64_t unit = duel_first(); unit < g.units; unit += duel_stride()) {
