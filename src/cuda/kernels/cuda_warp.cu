@@ -2,7 +2,7 @@
 // and weights. warp2d reads four neighbors. warp2d_dx gathers: the pixels of y that take part in one of x lie in a
 // parallelogram, which the map's inverse tells, and the thread adds up what its bounding box has, rows before columns.
 // Weights are those of core/ops/warp.h, so that a box may be larger than it must.
-#include "cuda/nest.cuh"
+#include "cuda/kernels/columns.cuh"
 
 extern "C" {
 #include "core/ops/warp.h"
