@@ -479,7 +479,7 @@ static void make_augment(duel_box *b) {
   *(float *)b->in[1].data = 0.6f;
   b->call.n_in = 2;
   duel_box_out(b, DUEL_SHAPE(201, 2, 3));
-  duel_box_out(b, DUEL_SHAPE(201, DUEL_CHANGED_NUMBERS));
+  duel_box_out(b, DUEL_SHAPE(DUEL_CHANGED_NUMBERS, 201));
   duel_changes *c = &b->attr.augment.changes;
   *c = (duel_changes){.channels = 3, .height = 28, .width = 28, .pass = 2};
   for (int i = 0; i < DUEL_CHANGES; i++) c->share[i] = 1;

@@ -179,12 +179,12 @@ void duel_ref_augment(const duel_attr *attr, const duel_ref *in, duel_shape shap
   const double x = (c->width * (1 + c->twice) - 1) / 2.0 + c->border[1];
   const double y = (c->height * (1 + c->twice) - 1) / 2.0 + c->border[0];
   out[0] = duel_ref_new(DUEL_F64, (duel_shape){3, {rows, 2, 3}});
-  out[1] = duel_ref_new(DUEL_F64, (duel_shape){2, {rows, 10}});
+  out[1] = duel_ref_new(DUEL_F64, (duel_shape){2, {10, rows}});
   draws d = {.pass = c->pass, .p = in[1].data[0]};
   for (int i = 0; i < 2; i++) d.key[i] = (uint32_t)(int64_t)in[0].data[i];
   d.t = (uint32_t)(int64_t)in[0].data[2];
   for (int64_t row = 0; row < rows; row++) {
-    double m[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, *rest = out[1].data + 10 * row;
+    double m[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, rest[10] = {0};
     d.row = attr->augment.first + row;
     rest[0] = rest[4] = 1;
     if (c->laws == DUEL_LAWS_ADA) ada(&d, c, m, rest);
@@ -196,5 +196,6 @@ void duel_ref_augment(const duel_attr *attr, const duel_ref *in, duel_shape shap
     times(3, corner, m);
     times(3, corner, (double[]){1, 0, -x, 0, 1, -y, 0, 0, 1});
     memcpy(out[0].data + 6 * row, corner, 6 * sizeof *corner);
+    for (int i = 0; i < 10; i++) out[1].data[i * rows + row] = rest[i];
   }
 }

@@ -387,7 +387,7 @@ static void changes_are_checked(void **state) {
   duel_val out[2];
   duel_augment(g, duel_input(g, key), zeros(DUEL_SCALAR), &fine, 5, 64, out);
   assert_shape(out[0], DUEL_SHAPE(64, 2, 3));
-  assert_shape(out[1], DUEL_SHAPE(64, 10));
+  assert_shape(out[1], DUEL_SHAPE(10, 64));
   assert_shape(duel_iota(g, 7), DUEL_SHAPE(7));
   assert_mistake(duel_iota(g, (1 << 24) + 1), "iota counts up to 2^24 in one row, not 16777217");
   static const char *const message[] = {"augment: the probability has shape 2 and must have scalar",

@@ -332,7 +332,7 @@ duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint
 duel_val duel_random_from(duel_graph *g, duel_op op, duel_val key, uint32_t purpose, uint32_t k, int64_t first,
                           duel_shape shape);
 // How each of `rows` rows of a batch, from `first` on, is changed: its draws of core/augment.h, where p [] is the
-// changes' probability. out: maps [rows, 2, 3] for duel_warp2d, and the other numbers of duel_changed, [rows, 10].
+// changes' probability. out: maps [rows, 2, 3] for duel_warp2d, and the other numbers of duel_changed, [10, rows].
 void duel_augment(duel_graph *g, duel_val key, duel_val p, const duel_changes *changes, int64_t first, int64_t rows,
                   duel_val out[2]);
 duel_val duel_iota(duel_graph *g, int64_t n);                           // 0, 1, … n − 1: [n]

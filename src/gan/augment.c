@@ -125,14 +125,17 @@ typedef struct drawn {
   duel_graph *g;
   duel_changes c;
   int64_t rows;
-  duel_val of[2]; // maps [rows, 2, 3]; numbers [rows, 10]
+  duel_val map, numbers; // [rows, 2, 3]; [10·rows]
 } drawn;
 
 static drawn draw(duel_step *s, duel_val p, duel_changes c, duel_val x) {
   const duel_shape in = duel_val_shape(s->g, x);
   drawn d = {.g = s->g, .c = c, .rows = in.dim[0]};
   d.c.channels = (int32_t)in.dim[1], d.c.height = (int32_t)in.dim[2], d.c.width = (int32_t)in.dim[3];
-  duel_augment(s->g, s->key, p, &d.c, s->shards.at > 0 ? s->shards.at * d.rows : 0, d.rows, d.of);
+  duel_val of[2];
+  duel_augment(s->g, s->key, p, &d.c, s->shards.at > 0 ? s->shards.at * d.rows : 0, d.rows, of);
+  d.map = of[0];
+  d.numbers = duel_reshape(s->g, of[1], DUEL_SHAPE(DUEL_CHANGED_NUMBERS * d.rows));
   return d;
 }
 
@@ -145,8 +148,7 @@ static bool has(const drawn *d, unsigned changes) {
 // One of duel_changed's numbers behind its map, for each row: [rows, 1, 1, 1].
 enum { SAME, SUM, NEXT, ADD, CONTRAST, NOISE, TOP, BOTTOM, LEFT, RIGHT };
 static duel_val each(const drawn *d, int number) {
-  const duel_val column = duel_slice(d->g, d->of[1], (int64_t[]){0, number}, DUEL_SHAPE(d->rows, 1));
-  return duel_reshape(d->g, column, DUEL_SHAPE(d->rows, 1, 1, 1));
+  return duel_view(d->g, d->numbers, number * d->rows, DUEL_SHAPE(d->rows, 1, 1, 1));
 }
 
 // Symlets of order 6, as ADA has them: convolution up, correlation down. They sum to 1.
@@ -176,9 +178,9 @@ static duel_val move(const drawn *d, duel_val x) {
       BIT(FLIP) | BIT(ROTATE90) | BIT(SHIFT) | BIT(SCALE) | BIT(ROTATE) | BIT(STRETCH) | BIT(FRACTION);
   duel_graph *g = d->g;
   if (!has(d, moves)) return x;
-  if (!d->c.twice) return duel_warp2d(g, x, d->of[0]);
+  if (!d->c.twice) return duel_warp2d(g, x, d->map);
   const duel_val twice = duel_resample2d(g, x, &up_by_sym6);
-  return duel_resample2d(g, duel_warp2d(g, twice, d->of[0]), &down_by_sym6);
+  return duel_resample2d(g, duel_warp2d(g, twice, d->map), &down_by_sym6);
 }
 
 // x_{c+2} − x_{c+1}, of three channels counted around.
@@ -258,7 +260,7 @@ duel_val duel_step_transform(duel_step *s, duel_val x, int pass) {
   c.share[DUEL_SHIFT] = 1;
   const drawn d = draw(s, duel_constant(g, DUEL_SCALAR, 1), c, x);
   const duel_val wide = duel_reflect_pad(g, x, (int64_t[]){down, right, down, right});
-  return duel_slice(g, duel_warp2d(g, wide, d.of[0]), (int64_t[]){0, 0, down, right}, in);
+  return duel_slice(g, duel_warp2d(g, wide, d.map), (int64_t[]){0, 0, down, right}, in);
 }
 
 // ---- the controller

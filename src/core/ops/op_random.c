@@ -38,7 +38,7 @@ duel_val duel_random_uniform(duel_graph *g, duel_val key, uint32_t purpose, uint
   return duel_random_from(g, DUEL_OP_RANDOM_UNIFORM, key, purpose, k, 0, shape);
 }
 
-// ---- augment: (key, p) -> maps [N, 2, 3], numbers [N, 10]
+// ---- augment: (key, p) -> maps [N, 2, 3], numbers [10, N]
 static bool infer_augment(DUEL_INFER_ARGS) {
   const duel_changes *c = &n->attr.augment.changes;
   const int64_t rows = shape->dim[0], first = n->attr.augment.first;
@@ -59,7 +59,7 @@ static bool infer_augment(DUEL_INFER_ARGS) {
   if (first < 0 || rows < 0 || first > INT32_MAX || rows > INT32_MAX)
     return duel_graph_refuse(g, "augment: %" PRId64 " rows from row %" PRId64 " on", rows, first);
   return duel_set_out(g, n, 0, g->real, DUEL_SHAPE(rows, 2, 3)) &&
-         duel_set_out(g, n, 1, g->real, DUEL_SHAPE(rows, DUEL_CHANGED_NUMBERS));
+         duel_set_out(g, n, 1, g->real, DUEL_SHAPE(DUEL_CHANGED_NUMBERS, rows));
 }
 
 DUEL_RECORD(augment, .infer = infer_augment, .vjp = duel_no_grad, .flops_out = 300); // some twenty draws a row

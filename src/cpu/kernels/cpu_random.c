@@ -42,6 +42,7 @@ static void augment_cut(const duel_call *call, duel_cut *cut) {
 static void augment_run(const duel_call *call, const duel_piece *piece) {
   const int32_t *key = call->in[0].data;
   const duel_changes *changes = &call->attr->augment.changes;
+  const int64_t rows = call->out[0].shape.dim[0];
   duel_row_draws d = {.key = {(uint32_t)key[0], (uint32_t)key[1]},
                       .t = (uint32_t)key[2],
                       .pass = changes->pass,
@@ -52,9 +53,9 @@ static void augment_run(const duel_call *call, const duel_piece *piece) {
     const float number[DUEL_CHANGED_NUMBERS] = {to.same,  to.sum,     to.next,    to.add,     to.contrast,
                                                 to.noise, to.hole[0], to.hole[1], to.hole[2], to.hole[3]};
     real *map = (real *)call->out[0].data + row * DUEL_CHANGED_MAP;
-    real *rest = (real *)call->out[1].data + row * DUEL_CHANGED_NUMBERS;
+    real *rest = (real *)call->out[1].data + row;
     for (int i = 0; i < DUEL_CHANGED_MAP; i++) map[i] = to.map[i];
-    for (int i = 0; i < DUEL_CHANGED_NUMBERS; i++) rest[i] = number[i];
+    for (int i = 0; i < DUEL_CHANGED_NUMBERS; i++) rest[i * rows] = number[i];
   }
 }
 const duel_cpu_kernel DUEL_CPU_NAME(augment) = {.cut = augment_cut, .run = augment_run};

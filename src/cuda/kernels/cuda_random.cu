@@ -60,9 +60,9 @@ static __global__ void __launch_bounds__(DUEL_BLOCK)
     const duel_row_draws d = {{(uint32_t)key[0], (uint32_t)key[1]}, (uint32_t)key[2], changes.pass, first + row, *p};
     const duel_changed to = duel_change_row(&d, &changes);
     for (int i = 0; i < DUEL_CHANGED_MAP; i++) map[row * DUEL_CHANGED_MAP + i] = to.map[i];
-    float *dst = rest + row * DUEL_CHANGED_NUMBERS;
-    dst[0] = to.same, dst[1] = to.sum, dst[2] = to.next, dst[3] = to.add, dst[4] = to.contrast, dst[5] = to.noise;
-    for (int i = 0; i < 4; i++) dst[6 + i] = to.hole[i];
+    const float number[DUEL_CHANGED_NUMBERS] = {to.same,  to.sum,     to.next,    to.add,     to.contrast,
+                                                to.noise, to.hole[0], to.hole[1], to.hole[2], to.hole[3]};
+    for (int i = 0; i < DUEL_CHANGED_NUMBERS; i++) rest[i * rows + row] = number[i];
   }
 }
 
