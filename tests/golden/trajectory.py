@@ -575,6 +575,13 @@ class ClippedApart(gan.Gan):
             super().clip([t], most)
 
 
+class DoubleSoftmax(gan.Gan):
+    """PyTorch-GAN's acgan.py: probabilities go into a cross-entropy that takes logits."""
+
+    def class_loss(self, logits, *more):
+        return super().class_loss(logits if logits is None else logits.softmax(1), *more)
+
+
 class SameChanges(gan.Gan):
     """All passes of a step draw alike: real items and fakes are changed in the same way."""
 
@@ -614,6 +621,7 @@ SlopeOfChanged.penalties = {**family.PENALTIES, "r1": family.PENALTIES["r1"]._re
 
 
 MISTAKES = [
+    ("acgan", "softmax before the cross-entropy", DoubleSoftmax),
     ("diffaugment", "the same draws for both sides", SameChanges),
     ("diffaugment", "G's items are not changed", PlainInG),
     ("augment-rotate", "r1 of changed items", SlopeOfChanged),
