@@ -219,12 +219,12 @@ def initial(recipe, item, seed):
     out, k = {}, 0
     for name, shape, init in tensors(recipe, item):
         keys = init if isinstance(init, dict) else dict(name=init)
-        if keys["name"] in ("normal", "glorot_normal", "he_normal"):
+        if keys.get("name", "normal") in ("normal", "glorot_normal", "he_normal"):
             mean, std = keys.get("mean", 0), keys.get("std")
             if std is None:
                 taps = int(np.prod(shape[2:]))
                 fan_in, fan_out = shape[1] * taps, shape[0] * taps
-                std = keys.get("gain", 1) * np.sqrt(2 / (fan_in + fan_out if keys["name"] == "glorot_normal" else fan_in))
+                std = keys.get("gain", 1) * np.sqrt(2 / (fan_in + fan_out if keys.get("name") == "glorot_normal" else fan_in))
             draw = spec.normal(seed, spec.INIT, 0, k, int(np.prod(shape))).reshape(shape)
             out[name] = draw.astype(np.float32) * np.float32(std / lr_mul(recipe, name)) + np.float32(mean)
         elif init == "vector":
