@@ -94,12 +94,16 @@ class Trainer:
         falling = [torch.optim.lr_scheduler.LambdaLR(o, lambda t: 1 - t / steps) for o in self.opts]
         self.rates = falling if self.spectral else []
 
-    def real(self):
+    def rows(self):
+        """Of the next batch, in an order of each epoch's own."""
         if self.at + BATCH > len(self.images) or self.at == 0:
             self.order, self.at = torch.randperm(len(self.images), device=self.device), 0
         rows = self.order[self.at:self.at + BATCH]
         self.at += BATCH
-        return self.images[rows].float() / 127.5 - 1
+        return rows
+
+    def real(self):
+        return self.images[self.rows()].float() / 127.5 - 1
 
     def fake(self):
         return self.g(torch.randn(BATCH, self.latent, device=self.device))

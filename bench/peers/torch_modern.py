@@ -61,20 +61,17 @@ def projgan_players():
     return g, d
 
 
-class ProjGan:
+class ProjGan(torch_family.Trainer):
     def __init__(self, images, seed, steps, device):
         torch.manual_seed(seed)
-        self.images, self.labels, self.device, self.at = images.to(device), labels().to(device), device, len(images)
+        self.images, self.labels, self.device, self.at = images.to(device), labels().to(device), device, 0
         self.g, self.d = (p.to(device) for p in projgan_players())
         self.norms = [m for m in self.g.modules() if isinstance(m, ClassBatchNorm)]
         self.opts = [torch.optim.Adam(p.parameters(), 2e-4, (0.0, 0.9), 1e-8) for p in (self.g, self.d)]
         self.rates = [torch.optim.lr_scheduler.LambdaLR(o, lambda t: 1 - t / steps) for o in self.opts]
 
     def real(self):
-        if self.at + BATCH > len(self.images):
-            self.order, self.at = torch.randperm(len(self.images), device=self.device), 0
-        rows = self.order[self.at:self.at + BATCH]
-        self.at += BATCH
+        rows = self.rows()
         return self.images[rows].float() / 127.5 - 1, self.labels[rows]
 
     def fake(self, z, classes):
@@ -117,14 +114,9 @@ class ProjGan:
 WIDTH, GROUP, GAIN = 32, 16, 0.6934  # vars.ch, channels a group, init.gain
 
 
-def normal(weight, std):
-    nn.init.normal_(weight, 0, std)
-    return weight
-
-
 def he(layer, gain):
     fan_in = layer.weight[0].numel()
-    normal(layer.weight, gain * math.sqrt(2 / fan_in))
+    nn.init.normal_(layer.weight, 0, gain * math.sqrt(2 / fan_in))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
@@ -155,7 +147,7 @@ def block():
 def r3gan_players():
     plain = 0.7071
     basis = nn.ConvTranspose2d(WIDTH, WIDTH, 4, groups=WIDTH, bias=False)
-    normal(basis.weight, 1)
+    nn.init.normal_(basis.weight)
     g = [he(nn.Linear(64, WIDTH, bias=False), plain), nn.Unflatten(1, (WIDTH, 1, 1)), basis, block()]
     d = [he(nn.Conv2d(1, WIDTH, 1, bias=False), plain), block()]
     for _ in range(3):

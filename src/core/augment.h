@@ -1,13 +1,11 @@
 // How augmentation changes an item: the laws by which each row of a batch draws its numbers, in C that is CUDA too.
 //
-//   draws     purpose 4, k = 4096·pass + slot; change n has slots 16·n … 16·n + 15, one element a row each. Slot 16·n
-//   is
-//             its event: it happens if u ≤ p·share. The slots behind it are its numbers, read only where it happens
-//   order     ADA (Karras et al. 2020, arXiv:2006.06676, appendix B): all that move pixels, in the order of the list
-//   but
-//             for a second rotate behind stretch; then colors, noise, cutout. DiffAugment (Zhao et al. 2020,
-//             arXiv:2006.10738): brightness, saturation, contrast, shift, cutout. Consistency (Zhang et al. 2019,
-//             arXiv:1910.12027): flip, shift
+//   draws   purpose 4, k = 4096·pass + slot; change n has slots 16·n … 16·n + 15, one element a row each. Slot 16·n is
+//           its event: it happens if u ≤ p·share. The slots behind it are its numbers, read only where it happens
+//   order   ADA (Karras et al. 2020, arXiv:2006.06676, appendix B): moves of pixels as in the list, but for a second
+//           rotate behind stretch; then colors, noise, cutout. DiffAugment (Zhao et al. 2020, arXiv:2006.10738):
+//           brightness, saturation, contrast, shift, cutout. Consistency (Zhang et al. 2019, arXiv:1910.12027): flip,
+//           shift
 //
 // Each operation on floats is one correctly rounded one where a choice of whole numbers follows from it.
 #ifndef DUEL_CORE_AUGMENT_H
@@ -168,7 +166,7 @@ DUEL_HD void duel_move_by_ada(const duel_row_draws *d, const duel_changes *c, fl
   }
 }
 
-// Whole pixels, at most `far` either way; down before right.
+// Whole pixels, at most `down` and `right` either way; rows are drawn before columns.
 DUEL_HD void duel_move_within(const duel_row_draws *d, const duel_changes *c, int32_t down, int32_t right, float m[6]) {
   if (!duel_row_event(d, 16 * DUEL_SHIFT, c->share[DUEL_SHIFT])) return;
   const int32_t y = duel_row_class(d, 16 * DUEL_SHIFT + 1, 2 * down + 1) - down;
@@ -242,7 +240,6 @@ DUEL_HD duel_changed duel_change_row(const duel_row_draws *d, const duel_changes
   const int32_t times = c->twice ? 2 : 1;
   const float down = 0.5f * (float)(times * c->height - 1 + 2 * c->border[0]);
   const float right = 0.5f * (float)(times * c->width - 1 + 2 * c->border[1]);
-  const int eighth_down = c->height / 8, eighth_right = c->width / 8;
   duel_changed to = {{1, 0, 0, 0, 1, 0}, 1, 0, 0, 0, 1, 0, {0, 0, 0, 0}};
   float *m = to.map;
   if (c->laws == DUEL_LAWS_ADA) {
@@ -263,7 +260,7 @@ DUEL_HD duel_changed duel_change_row(const duel_row_draws *d, const duel_changes
     }
   } else {
     if (duel_row_event(d, 16 * DUEL_FLIP, c->share[DUEL_FLIP])) duel_map_by(m, -1, 0, 0, 1, 0, 0);
-    duel_move_within(d, c, eighth_down, eighth_right, m);
+    duel_move_within(d, c, c->height / 8, c->width / 8, m);
   }
   m[2] = (float)times * m[2] + right - (m[0] * right + m[1] * down);
   m[5] = (float)times * m[5] + down - (m[3] * right + m[4] * down);

@@ -1,8 +1,5 @@
 #include "gan/augment.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/rng.h"
 #include "gan/games/game.h"
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 import family
 import spec
+from nets import upfirdn
 
 NAMES = ("flip", "rotate90", "shift", "scale", "rotate", "stretch", "fraction", "brightness", "saturation", "contrast",
          "luma", "hue", "cutout", "noise")
@@ -82,26 +83,12 @@ def warped(x, m):
     return F.grid_sample(x, torch.tensor(grid, dtype=x.dtype), "bilinear", "zeros", align_corners=False)
 
 
-def resampled(x, up, down, taps, pad):
-    """Zeros between pixels, zeros around, correlation, every down-th pixel; on both axes."""
-    n, c, height, width = x.shape
-    if up > 1:
-        wide = x.new_zeros(n, c, height, up, width, up)
-        wide[:, :, :, 0, :, 0] = x
-        x = wide.reshape(n, c, height * up, width * up)
-    x = F.pad(x, pad * 2)
-    taps = torch.tensor(taps, dtype=x.dtype)
-    x = F.conv2d(x, taps.reshape(1, 1, -1, 1).expand(c, 1, -1, 1), groups=c)
-    return F.conv2d(x, taps.reshape(1, 1, 1, -1).expand(c, 1, 1, -1), groups=c)[:, :, ::down, ::down]
-
-
 def by_sym6(x, m):
     """The same at twice the size, up and down by Symlets of order 6."""
-    taps = SYM6 / SYM6.sum()
     center = matrix([[2, 0, 0], [0, 2, 0], [0, 0, 1]])
-    x = resampled(x, 2, 1, 2 * taps[::-1], [6, 5])
+    x = upfirdn(x, SYM6[::-1].copy(), up=(2, 2))
     x = warped(x, center @ m @ np.linalg.inv(center))
-    return resampled(x, 1, 2, taps, [5, 5])
+    return upfirdn(x, SYM6, down=(2, 2))
 
 
 def each(x, of):
