@@ -58,6 +58,11 @@ typedef struct duel_changed {
   float same, sum, next, add, contrast, noise, hole[4];
 } duel_changed;
 enum { DUEL_CHANGED_MAP = 6, DUEL_CHANGED_NUMBERS = 10 };
+DUEL_HD void duel_changed_numbers(const duel_changed *to, float number[DUEL_CHANGED_NUMBERS]) { // those behind the map
+  number[0] = to->same, number[1] = to->sum, number[2] = to->next, number[3] = to->add, number[4] = to->contrast;
+  number[5] = to->noise;
+  for (int i = 0; i < 4; i++) number[6 + i] = to->hole[i];
+}
 
 // ---- draws of one row
 

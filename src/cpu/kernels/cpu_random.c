@@ -50,8 +50,8 @@ static void augment_run(const duel_call *call, const duel_piece *piece) {
   for (int64_t row = piece->units.begin; row < piece->units.end; row++) {
     d.row = call->attr->augment.first + row;
     const duel_changed to = duel_change_row(&d, changes);
-    const float number[DUEL_CHANGED_NUMBERS] = {to.same,  to.sum,     to.next,    to.add,     to.contrast,
-                                                to.noise, to.hole[0], to.hole[1], to.hole[2], to.hole[3]};
+    float number[DUEL_CHANGED_NUMBERS];
+    duel_changed_numbers(&to, number);
     real *map = (real *)call->out[0].data + row * DUEL_CHANGED_MAP;
     real *rest = (real *)call->out[1].data + row;
     for (int i = 0; i < DUEL_CHANGED_MAP; i++) map[i] = to.map[i];

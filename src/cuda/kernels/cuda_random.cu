@@ -60,8 +60,8 @@ static __global__ void __launch_bounds__(DUEL_BLOCK)
     const duel_row_draws d = {{(uint32_t)key[0], (uint32_t)key[1]}, (uint32_t)key[2], changes.pass, first + row, *p};
     const duel_changed to = duel_change_row(&d, &changes);
     for (int i = 0; i < DUEL_CHANGED_MAP; i++) map[row * DUEL_CHANGED_MAP + i] = to.map[i];
-    const float number[DUEL_CHANGED_NUMBERS] = {to.same,  to.sum,     to.next,    to.add,     to.contrast,
-                                                to.noise, to.hole[0], to.hole[1], to.hole[2], to.hole[3]};
+    float number[DUEL_CHANGED_NUMBERS];
+    duel_changed_numbers(&to, number);
     for (int i = 0; i < DUEL_CHANGED_NUMBERS; i++) rest[i * rows + row] = number[i];
   }
 }
